@@ -1,0 +1,27 @@
+# What every target of the house has in common. Nothing here is global: flags belong to targets.
+
+function(pgsink_target_defaults target)
+  target_compile_features(${target} PUBLIC cxx_std_23)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow
+                         $<$<BOOL:${PGSINK_WERROR}>:-Werror>)
+  if(PGSINK_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=${PGSINK_SANITIZE} -fno-omit-frame-pointer
+                           -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${PGSINK_SANITIZE})
+  endif()
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
+# pgsink_library(NAME BASE dir FOLDER sub): a static library of every .cc below dir/sub. The headers
+# directly in the folder are the public ones: installed, and each compiled alone.
+function(pgsink_library name)
+  cmake_parse_arguments(arg "" "BASE;FOLDER" "" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${arg_BASE}/${arg_FOLDER}/*.cc)
+  file(GLOB public_headers CONFIGURE_DEPENDS ${arg_BASE}/${arg_FOLDER}/*.h)
+  add_library(${name} STATIC ${sources})
+  add_library(pgsink::${name} ALIAS ${name})
+  pgsink_target_defaults(${name})
+  target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${arg_BASE} FILES ${public_headers})
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON
+                        VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
+endfunction()
