@@ -4,6 +4,9 @@ function(pgsink_target_defaults target)
   target_compile_features(${target} PUBLIC cxx_std_23)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow
                          $<$<BOOL:${PGSINK_WERROR}>:-Werror>)
+  if(PGSINK_ASSERTS)
+    target_compile_definitions(${target} PUBLIC PGSINK_ASSERTS)
+  endif()
   if(PGSINK_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${PGSINK_SANITIZE} -fno-omit-frame-pointer
                            -fno-sanitize-recover=all)
