@@ -1,0 +1,83 @@
+#pragma once
+// What the server's catalog says of a table and of the types of its columns. Type OIDs of enums,
+// domains, composites and arrays of them belong to one database: never carry them to another.
+
+#include "pgsink/client/connection.h"
+
+#include <pgproto/oid.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgsink {
+
+using pgproto::Oid;
+
+/// Type describes a column's type as far as writing it in binary needs.
+struct CatalogType {
+  enum class Kind : char {
+    kBase = 'b', kComposite = 'c', kDomain = 'd', kEnum = 'e', kRange = 'r', kMultirange = 'm',
+    kPseudo = 'p', kArray = 'a'  ///< 'a' is ours: pg_type says 'b' with typcategory 'A'.
+  };
+  Oid oid = 0;
+  std::string name;  ///< format_type(): "numeric", "public.mood", "integer[]".
+  Kind kind = Kind::kBase;
+  Oid element_oid = 0;  ///< Of an array.
+  Oid base_oid = 0;     ///< Of a domain: the type below, all domains peeled off.
+  int32_t type_modifier = -1;  ///< Of a domain.
+  struct Attribute {
+    std::string name;
+    Oid type_oid = 0;
+    int32_t type_modifier = -1;
+  };
+  std::vector<Attribute> attributes;  ///< Of a composite, dropped ones left out.
+  std::vector<std::string> labels;    ///< Of an enum, in their order.
+};
+
+struct CatalogColumn {
+  std::string name;
+  int16_t number = 0;
+  Oid type_oid = 0;
+  int32_t type_modifier = -1;  ///< For example numeric(18,4), varchar(20), timestamp(3).
+  bool not_null = false;
+  bool has_default = false;
+  enum class Generated : char { kNo = 0, kStored = 's', kVirtual = 'v' };
+  Generated generated = Generated::kNo;
+  enum class Identity : char { kNo = 0, kAlways = 'a', kByDefault = 'd' };
+  Identity identity = Identity::kNo;
+  bool insertable = true;  ///< has_column_privilege(…, 'INSERT').
+};
+
+struct CatalogIndex {
+  std::string name;
+  std::vector<int16_t> columns;
+  bool primary = false, unique = false, immediate = true, partial = false, expression = false;
+  bool nulls_not_distinct = false;
+};
+
+struct CatalogTable {
+  Oid oid = 0;
+  std::string schema, name;
+  enum class Kind : char {
+    kTable = 'r', kPartitioned = 'p', kView = 'v', kForeign = 'f', kMaterializedView = 'm'
+  };
+  Kind kind = Kind::kTable;
+  std::vector<CatalogColumn> columns;  ///< In attnum order, dropped ones left out.
+  std::vector<CatalogIndex> indexes;
+  bool row_security = false;
+  bool has_insert_privilege = true;
+  /// Every type that a column needs, transitively (elements, bases, attributes), by OID.
+  std::map<Oid, CatalogType> types;
+
+  const CatalogColumn* find_column(std::string_view column) const;  ///< Exact name; null if none.
+  const CatalogIndex* primary_key() const;
+};
+
+/// read_table reads one table in one round trip. Fails with kNoSuchTable, naming similar tables that
+/// do exist; fails with kPrivilege if the schema may not be used.
+Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
+                                std::string_view table, Deadline deadline);
+
+}  // namespace pgsink

@@ -1,0 +1,57 @@
+#pragma once
+// What is needed to reach a server, and where it comes from: a libpq URI or keyword/value string,
+// PG* variables, service and pass files.
+// Source: PostgreSQL documentation, "Database Connection Control Functions".
+
+#include "pgsink/client/env.h"
+
+#include <pgproto/session.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pgsink {
+
+enum class SslMode : uint8_t { kDisable, kAllow, kPrefer, kRequire, kVerifyCa, kVerifyFull };
+enum class TargetSessionAttrs : uint8_t {
+  kAny, kReadWrite, kReadOnly, kPrimary, kStandby, kPreferStandby
+};
+
+/// ConnectOptions holds libpq's connection options under libpq's meanings.
+struct ConnectOptions {
+  std::vector<Address> hosts;  ///< Tried in order (or shuffled); empty: libpq's default socket.
+  std::string database;        ///< Empty: the user's name.
+  std::string user;            ///< Empty: the operating system's.
+  std::string password;        ///< Empty: passfile, else none.
+  std::string passfile;
+  std::string application_name = "pgsink";
+  std::string options;  ///< Command-line options for the server.
+  std::vector<std::pair<std::string, std::string>> parameters;  ///< More startup parameters.
+
+  SslMode ssl_mode = SslMode::kPrefer;
+  bool ssl_direct = false;  ///< sslnegotiation=direct: TLS from the first byte, with ALPN.
+  std::string ssl_cert, ssl_key, ssl_root_cert, ssl_crl;
+  std::string ssl_key_password;
+  std::string ssl_min_version = "TLSv1.2", ssl_max_version;
+  bool ssl_sni = true;
+  pgproto::ChannelBinding channel_binding = pgproto::ChannelBinding::kPrefer;
+  uint8_t require_auth = static_cast<uint8_t>(pgproto::AuthMethod::kAny);
+  int32_t protocol_version = pgproto::kProtocol30;  ///< libpq: max_protocol_version.
+
+  TargetSessionAttrs target_session_attrs = TargetSessionAttrs::kAny;
+  bool load_balance_hosts = false;
+  Duration connect_timeout = std::chrono::seconds(5);  ///< For each host; covers TLS and login too.
+  SocketOptions socket;
+};
+
+/// parse_conninfo reads a libpq URI ("postgresql://…") or keyword/value string into options; keys it
+/// does not mention keep the values of `base`. Unknown keys, and libpq's keys that we do not honour,
+/// are refused by name. The password never stands in the error.
+Result<ConnectOptions> parse_conninfo(std::string_view text, ConnectOptions base = {});
+
+/// apply_environment fills what is still empty from PG* variables, service file, passfile and libpq's
+/// defaults, in libpq's order of precedence.
+Result<ConnectOptions> apply_environment(ConnectOptions options, Files& files);
+
+}  // namespace pgsink

@@ -1,0 +1,181 @@
+#pragma once
+// Env: the five seams through which alone the library meets the world. Production implements them with
+// the operating system (os_env.h); a simulation can implement them with fibers and virtual time.
+//
+// Rules that keep the simulation possible: no thread_local, no mutable statics, no lock held over an
+// exchange, no decision from hash or pointer order or from the wall clock.
+
+#include <pgproto/bytes.h>
+#include <pgproto/error.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsink {
+
+using pgproto::Bytes;
+using pgproto::Errc;
+using pgproto::Error;
+using pgproto::fail;
+using pgproto::MutableBytes;
+using pgproto::Result;
+using pgproto::Status;
+
+/// Monotonic time. A Deadline is a point of it; kNoDeadline never passes.
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+using Duration = std::chrono::nanoseconds;
+using Deadline = TimePoint;
+inline constexpr Deadline kNoDeadline = TimePoint::max();
+
+/// Clock tells time. Thread-safe.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual TimePoint now() = 0;
+  /// Microseconds since 1970-01-01 UTC, for reports only: nothing is decided by it.
+  virtual int64_t wall_us() = 0;
+};
+
+/// Random draws bytes that an attacker cannot guess. Thread-safe.
+class Random {
+ public:
+  virtual ~Random() = default;
+  virtual void fill(MutableBytes to) = 0;
+  uint64_t next_u64();
+};
+
+/// Monitor is a mutex and its condition. Lock with `Monitor::Lock lock(monitor)`.
+class Monitor {
+ public:
+  virtual ~Monitor() = default;
+  virtual void lock() = 0;
+  virtual void unlock() = 0;
+  /// Releases, sleeps until notify_all(), the deadline, or for no reason, and locks again. False if
+  /// the deadline has passed.
+  virtual bool wait(Deadline deadline) = 0;
+  virtual void notify_all() = 0;
+
+  class Lock {
+   public:
+    explicit Lock(Monitor& monitor) : monitor_(monitor) { monitor_.lock(); }
+    ~Lock() { monitor_.unlock(); }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+   private:
+    Monitor& monitor_;
+  };
+};
+
+/// Task is a running function; join before destruction.
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual void join() = 0;
+};
+
+/// Tasks starts functions side by side and makes monitors. Thread-safe.
+class Tasks {
+ public:
+  virtual ~Tasks() = default;
+  virtual Result<std::unique_ptr<Task>> spawn(std::string_view name,
+                                              std::function<void()> body) = 0;
+  virtual std::unique_ptr<Monitor> monitor() = 0;
+};
+
+/// Transport is one byte stream to a server: TCP, Unix socket, or TLS over one of them. One user at a
+/// time, except interrupt().
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  struct Moved {
+    size_t sent = 0;      ///< Bytes of `out` taken, in order.
+    size_t received = 0;  ///< Bytes put at the start of `in`.
+    bool eof = false;     ///< The peer closed its side; only with received == 0.
+    bool interrupted = false;
+  };
+  /// exchange moves bytes in both directions and returns as soon as some moved: a blocked send still
+  /// receives, so the server can always say what it has to. Sends `out` if not empty, receives into
+  /// `in` if not empty. With `out` empty it waits for bytes to arrive. It takes what is there in one
+  /// send and one receive, and does not wait for the rest. Fails with kTimeout, kConnectionLost,
+  /// kTls. What arrived before an error is received first.
+  virtual Result<Moved> exchange(Bytes out, MutableBytes in, Deadline deadline) = 0;
+  /// Makes the running or the next exchange() return with `interrupted`. Any thread.
+  virtual void interrupt() = 0;
+  /// Closes at once, without a farewell. Idempotent.
+  virtual void close() = 0;
+};
+
+/// Where to dial: a TCP host and port, or a Unix socket's path.
+struct Address {
+  std::string host;  ///< Name or literal; a leading '/' makes it a Unix socket directory, '@' abstract.
+  uint16_t port = 5432;
+  std::string host_address;  ///< libpq: hostaddr, skips the name lookup.
+};
+struct SocketOptions {
+  bool keepalives = true;
+  int keepalives_idle_s = 0, keepalives_interval_s = 0, keepalives_count = 0;  ///< 0: system's
+  int tcp_user_timeout_ms = 0;
+};
+/// Network dials. Thread-safe.
+class Network {
+ public:
+  virtual ~Network() = default;
+  /// All addresses of a name, in the resolver's order: each a literal host_address. A Unix socket
+  /// resolves to itself.
+  virtual Result<std::vector<Address>> resolve(const Address& address, Deadline deadline) = 0;
+  /// A connected plain Transport.
+  virtual Result<std::unique_ptr<Transport>> dial(const Address& resolved, const SocketOptions&,
+                                                  Deadline deadline) = 0;
+};
+
+/// Files reads small files (secrets, passfiles, certificates), the environment, and writes reports.
+/// Thread-safe.
+class Files {
+ public:
+  virtual ~Files() = default;
+  struct Info {
+    uint32_t mode = 0;  ///< Permission bits.
+    bool regular = false;
+    bool directory = false;
+    uint32_t owner = 0;
+  };
+  virtual Result<Info> info(const std::string& path) = 0;
+  virtual Result<std::string> read(const std::string& path, size_t bytes_max) = 0;
+  virtual std::optional<std::string> environment(const std::string& name) = 0;
+  virtual std::string user_name() = 0;       ///< Of the effective user.
+  virtual std::string home_directory() = 0;  ///< "" if there is none.
+};
+
+struct Env {
+  Clock& clock;
+  Random& random;
+  Network& network;
+  Tasks& tasks;
+  Files& files;
+};
+
+/// OsEnv is the operating system's: threads, sockets, the system's clocks and random source.
+class OsEnv {
+ public:
+  OsEnv();
+  ~OsEnv();
+  OsEnv(const OsEnv&) = delete;
+  OsEnv& operator=(const OsEnv&) = delete;
+  /// Valid as long as the OsEnv.
+  Env& env() { return env_; }
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+  Env env_;
+};
+
+}  // namespace pgsink
