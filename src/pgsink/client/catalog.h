@@ -1,40 +1,16 @@
 #pragma once
-// What the server's catalog says of a table and of the types of its columns. Type OIDs of enums,
-// domains, composites and arrays of them belong to one database: never carry them to another.
+// What the server's catalog says of a table and of the types of its columns.
 
 #include "pgsink/client/connection.h"
 
-#include <pgproto/oid.h>
+#include <pgproto/type_info.h>
 
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 namespace pgsink {
 
 using pgproto::Oid;
-
-/// Type describes a column's type as far as writing it in binary needs.
-struct CatalogType {
-  enum class Kind : char {
-    kBase = 'b', kComposite = 'c', kDomain = 'd', kEnum = 'e', kRange = 'r', kMultirange = 'm',
-    kPseudo = 'p', kArray = 'a'  ///< 'a' is ours: pg_type says 'b' with typcategory 'A'.
-  };
-  Oid oid = 0;
-  std::string name;  ///< format_type(): "numeric", "public.mood", "integer[]".
-  Kind kind = Kind::kBase;
-  Oid element_oid = 0;  ///< Of an array.
-  Oid base_oid = 0;     ///< Of a domain: the type below, all domains peeled off.
-  int32_t type_modifier = -1;  ///< Of a domain.
-  struct Attribute {
-    std::string name;
-    Oid type_oid = 0;
-    int32_t type_modifier = -1;
-  };
-  std::vector<Attribute> attributes;  ///< Of a composite, dropped ones left out.
-  std::vector<std::string> labels;    ///< Of an enum, in their order.
-};
 
 struct CatalogColumn {
   std::string name;
@@ -69,7 +45,7 @@ struct CatalogTable {
   bool row_security = false;
   bool has_insert_privilege = true;
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.
-  std::map<Oid, CatalogType> types;
+  pgproto::TypeMap types;
 
   const CatalogColumn* find_column(std::string_view column) const;  ///< Exact name; null if none.
   const CatalogIndex* primary_key() const;
