@@ -14,7 +14,7 @@ constexpr size_t kFirstCapacity = 8 * 1024;
 
 std::byte* OutputBuffer::reserve(size_t size) {
   const size_t unsent_size = end_ - begin_;
-  if (capacity_ - end_ < size) {
+  if (data_ == nullptr || capacity_ - end_ < size) {
     const size_t needed = unsent_size + size;
     if (needed < size) return nullptr;
     if (needed <= capacity_ && unsent_size <= begin_) {
