@@ -1,8 +1,6 @@
 #pragma once
-// The statements of ours in a script: CREATE CONNECTION, DROP CONNECTION, CREATE PIPELINE, INSERT INTO
-// a connection. Parsing knows nothing of an SQL engine: the queries inside stay text.
-
-#include <pgsink/options.h>
+// The statements of ours in a script: CREATE CONNECTION, DROP CONNECTION, CREATE PIPELINE, INSERT
+// INTO a connection. Parsing knows nothing of an SQL engine: the queries inside stay text.
 
 #include <functional>
 #include <optional>
@@ -10,6 +8,8 @@
 #include <string_view>
 #include <variant>
 #include <vector>
+
+#include <pgsink/options.h>
 
 namespace pgsink {
 
@@ -55,8 +55,8 @@ struct DropConnection {
   bool if_exists = false;
   SourcePosition name_position;
 };
-/// One `INSERT INTO target query` of a pipeline. A bare `INSERT INTO t …` whose target is no connection
-/// belongs to the embedded engine: the caller decides by name.
+/// One `INSERT INTO target query` of a pipeline. A bare `INSERT INTO t …` whose target is no
+/// connection belongs to the embedded engine: the caller decides by name.
 struct InsertBranch {
   std::string target;
   std::vector<std::string> columns;  ///< INSERT INTO t (a, b) …; empty if not given.
@@ -75,8 +75,7 @@ struct CreatePipeline {
 /// Anything else: for the embedded engine.
 struct EngineStatement {};
 
-using Statement =
-    std::variant<EngineStatement, CreateConnection, DropConnection, CreatePipeline>;
+using Statement = std::variant<EngineStatement, CreateConnection, DropConnection, CreatePipeline>;
 
 /// parse_statement reads one statement of split_script(). Texts of the result are views into it.
 /// On failure all faults that can be told together, each with its place in the script.
@@ -88,9 +87,9 @@ struct Substitution {
   std::function<std::optional<std::string>(const std::string& name)> environment;
 };
 
-/// bind_connection checks every option against the table and yields typed options: unknown keys (with
-/// the nearest known one), types, ranges, duplicates, refused options, missing and contradicting ones.
-/// Every fault, with its place. No message holds a secret.
+/// bind_connection checks every option against the table and yields typed options: unknown keys
+/// (with the nearest known one), types, ranges, duplicates, refused options, missing and
+/// contradicting ones. Every fault, with its place. No message holds a secret.
 std::expected<SinkOptions, std::vector<Diagnostic>> bind_connection(
     const CreateConnection& statement, const Substitution& substitution);
 

@@ -1,9 +1,7 @@
 #pragma once
-// SinkOptions: everything that CREATE CONNECTION … TO postgresql (…) can say, typed; and the one table
-// that knows each option's key, type, default, range and meaning. docs/options.md, `pgsink options`,
-// completion and the "nearest key" of an error are all made from that table.
-
-#include <pgproto/error.h>
+// SinkOptions: everything that CREATE CONNECTION … TO postgresql (…) can say, typed; and the one
+// table that knows each option's key, type, default, range and meaning. docs/options.md, `pgsink
+// options`, completion and the "nearest key" of an error are all made from that table.
 
 #include <chrono>
 #include <cstdint>
@@ -14,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include <pgproto/error.h>
+
 namespace pgsink {
 
 using pgproto::Errc;
@@ -23,7 +23,10 @@ using pgproto::Status;
 
 enum class WriteMode : uint8_t { kInsert, kUpsert, kUpdate, kDelete, kInsertIgnore, kChangelog };
 enum class IsolationLevel : uint8_t {
-  kReadUncommitted, kReadCommitted, kRepeatableRead, kSerializable
+  kReadUncommitted,
+  kReadCommitted,
+  kRepeatableRead,
+  kSerializable
 };
 enum class PartitionType : uint8_t { kRange, kList, kHash };
 enum class FireTriggers : uint8_t { kAlways, kReplica, kDisabled };
@@ -31,15 +34,15 @@ enum class Delivery : uint8_t { kAtLeastOnce, kExactlyOnce };
 enum class SchemaEvolution : uint8_t { kNone, kValidate, kAddColumns };
 enum class ConnectionType : uint8_t { kSink, kSource };
 
-/// SinkOptions are the options of one connection after checking. Members are named as the keys; times
-/// keep the key's unit in their name.
+/// SinkOptions are the options of one connection after checking. Members are named as the keys;
+/// times keep the key's unit in their name.
 struct SinkOptions {
   std::string connection_name;  ///< From CREATE CONNECTION; labels errors and metrics.
   ConnectionType type = ConnectionType::kSink;
 
   // where
-  std::string url;   ///< libpq URI or keyword/value string; excludes host … ssl_….
-  std::string host;  ///< Comma list, or a directory for a Unix socket.
+  std::string url;            ///< libpq URI or keyword/value string; excludes host … ssl_….
+  std::string host;           ///< Comma list, or a directory for a Unix socket.
   std::string port = "5432";  ///< Comma list parallel to host, or one for all.
   std::string database, username, password;
   std::string schema = "public", table;
@@ -142,8 +145,8 @@ std::string_view nearest_option(std::string_view key);
 /// docs/options.md, whole.
 std::string option_documentation();
 
-/// Checks what single options cannot say: required ones, contradictions (url with host, use_2pc with a
-/// foreign table, …). All faults, not only the first.
+/// Checks what single options cannot say: required ones, contradictions (url with host, use_2pc
+/// with a foreign table, …). All faults, not only the first.
 std::vector<Error> check_options(const SinkOptions& options);
 
 }  // namespace pgsink
