@@ -313,7 +313,7 @@ const std::vector<Rule>& table() {
        .except = {"proto/pgproto/error.cc"},
        .view = &SourceFile::bare,
        .words = {"stdout", "stderr", "std::cout", "std::cerr", "printf(", "std::printf", "puts(",
-                 "fputs(", "std::fputs", "fprintf(", "std::fprintf", "abort(", "exit(", "_exit(",
+                 "fputs(", "std::fputs", "fprintf(", "std::fprintf", "::abort(", "::exit(", "_exit(",
                  "std::abort", "std::exit", "std::terminate", "perror(", "syslog("},
        .guilty_path = "src/pgsink/sink/lane.cc",
        .guilty = "std::fprintf(stderr, \"lost\\n\");",
