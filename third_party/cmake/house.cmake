@@ -18,8 +18,8 @@ function(pgsink_target_defaults target)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
-# pgsink_harden(target): what a program that reads a network's bytes should have and a hot loop in the
-# libraries should not pay for.
+# pgsink_harden(target): what a program that reads a network's bytes should have and a hot loop in
+# the libraries should not pay for.
 function(pgsink_harden target)
   include(CheckPIESupported)
   check_pie_supported()
