@@ -1,19 +1,18 @@
 // The operating system's Env: clocks, random source, threads and files. Sockets are in tcp.cc.
 
-#include <fcntl.h>
-#include <pthread.h>
-#include <pwd.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <mutex>
+#include <pthread.h>
+#include <pwd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 
 #include "pgsink/client/env.h"
 #include "pgsink/client/tcp.h"
@@ -45,8 +44,7 @@ class OsRandom final : public Random {
       if (size < 0) {
         if (errno == EINTR) continue;
         // A nonce that can be guessed would be worse than no program.
-        PGPROTO_ASSERT(!"getrandom() works");
-        std::abort();
+        pgproto::assertion_failed("getrandom() works", __FILE__, __LINE__);
       }
       to = to.subspan(static_cast<size_t>(size));
     }
@@ -101,8 +99,8 @@ class OsTasks final : public Tasks {
       ::pthread_setname_np(thread.native_handle(), short_name.c_str());
       return std::make_unique<OsTask>(std::move(thread));
     } catch (const std::system_error& error) {
-      return fail(Errc::kOutOfMemory, "cannot start the thread " + std::string(name) + ": " +
-                                          error.code().message());
+      return fail(Errc::kOutOfMemory,
+                  "cannot start the thread " + std::string(name) + ": " + error.code().message());
     }
   }
   std::unique_ptr<Monitor> monitor() override { return std::make_unique<OsMonitor>(); }
@@ -125,7 +123,7 @@ class FileDescriptor {
 class OsFiles final : public Files {
  public:
   Result<Info> info(const std::string& path) override {
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) != 0) {
       return fail(Errc::kFile, path + ": " + describe_errno(errno));
     }

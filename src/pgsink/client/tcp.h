@@ -1,9 +1,9 @@
 #pragma once
 // TCP and Unix sockets of the operating system.
 
-#include "pgsink/client/env.h"
-
 #include <memory>
+
+#include "pgsink/client/env.h"
 
 namespace pgsink {
 
@@ -11,7 +11,8 @@ namespace pgsink {
 /// transport it dials.
 std::unique_ptr<Network> make_socket_network(Clock& clock);
 
-/// unix_socket_path is where a server that listens in the directory `host` on `port` has its socket;
+/// unix_socket_path is where a server that listens in the directory `host` on `port` has its
+/// socket;
 /// "@…" stays abstract.
 std::string unix_socket_path(const Address& address);
 
