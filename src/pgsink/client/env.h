@@ -33,6 +33,8 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono
 using Duration = std::chrono::nanoseconds;
 using Deadline = TimePoint;
 inline constexpr Deadline kNoDeadline = TimePoint::max();
+/// A deadline that has passed: what can be done without waiting is done.
+inline constexpr Deadline kAtOnce = TimePoint{};
 
 /// Clock tells time. Thread-safe.
 class Clock {
@@ -112,6 +114,9 @@ class Transport {
   virtual Result<Moved> exchange(Bytes out, MutableBytes in, Deadline deadline) = 0;
   /// Makes the running or the next exchange() return with `interrupted`. Any thread.
   virtual void interrupt() = 0;
+  /// Says that nothing more will be sent, where the transport has a word for it (TLS:
+  /// close_notify), if that is possible without waiting.
+  virtual void end_stream() {}
   /// Closes at once, without a farewell. Idempotent.
   virtual void close() = 0;
 };
