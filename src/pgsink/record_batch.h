@@ -3,11 +3,7 @@
 // so an Arrow column, a std::vector<double> and the member &Trade::price of a std::span<Trade> are
 // the same thing to the encoder, and nothing is copied before the COPY buffer.
 //
-//   struct Trade { int64_t id; double price; std::string venue; };
-//   std::vector<Trade> trades = …;
-//   auto batch = pgsink::batch_of(std::move(trades), pgsink::column("id", &Trade::id),
-//                                 pgsink::column("price", &Trade::price),
-//                                 pgsink::column("venue", &Trade::venue));
+// Made from C++ structs and vectors by batch_of.h, from Arrow arrays by arrow.h, or by hand.
 
 #include <cstddef>
 #include <cstdint>
@@ -66,9 +62,11 @@ enum class ColumnKind : uint8_t {
   kUuid,         ///< 16 bytes a value, in RFC 9562 order
   kStdString,
   kStdStringView,  ///< C++ objects at `values` with `stride_bytes`
+  kStdBytes,       ///< C++ vectors of std::byte at `values`, read by `read_list`
   kList32,
   kList64,      ///< int32/int64 offsets into children[0]
   kFixedList,   ///< `width` elements of children[0] a value
+  kStdVector,   ///< C++ vectors at `values`; `read_list` says where their elements are
   kStruct,      ///< children by position; validity of its own
   kMap,         ///< as kList32 of kStruct(key, value)
   kDictionary,  ///< integer indexes (kind `index_kind`) into children[0]
@@ -88,10 +86,19 @@ struct Field {
   ColumnKind index_kind = ColumnKind::kInt32;
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).
   bool json = false;
+  /// The largest number of a date or timestamp, and its negative, mean ±infinity (DuckDB).
+  /// Otherwise they are numbers like all others.
+  bool infinities = false;
   std::vector<Field> children;
 };
 
 using Schema = std::vector<Field>;
+
+/// ListSpan is where the elements of one C++ list object are.
+struct ListSpan {
+  const void* data = nullptr;
+  size_t count = 0;
+};
 
 /// ColumnView points at the values of one column of one batch; it owns nothing.
 struct ColumnView {
@@ -107,6 +114,9 @@ struct ColumnView {
   /// … or one byte a row, 0 for NULL (std::optional's flag), `validity_stride_bytes` apart.
   const uint8_t* validity_bytes = nullptr;
   ptrdiff_t validity_stride_bytes = 0;
+  /// Only of kStdVector and kStdBytes: reads the object. `values` and `validity_bytes` of
+  /// children[0] are then offsets into an element, not addresses.
+  ListSpan (*read_list)(const void* object) = nullptr;
   std::vector<ColumnView> children;
 };
 
