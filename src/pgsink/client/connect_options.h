@@ -3,19 +3,24 @@
 // PG* variables, service and pass files.
 // Source: PostgreSQL documentation, "Database Connection Control Functions".
 
-#include "pgsink/client/env.h"
-
-#include <pgproto/session.h>
-
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <pgproto/session.h>
+
+#include "pgsink/client/env.h"
 
 namespace pgsink {
 
 enum class SslMode : uint8_t { kDisable, kAllow, kPrefer, kRequire, kVerifyCa, kVerifyFull };
 enum class TargetSessionAttrs : uint8_t {
-  kAny, kReadWrite, kReadOnly, kPrimary, kStandby, kPreferStandby
+  kAny,
+  kReadWrite,
+  kReadOnly,
+  kPrimary,
+  kStandby,
+  kPreferStandby
 };
 
 /// ConnectOptions holds libpq's connection options under libpq's meanings.
@@ -45,13 +50,13 @@ struct ConnectOptions {
   SocketOptions socket;
 };
 
-/// parse_conninfo reads a libpq URI ("postgresql://…") or keyword/value string into options; keys it
-/// does not mention keep the values of `base`. Unknown keys, and libpq's keys that we do not honour,
-/// are refused by name. The password never stands in the error.
+/// parse_conninfo reads a libpq URI ("postgresql://…") or keyword/value string into options; keys
+/// it does not mention keep the values of `base`. Unknown keys, and libpq's keys that we do not
+/// honour, are refused by name. The password never stands in the error.
 Result<ConnectOptions> parse_conninfo(std::string_view text, ConnectOptions base = {});
 
-/// apply_environment fills what is still empty from PG* variables, service file, passfile and libpq's
-/// defaults, in libpq's order of precedence.
+/// apply_environment fills what is still empty from PG* variables, service file, passfile and
+/// libpq's defaults, in libpq's order of precedence.
 Result<ConnectOptions> apply_environment(ConnectOptions options, Files& files);
 
 }  // namespace pgsink
