@@ -138,7 +138,7 @@ fetch_npm() {
   say "Fetching the npm package $package $version into ${folder#"$PWD"/}"
   mkdir -p "$(dirname "$folder")"
   work=$(mktemp -d "$folder.XXXXXX")
-  if ! npm pack --silent --pack-destination "$work" "$package@$version" >/dev/null; then
+  if ! npm pack --loglevel=error --pack-destination "$work" "$package@$version" >/dev/null; then
     rm -rf "$work"
     return 1
   fi
