@@ -30,18 +30,18 @@ struct Histogram {
 /// SinkMetrics is a snapshot of one sink.
 struct SinkMetrics {
   std::string connection_name;
-  uint64_t rows_accepted = 0;   ///< Handed over by write().
-  uint64_t rows_written = 0;    ///< Known to be committed.
-  uint64_t bytes_written = 0;   ///< COPY bytes of committed flights.
-  uint64_t batches_sent = 0;    ///< Flights whose outcome is committed.
-  uint64_t failed_writes = 0;   ///< Flights that did not commit at an attempt.
+  uint64_t rows_accepted = 0;  ///< Handed over by write().
+  uint64_t rows_written = 0;   ///< Known to be committed.
+  uint64_t bytes_written = 0;  ///< COPY bytes of committed flights.
+  uint64_t batches_sent = 0;   ///< Flights whose outcome is committed.
+  uint64_t failed_writes = 0;  ///< Flights that did not commit at an attempt.
   uint64_t rejected_rows = 0;
-  uint64_t retry_count = 0;     ///< Flights sent again.
+  uint64_t retry_count = 0;          ///< Flights sent again.
   uint64_t possible_duplicates = 0;  ///< Rows sent again without knowing the first outcome.
-  uint64_t in_flight_rows = 0;  ///< Gauge: sent, outcome not known.
-  uint64_t buffered_bytes = 0;  ///< Gauge: accepted, not durable.
+  uint64_t in_flight_rows = 0;       ///< Gauge: sent, outcome not known.
+  uint64_t buffered_bytes = 0;       ///< Gauge: accepted, not durable.
   uint64_t connections_opened = 0;
-  Histogram write_latency;      ///< From the first byte of a flight to its outcome.
+  Histogram write_latency;  ///< From the first byte of a flight to its outcome.
   std::string last_error;
   int64_t last_error_wall_us = 0;  ///< Microseconds since 1970, 0 for never.
 };

@@ -38,10 +38,10 @@ void append_padded(std::string& out, uint64_t value, size_t width) {
 /// `magnitude` with `scale` digits behind the point.
 void append_wide(std::string& out, Uint128 magnitude, bool negative, size_t scale) {
   std::string digits;
-  while (magnitude != 0 || digits.size() <= scale) {
+  for (size_t count = 0; magnitude != 0 || count <= scale; ++count) {
+    if (count == scale && scale > 0) digits += '.';
     digits += static_cast<char>('0' + static_cast<int>(magnitude % 10));
     magnitude /= 10;
-    if (digits.size() == scale && scale > 0) digits += '.';
   }
   if (negative) digits += '-';
   out.append(digits.rbegin(), digits.rend());
@@ -57,10 +57,17 @@ void append_hugeint(std::string& out, duckdb_hugeint value, size_t scale) {
 void append_decimal(std::string& out, const CellType& type, duckdb_vector vector, idx_t row) {
   int64_t value = 0;
   switch (type.internal) {
-    case DUCKDB_TYPE_SMALLINT: value = value_at<int16_t>(vector, row); break;
-    case DUCKDB_TYPE_INTEGER: value = value_at<int32_t>(vector, row); break;
-    case DUCKDB_TYPE_BIGINT: value = value_at<int64_t>(vector, row); break;
-    default: return append_hugeint(out, value_at<duckdb_hugeint>(vector, row), type.scale);
+    case DUCKDB_TYPE_SMALLINT:
+      value = value_at<int16_t>(vector, row);
+      break;
+    case DUCKDB_TYPE_INTEGER:
+      value = value_at<int32_t>(vector, row);
+      break;
+    case DUCKDB_TYPE_BIGINT:
+      value = value_at<int64_t>(vector, row);
+      break;
+    default:
+      return append_hugeint(out, value_at<duckdb_hugeint>(vector, row), type.scale);
   }
   const auto magnitude = static_cast<uint64_t>(value);
   append_wide(out, value < 0 ? ~magnitude + 1 : magnitude, value < 0, type.scale);
@@ -153,8 +160,10 @@ void append_interval(std::string& out, duckdb_interval value) {
     // The smallest int64 has no positive twin: its magnitude is one more than the largest.
     const auto bits = static_cast<uint64_t>(value.micros);
     const uint64_t magnitude = value.micros < 0 ? ~bits + 1 : bits;
-    append_time(out, static_cast<int64_t>(std::min<uint64_t>(
-                         magnitude, std::numeric_limits<int64_t>::max())), 1'000'000);
+    append_time(
+        out,
+        static_cast<int64_t>(std::min<uint64_t>(magnitude, std::numeric_limits<int64_t>::max())),
+        1'000'000);
   }
 }
 
@@ -196,18 +205,42 @@ void append_time_tz(std::string& out, uint64_t bits) {
 bool append_scalar(std::string& out, const CellColumn& column, idx_t row, CellStyle style) {
   const duckdb_vector vector = column.vector;
   switch (column.type.id) {
-    case DUCKDB_TYPE_BOOLEAN: out += value_at<bool>(vector, row) ? "true" : "false"; return true;
-    case DUCKDB_TYPE_TINYINT: append_number(out, value_at<int8_t>(vector, row)); return true;
-    case DUCKDB_TYPE_SMALLINT: append_number(out, value_at<int16_t>(vector, row)); return true;
-    case DUCKDB_TYPE_INTEGER: append_number(out, value_at<int32_t>(vector, row)); return true;
-    case DUCKDB_TYPE_BIGINT: append_number(out, value_at<int64_t>(vector, row)); return true;
-    case DUCKDB_TYPE_UTINYINT: append_number(out, value_at<uint8_t>(vector, row)); return true;
-    case DUCKDB_TYPE_USMALLINT: append_number(out, value_at<uint16_t>(vector, row)); return true;
-    case DUCKDB_TYPE_UINTEGER: append_number(out, value_at<uint32_t>(vector, row)); return true;
-    case DUCKDB_TYPE_UBIGINT: append_number(out, value_at<uint64_t>(vector, row)); return true;
-    case DUCKDB_TYPE_FLOAT: append_float(out, value_at<float>(vector, row), style); return true;
-    case DUCKDB_TYPE_DOUBLE: append_float(out, value_at<double>(vector, row), style); return true;
-    case DUCKDB_TYPE_DECIMAL: append_decimal(out, column.type, vector, row); return true;
+    case DUCKDB_TYPE_BOOLEAN:
+      out += value_at<bool>(vector, row) ? "true" : "false";
+      return true;
+    case DUCKDB_TYPE_TINYINT:
+      append_number(out, value_at<int8_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_SMALLINT:
+      append_number(out, value_at<int16_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_INTEGER:
+      append_number(out, value_at<int32_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_BIGINT:
+      append_number(out, value_at<int64_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_UTINYINT:
+      append_number(out, value_at<uint8_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_USMALLINT:
+      append_number(out, value_at<uint16_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_UINTEGER:
+      append_number(out, value_at<uint32_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_UBIGINT:
+      append_number(out, value_at<uint64_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_FLOAT:
+      append_float(out, value_at<float>(vector, row), style);
+      return true;
+    case DUCKDB_TYPE_DOUBLE:
+      append_float(out, value_at<double>(vector, row), style);
+      return true;
+    case DUCKDB_TYPE_DECIMAL:
+      append_decimal(out, column.type, vector, row);
+      return true;
     case DUCKDB_TYPE_HUGEINT:
       append_hugeint(out, value_at<duckdb_hugeint>(vector, row), 0);
       return true;
@@ -216,7 +249,8 @@ bool append_scalar(std::string& out, const CellColumn& column, idx_t row, CellSt
       append_wide(out, (static_cast<Uint128>(value.upper) << 64) | value.lower, false, 0);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -225,8 +259,12 @@ bool append_textual(std::string& out, const CellColumn& column, idx_t row) {
   const duckdb_vector vector = column.vector;
   const auto ticks = [&] { return value_at<int64_t>(vector, row); };
   switch (column.type.id) {
-    case DUCKDB_TYPE_VARCHAR: out += text_at(vector, row); return true;
-    case DUCKDB_TYPE_BLOB: append_blob(out, text_at(vector, row)); return true;
+    case DUCKDB_TYPE_VARCHAR:
+      out += text_at(vector, row);
+      return true;
+    case DUCKDB_TYPE_BLOB:
+      append_blob(out, text_at(vector, row));
+      return true;
     case DUCKDB_TYPE_DATE: {
       const auto days = value_at<int32_t>(vector, row);
       constexpr int32_t kInfinity = std::numeric_limits<int32_t>::max();
@@ -237,28 +275,46 @@ bool append_textual(std::string& out, const CellColumn& column, idx_t row) {
       }
       return true;
     }
-    case DUCKDB_TYPE_TIME: append_time(out, ticks(), 1'000'000); return true;
-    case DUCKDB_TYPE_TIME_NS: append_time(out, ticks(), 1'000'000'000); return true;
-    case DUCKDB_TYPE_TIME_TZ: append_time_tz(out, value_at<uint64_t>(vector, row)); return true;
-    case DUCKDB_TYPE_TIMESTAMP: append_timestamp(out, ticks(), 1'000'000, false); return true;
-    case DUCKDB_TYPE_TIMESTAMP_TZ: append_timestamp(out, ticks(), 1'000'000, true); return true;
-    case DUCKDB_TYPE_TIMESTAMP_S: append_timestamp(out, ticks(), 1, false); return true;
-    case DUCKDB_TYPE_TIMESTAMP_MS: append_timestamp(out, ticks(), 1'000, false); return true;
-    case DUCKDB_TYPE_TIMESTAMP_NS: append_timestamp(out, ticks(), 1'000'000'000, false); return true;
+    case DUCKDB_TYPE_TIME:
+      append_time(out, ticks(), 1'000'000);
+      return true;
+    case DUCKDB_TYPE_TIME_NS:
+      append_time(out, ticks(), 1'000'000'000);
+      return true;
+    case DUCKDB_TYPE_TIME_TZ:
+      append_time_tz(out, value_at<uint64_t>(vector, row));
+      return true;
+    case DUCKDB_TYPE_TIMESTAMP:
+      append_timestamp(out, ticks(), 1'000'000, false);
+      return true;
+    case DUCKDB_TYPE_TIMESTAMP_TZ:
+      append_timestamp(out, ticks(), 1'000'000, true);
+      return true;
+    case DUCKDB_TYPE_TIMESTAMP_S:
+      append_timestamp(out, ticks(), 1, false);
+      return true;
+    case DUCKDB_TYPE_TIMESTAMP_MS:
+      append_timestamp(out, ticks(), 1'000, false);
+      return true;
+    case DUCKDB_TYPE_TIMESTAMP_NS:
+      append_timestamp(out, ticks(), 1'000'000'000, false);
+      return true;
     case DUCKDB_TYPE_INTERVAL:
       append_interval(out, value_at<duckdb_interval>(vector, row));
       return true;
-    case DUCKDB_TYPE_UUID: append_uuid(out, value_at<duckdb_hugeint>(vector, row)); return true;
+    case DUCKDB_TYPE_UUID:
+      append_uuid(out, value_at<duckdb_hugeint>(vector, row));
+      return true;
     case DUCKDB_TYPE_ENUM: {
-      const size_t index = column.type.internal == DUCKDB_TYPE_UTINYINT
-                               ? value_at<uint8_t>(vector, row)
-                           : column.type.internal == DUCKDB_TYPE_USMALLINT
-                               ? value_at<uint16_t>(vector, row)
-                               : value_at<uint32_t>(vector, row);
+      const size_t index =
+          column.type.internal == DUCKDB_TYPE_UTINYINT    ? value_at<uint8_t>(vector, row)
+          : column.type.internal == DUCKDB_TYPE_USMALLINT ? value_at<uint16_t>(vector, row)
+                                                          : value_at<uint32_t>(vector, row);
       out += column.type.names[index];
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -338,7 +394,9 @@ CellType CellType::of(duckdb_logical_type type) {
         name(duckdb_enum_dictionary_value(type, i));
       }
       break;
-    case DUCKDB_TYPE_LIST: child(duckdb_list_type_child_type(type)); break;
+    case DUCKDB_TYPE_LIST:
+      child(duckdb_list_type_child_type(type));
+      break;
     case DUCKDB_TYPE_ARRAY:
       cell.array_length = duckdb_array_type_array_size(type);
       child(duckdb_array_type_child_type(type));
@@ -353,7 +411,8 @@ CellType CellType::of(duckdb_logical_type type) {
         child(duckdb_struct_type_child_type(type, i));
       }
       break;
-    default: break;
+    default:
+      break;
   }
   return cell;
 }
@@ -388,9 +447,12 @@ void CellColumn::append(std::string& out, idx_t row, CellStyle style) const {
     case DUCKDB_TYPE_ARRAY:
       return append_elements(out, type.children[0], duckdb_array_vector_get_child(vector),
                              row * type.array_length, type.array_length, style);
-    case DUCKDB_TYPE_STRUCT: return append_struct(out, *this, row, style);
-    case DUCKDB_TYPE_MAP: return append_map(out, *this, row, style);
-    default: break;
+    case DUCKDB_TYPE_STRUCT:
+      return append_struct(out, *this, row, style);
+    case DUCKDB_TYPE_MAP:
+      return append_map(out, *this, row, style);
+    default:
+      break;
   }
   std::string text;
   if (!append_textual(text, *this, row)) text = "?";
@@ -406,11 +468,21 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<uint8_t>(c) < 0x20) {
           out += "\\u00";

@@ -1,6 +1,6 @@
 #pragma once
-// CellText: values of the engine's result chunks as text for people (and files made for people), or as
-// JSON. Nothing here is on the way to a sink: rows reach a sink as Arrow arrays.
+// CellText: values of the engine's result chunks as text for people (and files made for people), or
+// as JSON. Nothing here is on the way to a sink: rows reach a sink as Arrow arrays.
 
 #include <cstdint>
 #include <string>
@@ -18,7 +18,7 @@ struct CellType {
   bool json = false;                           ///< The text is JSON already.
   uint8_t scale = 0;
   uint64_t array_length = 0;
-  std::vector<std::string> names;    ///< Enum values, or struct members.
+  std::vector<std::string> names;  ///< Enum values, or struct members.
   std::vector<CellType> children;
 
   static CellType of(duckdb_logical_type type);
@@ -34,8 +34,8 @@ struct CellColumn {
   duckdb_vector vector;
 
   bool is_null(idx_t row) const;
-  /// Appends the value of a row. Plain: text as it is, nested values as [1, NULL] and {a: 1}; NULL is
-  /// "NULL". JSON: a JSON value, what JSON has no number for (NaN, infinity) as a string.
+  /// Appends the value of a row. Plain: text as it is, nested values as [1, NULL] and {a: 1}; NULL
+  /// is "NULL". JSON: a JSON value, what JSON has no number for (NaN, infinity) as a string.
   void append(std::string& out, idx_t row, CellStyle style) const;
 };
 

@@ -64,6 +64,8 @@ EngineSql CommonTables::fill(size_t index) const {
   return select(index).wrapped("INSERT INTO " + table(index) + " ", "");
 }
 
-std::string CommonTables::drop(size_t index) const { return "DROP TABLE IF EXISTS " + table(index); }
+std::string CommonTables::drop(size_t index) const {
+  return "DROP TABLE IF EXISTS " + table(index);
+}
 
 }  // namespace pgsink::shell

@@ -1,7 +1,7 @@
 #pragma once
-// The WITH list that several branches of a pipeline share. It is evaluated once: each of its queries
-// fills a temporary table of the engine (which spills to disk, so memory stays bounded), and the
-// branches read the tables.
+// The WITH list that several branches of a pipeline share. It is evaluated once: each of its
+// queries fills a temporary table of the engine (which spills to disk, so memory stays bounded),
+// and the branches read the tables.
 
 #include <cstddef>
 #include <string>

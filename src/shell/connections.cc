@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <pgsink/sink/names.h>
+
 namespace pgsink::shell {
 
 void add_metrics(SinkMetrics& total, const SinkMetrics& part) {
@@ -42,11 +44,12 @@ bool Connections::drop(const std::string& name) {
   return connections_.erase(name) > 0;
 }
 
-std::vector<std::string> Connections::names() const {
+std::string Connections::did_you_mean(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  std::vector<std::string> names;
-  for (const auto& [name, connection] : connections_) names.push_back(name);
-  return names;
+  std::vector<std::string_view> names;
+  for (const auto& entry : connections_) names.push_back(entry.first);
+  const std::string_view nearest = nearest_name(name, names);
+  return nearest.empty() ? "" : "; did you mean '" + std::string(nearest) + "'?";
 }
 
 void Connections::attach(const std::string& name, const Sink* sink) {

@@ -1,14 +1,14 @@
 #pragma once
 // Connections: what CREATE CONNECTION made, by name, and what was written through each.
 
-#include <pgsink/sink.h>
-
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <pgsink/sink.h>
 
 namespace pgsink::shell {
 
@@ -24,7 +24,8 @@ class Connections {
   void put(SinkOptions options);
   /// False if there is none of that name.
   bool drop(const std::string& name);
-  std::vector<std::string> names() const;
+  /// "; did you mean 'NAME'?" with the connection that a reader would guess was meant, or "".
+  std::string did_you_mean(const std::string& name) const;
 
   /// From now on `sink` is part of the connection's metrics, until it is retired.
   void attach(const std::string& name, const Sink* sink);

@@ -12,8 +12,8 @@ namespace {
 
 using Range = std::pair<char32_t, char32_t>;
 
-/// Blocks of combining and invisible characters. Source: Unicode, general categories Mn, Me and Cf, by
-/// block; a terminal's own table may differ in rare scripts.
+/// Blocks of combining and invisible characters. Source: Unicode, general categories Mn, Me and Cf,
+/// by block; a terminal's own table may differ in rare scripts.
 constexpr std::array kNarrow = {
     Range{0x0300, 0x036F}, Range{0x0483, 0x0489},   Range{0x0591, 0x05BD}, Range{0x0610, 0x061A},
     Range{0x064B, 0x065F}, Range{0x0E31, 0x0E31},   Range{0x0E34, 0x0E3A}, Range{0x0E47, 0x0E4E},
@@ -35,8 +35,7 @@ constexpr std::array kWide = {
 };
 
 bool contains(std::span<const Range> ranges, char32_t c) {
-  const auto* found = std::ranges::upper_bound(ranges, c, {}, &Range::first) - 1;
-  return found >= ranges.data() && c >= found->first && c <= found->second;
+  return std::ranges::any_of(ranges, [c](const Range& r) { return c >= r.first && c <= r.second; });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// DuckDB 1.4's C API has streaming results only behind functions marked as deprecated, and nothing in
-// their place: pending + streaming is used here, and only here.
+// DuckDB 1.4's C API has streaming results only behind functions marked as deprecated, and nothing
+// in their place: pending + streaming is used here, and only here.
 #undef DUCKDB_API_NO_DEPRECATED
 #include "engine.h"
 
@@ -18,9 +18,9 @@ std::string quoted(std::string_view text, char quote) {
   return out += quote;
 }
 
-/// Run before anything else. Errors carry their position only as JSON; Arrow chunks keep what JSON, UUID
-/// and wide integers are, and their texts may exceed 2 GiB a chunk; PostgreSQL's TO_JSONB has one
-/// JSON type to map to.
+/// Run before anything else. Errors carry their position only as JSON; Arrow chunks keep what JSON,
+/// UUID and wide integers are, and their texts may exceed 2 GiB a chunk; PostgreSQL's TO_JSONB has
+/// one JSON type to map to.
 constexpr const char* kPreamble[] = {
     "SET errors_as_json = true",
     "SET arrow_lossless_conversion = true",
@@ -55,6 +55,16 @@ bool Query::returns_rows() const {
          duckdb_result_return_type(result_.get()) == DUCKDB_RESULT_TYPE_QUERY_RESULT;
 }
 
+std::vector<Column> Query::result_columns() const {
+  auto* result = const_cast<duckdb_result*>(&result_.get());
+  std::vector<Column> columns;
+  for (idx_t i = 0; i < duckdb_column_count(result); ++i) {
+    columns.push_back(
+        {duckdb_column_name(result, i), OwnedType(duckdb_column_logical_type(result, i))});
+  }
+  return columns;
+}
+
 EngineResult<OwnedChunk> Query::next() {
   if (!result_.filled()) return OwnedChunk();
   while (duckdb_data_chunk chunk = duckdb_fetch_chunk(result_.get())) {
@@ -83,8 +93,7 @@ pgproto::Result<std::unique_ptr<Engine>> Engine::open(const Settings& settings) 
     }
   }
   char* reason = nullptr;
-  const auto opened =
-      duckdb_open_ext(nullptr, engine->database_.fill(), config.get(), &reason);
+  const auto opened = duckdb_open_ext(nullptr, engine->database_.fill(), config.get(), &reason);
   if (opened == DuckDBError) {
     const std::string text = reason == nullptr ? "no reason given" : reason;
     duckdb_free(reason);
@@ -102,8 +111,7 @@ pgproto::Result<std::unique_ptr<Engine>> Engine::open(const Settings& settings) 
 
 EngineResult<Query> Engine::prepare(const std::string& sql) {
   OwnedStatements statements;
-  const idx_t count =
-      duckdb_extract_statements(connection_.get(), sql.c_str(), statements.fill());
+  const idx_t count = duckdb_extract_statements(connection_.get(), sql.c_str(), statements.fill());
   if (count == 0) {
     const char* text = duckdb_extract_statements_error(statements.get());
     if (text != nullptr) return std::unexpected(parse_engine_error(text));
@@ -126,8 +134,8 @@ EngineResult<Query> Engine::prepare(const std::string& sql) {
     for (idx_t column = 0; column < columns; ++column) {
       const char* name = duckdb_prepared_statement_column_name(query.prepared_.get(), column);
       query.columns_.push_back(
-          {name == nullptr ? "" : name,
-           OwnedType(duckdb_prepared_statement_column_logical_type(query.prepared_.get(), column))});
+          {name == nullptr ? "" : name, OwnedType(duckdb_prepared_statement_column_logical_type(
+                                            query.prepared_.get(), column))});
       duckdb_free(const_cast<char*>(name));
     }
     return query;

@@ -1,16 +1,16 @@
 #pragma once
 // Engine: the embedded SQL engine (DuckDB through its C API), holding one in-memory database.
 //
-// Results are streamed: the engine runs only as far ahead as its own small buffer, so a query of any
-// size needs the memory of a few chunks.
-
-#include <pgproto/error.h>
+// Results are streamed: the engine runs only as far ahead as its own small buffer, so a query of
+// any size needs the memory of a few chunks.
 
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <pgproto/error.h>
 
 #include "engine_fault.h"
 #include "owned.h"
@@ -23,8 +23,8 @@ struct Column {
   OwnedType type;
 };
 
-/// Query is one statement, bound and ready; then running; then at its end. Only one Query of an engine
-/// runs at a time: starting another statement ends it. Movable.
+/// Query is one statement, bound and ready; then running; then at its end. Only one Query of an
+/// engine runs at a time: starting another statement ends it. Movable.
 class Query {
  public:
   /// What kind of statement it is (DuckDB's own classification).
@@ -37,6 +37,8 @@ class Query {
   /// True if the statement yields rows for people (SELECT, SHOW, … RETURNING), not only a count.
   /// REQUIRES: start() succeeded.
   bool returns_rows() const;
+  /// The columns of the rows that it yields. REQUIRES: start() succeeded.
+  std::vector<Column> result_columns() const;
   /// The next rows, at most duckdb_vector_size() of them; an unfilled chunk at the end.
   /// REQUIRES: start() succeeded.
   EngineResult<OwnedChunk> next();

@@ -35,11 +35,21 @@ std::optional<std::string> read_string(std::string_view text, size_t& at) {
     }
     if (++at == text.size()) return std::nullopt;
     switch (text[at]) {
-      case 'n': out += '\n'; break;
-      case 't': out += '\t'; break;
-      case 'r': out += '\r'; break;
-      case 'b': out += '\b'; break;
-      case 'f': out += '\f'; break;
+      case 'n':
+        out += '\n';
+        break;
+      case 't':
+        out += '\t';
+        break;
+      case 'r':
+        out += '\r';
+        break;
+      case 'b':
+        out += '\b';
+        break;
+      case 'f':
+        out += '\f';
+        break;
       case 'u': {
         uint32_t code = 0;
         const char* digits = text.data() + at + 1;
@@ -51,7 +61,8 @@ std::optional<std::string> read_string(std::string_view text, size_t& at) {
         at += 4;
         break;
       }
-      default: out += text[at];
+      default:
+        out += text[at];
     }
   }
   return std::nullopt;

@@ -1,13 +1,13 @@
 #pragma once
 // EngineFault: why the embedded SQL engine refused, and where in the text it was given.
 
-#include <pgproto/error.h>
-
 #include <cstddef>
 #include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include <pgproto/error.h>
 
 namespace pgsink::shell {
 
@@ -21,8 +21,8 @@ struct EngineFault {
 template <typename T>
 using EngineResult = std::expected<T, EngineFault>;
 
-/// Reads an error text of DuckDB under `errors_as_json`: its JSON object anywhere in the text, or the
-/// plain text when there is none.
+/// Reads an error text of DuckDB under `errors_as_json`: its JSON object anywhere in the text, or
+/// the plain text when there is none.
 EngineFault parse_engine_error(std::string_view text);
 
 }  // namespace pgsink::shell

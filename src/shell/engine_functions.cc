@@ -6,8 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include "nearest.h"
-
 namespace pgsink::shell {
 namespace {
 
@@ -27,10 +25,7 @@ void set_null(duckdb_vector vector, idx_t row) {
 }
 
 std::string unknown_connection(const std::string& name, const Connections& connections) {
-  const std::string nearest = nearest_name(name, connections.names());
-  std::string text = "there is no connection '" + name + "'";
-  if (!nearest.empty()) text += "; did you mean '" + nearest + "'?";
-  return text;
+  return "there is no connection '" + name + "'" + connections.did_you_mean(name);
 }
 
 void run_test_connection(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output) {

@@ -1,5 +1,6 @@
 #pragma once
-// What the engine's SQL knows of connections: test_connection('name') and system.postgresql_sink_metrics.
+// What the engine's SQL knows of connections: test_connection('name') and
+// system.postgresql_sink_metrics.
 
 #include <pgproto/error.h>
 

@@ -1,6 +1,6 @@
 #pragma once
-// EngineSql: a statement for the engine put together from pieces of a script and pieces of our own, and
-// the way back from a place in it to the place in the script.
+// EngineSql: a statement for the engine put together from pieces of a script and pieces of our own,
+// and the way back from a place in it to the place in the script.
 
 #include <cstddef>
 #include <optional>
@@ -18,8 +18,8 @@ class EngineSql {
   EngineSql& source(std::string_view text, size_t source_offset);
 
   const std::string& text() const { return text_; }
-  /// The script's offset of the byte at `offset`; a byte of our own counts as the next of the script's,
-  /// or else the last. nullopt if nothing is from the script.
+  /// The script's offset of the byte at `offset`; a byte of our own counts as the next of the
+  /// script's, or else the last. nullopt if nothing is from the script.
   std::optional<size_t> source_offset(size_t offset) const;
   /// The same statement inside `before` and `after`.
   EngineSql wrapped(std::string_view before, std::string_view after) const;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "nearest.h"
+#include <pgsink/sink/names.h>
 
 namespace pgsink::shell {
 namespace {
@@ -25,9 +25,10 @@ struct Flag {
 Refusal set_variable(std::string_view value, size_t, Flags& flags) {
   const size_t equals = value.find('=');
   const std::string name(value.substr(0, equals));
-  const bool named = !name.empty() && name.find_first_not_of(
-                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
-                         std::string::npos;
+  const bool named =
+      !name.empty() &&
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+          std::string::npos;
   if (equals == std::string_view::npos || !named) {
     return "--set takes name=value, the name of letters, digits and _";
   }
@@ -54,8 +55,7 @@ constexpr Flag kFlags[] = {
        flags.secret_directory = value;
        return {};
      }},
-    {"check", '\0', "",
-     "parse, bind and validate everything, contact no server, write nothing",
+    {"check", '\0', "", "parse, bind and validate everything, contact no server, write nothing",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.check = true;
        return {};
@@ -109,22 +109,22 @@ constexpr Flag kFlags[] = {
      }},
 };
 
-std::vector<std::string> split_choices(std::string_view value) {
-  std::vector<std::string> choices;
+std::vector<std::string_view> split_choices(std::string_view value) {
+  std::vector<std::string_view> choices;
   if (value.find('|') == std::string_view::npos) return choices;
   while (true) {
     const size_t bar = value.find('|');
-    choices.emplace_back(value.substr(0, bar));
+    choices.push_back(value.substr(0, bar));
     if (bar == std::string_view::npos) return choices;
     value.remove_prefix(bar + 1);
   }
 }
 
-std::string did_you_mean(std::string_view name, std::span<const std::string> candidates,
+std::string did_you_mean(std::string_view name, std::span<const std::string_view> candidates,
                          std::string_view before) {
-  const std::string nearest = nearest_name(name, candidates);
+  const std::string_view nearest = nearest_name(name, candidates);
   if (nearest.empty()) return {};
-  return "; did you mean " + std::string(before) + nearest + "?";
+  return "; did you mean " + std::string(before) + std::string(nearest) + "?";
 }
 
 Refusal store_value(const Flag& flag, std::string_view value, Flags& flags) {
@@ -158,9 +158,9 @@ class Reader {
   Refusal argument(std::string_view text) {
     if (text.starts_with("--") && text.size() > 2) return long_flag(text.substr(2));
     if (text.starts_with('-') && text.size() > 1) return short_flag(text);
-    const std::string commands[] = {"options"};
+    constexpr std::string_view kCommands[] = {"options"};
     return "unexpected argument '" + std::string(text) + "'" +
-           did_you_mean(text, commands, "the command ") +
+           did_you_mean(text, kCommands, "the command ") +
            "; a script is given by -f FILE, statements by -c SQL";
   }
 
@@ -180,9 +180,9 @@ class Reader {
       if (flag.value.empty()) return "--" + std::string(name) + " takes no value";
       return store_value(flag, text.substr(equals + 1), flags_);
     }
-    std::vector<std::string> names;
+    std::vector<std::string_view> names;
     for (const Flag& flag : kFlags) {
-      if (applies(flag)) names.emplace_back(flag.name);
+      if (applies(flag)) names.push_back(flag.name);
     }
     return "unknown flag --" + std::string(name) + did_you_mean(name, names, "--");
   }

@@ -1,6 +1,6 @@
 #pragma once
-// Flags: the command line. One table knows every flag; parsing, --help and the nearest flag of an error
-// are all made from it.
+// Flags: the command line. One table knows every flag; parsing, --help and the nearest flag of an
+// error are all made from it.
 
 #include <expected>
 #include <map>
@@ -38,8 +38,8 @@ struct Flags {
   bool version = false;
 };
 
-/// parse_flags reads the arguments behind the program's name, or says what is wrong with them, naming
-/// the nearest flag or choice.
+/// parse_flags reads the arguments behind the program's name, or says what is wrong with them,
+/// naming the nearest flag or choice.
 std::expected<Flags, std::string> parse_flags(std::span<const std::string_view> arguments);
 /// The text of --help.
 std::string help_text();

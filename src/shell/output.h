@@ -1,11 +1,11 @@
 #pragma once
-// Output: standard output, where results go. A failing write (a closed pipe, a full disk) is kept and
-// reported once, instead of ending the command in the middle of a load.
-
-#include <pgproto/error.h>
+// Output: standard output, where results go. A failing write (a closed pipe, a full disk) is kept
+// and reported once, instead of ending the command in the middle of a load.
 
 #include <cstdio>
 #include <string_view>
+
+#include <pgproto/error.h>
 
 namespace pgsink::shell {
 

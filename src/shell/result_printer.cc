@@ -151,8 +151,8 @@ class JsonPrinter : public ResultPrinter {
         text += i == 0 ? '{' : ',';
         append_json_string(text, heads_[i].name);
         text += ':';
-        CellColumn{heads_[i].type, duckdb_data_chunk_get_vector(chunk, i)}.append(
-            text, row, CellStyle::kJson);
+        CellColumn{heads_[i].type, duckdb_data_chunk_get_vector(chunk, i)}.append(text, row,
+                                                                                  CellStyle::kJson);
       }
       text += lines_ ? "}\n" : "}";
     }
@@ -204,11 +204,16 @@ class LinePrinter : public ResultPrinter {
 std::unique_ptr<ResultPrinter> make_printer(Format format, const std::vector<Column>& columns,
                                             Output& out) {
   switch (format) {
-    case Format::kCsv: return std::make_unique<CsvPrinter>(columns, out);
-    case Format::kJson: return std::make_unique<JsonPrinter>(columns, out, false);
-    case Format::kJsonLines: return std::make_unique<JsonPrinter>(columns, out, true);
-    case Format::kLine: return std::make_unique<LinePrinter>(columns, out);
-    case Format::kTable: break;
+    case Format::kCsv:
+      return std::make_unique<CsvPrinter>(columns, out);
+    case Format::kJson:
+      return std::make_unique<JsonPrinter>(columns, out, false);
+    case Format::kJsonLines:
+      return std::make_unique<JsonPrinter>(columns, out, true);
+    case Format::kLine:
+      return std::make_unique<LinePrinter>(columns, out);
+    case Format::kTable:
+      break;
   }
   return std::make_unique<TablePrinter>(columns, out);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// ResultPrinter: the rows of a SELECT on standard output, in the format that --format names. Rows are
-// printed as they come; memory does not grow with the result.
+// ResultPrinter: the rows of a SELECT on standard output, in the format that --format names. Rows
+// are printed as they come; memory does not grow with the result.
 
 #include <memory>
 #include <string>
@@ -32,7 +32,8 @@ class ResultPrinter {
 };
 
 /// The printer of a format.
-///   table: columns aligned, numbers to the right, a line with the count of rows. The widths come from
+///   table: columns aligned, numbers to the right, a line with the count of rows. The widths come
+///   from
 ///          the first 1000 rows; wider values behind them stick out.
 ///   csv:   RFC 4180 with a line of names; NULL is empty, an empty text is "".
 ///   json:  an array of objects; jsonl: one object a line; line: a line for each value.

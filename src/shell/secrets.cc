@@ -17,9 +17,11 @@ std::optional<std::string> from_environment(const std::string& name) {
   return value;
 }
 
-std::string upper_case(std::string text) {
+/// The name as an environment variable can have it.
+std::string environment_name(std::string text) {
   for (char& c : text) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    if (c == '-' || c == '.') c = '_';
   }
   return text;
 }
@@ -34,7 +36,7 @@ std::optional<std::string> find_secret(const std::string& directory, const std::
       return std::move(*text);
     }
   }
-  return from_environment("PGSINK_SECRET_" + upper_case(name));
+  return from_environment("PGSINK_SECRET_" + environment_name(name));
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #pragma once
 // Where ${secret:NAME}, ${env:NAME} and ${NAME} of a connection's options come from.
 
-#include <pgsink/ddl.h>
-
 #include <map>
 #include <string>
+
+#include <pgsink/ddl.h>
 
 namespace pgsink::shell {
 

@@ -3,7 +3,6 @@
 #include <csignal>
 #include <ctime>
 #include <string_view>
-
 #include <unistd.h>
 
 namespace pgsink::shell {
@@ -52,8 +51,9 @@ void Signals::wait() {
   while (!ending_) {
     const int signal = sigtimedwait(&set, nullptr, &kTick);
     if (signal > 0 && received_ != 0) {
-      constexpr std::string_view kText = "pgsink: aborted; what was not yet reported as committed "
-                                         "may or may not be in the target\n";
+      constexpr std::string_view kText =
+          "pgsink: aborted; what was not yet reported as committed "
+          "may or may not be in the target\n";
       [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kText.data(), kText.size());
       _exit(128 + received_);
     }

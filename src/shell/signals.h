@@ -1,6 +1,6 @@
 #pragma once
-// Signals: SIGINT and SIGTERM as a request to end well. The first asks the work under way to stop, the
-// second ends the process at once.
+// Signals: SIGINT and SIGTERM as a request to end well. The first asks the work under way to stop,
+// the second ends the process at once.
 
 #include <atomic>
 #include <functional>

@@ -9,12 +9,12 @@ namespace pgsink::shell {
 
 /// SinkReport is one branch of one pipeline, at its end.
 struct SinkReport {
-  std::string pipeline;    ///< Empty for a bare INSERT INTO.
+  std::string pipeline;  ///< Empty for a bare INSERT INTO.
   std::string connection;
-  std::string table;       ///< schema.table
-  std::string outcome;     ///< "done", "interrupted" or "failed"
+  std::string table;    ///< schema.table
+  std::string outcome;  ///< "done", "interrupted" or "failed"
   uint64_t rows_read = 0, rows_written = 0, rows_rejected = 0, batches_retried = 0;
-  uint64_t bytes = 0;      ///< COPY bytes of committed transactions.
+  uint64_t bytes = 0;  ///< COPY bytes of committed transactions.
   double seconds = 0;
   double commit_p99_seconds = 0;
 

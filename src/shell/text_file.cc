@@ -25,8 +25,8 @@ pgproto::Result<std::string> read_text_file(const std::string& path, size_t byte
   while (const size_t bytes = std::fread(part, 1, sizeof part, file)) {
     content.append(part, bytes);
     if (content.size() > bytes_max) {
-      return pgproto::fail(pgproto::Errc::kFile, path + " has more than " +
-                                                     std::to_string(bytes_max) + " bytes");
+      return pgproto::fail(pgproto::Errc::kFile,
+                           path + " has more than " + std::to_string(bytes_max) + " bytes");
     }
   }
   if (std::ferror(file) != 0) return failed("cannot read", path);

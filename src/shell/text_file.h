@@ -1,11 +1,11 @@
 #pragma once
 // Files read and written whole.
 
-#include <pgproto/error.h>
-
 #include <cstddef>
 #include <string>
 #include <string_view>
+
+#include <pgproto/error.h>
 
 namespace pgsink::shell {
 

@@ -67,14 +67,14 @@ void FilledStatement::append_token(std::string_view token, char quote, bool esca
   const auto base = static_cast<size_t>(token.data() - original_.text.data());
   for (size_t i = 0; i < token.size();) {
     const size_t bytes = i > 0 && token[i - 1] == '$' ? 0 : placeholder_bytes(token.substr(i));
-    const auto known = bytes == 0
-                           ? variables.end()
-                           : variables.find(std::string(token.substr(i + 2, bytes - 3)));
+    const auto known =
+        bytes == 0 ? variables.end() : variables.find(std::string(token.substr(i + 2, bytes - 3)));
     if (known == variables.end()) {
       text_ += token[i++];
       continue;
     }
-    replace(base + i, bytes, quote == '\0' ? known->second : escaped(known->second, quote, escapes));
+    replace(base + i, bytes,
+            quote == '\0' ? known->second : escaped(known->second, quote, escapes));
     i += bytes;
   }
 }
@@ -94,8 +94,8 @@ std::expected<FilledStatement, Diagnostic> FilledStatement::fill(const ScriptSta
     if (token.is_symbol('$') && statement.text.substr(at).starts_with("${")) {
       const std::string_view rest = statement.text.substr(at);
       const size_t bytes = placeholder_bytes(rest);
-      const auto known = bytes == 0 ? variables.end()
-                                    : variables.find(std::string(rest.substr(2, bytes - 3)));
+      const auto known =
+          bytes == 0 ? variables.end() : variables.find(std::string(rest.substr(2, bytes - 3)));
       if (known == variables.end()) return std::unexpected(unknown_placeholder(rest, token.begin));
       filled.replace(at, bytes, known->second);
       copied = at + bytes;

@@ -1,7 +1,6 @@
 #pragma once
-// ${NAME} of --set in the statements of a script, and the way back from what they became to the script.
-
-#include <pgsink/ddl.h>
+// ${NAME} of --set in the statements of a script, and the way back from what they became to the
+// script.
 
 #include <expected>
 #include <map>
@@ -9,16 +8,19 @@
 #include <string_view>
 #include <vector>
 
+#include <pgsink/ddl.h>
+
 namespace pgsink::shell {
 
 /// FilledStatement is a statement whose ${NAME} are replaced. Places in it differ from the script's
 /// behind the first replacement; script_offset() and in_script() lead back.
 class FilledStatement {
  public:
-  /// Replaces ${NAME} of `variables`. Within quotes the value is escaped, so that it stays inside; a
-  /// ${…} there that names no variable is left as it is, and outside of quotes it is a fault. Of CREATE
-  /// CONNECTION only what stands outside of quotes is replaced: bind_connection() does the rest.
-  /// `statement` is a view into a script that must live as long as this.
+  /// Replaces ${NAME} of `variables`. Within quotes the value is escaped, so that it stays inside;
+  /// a
+  /// ${…} there that names no variable is left as it is, and outside of quotes it is a fault. Of
+  /// CREATE CONNECTION only what stands outside of quotes is replaced: bind_connection() does the
+  /// rest. `statement` is a view into a script that must live as long as this.
   static std::expected<FilledStatement, Diagnostic> fill(
       const ScriptStatement& statement, const std::map<std::string, std::string>& variables);
 
@@ -29,8 +31,8 @@ class FilledStatement {
 
  private:
   struct Replacement {
-    size_t begin = 0, bytes = 0;                 ///< In text_.
-    size_t script_begin = 0, script_bytes = 0;   ///< Behind the statement's begin.
+    size_t begin = 0, bytes = 0;                ///< In text_.
+    size_t script_begin = 0, script_bytes = 0;  ///< Behind the statement's begin.
   };
   void append_token(std::string_view token, char quote, bool escapes,
                     const std::map<std::string, std::string>& variables);

@@ -38,6 +38,7 @@ struct ConnectOptions {
   bool ssl_direct = false;  ///< sslnegotiation=direct: TLS from the first byte, with ALPN.
   std::string ssl_cert, ssl_key, ssl_root_cert, ssl_crl;
   std::string ssl_key_password;
+  bool ssl_client_certificate = true;  ///< libpq: sslcertmode; false: never send one.
   std::string ssl_min_version = "TLSv1.2", ssl_max_version;
   bool ssl_sni = true;
   pgproto::ChannelBinding channel_binding = pgproto::ChannelBinding::kPrefer;
