@@ -46,6 +46,8 @@ probe() {
     libclang-rt-19-dev) has_clang_runtime ;;
     postgresql) has_postgres && has psql ;;
     util-linux) has setpriv && has unshare ;;
+    mount) has mount ;;
+    iproute2) PATH=$PATH:/usr/sbin:/sbin has ip ;;
     *) die "setup.sh has no probe for the package $1" ;;
   esac
 }
