@@ -62,10 +62,11 @@ struct WireProxy::Stream {
   int to = -1;
   Side side = Side::kFrontend;
   std::deque<Chunk> chunks;
-  bool ended = false;       ///< The sender closed.
-  bool startup = true;      ///< Frontend messages have no type byte yet.
-  size_t message_left = 0;  ///< Of the message under way.
-  std::string header;       ///< The first bytes of the next message.
+  bool ended = false;          ///< The sender closed.
+  bool startup = true;         ///< Frontend messages have no type byte yet.
+  size_t message_left = 0;     ///< Of the message under way.
+  std::string header;          ///< The first bytes of the next message.
+  bool strike_at_end = false;  ///< The rule fires behind the message under way.
 };
 
 struct WireProxy::Link {
@@ -225,13 +226,12 @@ size_t WireProxy::scan(Link& link, Stream& from, const std::byte* data, size_t s
     }
     bytes_left_ -= size;
   }
-  bool strike_at_end = false;
   for (size_t i = 0; i < size;) {
     if (from.message_left > 0) {
       const size_t part = std::min(from.message_left, size - i);
       from.message_left -= part;
       i += part;
-      if (from.message_left == 0 && strike_at_end) {
+      if (from.message_left == 0 && from.strike_at_end) {
         strike(link, rule_.effect);
         return i;
       }
@@ -258,10 +258,7 @@ size_t WireProxy::scan(Link& link, Stream& from, const std::byte* data, size_t s
       strike(link, rule_.effect);
       return rule_.pass_on ? i : std::min(header_begin, size);
     }
-    strike_at_end = true;
-  }
-  if (strike_at_end) {  // Its body goes on in the next piece: arm for the end of this message.
-    strike(link, rule_.effect);
+    from.strike_at_end = true;
   }
   return size;
 }
