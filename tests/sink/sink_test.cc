@@ -166,6 +166,7 @@ TEST_F(SinkTest, GivesMemoryBackOnlyWhenDurable) {
 
 TEST_F(SinkTest, BoundsWhatIsAcceptedAndNotDurable) {
   options_.buffer_bytes = 1 << 20;
+  options_.batch_bytes = 1 << 18;
   options_.batch_size = 100;
   auto sink = open();
   std::atomic<bool> done = false;
