@@ -108,7 +108,9 @@ class Transport {
   /// still receives, so the server can always say what it has to. Sends `out` if not empty,
   /// receives into `in` if not empty. With `out` empty it waits for bytes to arrive. It takes what
   /// is there in one send and one receive, and does not wait for the rest. Fails with kTimeout,
-  /// kConnectionLost, kTls. What arrived before an error is received first.
+  /// kConnectionLost, kTls. A call that moved bytes succeeds, and a failure shows in the next one:
+  /// `sent` is the truth about what can have left, which decides whether a lost COMMIT was ever on
+  /// its way. What arrived before an error is received first.
   virtual Result<Moved> exchange(Bytes out, MutableBytes in, Deadline deadline) = 0;
   /// Makes the running or the next exchange() return with `interrupted`. Any thread.
   virtual void interrupt() = 0;
