@@ -13,13 +13,7 @@
 //   … send session.output(), receive …
 //   while (auto event = session.next_event()) …       // CommandComplete{1}, CopyInResponse{1}, …
 
-#include <pgproto/backend.h>
-#include <pgproto/bytes.h>
-#include <pgproto/error.h>
-
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,13 +21,17 @@
 #include <utility>
 #include <vector>
 
+#include <pgproto/backend.h>
+#include <pgproto/bytes.h>
+#include <pgproto/error.h>
+#include <pgproto/frontend.h>
+
 namespace pgproto {
 
-class Scram;
 class SaltedKeyCache;
 
-/// RequestId numbers the requests of a session from 1 (0: the startup). An extended-protocol message
-/// (Parse, Bind, Describe, Execute, Close, Sync) is a request of its own.
+/// RequestId numbers the requests of a session from 1 (0: the startup). An extended-protocol
+/// message (Parse, Bind, Describe, Execute, Close, Sync) is a request of its own.
 using RequestId = uint64_t;
 
 /// Limits on what a peer can make us hold or do.
@@ -42,18 +40,24 @@ struct SessionLimits {
   size_t message_bytes_max = (size_t{1} << 30) - 1;
   /// Largest message before authentication is done: what comes there is small, and from anybody.
   size_t startup_message_bytes_max = 30'000;
-  /// SCRAM iterations accepted: each costs us CPU, the server chooses. PostgreSQL's default is 4096.
+  /// SCRAM iterations accepted: each costs us CPU, the server chooses. PostgreSQL's default is
+  /// 4096.
   uint32_t scram_iterations_max = 100'000;
-  /// ParameterStatus names held.
+  /// ParameterStatus names held, and the bytes of their names and values. PostgreSQL reports about
+  /// fifteen short ones.
   size_t parameters_max = 256;
+  size_t parameters_bytes_max = size_t{1} << 20;
+  /// Requests that may await answers: each costs us some 40 bytes. A Sync is always accepted.
+  size_t requests_max = size_t{1} << 18;
 };
 
-/// How a server may make us authenticate; bits of StartupConfig::require_auth (libpq: require_auth).
+/// How a server may make us authenticate; bits of StartupConfig::require_auth (libpq:
+/// require_auth).
 enum class AuthMethod : uint8_t {
-  kNone = 1,          ///< AuthenticationOk without any proof asked for.
-  kPassword = 2,      ///< cleartext
+  kNone = 1,      ///< AuthenticationOk without any proof asked for.
+  kPassword = 2,  ///< cleartext
   kMd5 = 4,
-  kScramSha256 = 8,   ///< with or without channel binding
+  kScramSha256 = 8,  ///< with or without channel binding
   kAny = 0xff,
 };
 
@@ -78,7 +82,8 @@ struct StartupConfig {
   bool over_tls = false;
   /// Client nonce: printable ASCII without ',', drawn fresh for each session by the owner.
   std::string scram_nonce;
-  /// Shared by a pool so that the salted key is derived once; may be null. Thread-safe.
+  /// Shared by a pool so that the salted key is derived once; may be null. An interface (scram.h):
+  /// who shares it between threads gives it its lock. Must live until the startup is done.
   SaltedKeyCache* salted_keys = nullptr;
 };
 
@@ -106,6 +111,7 @@ class Session {
   Result<TlsAnswer> tls_answer();
   /// Sends the StartupMessage. Authentication is answered by the session itself; ReadyForQuery of
   /// request 0 ends the startup. Fails with kUsage on a NUL in a parameter.
+  /// client_encoding is always UTF8; a server that reports another one fails next_event().
   Status startup(StartupConfig config);
 
   // ---- requests: append to output(), never block, may be called while others await answers -----
@@ -119,10 +125,7 @@ class Session {
   /// Parse. `name` "" is the unnamed statement; a type oid of 0 leaves the type to the server.
   Result<RequestId> parse(std::string_view name, std::string_view sql, std::span<const Oid> types);
   /// Bind with all parameters in one format each; nullopt is NULL. Results come in `result_format`.
-  struct Parameter {
-    std::optional<Bytes> value;
-    int16_t format = 0;
-  };
+  using Parameter = BindParameter;
   Result<RequestId> bind(std::string_view portal, std::string_view statement,
                          std::span<const Parameter> parameters, int16_t result_format = 0);
   Result<RequestId> describe_statement(std::string_view name);
@@ -131,19 +134,23 @@ class Session {
   Result<RequestId> execute(std::string_view portal, int32_t rows_max = 0, Copy copy = Copy::kNone);
   Result<RequestId> close_statement(std::string_view name);
   Result<RequestId> close_portal(std::string_view name);
-  /// Sync: exactly one ReadyForQuery answers it.
+  /// Sync: exactly one ReadyForQuery answers it. Inside an open COPY the server would swallow it:
+  /// then nothing is sent, the result is 0 and next_event() fails with kUsage.
   RequestId sync();
   /// Flush: makes the server send what it has. No answer.
   void flush();
   /// Terminate. Nothing may follow.
   void terminate();
 
-  // ---- COPY IN / BOTH, after a request announced with Copy ---------------------------------------
+  // ---- COPY IN / BOTH, after a request announced with Copy
+  // ---------------------------------------
   /// Room for at least `size` bytes of one CopyData body, directly in the output buffer behind a
   /// reserved header. Valid until the next call of a request or copy_… function. Nothing is sent
-  /// unless copy_commit() follows. REQUIRES: a COPY is open for sending.
+  /// unless copy_commit() follows. REQUIRES: a COPY is open for sending; otherwise, at 1 GiB, and
+  /// without memory it returns no room and next_event() fails.
   MutableBytes copy_space(size_t size);
-  /// Ends the CopyData begun by copy_space(): its body is the first `size` bytes written there.
+  /// Ends the CopyData begun by copy_space(): its body is the first `size` bytes written there; 0
+  /// sends nothing. REQUIRES: `size` is at most what copy_space() was asked for.
   void copy_commit(size_t size);
   void copy_done();
   void copy_fail(std::string_view reason);
@@ -151,7 +158,8 @@ class Session {
   /// received): stop encoding, call copy_done(), drain to ReadyForQuery.
   bool copy_refused() const;
 
-  // ---- bytes out ---------------------------------------------------------------------------------
+  // ---- bytes out
+  // ---------------------------------------------------------------------------------
   /// What waits to be sent, contiguous; valid until any other call of the session.
   Bytes output() const;
   /// The first `size` bytes of output() were handed to the transport.
@@ -161,7 +169,8 @@ class Session {
   uint64_t appended_position() const;
   uint64_t sent_position() const;
 
-  // ---- bytes in ----------------------------------------------------------------------------------
+  // ---- bytes in
+  // ----------------------------------------------------------------------------------
   /// Room to receive into, at least 1 byte; invalidates all views of events. Grows with the bytes
   /// received of a large message, never by its declared length.
   MutableBytes receive_space();
@@ -172,7 +181,8 @@ class Session {
   /// The peer closed its side. Says whether that was legal here (after terminate(), or never).
   Status received_eof();
 
-  // ---- state -------------------------------------------------------------------------------------
+  // ---- state
+  // -------------------------------------------------------------------------------------
   bool startup_done() const;
   /// The status of the last ReadyForQuery.
   ReadyForQuery::Status transaction_status() const;

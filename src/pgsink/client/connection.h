@@ -1,26 +1,27 @@
 #pragma once
-// Connection is one logged-in session over one transport. pump() is the only I/O loop of the library.
-
-#include "pgsink/client/connect_options.h"
-#include "pgsink/client/env.h"
-
-#include <pgproto/session.h>
+// Connection is one logged-in session over one transport. pump() is the only I/O loop of the
+// library.
 
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <pgproto/session.h>
+
+#include "pgsink/client/connect_options.h"
+#include "pgsink/client/env.h"
+
 namespace pgsink {
 
-/// Which life of which server this is. After a crash, a promotion or a restore it differs, and then a
-/// transaction id of before means nothing any more (reliability: an xid whose WAL was lost is handed
-/// out again). Read at connect, readable by any role.
+/// Which life of which server this is. After a crash, a promotion or a restore it differs, and then
+/// a transaction id of before means nothing any more (reliability: an xid whose WAL was lost is
+/// handed out again). Read at connect, readable by any role.
 struct Incarnation {
   std::string system_identifier;
-  std::string timeline;         ///< First 8 hex digits of pg_walfile_name(); "standby" on one.
+  std::string timeline;  ///< First 8 hex digits of pg_walfile_name(); "standby" on one.
   std::string postmaster_start;
-  std::string stats_reset;      ///< pg_stat_bgwriter.stats_reset: moves when one backend crashes.
+  std::string stats_reset;  ///< pg_stat_bgwriter.stats_reset: moves when one backend crashes.
   friend bool operator==(const Incarnation&, const Incarnation&) = default;
 };
 
@@ -38,7 +39,7 @@ struct ServerIdentity {
   Incarnation incarnation;
   BackendIdentity backend;
   bool in_recovery = false;
-  bool synchronous_commit = true;          ///< False: an acknowledged commit may be lost in a crash.
+  bool synchronous_commit = true;  ///< False: an acknowledged commit may be lost in a crash.
   int max_prepared_transactions = 0;
 };
 
@@ -60,8 +61,8 @@ struct ConnectionCounters {
 class Connection {
  public:
   /// Resolves, dials, negotiates TLS, logs in and reads the ServerIdentity, trying the hosts of
-  /// `options` in order. `options` must have been through apply_environment(). Errors name each host
-  /// tried and what it said.
+  /// `options` in order. `options` must have been through apply_environment(). Errors name each
+  /// host tried and what it said.
   static Result<std::unique_ptr<Connection>> open(Env& env, const ConnectOptions& options,
                                                   pgproto::SaltedKeyCache* salted_keys = nullptr);
   /// Sends Terminate if that is possible at once, and closes. Never blocks.
@@ -72,15 +73,16 @@ class Connection {
   /// The protocol side: append requests here, then pump().
   pgproto::Session& session() { return *session_; }
   const ServerIdentity& server() const { return server_; }
-  /// The endpoint actually reached, for messages: "127.0.0.1:5432" or "/run/postgresql/.s.PGSQL.5432".
+  /// The endpoint actually reached, for messages: "127.0.0.1:5432" or
+  /// "/run/postgresql/.s.PGSQL.5432".
   const std::string& endpoint() const { return endpoint_; }
 
-  /// pump sends what waits and receives what is there, until at least one byte moved. True; or false
-  /// if interrupt() ended the wait. Fails with kTimeout, kConnectionLost and so on; after any failure
-  /// but kTimeout the connection is broken().
+  /// pump sends what waits and receives what is there, until at least one byte moved. True; or
+  /// false if interrupt() ended the wait. Fails with kTimeout, kConnectionLost and so on; after any
+  /// failure but kTimeout the connection is broken().
   Result<bool> pump(Deadline deadline);
-  /// next_event pumps until an event is there; nullopt if interrupted. Notices and parameter changes
-  /// are consumed on the way. Everything in output() is sent first or along the way.
+  /// next_event pumps until an event is there; nullopt if interrupted. Notices and parameter
+  /// changes are consumed on the way. Everything in output() is sent first or along the way.
   Result<std::optional<pgproto::Event>> next_event(Deadline deadline);
   /// An event that is there already, without touching the socket; nullopt if none.
   Result<std::optional<pgproto::Event>> ready_event();
@@ -97,8 +99,8 @@ class Connection {
                             std::span<const std::optional<std::string>> parameters,
                             Deadline deadline);
 
-  /// Sends a CancelRequest over a connection of its own (TLS if this one is) and waits for its EOF, so
-  /// that it cannot hit a later query.
+  /// Sends a CancelRequest over a connection of its own (TLS if this one is) and waits for its EOF,
+  /// so that it cannot hit a later query.
   Status cancel(Deadline deadline);
   /// Wakes a pump() in progress or the next one. Any thread.
   void interrupt();
@@ -119,9 +121,9 @@ class Connection {
   bool broken_ = false;
 };
 
-/// fence proves that the backend is gone, by terminating it through `connection` and waiting: a backend
-/// whose client vanished goes on executing what its receive buffer holds, COMMITs included. Fails with
-/// kCannotFence if it is alive at the deadline or may not be terminated.
+/// fence proves that the backend is gone, by terminating it through `connection` and waiting: a
+/// backend whose client vanished goes on executing what its receive buffer holds, COMMITs included.
+/// Fails with kCannotFence if it is alive at the deadline or may not be terminated.
 Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline);
 
 }  // namespace pgsink

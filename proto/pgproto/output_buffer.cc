@@ -1,0 +1,53 @@
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include <pgproto/output_buffer.h>
+
+namespace pgproto {
+namespace {
+
+// Large enough for the startup and for small requests; a lane's first chunk makes it grow once.
+constexpr size_t kFirstCapacity = 8 * 1024;
+
+}  // namespace
+
+std::byte* OutputBuffer::reserve(size_t size) {
+  const size_t unsent_size = end_ - begin_;
+  if (data_ == nullptr || capacity_ - end_ < size) {
+    const size_t needed = unsent_size + size;
+    if (needed < size) return nullptr;
+    if (data_ != nullptr && needed <= capacity_ && unsent_size <= begin_) {
+      // The halves do not overlap and at least as many bytes were sent as are moved, so that the
+      // cost of moving is paid by the bytes that went.
+      std::memcpy(data_.get(), data_.get() + begin_, unsent_size);
+    } else {
+      const size_t capacity = std::max({needed, capacity_ + capacity_ / 2, kFirstCapacity});
+      std::unique_ptr<std::byte[]> grown(new (std::nothrow) std::byte[capacity]);
+      if (grown == nullptr) return nullptr;
+      if (unsent_size > 0) std::memcpy(grown.get(), data_.get() + begin_, unsent_size);
+      data_ = std::move(grown);
+      capacity_ = capacity;
+    }
+    begin_ = 0;
+    end_ = unsent_size;
+  }
+  reserved_ = size;
+  return data_.get() + end_;
+}
+
+void OutputBuffer::append(size_t size) {
+  PGPROTO_ASSERT(size <= reserved_);
+  end_ += size;
+  reserved_ = 0;
+}
+
+void OutputBuffer::mark_sent(size_t size) {
+  PGPROTO_ASSERT(size <= end_ - begin_);
+  begin_ += size;
+  sent_position_ += size;
+  // While room is handed out the offsets stay: somebody is writing there.
+  if (begin_ == end_ && reserved_ == 0) begin_ = end_ = 0;
+}
+
+}  // namespace pgproto

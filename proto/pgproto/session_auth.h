@@ -1,0 +1,48 @@
+#pragma once
+// Authenticator answers the server's authentication requests and refuses those that the
+// configuration forbids. The order of the messages is not its business: session_table.h decides
+// that. Source: PostgreSQL documentation, "Message Flow" and the connection parameters require_auth
+// and channel_binding of libpq, whose meaning this follows.
+
+#include <memory>
+
+#include <pgproto/bytes.h>
+#include <pgproto/error.h>
+#include <pgproto/output_buffer.h>
+#include <pgproto/scram.h>
+#include <pgproto/session.h>
+
+namespace pgproto {
+
+/// Authenticator carries one startup from the first request to AuthenticationOk.
+class Authenticator {
+ public:
+  Authenticator(StartupConfig config, const SessionLimits& limits);
+  ~Authenticator();
+  Authenticator(const Authenticator&) = delete;
+  Authenticator& operator=(const Authenticator&) = delete;
+
+  /// answer appends what a request asks for. Fails with kAuthentication if the configuration
+  /// forbids the method, the server is not to be trusted, or there is no password; nothing is
+  /// appended then.
+  Status answer(const Authentication& request, OutputBuffer& out);
+
+  const StartupConfig& config() const { return config_; }
+
+ private:
+  bool allows(AuthMethod method) const;
+  Status allow_password_method(AuthMethod method, const char* name) const;
+  Status answer_cleartext(OutputBuffer& out);
+  Status answer_md5(Bytes salt, OutputBuffer& out);
+  Status start_sasl(Bytes mechanisms, OutputBuffer& out);
+  Status choose_mechanism(Bytes mechanisms, bool& plus) const;
+  Status accept() const;
+
+  StartupConfig config_;
+  uint32_t scram_iterations_max_;
+  std::unique_ptr<Scram> scram_;
+  bool asked_ = false;          ///< The server asked for some proof.
+  bool channel_bound_ = false;  ///< The exchange under way binds the TLS channel.
+};
+
+}  // namespace pgproto

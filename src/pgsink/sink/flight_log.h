@@ -1,0 +1,183 @@
+#pragma once
+// FlightLog: the pure core of delivery. A flight is one transaction with its rows, numbered from 1.
+// The log knows of each whether it must be sent, is on the wire, is committed, rolled back or
+// unknown, and says what to do next. It touches no socket, thread, clock or lock, so that every
+// order of answers, errors and cuts can be enumerated (tests/sink/flight_log_test.cc).
+//
+// The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery behind it
+// came. If the connection broke after COMMIT was handed over, the flight is unknown until, on a new
+// connection, the old backend is fenced (it may still be executing what its receive buffer holds)
+// and then pg_xact_status() is asked. That answer counts only if the server incarnation is
+// unchanged: after a crash an xid whose WAL was lost is handed out again. What cannot be known is
+// sent again and says so (possible_duplicate).
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "pgsink/client/connection.h"
+#include "pgsink/sink/retry.h"
+
+namespace pgsink {
+
+enum class XactStatus : uint8_t {
+  kCommitted,
+  kAborted,
+  kInProgress,
+  kTooOld,    ///< NULL: the server no longer remembers.
+  kInFuture,  ///< The server never handed out that xid: another timeline.
+};
+
+class FlightLog {
+ public:
+  using Seq = uint64_t;
+
+  struct Config {
+    size_t window_max = 16;  ///< Flights on the wire at once.
+    /// A flight must not commit after one before it failed: the flights carry a guard that makes
+    /// the server roll them back, and the log sends all of them again, in order.
+    bool ordered = false;
+    uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
+    Duration backoff = std::chrono::seconds(1);
+    Duration backoff_max = std::chrono::seconds(60);
+    uint64_t jitter_seed = 1;
+  };
+
+  // ---- what happened ---------------------------------------------------------------------------
+  struct Added {};  ///< A flight with the next number exists. Its rows may still be coming in.
+  struct Connected {
+    Incarnation incarnation;
+    BackendIdentity backend;
+  };
+  struct ConnectFailed {
+    Error error;
+  };
+  struct SendBegan {  ///< Its BEGIN was appended to the current connection's output.
+    Seq seq;
+  };
+  struct Identified {  ///< The server told the transaction's id and its backend.
+    Seq seq;
+    uint64_t xid;
+    BackendIdentity backend;
+  };
+  struct CommitHanded {  ///< The last byte of its COMMIT left this process.
+    Seq seq;
+  };
+  struct Answered {  ///< ReadyForQuery behind COMMIT; no error: the tag was COMMIT.
+    Seq seq;
+    std::optional<Error> error;
+  };
+  struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
+    Error error;
+  };
+  struct Fenced {};  ///< The backend that next() named is proven gone.
+  struct FenceFailed {
+    Error error;
+  };
+  struct StatusAnswered {
+    Seq seq;
+    XactStatus status;
+  };
+  struct Stopped {  ///< Nothing more shall be sent; what is on the wire is still awaited.
+    Error error;
+  };
+  using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
+                             Answered, Lost, Fenced, FenceFailed, StatusAnswered, Stopped>;
+
+  // ---- what to do ------------------------------------------------------------------------------
+  struct Action {
+    enum class Kind : uint8_t {
+      kWait,  ///< For answers or new flights, at most until `until`.
+      kConnect,
+      kFence,      ///< Prove `backend` gone.
+      kAskStatus,  ///< Ask pg_xact_status(`xid`) for `seq`.
+      kSend,       ///< Send `seq`.
+      kFinished,   ///< Stopped, and nothing on the wire: stop_error() is final.
+    };
+    Kind kind = Kind::kWait;
+    Seq seq = 0;
+    uint64_t xid = 0;
+    BackendIdentity backend;
+    Deadline until = kNoDeadline;
+    bool possible_duplicate = false;  ///< kSend: an earlier attempt may have committed.
+  };
+
+  explicit FlightLog(Config config);
+
+  /// step takes one event and returns the flight that it proved committed, if any. A flight is
+  /// returned once. REQUIRES: the event is possible now (a flight answered is on the wire, …).
+  std::optional<Seq> step(const Event& event, TimePoint now);
+  /// next says what to do now. Pure: asking twice gives the same answer.
+  Action next(TimePoint now) const;
+
+  Seq last_added() const { return last_added_; }
+  /// All flights up to this one are committed.
+  Seq committed_prefix() const { return first_seq() - 1; }
+  bool all_committed() const { return flights_.empty(); }
+  size_t on_the_wire() const { return on_the_wire_; }
+  /// Set once the log stopped, by Stopped or by a failure that repetition cannot mend.
+  const std::optional<Error>& stop_error() const { return stop_error_; }
+  /// The flight whose failure stopped the log; 0 if none did.
+  Seq stop_seq() const { return stop_seq_; }
+  /// Flights whose outcome was still unknown when the log finished.
+  size_t unknown_count() const;
+  uint64_t retry_count() const { return retry_count_; }
+  /// The whole state as one line of text, for traces and tests: times only as due or not.
+  std::string describe(TimePoint now) const;
+
+ private:
+  enum class State : uint8_t { kToSend, kOnWire, kUnknown, kCommitted };
+  struct Flight {
+    State state = State::kToSend;
+    bool commit_handed = false;
+    bool possible_duplicate = false;
+    uint32_t failures = 0;
+    uint32_t status_asked = 0;
+    uint64_t xid = 0;  ///< 0: not told.
+    BackendIdentity backend;
+    Incarnation incarnation;
+    TimePoint not_before{};
+  };
+
+  std::optional<Seq> on(const Added&, TimePoint);
+  std::optional<Seq> on(const Connected&, TimePoint);
+  std::optional<Seq> on(const ConnectFailed&, TimePoint);
+  std::optional<Seq> on(const SendBegan&, TimePoint);
+  std::optional<Seq> on(const Identified&, TimePoint);
+  std::optional<Seq> on(const CommitHanded&, TimePoint);
+  std::optional<Seq> on(const Answered&, TimePoint);
+  std::optional<Seq> on(const Lost&, TimePoint);
+  std::optional<Seq> on(const Fenced&, TimePoint);
+  std::optional<Seq> on(const FenceFailed&, TimePoint);
+  std::optional<Seq> on(const StatusAnswered&, TimePoint);
+  std::optional<Seq> on(const Stopped&, TimePoint);
+
+  Seq first_seq() const { return last_added_ + 1 - flights_.size(); }
+  Flight& flight(Seq seq) { return flights_[static_cast<size_t>(seq - first_seq())]; }
+  const Flight& flight(Seq seq) const { return flights_[static_cast<size_t>(seq - first_seq())]; }
+  std::optional<Seq> commit(Seq seq);
+  void fail_flight(Seq seq, const Error& error, TimePoint now);
+  void send_again_as_unknown(Flight& flight);
+  void stop(const Error& error, Seq seq);
+  std::optional<Seq> first_unknown() const;
+  std::optional<Seq> sendable(TimePoint now, Deadline& wake_at) const;
+
+  Config config_;
+  Backoff backoff_;
+  std::deque<Flight> flights_;  ///< From the first that is not committed to the last added.
+  Seq last_added_ = 0;
+  size_t on_the_wire_ = 0;
+  bool connected_ = false;
+  Incarnation incarnation_;
+  BackendIdentity backend_;
+  std::optional<BackendIdentity> fenced_;
+  uint32_t connect_failures_ = 0;
+  TimePoint connect_not_before_{};
+  bool gave_up_connecting_ = false;
+  std::optional<Error> stop_error_;
+  Seq stop_seq_ = 0;
+  uint64_t retry_count_ = 0;
+};
+
+}  // namespace pgsink

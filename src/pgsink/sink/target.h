@@ -1,0 +1,14 @@
+#pragma once
+// From SinkOptions to the server and its table.
+
+#include <pgsink/options.h>
+
+#include "pgsink/client/connect_options.h"
+
+namespace pgsink {
+
+/// to_connect_options says in libpq's terms how to reach the server of `options`, completed by PG*
+/// variables, service and pass files.
+Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files);
+
+}  // namespace pgsink
