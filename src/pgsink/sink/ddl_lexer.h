@@ -34,9 +34,9 @@ enum class TextForm : uint8_t {
 struct Token {
   TokenKind kind = TokenKind::kEnd;
   TextForm form = TextForm::kPlain;
-  std::string_view text;  ///< As written.
-  SourcePosition begin;
-  std::string_view unclosed;  ///< kUnclosed: what is not closed, "comment" for example.
+  std::string_view text{};  ///< As written.
+  SourcePosition begin{};
+  std::string_view unclosed{};  ///< kUnclosed: what is not closed, "comment" for example.
 
   size_t end_offset() const { return begin.offset + text.size(); }
   bool is_symbol(char symbol) const {

@@ -58,8 +58,8 @@ std::string_view nearest_option(std::string_view key) {
     const size_t shorter = std::min(word.size(), key.size());
     if (longer - shorter >= best) return;
     const size_t distance = edit_distance(word, key);
-    // A word of which nothing remains is no relation, however short.
-    if (distance < best && distance < shorter) {
+    // A word of which half is gone is no relation, however short.
+    if (distance < best && 2 * distance < shorter) {
       best = distance;
       nearest = option_key;
     }
