@@ -110,31 +110,32 @@ enum class OptionType : uint8_t { kText, kInteger, kDecimal, kBoolean, kChoice, 
 struct OptionValue {
   enum class Kind : uint8_t { kText, kInteger, kDecimal, kBoolean, kMap };
   Kind kind = Kind::kText;
-  std::string text;  ///< Text without quotes; a number or boolean as written. Secrets filled in.
-  std::vector<std::pair<std::string, std::string>> map;
+  std::string text{};  ///< Text without quotes; a number or boolean as written. Secrets filled in.
+  std::vector<std::pair<std::string, std::string>> map{};
 };
 
 /// OptionInfo is one row of the table of options.
 struct OptionInfo {
-  std::string_view key;
-  std::string_view group;  ///< Heading of the documentation; rows of a group stand together.
+  // Each member has an initializer, so that a row may leave it out.
+  std::string_view key{};
+  std::string_view group{};  ///< Heading of the documentation; rows of a group stand together.
   OptionType type = OptionType::kText;
-  std::string_view default_text;  ///< The value that equals leaving the option out; "" for none.
-  std::string_view unset;         ///< What leaving it out means where no value says so.
+  std::string_view default_text{};  ///< The value that equals leaving the option out; "" for none.
+  std::string_view unset{};         ///< What leaving it out means where no value says so.
   int64_t min = 0, max = 0;       ///< kInteger and kDecimal only; both ends are allowed.
-  std::string_view choices;  ///< kChoice only: "insert|upsert|…"; case, '_' or ' ' do not matter.
-  std::string_view aliases;  ///< What other programs call it, "user|login"; only to suggest the key.
+  std::string_view choices{};  ///< kChoice only: "insert|upsert|…"; case, '_' or ' ' do not matter.
+  std::string_view aliases{};  ///< What other programs call it, "user|login"; only to suggest the key.
   bool required = false;     ///< Unless `url` gives it.
   bool secret = false;       ///< Never shown.
   bool in_specification = false;  ///< Otherwise an extension ("+").
   bool replaced_by_url = false;   ///< May not stand beside `url`, which says it too.
   /// "" if the option works; otherwise why this build refuses it when it is set to anything but its
   /// default (Errc::kOptionUnsupported), and what to do instead.
-  std::string_view refused;
+  std::string_view refused{};
   /// If only some values are refused: these, "a|b". "" with `refused` set: all but the default.
-  std::string_view refused_values;
-  std::string_view meaning;  ///< One sentence or two, for the documentation.
-  std::string_view example;  ///< The value as it would be written, quotes included.
+  std::string_view refused_values{};
+  std::string_view meaning{};  ///< One sentence or two, for the documentation.
+  std::string_view example{};  ///< The value as it would be written, quotes included.
   /// Stores a checked value; fails with kOptionValue and a message that names what is allowed and
   /// never holds the value, which may come from a secret.
   Status (*store)(const OptionValue& value, const OptionInfo& info, SinkOptions& options) = nullptr;

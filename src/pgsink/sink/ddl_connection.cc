@@ -94,7 +94,8 @@ void Parser::connection_options(CreateConnection& connection, std::vector<Diagno
 
 /// After a fault: to the comma or bracket that ends the option.
 void Parser::skip_to_next_option() {
-  size_t depth = 0;
+  size_t depth = inside_map_ ? 1 : 0;
+  inside_map_ = false;
   while (peek().kind != TokenKind::kEnd && peek().kind != TokenKind::kUnclosed) {
     const bool closes = peek().is_symbol(')') || peek().is_symbol('}') || peek().is_symbol(']');
     const bool opens = peek().is_symbol('(') || peek().is_symbol('{') || peek().is_symbol('[');
@@ -130,10 +131,10 @@ Parsed<OptionValue> Parser::value() {
     auto text = decode_text(peek());
     if (!text) return fail_here(std::move(text.error()));
     take();
-    return OptionValue{.kind = Kind::kText, .text = std::move(*text), .map = {}};
+    return OptionValue{.kind = Kind::kText, .text = std::move(*text)};
   }
-  if (accept_word("TRUE")) return OptionValue{.kind = Kind::kBoolean, .text = "true", .map = {}};
-  if (accept_word("FALSE")) return OptionValue{.kind = Kind::kBoolean, .text = "false", .map = {}};
+  if (accept_word("TRUE")) return OptionValue{.kind = Kind::kBoolean, .text = "true"};
+  if (accept_word("FALSE")) return OptionValue{.kind = Kind::kBoolean, .text = "false"};
   if (accept_word("MAP")) return map();
   if (peek().kind == TokenKind::kNumber || peek().is_symbol('-') || peek().is_symbol('+')) {
     return number();
@@ -148,7 +149,7 @@ Parsed<OptionValue> Parser::value() {
 
 // number: [+|-] digits [. digits] [e [+|-] digits]
 Parsed<OptionValue> Parser::number() {
-  OptionValue value{.kind = OptionValue::Kind::kInteger, .text = {}, .map = {}};
+  OptionValue value{.kind = OptionValue::Kind::kInteger};
   if (peek().is_symbol('-')) value.text = "-";
   if (peek().is_symbol('-') || peek().is_symbol('+')) take();
   const std::string_view digits = peek().text;
@@ -182,9 +183,10 @@ Parsed<OptionValue> Parser::number() {
 
 // map: MAP { [ entry : entry { , entry : entry } ] }
 Parsed<OptionValue> Parser::map() {
-  OptionValue value{.kind = OptionValue::Kind::kMap, .text = {}, .map = {}};
+  OptionValue value{.kind = OptionValue::Kind::kMap};
   if (!accept_symbol('{')) return fail_here("expected '{' after MAP");
   if (accept_symbol('}')) return value;
+  inside_map_ = true;
   while (true) {
     if (value.map.size() == DdlLimits::options_max) {
       const std::string limit = std::to_string(DdlLimits::options_max);
@@ -196,7 +198,10 @@ Parsed<OptionValue> Parser::map() {
     auto entry_value = map_entry("value");
     if (!entry_value) return std::unexpected(std::move(entry_value.error()));
     value.map.emplace_back(std::move(*entry_key), std::move(*entry_value));
-    if (accept_symbol('}')) return value;
+    if (accept_symbol('}')) {
+      inside_map_ = false;
+      return value;
+    }
     const Token comma = peek();
     if (!accept_symbol(',')) return fail_here("expected ',' or '}' after an entry of MAP");
     if (peek().is_symbol('}')) {

@@ -33,8 +33,9 @@ with commas: `'a, b'`; a name with a comma, a blank or a quote stands in double 
 
 **Filled in.** Inside every text, `${secret:NAME}` is the content of the file `NAME` in the secret
 directory (`--secret-dir`), or else of the environment variable `PGSINK_SECRET_` and the name in upper
-case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set NAME=value`; `$${` is a literal
-`${`. What was filled in appears in no error, log, metric or trace.
+case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set NAME=value`; `${uuid}`,
+in `prepared_transaction_id` only, is a fresh UUID for each transaction; `$${` is a literal `${`. What was
+filled in appears in no error, log, metric or trace.
 
 **Marks.** An option with `+` goes beyond the specification. **bold** options are required, unless `url`
 says the same. "Refused" names what this release does not do: such an option stops the statement with

@@ -65,6 +65,14 @@ Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::
   return fail(Errc::kNoSuchColumn, message);
 }
 
+/// The table column that an input column without a name (INSERT INTO … VALUES) goes to: by position.
+Result<const CatalogColumn*> column_at(const CatalogTable& table, size_t index, size_t count) {
+  if (index < table.columns.size()) return &table.columns[index];
+  return fail(Errc::kNoSuchColumn, "it has " + std::to_string(table.columns.size()) +
+                                       " columns, but the input has " + std::to_string(count) +
+                                       " values a row");
+}
+
 void check_writable(const CatalogColumn& column, Faults& faults) {
   if (column.generated != CatalogColumn::Generated::kNo) {
     faults.add(Errc::kColumnGenerated,
@@ -79,7 +87,8 @@ std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& s
                                       std::vector<const CatalogColumn*>& used, Faults& faults) {
   std::vector<EncodeColumn> columns;
   for (size_t i = 0; i < schema.size(); ++i) {
-    const auto matched = match_column(table, schema[i].name);
+    const auto matched = schema[i].name.empty() ? column_at(table, i, schema.size())
+                                                : match_column(table, schema[i].name);
     if (!matched) {
       faults.add(matched.error());
       continue;
