@@ -307,7 +307,6 @@ TEST_F(PipelineRun, InterruptEndsAQueryThatYieldsNothingYet) {
       {}, options);
   EXPECT_EQ(run.exit_code, 130) << run.err;
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
-  EXPECT_EQ(pgsink_input("SELECT 1", {}, options).exit_code, 0) << "too late to interrupt anything";
 }
 
 TEST_F(PipelineRun, SecondSignalAborts) {
