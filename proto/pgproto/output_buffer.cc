@@ -14,10 +14,10 @@ constexpr size_t kFirstCapacity = 8 * 1024;
 
 std::byte* OutputBuffer::reserve(size_t size) {
   const size_t unsent_size = end_ - begin_;
-  if (capacity_ - end_ < size) {
+  if (data_ == nullptr || capacity_ - end_ < size) {
     const size_t needed = unsent_size + size;
     if (needed < size) return nullptr;
-    if (needed <= capacity_ && unsent_size <= begin_) {
+    if (data_ != nullptr && needed <= capacity_ && unsent_size <= begin_) {
       // The halves do not overlap and at least as many bytes were sent as are moved, so that the
       // cost of moving is paid by the bytes that went.
       std::memcpy(data_.get(), data_.get() + begin_, unsent_size);

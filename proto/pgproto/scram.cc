@@ -137,8 +137,7 @@ Result<std::string> Scram::client_first() {
   if (!is_nonce(config_.nonce)) {
     return fail(Errc::kUsage, "the SCRAM nonce must be printable ASCII without ','");
   }
-  // The user name stays empty: PostgreSQL takes the one of the StartupMessage.
-  client_first_bare_ = "n=,r=" + config_.nonce;
+  client_first_bare_ = "n=" + config_.user + ",r=" + config_.nonce;
   return gs2_header(config_.gs2_flag) + client_first_bare_;
 }
 

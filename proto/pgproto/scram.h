@@ -46,6 +46,8 @@ enum class Gs2Flag : char {
 class Scram {
  public:
   struct Config {
+    /// Empty with PostgreSQL, which takes the user of the StartupMessage. REQUIRES: no ',' or '='.
+    std::string user;
     std::string password;
     /// Printable ASCII without ',', fresh for each authentication.
     std::string nonce;

@@ -1,5 +1,5 @@
 // A user's project of a few lines, built in every way the library can be had, run against a real
-// server. The program is main.cc; the README shows the same one.
+// server. The program is main.cc.
 
 #include <array>
 #include <cstdio>
@@ -160,24 +160,6 @@ TEST(Consumer, OtherMinorVersionIsRefused) {
   const Outcome outcome = run("cmake -S " + quoted(folder) + " -B " + quoted(folder / "build") +
                               " -DCMAKE_PREFIX_PATH=" + quoted(moved_prefix()));
   EXPECT_EQ(outcome.status, 0) << outcome.output;
-}
-
-// The block of README.md that begins with "```LANGUAGE".
-std::string readme_block(const std::string& language) {
-  const std::string readme = contents(kSource / "README.md");
-  const std::string fence = "```" + language + "\n";
-  const size_t begin = readme.find(fence);
-  if (begin == std::string::npos) return "";
-  const size_t end = readme.find("```\n", begin + fence.size());
-  return readme.substr(begin + fence.size(), end - begin - fence.size());
-}
-
-TEST(Readme, ShowsTheProgramThatIsTested) {
-  EXPECT_EQ(readme_block("cpp"), contents(kConsumer / "main.cc"));
-}
-
-TEST(Readme, ShowsTheProjectThatIsTested) {
-  EXPECT_EQ(readme_block("cmake"), contents(kConsumer / "find_package/CMakeLists.txt"));
 }
 
 }  // namespace

@@ -162,6 +162,8 @@ const std::vector<std::string> kLeaky{
     "password = E'hunter2\\xff')",
     "PASSWORD = 'hunter2', hots = 1)",
     "\"Password\" = 'hunter2')",
+    "\"url\" = 'hunter2')",
+    "U&\"password\" = 'hunter2')",
     "password = -'hunter2')",
     "password = MAP { 'x': 'hunter2' })",
     "host = 'x, password = 'hunter2', port = 1)",

@@ -146,8 +146,7 @@ TEST(OptionTable, RowsOfAGroupStandTogether) {
 TEST(OptionTable, AliasesAreNoKeysAndMeanOneOption) {
   std::set<std::string_view> seen;
   for (const OptionInfo& info : option_table()) {
-    if (info.aliases.empty()) continue;
-    for (const std::string_view alias : split_list(info.aliases, '|')) {
+    for (const std::string_view alias : option_aliases(info)) {
       EXPECT_EQ(find_option(alias), nullptr) << alias;
       EXPECT_TRUE(seen.insert(alias).second) << alias;
       EXPECT_EQ(nearest_option(alias), info.key);

@@ -3,7 +3,9 @@
 // PG* variables, service and pass files.
 // Source: PostgreSQL documentation, "Database Connection Control Functions".
 
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -44,12 +46,23 @@ struct ConnectOptions {
   pgproto::ChannelBinding channel_binding = pgproto::ChannelBinding::kPrefer;
   uint8_t require_auth = static_cast<uint8_t>(pgproto::AuthMethod::kAny);
   int32_t protocol_version = pgproto::kProtocol30;  ///< libpq: max_protocol_version.
+  int32_t protocol_version_min = pgproto::kProtocol30;
 
   TargetSessionAttrs target_session_attrs = TargetSessionAttrs::kAny;
   bool load_balance_hosts = false;
   Duration connect_timeout = std::chrono::seconds(5);  ///< For each host; covers TLS and login too.
   SocketOptions socket;
+
+  /// libpq's keywords that were set on purpose, with their texts (secrets left empty): what the
+  /// environment and the service file leave alone. Set by parse_conninfo() and
+  /// set_connect_option().
+  std::map<std::string, std::string, std::less<>> given;
 };
+
+/// set_connect_option sets one option by libpq's keyword, as parse_conninfo() would, and remembers
+/// that it was set on purpose. Fails with kUnknownOption, kOptionUnsupported, kOptionValue; the
+/// value of a secret never stands in the error.
+Status set_connect_option(ConnectOptions& options, std::string_view keyword, std::string value);
 
 /// parse_conninfo reads a libpq URI ("postgresql://…") or keyword/value string into options; keys
 /// it does not mention keep the values of `base`. Unknown keys, and libpq's keys that we do not

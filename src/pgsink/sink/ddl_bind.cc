@@ -7,7 +7,9 @@
 #include <pgsink/ddl.h>
 
 #include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/sink/ddl_secrets.h"
 #include "pgsink/sink/ddl_substitute.h"
+#include "pgsink/sink/names.h"
 #include "pgsink/sink/option_checks.h"
 #include "pgsink/sink/option_values.h"
 
@@ -26,6 +28,7 @@ std::string shortened(std::string_view text) {
 /// A value as it may be shown: as written, so that what ${…} stands for stays hidden.
 std::string shown_value(const OptionValue& value) {
   if (value.kind == OptionValue::Kind::kMap) return "this MAP";
+  if (holds_a_password(value.text)) return "this connection string";
   if (value.kind == OptionValue::Kind::kText) return "'" + shortened(value.text) + "'";
   return shortened(value.text);
 }
@@ -117,7 +120,7 @@ class Binder {
     if (info.refused_values.empty()) return true;
     const auto values = split_list(info.refused_values, '|');
     return std::ranges::any_of(values, [&value](std::string_view refused) {
-      return equals_ignoring_case(refused, value.text);
+      return equal_without_case(refused, value.text);
     });
   }
 

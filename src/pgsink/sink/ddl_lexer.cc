@@ -1,5 +1,6 @@
 #include "pgsink/sink/ddl_lexer.h"
 
+#include "pgsink/sink/names.h"
 #include "pgsink/sink/utf8.h"
 
 namespace pgsink {
@@ -41,16 +42,8 @@ std::string lower_ascii(std::string_view text) {
   return lower;
 }
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (to_lower(a[i]) != to_lower(b[i])) return false;
-  }
-  return true;
-}
-
 bool Token::is_word(std::string_view upper) const {
-  return kind == TokenKind::kWord && equals_ignoring_case(text, upper);
+  return kind == TokenKind::kWord && equal_without_case(text, upper);
 }
 
 SourcePosition position_behind(SourcePosition begin, std::string_view passed) {

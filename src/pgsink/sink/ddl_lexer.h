@@ -85,8 +85,6 @@ class Lexer {
 SourcePosition position_behind(SourcePosition begin, std::string_view passed);
 /// lower_ascii folds A-Z as PostgreSQL folds unquoted names; other letters stay as they are.
 std::string lower_ascii(std::string_view text);
-/// equals_ignoring_case compares A-Z without case.
-bool equals_ignoring_case(std::string_view a, std::string_view b);
 
 /// decode_text yields the value of a kText token, or what is wrong with it (without showing it).
 std::expected<std::string, std::string> decode_text(const Token& token);

@@ -74,7 +74,7 @@ class Parser {
   const ScriptStatement& statement_;
   Lexer lexer_;
   Token token_;
-  size_t last_end_ = 0;  ///< Offset behind the last token taken.
+  size_t last_end_ = 0;      ///< Offset behind the last token taken.
   bool inside_map_ = false;  ///< A MAP { is open; a fault inside must skip its }.
 };
 

@@ -6,6 +6,8 @@
 #include <pgsink/ddl.h>
 
 #include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/sink/names.h"
+#include "pgsink/sink/option_values.h"
 
 namespace pgsink {
 namespace {
@@ -14,17 +16,8 @@ namespace {
 constexpr std::array<std::string_view, 7> kTelling{"pass",   "pwd",     "secret",    "token",
                                                    "creden", "api_key", "access_key"};
 
-/// Whether the value of a key of that name is likely to be a secret: it says so, or it is, or was
-/// probably meant to be, an option of ours that is one.
-bool names_a_secret(const std::string& key) {
-  const auto tells = [&key](std::string_view part) { return key.find(part) != std::string::npos; };
-  if (std::ranges::any_of(kTelling, tells)) return true;
-  const OptionInfo* info = find_option(key);
-  if (info == nullptr) info = find_option(nearest_option(key));
-  return info != nullptr && info->secret;
-}
+}  // namespace
 
-/// Whether a text is a connection string with a password in it: "password=…" or "//user:password@".
 bool holds_a_password(std::string_view text) {
   const std::string lower = lower_ascii(text);
   for (size_t at = lower.find("password"); at != std::string::npos;
@@ -37,6 +30,8 @@ bool holds_a_password(std::string_view text) {
   const size_t at_sign = lower.find('@', authority + 3);
   return at_sign != std::string::npos && lower.find(':', authority + 3) < at_sign;
 }
+
+namespace {
 
 bool is_name(const Token& token) {
   return token.kind == TokenKind::kWord || token.kind == TokenKind::kQuotedName;
@@ -51,6 +46,14 @@ bool is_assignment(const Token& token) {
 
 class SecretFinder {
  public:
+  SecretFinder() {
+    for (const OptionInfo& info : option_table()) {
+      if (!info.secret) continue;
+      secret_words_.push_back(info.key);
+      for (const std::string_view alias : option_aliases(info)) secret_words_.push_back(alias);
+    }
+  }
+
   std::vector<HiddenBytes> find(std::string_view script) {
     for (const ScriptStatement& statement : split_script(script)) {
       if (!is_connection(statement)) {
@@ -150,16 +153,23 @@ class SecretFinder {
     }
   }
 
-  static bool tells(const Token& token) {
+  /// Whether the value of a key of that name is likely to be a secret: it says so, or it is, or may
+  /// be a slip of, an option of ours that is one.
+  bool tells(const Token& token) const {
     if (!is_name(token)) return false;
-    const auto name = decode_name(token);
-    return name && names_a_secret(lower_ascii(*name));
+    const auto decoded = decode_name(token);
+    const std::string name = lower_ascii(decoded ? *decoded : token.text);
+    const auto says = [&name](std::string_view part) { return name.find(part) != name.npos; };
+    if (std::ranges::any_of(kTelling, says)) return true;
+    if (const OptionInfo* info = find_option(name)) return info->secret;
+    return !nearest_name(name, secret_words_).empty();
   }
   void hide_token(const Token& token) { hide(token.begin.offset, token.end_offset()); }
   void hide(size_t begin, size_t end) {
     if (begin < end) hidden_.push_back({begin, end});
   }
 
+  std::vector<std::string_view> secret_words_;
   std::vector<HiddenBytes> hidden_;
 };
 

@@ -16,4 +16,9 @@ struct HiddenBytes {
 /// find_secrets finds what must not be shown of a script, in order, without overlaps.
 std::vector<HiddenBytes> find_secrets(std::string_view script);
 
+/// holds_a_password says whether a text is a connection string with a password in it: "password=…"
+/// or
+/// "//user:password@".
+bool holds_a_password(std::string_view text);
+
 }  // namespace pgsink

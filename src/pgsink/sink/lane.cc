@@ -42,6 +42,11 @@ uint64_t copy_line(std::string_view where) {
              : 0;
 }
 
+/// Says which row of the sink's input, counted from 1, an error is about.
+void name_row(Error& error, uint64_t row) {
+  error.message += " (input row " + std::to_string(row) + ")";
+}
+
 Error stopped_error() {
   Error error;
   error.code = Errc::kInterrupted;
@@ -263,8 +268,11 @@ Result<bool> Lane::encode_some(Flight& current) {
     const RowEncoder::Step step = encoder_.encode(*piece.batch, rows, space, rejected_);
     if (step.bytes > 0) session.copy_commit(step.bytes);
     if (!rejected_.empty()) {
-      abandon_sending(current, rejected_.front().error);
+      Error error = std::move(rejected_.front().error);
+      name_row(error, current.first_row + encoded_rows(current) + rejected_.front().row -
+                          piece.rows.begin);
       rejected_.clear();
+      abandon_sending(current, std::move(error));
       return true;
     }
     worked = true;
@@ -278,6 +286,12 @@ Result<bool> Lane::encode_some(Flight& current) {
     }
   }
   return worked;
+}
+
+uint64_t Lane::encoded_rows(const Flight& current) const {
+  uint64_t rows = 0;
+  for (size_t i = 0; i < current.attempt.piece; ++i) rows += current.pieces[i].rows.count;
+  return rows;
 }
 
 void Lane::end_sending(Flight& current) {
@@ -369,9 +383,8 @@ void Lane::on_ready(Flight& oldest) {
       answered.error->code = Errc::kRolledBack;
       answered.error->message = "COMMIT was answered by ROLLBACK without any error before";
     }
-    if (const uint64_t line = copy_line(answered.error->where); line > 0) {
-      answered.error->message += " (input row " + std::to_string(oldest.first_row + line - 1) + ")";
-    }
+    const uint64_t line = copy_line(answered.error->where);
+    if (line > 0) name_row(*answered.error, oldest.first_row + line - 1);
     note_error(*answered.error);
     const Monitor::Lock lock(*metrics_monitor_);
     ++metrics_.failed_writes;

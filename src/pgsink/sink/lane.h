@@ -78,6 +78,8 @@ class Lane {
   /// Encodes and sends up to one chunk. False if there is nothing left to encode or end at present.
   Result<bool> send_some();
   Result<bool> encode_some(Flight& flight);
+  /// Rows of the pieces that are encoded whole.
+  uint64_t encoded_rows(const Flight& flight) const;
   void end_sending(Flight& flight);
   void abandon_sending(Flight& flight, Error error);
 

@@ -7,6 +7,7 @@
 #include <expected>
 
 #include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/sink/names.h"
 #include "pgsink/sink/utf8.h"
 
 namespace pgsink {
@@ -61,6 +62,11 @@ std::vector<std::string_view> split_list(std::string_view text, char separator) 
   }
 }
 
+std::vector<std::string_view> option_aliases(const OptionInfo& info) {
+  if (info.aliases.empty()) return {};
+  return split_list(info.aliases, '|');
+}
+
 Result<std::string> read_text(const OptionValue& value, const OptionInfo& info) {
   if (value.kind != Kind::kText) return refuse(info, "text in single quotes");
   if (value.text.find('\0') != std::string::npos) {
@@ -92,8 +98,8 @@ Result<double> read_decimal(const OptionValue& value, const OptionInfo& info) {
 
 Result<bool> read_boolean(const OptionValue& value, const OptionInfo& info) {
   if (value.kind == Kind::kBoolean || value.kind == Kind::kText) {
-    if (equals_ignoring_case(value.text, "true")) return true;
-    if (equals_ignoring_case(value.text, "false")) return false;
+    if (equal_without_case(value.text, "true")) return true;
+    if (equal_without_case(value.text, "false")) return false;
   }
   return refuse(info, "true or false");
 }
@@ -103,7 +109,7 @@ Result<Choice> read_choice(const OptionValue& value, const OptionInfo& info) {
   std::string wanted(trimmed(value.text));
   std::ranges::replace(wanted, ' ', '_');
   for (size_t i = 0; i < choices.size() && value.kind == Kind::kText; ++i) {
-    if (equals_ignoring_case(choices[i], wanted)) return Choice{i, choices[i]};
+    if (equal_without_case(choices[i], wanted)) return Choice{i, choices[i]};
   }
   std::string takes = "one of";
   for (size_t i = 0; i < choices.size(); ++i) {
@@ -176,7 +182,7 @@ std::optional<std::string> setting_fault(std::string_view name) {
     return "no settings that begin with 'pgsink.': the sink keeps its own there";
   }
   for (const ReservedSetting& reserved : kReservedSettings) {
-    if (equals_ignoring_case(name, reserved.name)) {
+    if (equal_without_case(name, reserved.name)) {
       return "no '" + std::string(reserved.name) + "': " + std::string(reserved.instead);
     }
   }
@@ -195,7 +201,7 @@ Result<std::vector<std::pair<std::string, std::string>>> read_settings(const Opt
       return refuse(info, "valid UTF-8 without zero bytes");
     }
     for (size_t j = 0; j < i; ++j) {
-      if (equals_ignoring_case(value.map[j].first, name)) return refuse(info, "each setting once");
+      if (equal_without_case(value.map[j].first, name)) return refuse(info, "each setting once");
     }
   }
   return value.map;
@@ -266,7 +272,7 @@ Result<std::string> read_partition_by(const OptionValue& value, const OptionInfo
   auto text = read_text(value, info);
   if (!text) return std::unexpected(std::move(text.error()));
   const std::string_view rule = trimmed(*text);
-  if (rule.empty() || equals_ignoring_case(rule, "round_robin")) return lower_ascii(rule);
+  if (rule.empty() || equal_without_case(rule, "round_robin")) return lower_ascii(rule);
   const size_t open = rule.find('(');
   if (open == std::string_view::npos || rule.back() != ')') return refuse(info, kTakes);
   const std::string kind = lower_ascii(trimmed(rule.substr(0, open)));

@@ -48,6 +48,8 @@ Result<std::vector<std::string>> read_conditions(const OptionValue& value, const
 /// day, hour, week, month, year, or a whole number of at least 1.
 Result<std::string> read_partition_interval(const OptionValue& value, const OptionInfo& info);
 
+/// option_aliases lists what other programs call an option.
+std::vector<std::string_view> option_aliases(const OptionInfo& info);
 /// split_list splits at a separator; blanks around the parts are dropped. "" is one empty part.
 std::vector<std::string_view> split_list(std::string_view text, char separator);
 

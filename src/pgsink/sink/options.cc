@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <numeric>
 
 #include <pgsink/options.h>
 
+#include "pgsink/sink/names.h"
 #include "pgsink/sink/option_checks.h"
 #include "pgsink/sink/option_values.h"
 
@@ -15,61 +15,26 @@ const OptionInfo* find_option(std::string_view key) {
   return nullptr;
 }
 
-namespace {
-
-/// Keys longer than this resemble none of ours; it bounds the work of the comparison.
-constexpr size_t kComparedKeyBytesMax = 64;
-
-/// How many single-character insertions, deletions, replacements and swaps of neighbours lead from
-/// one word to the other (Damerau's distance, each place edited at most once).
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> before_last(b.size() + 1);
-  std::vector<size_t> last(b.size() + 1);
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(last.begin(), last.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-      row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
-      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-      if (swapped) row[j] = std::min(row[j], before_last[j - 2] + 1);
-    }
-    std::swap(before_last, last);
-    std::swap(last, row);
-  }
-  return last[b.size()];
-}
-
-/// How many edits still look like a slip: short words differ by one letter and mean something else.
-size_t slips_allowed(std::string_view word) {
-  if (word.size() <= 3) return 1;
-  return word.size() <= 7 ? 2 : 3;
-}
-
-}  // namespace
-
 std::string_view nearest_option(std::string_view key) {
-  if (key.empty() || key.size() > kComparedKeyBytesMax) return "";
-  size_t best = slips_allowed(key) + 1;
-  std::string_view nearest;
-  const auto consider = [&](std::string_view word, std::string_view option_key) {
-    const size_t longer = std::max(word.size(), key.size());
-    const size_t shorter = std::min(word.size(), key.size());
-    if (longer - shorter >= best) return;
-    const size_t distance = edit_distance(word, key);
-    // A word of which half is gone is no relation, however short.
-    if (distance < best && 2 * distance < shorter) {
-      best = distance;
-      nearest = option_key;
-    }
-  };
-  for (const OptionInfo& info : option_table()) consider(info.key, info.key);
+  // So short a word is one slip away from anything; only what others really say counts then.
+  constexpr size_t kGuessedBytesMin = 3;
+  std::vector<std::string_view> words;
+  std::vector<std::string_view> meanings;
   for (const OptionInfo& info : option_table()) {
-    if (info.aliases.empty()) continue;
-    for (const std::string_view alias : split_list(info.aliases, '|')) consider(alias, info.key);
+    words.push_back(info.key);
+    meanings.push_back(info.key);
   }
-  return nearest;
+  for (const OptionInfo& info : option_table()) {
+    for (const std::string_view alias : option_aliases(info)) {
+      words.push_back(alias);
+      meanings.push_back(info.key);
+    }
+  }
+  const std::string_view nearest = nearest_name(key, words);
+  const bool guessed = !equal_without_case(nearest, key);
+  if (nearest.empty() || (guessed && key.size() < kGuessedBytesMin)) return "";
+  const auto at = std::ranges::find(words, nearest) - words.begin();
+  return meanings[static_cast<size_t>(at)];
 }
 
 namespace {
