@@ -2,8 +2,6 @@
 // Reading and writing network-order bytes. ByteReader is the only way in which bytes of a peer are
 // read: it checks every length against what is there, and its failure sticks.
 
-#include <pgproto/error.h>
-
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -12,6 +10,8 @@
 #include <span>
 #include <string_view>
 #include <vector>
+
+#include <pgproto/error.h>
 
 namespace pgproto {
 
@@ -52,8 +52,8 @@ inline T load_be(const std::byte* from) {
   return big_endian(value);
 }
 
-/// ByteReader walks over bytes of a peer. The first read past the end makes ok() false for good; that
-/// read and all after it return zero or nothing, so a decoder checks once at its end.
+/// ByteReader walks over bytes of a peer. The first read past the end makes ok() false for good;
+/// that read and all after it return zero or nothing, so a decoder checks once at its end.
 class ByteReader {
  public:
   explicit ByteReader(Bytes bytes) : rest_(bytes) {}

@@ -1,6 +1,6 @@
 #pragma once
-// Error and Result: how every fallible function of pgproto and pgsink reports. Errors are values; no
-// exception crosses a public boundary.
+// Error and Result: how every fallible function of pgproto and pgsink reports. Errors are values;
+// no exception crosses a public boundary.
 
 #include <array>
 #include <cstdint>
@@ -26,16 +26,16 @@ enum class Errc : uint16_t {
   kQuery = 1010,              ///< The embedded SQL engine refused a statement.
 
   // 2xxx: reaching the server
-  kConnect = 2001,          ///< No host answered, or the name did not resolve.
-  kTimeout = 2002,          ///< A deadline passed.
-  kTls = 2003,              ///< TLS was refused, failed, or the certificate is not acceptable.
-  kAuthentication = 2004,   ///< The server refused us, or we refuse its way to authenticate.
-  kConnectionLost = 2005,   ///< The connection broke after it was established.
-  kProtocol = 2006,         ///< The peer sent what the protocol does not allow here.
-  kLimit = 2007,            ///< A named limit (a size, a count) would be exceeded.
-  kPoolTimeout = 2008,      ///< No pooled connection became free in time.
+  kConnect = 2001,            ///< No host answered, or the name did not resolve.
+  kTimeout = 2002,            ///< A deadline passed.
+  kTls = 2003,                ///< TLS was refused, failed, or the certificate is not acceptable.
+  kAuthentication = 2004,     ///< The server refused us, or we refuse its way to authenticate.
+  kConnectionLost = 2005,     ///< The connection broke after it was established.
+  kProtocol = 2006,           ///< The peer sent what the protocol does not allow here.
+  kLimit = 2007,              ///< A named limit (a size, a count) would be exceeded.
+  kPoolTimeout = 2008,        ///< No pooled connection became free in time.
   kSessionAttributes = 2009,  ///< A server was reached, but not one of the wanted kind.
-  kInterrupted = 2010,      ///< interrupt() or close() ended the wait.
+  kInterrupted = 2010,        ///< interrupt() or close() ended the wait.
 
   // 3xxx: the target and how columns map to it
   kNoSuchTable = 3001,      ///< The target table does not exist or is not visible.
@@ -48,23 +48,23 @@ enum class Errc : uint16_t {
   kPrivilege = 3008,        ///< The role lacks a privilege on the target.
 
   // 4xxx: rows
-  kRowRejected = 4001,      ///< A value cannot become the column's type without changing.
-  kMalformedBatch = 4002,   ///< A record batch or Arrow array is inconsistent.
+  kRowRejected = 4001,     ///< A value cannot become the column's type without changing.
+  kMalformedBatch = 4002,  ///< A record batch or Arrow array is inconsistent.
 
   // 5xxx: the server said no; Error::sqlstate tells what
   kServer = 5001,
 
   // 6xxx: outcomes
-  kOutcomeUnknown = 6001,   ///< Nobody can tell any more whether the transaction committed.
-  kFenced = 6002,           ///< Another writer took over.
-  kRolledBack = 6003,       ///< COMMIT was answered by ROLLBACK.
-  kCannotFence = 6004,      ///< The old backend could not be proven gone.
+  kOutcomeUnknown = 6001,  ///< Nobody can tell any more whether the transaction committed.
+  kFenced = 6002,          ///< Another writer took over.
+  kRolledBack = 6003,      ///< COMMIT was answered by ROLLBACK.
+  kCannotFence = 6004,     ///< The old backend could not be proven gone.
 
   // 9xxx: ours
-  kInternal = 9001,         ///< A bug of this library; please report it.
+  kInternal = 9001,  ///< A bug of this library; please report it.
   kOutOfMemory = 9002,
-  kUsage = 9003,            ///< The API was called in a way it forbids.
-  kFile = 9004,             ///< A local file could not be read or written.
+  kUsage = 9003,  ///< The API was called in a way it forbids.
+  kFile = 9004,   ///< A local file could not be read or written.
 };
 
 /// Sqlstate is PostgreSQL's five-character error code, all '0' when there is none.
@@ -73,7 +73,8 @@ struct Sqlstate {
   std::array<char, 5> code{'0', '0', '0', '0', '0'};
 
   constexpr Sqlstate() = default;
-  /// From text; anything but five characters of [0-9A-Z] becomes "XX000" (a hostile or broken server).
+  /// From text; anything but five characters of [0-9A-Z] becomes "XX000" (a hostile or broken
+  /// server).
   constexpr explicit Sqlstate(std::string_view text) : code{'X', 'X', '0', '0', '0'} {
     if (text.size() != code.size()) return;
     for (const char c : text) {
@@ -95,7 +96,8 @@ struct Error {
   Errc code = Errc::kInternal;
   std::string message;  ///< What, where, which limit, what to do: one or two sentences.
 
-  // Filled when the server spoke (code kServer, kAuthentication, …). Field names are the protocol's.
+  // Filled when the server spoke (code kServer, kAuthentication, …). Field names are the
+  // protocol's.
   Sqlstate sqlstate;
   std::string severity;  ///< "ERROR", "FATAL" or "PANIC", never localised.
   std::string detail;

@@ -93,6 +93,8 @@ struct StartupConfig {
 struct Event {
   RequestId request = 0;
   BackendMessage message;
+  char type = 0;  ///< The message's type byte and body, to keep it beyond that: see decode_backend().
+  Bytes body;
 };
 
 class Session {

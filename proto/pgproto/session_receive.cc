@@ -93,7 +93,7 @@ Result<std::optional<Event>> Session::State::next_event() {
       break_with(show.error());
       return fail(*failure);
     }
-    if (*show) return Event{request, *std::move(message)};
+    if (*show) return Event{request, *std::move(message), (*frame)->type, (*frame)->body};
   }
 }
 

@@ -26,22 +26,27 @@ struct Diagnostic {
   size_t length = 0;  ///< Bytes of the source to underline.
 };
 
-/// Script splits text into statements at `;`, respecting comments, quoted strings and identifiers,
-/// dollar quotes, and E'…' escapes. Positions refer to the whole script.
+/// ScriptStatement is one statement of a script, a view into it.
 struct ScriptStatement {
-  std::string_view text;  ///< Without the `;`, leading blanks and leading comments.
-  SourcePosition begin;
+  std::string_view text;  ///< Without the `;` and without blanks and comments around it.
+  SourcePosition begin;   ///< In the whole script.
   bool terminated = true;  ///< False: the end of the script came before a `;`.
 };
+/// split_script splits text into statements at `;`, respecting comments, quoted strings and
+/// identifiers, dollar quotes, and E'…' escapes. Empty statements are left out. An unclosed quote or
+/// comment reaches to the end of the script; parse_statement() reports it.
 std::vector<ScriptStatement> split_script(std::string_view script);
 
+/// RawOption is one `key = value` as written.
 struct RawOption {
-  std::string key;
+  std::string key;  ///< Lower case unless quoted.
   SourcePosition key_position;
   OptionValue value;  ///< ${…} not yet filled in.
   SourcePosition value_position;
-  size_t value_length = 0;
+  size_t value_length = 0;  ///< Bytes of the source, quotes included.
+  size_t key_length = 0;
 };
+/// CreateConnection is CREATE [OR REPLACE] CONNECTION [IF NOT EXISTS] name TO system (…).
 struct CreateConnection {
   std::string name;
   bool or_replace = false, if_not_exists = false;
@@ -49,13 +54,15 @@ struct CreateConnection {
   SourcePosition system_position;
   std::vector<RawOption> options;
   SourcePosition name_position;
+  size_t name_length = 0, system_length = 0;  ///< Bytes of the source.
 };
+/// DropConnection is DROP CONNECTION [IF EXISTS] name.
 struct DropConnection {
   std::string name;
   bool if_exists = false;
   SourcePosition name_position;
 };
-/// One `INSERT INTO target query` of a pipeline. A bare `INSERT INTO t …` whose target is no connection
+/// InsertBranch is one `INSERT INTO target query` of a pipeline. A bare `INSERT INTO t …` whose target is no connection
 /// belongs to the embedded engine: the caller decides by name.
 struct InsertBranch {
   std::string target;
@@ -64,6 +71,7 @@ struct InsertBranch {
   std::string_view query;  ///< SELECT …, VALUES …, FROM … as written.
   SourcePosition query_position;
 };
+/// CreatePipeline is CREATE PIPELINE name AS [WITH …] and its branches, or a bare [WITH …] INSERT INTO.
 struct CreatePipeline {
   std::string name;  ///< Empty for a bare INSERT INTO.
   bool or_replace = false, if_not_exists = false;
@@ -72,7 +80,7 @@ struct CreatePipeline {
   SourcePosition with_position;
   std::vector<InsertBranch> branches;
 };
-/// Anything else: for the embedded engine.
+/// EngineStatement is anything else: for the embedded engine.
 struct EngineStatement {};
 
 using Statement =
@@ -82,10 +90,30 @@ using Statement =
 /// On failure all faults that can be told together, each with its place in the script.
 std::expected<Statement, std::vector<Diagnostic>> parse_statement(const ScriptStatement& statement);
 
-/// Where ${secret:NAME} and ${env:NAME} come from; nullopt if there is no such name.
+/// Limits on what a script may ask of the parser.
+struct DdlLimits {
+  /// Longest statement of ours: it is held whole, and what is longer is a file read as SQL by mistake.
+  static constexpr size_t statement_bytes_max = size_t{64} << 20;
+  /// Longest CREATE CONNECTION; the longest sensible one has some KiB.
+  static constexpr size_t connection_bytes_max = size_t{1} << 20;
+  /// Options of one connection: a few times as many as there are.
+  static constexpr size_t options_max = 256;
+  /// Longest value of an option after ${…} is filled in: a certificate's path, a password, a URL.
+  static constexpr size_t value_bytes_max = size_t{64} << 10;
+  /// INSERT INTO branches of one pipeline: each is a sink with connections of its own.
+  static constexpr size_t branches_max = 256;
+  /// Brackets open at once in a query: engines parse them recursively.
+  static constexpr size_t nesting_max = 1000;
+  /// Faults reported for one statement: who reads more?
+  static constexpr size_t faults_max = 50;
+};
+
+/// Substitution says where ${secret:NAME}, ${env:NAME} and ${NAME} come from; nullopt if there is no
+/// such name. An empty function knows no name.
 struct Substitution {
   std::function<std::optional<std::string>(const std::string& name)> secret;
   std::function<std::optional<std::string>(const std::string& name)> environment;
+  std::function<std::optional<std::string>(const std::string& name)> variable;  ///< --set
 };
 
 /// bind_connection checks every option against the table and yields typed options: unknown keys (with
@@ -94,8 +122,14 @@ struct Substitution {
 std::expected<SinkOptions, std::vector<Diagnostic>> bind_connection(
     const CreateConnection& statement, const Substitution& substitution);
 
-/// "FILE:LINE:COL: error[PGS-nnnn]: message", the line of the source and a caret line below it.
+/// render_diagnostic yields "FILE:LINE:COL: error[PGS-nnnn]: message", the line of the source and a
+/// caret line below it, then the server's detail, hint and context if there are any; ends in '\n'.
+/// Passwords written in the script are shown as ***, control characters as U+FFFD.
 std::string render_diagnostic(const Diagnostic& diagnostic, std::string_view file,
                               std::string_view script);
+
+/// mask_secrets replaces what stands as the value of a password-like option by ***, for texts that
+/// quote a script, such as an engine's syntax error.
+std::string mask_secrets(std::string_view script);
 
 }  // namespace pgsink

@@ -106,44 +106,57 @@ struct SinkOptions {
 
 enum class OptionType : uint8_t { kText, kInteger, kDecimal, kBoolean, kChoice, kColumns, kMap };
 
-/// Value is what stands right of `=` in CREATE CONNECTION, before it is checked.
+/// OptionValue is what stands right of `=` in CREATE CONNECTION, before it is checked.
 struct OptionValue {
   enum class Kind : uint8_t { kText, kInteger, kDecimal, kBoolean, kMap };
   Kind kind = Kind::kText;
-  std::string text;  ///< Text without quotes; a number or boolean as written. Secrets filled in.
-  std::vector<std::pair<std::string, std::string>> map;
+  std::string text{};  ///< Text without quotes; a number or boolean as written. Secrets filled in.
+  std::vector<std::pair<std::string, std::string>> map{};
 };
 
 /// OptionInfo is one row of the table of options.
 struct OptionInfo {
-  std::string_view key;
-  OptionType type;
-  std::string_view default_text;  ///< As the documentation shows it; "" for none.
-  int64_t min = 0, max = 0;       ///< kInteger only.
-  std::string_view choices;       ///< kChoice only: "insert|upsert|…", compared without case.
-  bool required = false;          ///< Unless `url` gives it.
-  bool secret = false;            ///< Never shown.
+  // Each member has an initializer, so that a row may leave it out.
+  std::string_view key{};
+  std::string_view group{};  ///< Heading of the documentation; rows of a group stand together.
+  OptionType type = OptionType::kText;
+  std::string_view default_text{};  ///< The value that equals leaving the option out; "" for none.
+  std::string_view unset{};         ///< What leaving it out means where no value says so.
+  int64_t min = 0, max = 0;       ///< kInteger and kDecimal only; both ends are allowed.
+  std::string_view choices{};  ///< kChoice only: "insert|upsert|…"; case, '_' or ' ' do not matter.
+  std::string_view aliases{};  ///< What other programs call it, "user|login"; only to suggest the key.
+  bool required = false;     ///< Unless `url` gives it.
+  bool secret = false;       ///< Never shown.
   bool in_specification = false;  ///< Otherwise an extension ("+").
+  bool replaced_by_url = false;   ///< May not stand beside `url`, which says it too.
   /// "" if the option works; otherwise why this build refuses it when it is set to anything but its
-  /// default (Errc::kOptionUnsupported).
-  std::string_view refused;
-  std::string_view meaning;  ///< One sentence or two, for the documentation.
-  std::string_view example;
-  /// Stores a checked value; fails with a message that names what is allowed.
-  Status (*store)(const OptionValue& value, const OptionInfo& info, SinkOptions& options);
+  /// default (Errc::kOptionUnsupported), and what to do instead.
+  std::string_view refused{};
+  /// If only some values are refused: these, "a|b". "" with `refused` set: all but the default.
+  std::string_view refused_values{};
+  std::string_view meaning{};  ///< One sentence or two, for the documentation.
+  std::string_view example{};  ///< The value as it would be written, quotes included.
+  /// Stores a checked value; fails with kOptionValue and a message that names what is allowed and
+  /// never holds the value, which may come from a secret.
+  Status (*store)(const OptionValue& value, const OptionInfo& info, SinkOptions& options) = nullptr;
+  /// Whether the option differs from its default.
+  bool (*is_set)(const SinkOptions& options) = nullptr;
 };
 
-/// All options, in the order of the documentation. Valid for ever.
+/// option_table lists all options, in the order of the documentation. Valid for ever.
 std::span<const OptionInfo> option_table();
-/// The row of a key; null if unknown.
+/// find_option gives the row of a key (lower case); null if unknown.
 const OptionInfo* find_option(std::string_view key);
-/// The known key most like `key`, "" if none is near.
+/// nearest_option gives the known key most like `key`, or the one that other programs call so; "" if
+/// none is near.
 std::string_view nearest_option(std::string_view key);
-/// docs/options.md, whole.
+/// option_documentation is docs/options.md, whole.
 std::string option_documentation();
+/// option_json is the table for programs (`pgsink options --json`): an array of objects.
+std::string option_json();
 
-/// Checks what single options cannot say: required ones, contradictions (url with host, use_2pc with a
-/// foreign table, …). All faults, not only the first.
+/// check_options checks what single options cannot say: required ones, contradictions (url with host,
+/// use_2pc with a foreign table, …). All faults, not only the first.
 std::vector<Error> check_options(const SinkOptions& options);
 
 }  // namespace pgsink

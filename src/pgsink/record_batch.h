@@ -1,15 +1,9 @@
 #pragma once
-// RecordBatch: rows as columns, in memory that stays where it is. A column is a view with a stride, so an
-// Arrow column, a std::vector<double> and the member &Trade::price of a std::span<Trade> are the same
-// thing to the encoder, and nothing is copied before the COPY buffer.
+// RecordBatch: rows as columns, in memory that stays where it is. A column is a view with a stride,
+// so an Arrow column, a std::vector<double> and the member &Trade::price of a std::span<Trade> are
+// the same thing to the encoder, and nothing is copied before the COPY buffer.
 //
-//   struct Trade { int64_t id; double price; std::string venue; };
-//   std::vector<Trade> trades = …;
-//   auto batch = pgsink::batch_of(std::move(trades), pgsink::column("id", &Trade::id),
-//                                 pgsink::column("price", &Trade::price),
-//                                 pgsink::column("venue", &Trade::venue));
-
-#include <pgproto/error.h>
+// Made from C++ structs and vectors by batch_of.h, from Arrow arrays by arrow.h, or by hand.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +13,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <pgproto/error.h>
 
 namespace pgsink {
 
@@ -32,27 +28,48 @@ enum class ColumnKind : uint8_t {
   kNull,       ///< No values: every row is NULL.
   kBoolBits,   ///< One bit a value, least significant first (Arrow).
   kBoolBytes,  ///< One byte a value, 0 or 1 (C++ bool).
-  kInt8, kInt16, kInt32, kInt64, kUint8, kUint16, kUint32, kUint64,
-  kFloat16, kFloat32, kFloat64,
-  kDecimal32, kDecimal64, kDecimal128, kDecimal256,  ///< Two's complement, `scale` digits behind the point.
-  kDate32,        ///< int32 days since 1970-01-01
-  kDate64,        ///< int64 milliseconds since 1970-01-01
-  kTime32, kTime64,  ///< int32/int64 of `unit` since midnight
-  kTimestamp,     ///< int64 of `unit` since 1970-01-01; `utc` says an instant, otherwise a local time
-  kDuration,      ///< int64 of `unit`
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kUint8,
+  kUint16,
+  kUint32,
+  kUint64,
+  kFloat16,
+  kFloat32,
+  kFloat64,
+  kDecimal32,
+  kDecimal64,
+  kDecimal128,
+  kDecimal256,  ///< Two's complement, `scale` digits behind the point.
+  kDate32,      ///< int32 days since 1970-01-01
+  kDate64,      ///< int64 milliseconds since 1970-01-01
+  kTime32,
+  kTime64,     ///< int32/int64 of `unit` since midnight
+  kTimestamp,  ///< int64 of `unit` since 1970-01-01; `utc` says an instant, otherwise a local time
+  kDuration,   ///< int64 of `unit`
   kIntervalMonths,        ///< int32
   kIntervalDayTime,       ///< int32 days, int32 milliseconds
   kIntervalMonthDayNano,  ///< int32 months, int32 days, int64 nanoseconds
-  kText32, kText64, kBinary32, kBinary64,  ///< int32/int64 offsets into `heap`
-  kTextView, kBinaryView,   ///< Arrow's 16-byte views; `heaps` are the variadic buffers
-  kFixedBinary,             ///< `width` bytes a value
-  kUuid,                    ///< 16 bytes a value, in RFC 9562 order
-  kStdString, kStdStringView,  ///< C++ objects at `values` with `stride_bytes`
-  kList32, kList64,         ///< int32/int64 offsets into children[0]
-  kFixedList,               ///< `width` elements of children[0] a value
-  kStruct,                  ///< children by position; validity of its own
-  kMap,                     ///< as kList32 of kStruct(key, value)
-  kDictionary,              ///< integer indexes (kind `index_kind`) into children[0]
+  kText32,
+  kText64,
+  kBinary32,
+  kBinary64,  ///< int32/int64 offsets into `heap`
+  kTextView,
+  kBinaryView,   ///< Arrow's 16-byte views; `heaps` are the variadic buffers
+  kFixedBinary,  ///< `width` bytes a value
+  kUuid,         ///< 16 bytes a value, in RFC 9562 order
+  kStdString,
+  kStdStringView,  ///< C++ objects at `values` with `stride_bytes`
+  kStdBytes,       ///< C++ vectors of std::byte at `values`, read by `read_list`
+  kList32,
+  kList64,      ///< int32/int64 offsets into children[0]
+  kFixedList,   ///< `width` elements of children[0] a value
+  kStdVector,   ///< C++ vectors at `values`; `read_list` says where their elements are
+  kStruct,      ///< children by position; validity of its own
+  kMap,         ///< as kList32 of kStruct(key, value)
+  kDictionary,  ///< integer indexes (kind `index_kind`) into children[0]
 };
 
 enum class TimeUnit : uint8_t { kSecond, kMilli, kMicro, kNano };
@@ -69,17 +86,26 @@ struct Field {
   ColumnKind index_kind = ColumnKind::kInt32;
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).
   bool json = false;
+  /// The largest number of a date or timestamp, and its negative, mean ±infinity (DuckDB).
+  /// Otherwise they are numbers like all others.
+  bool infinities = false;
   std::vector<Field> children;
 };
 
 using Schema = std::vector<Field>;
 
+/// ListSpan is where the elements of one C++ list object are.
+struct ListSpan {
+  const void* data = nullptr;
+  size_t count = 0;
+};
+
 /// ColumnView points at the values of one column of one batch; it owns nothing.
 struct ColumnView {
   ColumnKind kind = ColumnKind::kNull;
-  const void* values = nullptr;  ///< First value, offset, view or index (see ColumnKind).
-  ptrdiff_t stride_bytes = 0;    ///< From one value to the next; kBoolBits: unused.
-  const void* heap = nullptr;    ///< What kText/kBinary offsets count from.
+  const void* values = nullptr;        ///< First value, offset, view or index (see ColumnKind).
+  ptrdiff_t stride_bytes = 0;          ///< From one value to the next; kBoolBits: unused.
+  const void* heap = nullptr;          ///< What kText/kBinary offsets count from.
   const void* const* heaps = nullptr;  ///< What k…View refer to.
   /// First bit (kBoolBits) or element (offsets, validity bits) that belongs to row 0.
   int64_t offset = 0;
@@ -88,6 +114,9 @@ struct ColumnView {
   /// … or one byte a row, 0 for NULL (std::optional's flag), `validity_stride_bytes` apart.
   const uint8_t* validity_bytes = nullptr;
   ptrdiff_t validity_stride_bytes = 0;
+  /// Only of kStdVector and kStdBytes: reads the object. `values` and `validity_bytes` of
+  /// children[0] are then offsets into an element, not addresses.
+  ListSpan (*read_list)(const void* object) = nullptr;
   std::vector<ColumnView> children;
 };
 
@@ -99,9 +128,9 @@ struct RowRange {
   const uint32_t* indexes = nullptr;
 };
 
-/// RecordBatch is a number of rows with the memory that holds them. Movable; the memory is given back
-/// (the release function runs once) when the batch is destroyed, which the sink does when its rows are
-/// durable. A host that lends memory must not change it before.
+/// RecordBatch is a number of rows with the memory that holds them. Movable; the memory is given
+/// back (the release function runs once) when the batch is destroyed, which the sink does when its
+/// rows are durable. A host that lends memory must not change it before.
 class RecordBatch {
  public:
   using Release = std::function<void()>;

@@ -6,11 +6,11 @@
 //   (*sink)->flush();                     // ok: every row written so far is committed
 //   (*sink)->close();
 
+#include <memory>
+
 #include <pgsink/metrics.h>
 #include <pgsink/options.h>
 #include <pgsink/record_batch.h>
-
-#include <memory>
 
 namespace pgsink {
 
@@ -27,9 +27,9 @@ class Sink {
   /// The destructor aborts what is not committed, in bounded time; call close() to keep it.
   virtual ~Sink() = default;
 
-  /// Write takes a batch of the schema given to open(). It returns at once unless `buffer_bytes` are
-  /// accepted and not durable yet: then it waits. Fails with what stopped the sink, once stopped.
-  /// Thread-safe; batches of one thread keep their order.
+  /// Write takes a batch of the schema given to open(). It returns at once unless `buffer_bytes`
+  /// are accepted and not durable yet: then it waits. Fails with what stopped the sink, once
+  /// stopped. Thread-safe; batches of one thread keep their order.
   virtual Status write(RecordBatch batch) = 0;
   /// Flush waits until everything accepted before it is committed. OK means just that.
   virtual Status flush() = 0;

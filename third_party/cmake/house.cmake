@@ -12,7 +12,21 @@ function(pgsink_target_defaults target)
                            -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${PGSINK_SANITIZE})
   endif()
+  # What ships says the same wherever it was built. A debugger wants the real place.
+  target_compile_options(${target} PRIVATE
+                         $<$<NOT:$<CONFIG:Debug>>:-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=>)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
+# pgsink_harden(target): what a program that reads a network's bytes should have and a hot loop in
+# the libraries should not pay for.
+function(pgsink_harden target)
+  include(CheckPIESupported)
+  check_pie_supported()
+  target_compile_options(${target} PRIVATE -fstack-protector-strong
+                         "$<$<CONFIG:Release>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=2>")
+  target_link_options(${target} PRIVATE -Wl,-z,relro -Wl,-z,now)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
 # pgsink_library(NAME BASE dir FOLDER sub): a static library of every .cc below dir/sub. The headers

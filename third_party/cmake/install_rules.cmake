@@ -1,5 +1,5 @@
-# find_package(pgsink) → pgsink::pgsink, pgsink::pgproto; pkg-config pgsink; component Runtime for the
-# command, Development for the rest. The prefix may be moved after installation.
+# find_package(pgsink) → pgsink::pgsink, pgsink::pgproto; pkg-config pgsink; component Runtime for
+# the command, Development for the rest. The prefix may be moved after installation.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pgsink)
 
@@ -21,6 +21,7 @@ install(FILES ${PROJECT_BINARY_DIR}/pgsink-config.cmake
 # The .pc finds its prefix from its own place, however deep the library directory is.
 file(RELATIVE_PATH pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
-configure_file(${PROJECT_SOURCE_DIR}/third_party/cmake/pgsink.pc.in ${PROJECT_BINARY_DIR}/pgsink.pc @ONLY)
+configure_file(${PROJECT_SOURCE_DIR}/third_party/cmake/pgsink.pc.in
+               ${PROJECT_BINARY_DIR}/pgsink.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/pgsink.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
         COMPONENT Development)

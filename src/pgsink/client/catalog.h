@@ -1,12 +1,12 @@
 #pragma once
 // What the server's catalog says of a table and of the types of its columns.
 
-#include "pgsink/client/connection.h"
+#include <string>
+#include <vector>
 
 #include <pgproto/type_info.h>
 
-#include <string>
-#include <vector>
+#include "pgsink/client/connection.h"
 
 namespace pgsink {
 
@@ -37,7 +37,11 @@ struct CatalogTable {
   Oid oid = 0;
   std::string schema, name;
   enum class Kind : char {
-    kTable = 'r', kPartitioned = 'p', kView = 'v', kForeign = 'f', kMaterializedView = 'm'
+    kTable = 'r',
+    kPartitioned = 'p',
+    kView = 'v',
+    kForeign = 'f',
+    kMaterializedView = 'm'
   };
   Kind kind = Kind::kTable;
   std::vector<CatalogColumn> columns;  ///< In attnum order, dropped ones left out.
@@ -51,8 +55,8 @@ struct CatalogTable {
   const CatalogIndex* primary_key() const;
 };
 
-/// read_table reads one table in one round trip. Fails with kNoSuchTable, naming similar tables that
-/// do exist; fails with kPrivilege if the schema may not be used.
+/// read_table reads one table in one round trip. Fails with kNoSuchTable, naming similar tables
+/// that do exist; fails with kPrivilege if the schema may not be used.
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
                                 std::string_view table, Deadline deadline);
 

@@ -3,19 +3,26 @@
 // PG* variables, service and pass files.
 // Source: PostgreSQL documentation, "Database Connection Control Functions".
 
-#include "pgsink/client/env.h"
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <pgproto/session.h>
 
-#include <string>
-#include <utility>
-#include <vector>
+#include "pgsink/client/env.h"
 
 namespace pgsink {
 
 enum class SslMode : uint8_t { kDisable, kAllow, kPrefer, kRequire, kVerifyCa, kVerifyFull };
 enum class TargetSessionAttrs : uint8_t {
-  kAny, kReadWrite, kReadOnly, kPrimary, kStandby, kPreferStandby
+  kAny,
+  kReadWrite,
+  kReadOnly,
+  kPrimary,
+  kStandby,
+  kPreferStandby
 };
 
 /// ConnectOptions holds libpq's connection options under libpq's meanings.
@@ -33,25 +40,37 @@ struct ConnectOptions {
   bool ssl_direct = false;  ///< sslnegotiation=direct: TLS from the first byte, with ALPN.
   std::string ssl_cert, ssl_key, ssl_root_cert, ssl_crl;
   std::string ssl_key_password;
+  bool ssl_client_certificate = true;  ///< libpq: sslcertmode; false: never send one.
   std::string ssl_min_version = "TLSv1.2", ssl_max_version;
   bool ssl_sni = true;
   pgproto::ChannelBinding channel_binding = pgproto::ChannelBinding::kPrefer;
   uint8_t require_auth = static_cast<uint8_t>(pgproto::AuthMethod::kAny);
   int32_t protocol_version = pgproto::kProtocol30;  ///< libpq: max_protocol_version.
+  int32_t protocol_version_min = pgproto::kProtocol30;
 
   TargetSessionAttrs target_session_attrs = TargetSessionAttrs::kAny;
   bool load_balance_hosts = false;
   Duration connect_timeout = std::chrono::seconds(5);  ///< For each host; covers TLS and login too.
   SocketOptions socket;
+
+  /// libpq's keywords that were set on purpose, with their texts (secrets left empty): what the
+  /// environment and the service file leave alone. Set by parse_conninfo() and
+  /// set_connect_option().
+  std::map<std::string, std::string, std::less<>> given;
 };
 
-/// parse_conninfo reads a libpq URI ("postgresql://…") or keyword/value string into options; keys it
-/// does not mention keep the values of `base`. Unknown keys, and libpq's keys that we do not honour,
-/// are refused by name. The password never stands in the error.
+/// set_connect_option sets one option by libpq's keyword, as parse_conninfo() would, and remembers
+/// that it was set on purpose. Fails with kUnknownOption, kOptionUnsupported, kOptionValue; the
+/// value of a secret never stands in the error.
+Status set_connect_option(ConnectOptions& options, std::string_view keyword, std::string value);
+
+/// parse_conninfo reads a libpq URI ("postgresql://…") or keyword/value string into options; keys
+/// it does not mention keep the values of `base`. Unknown keys, and libpq's keys that we do not
+/// honour, are refused by name. The password never stands in the error.
 Result<ConnectOptions> parse_conninfo(std::string_view text, ConnectOptions base = {});
 
-/// apply_environment fills what is still empty from PG* variables, service file, passfile and libpq's
-/// defaults, in libpq's order of precedence.
+/// apply_environment fills what is still empty from PG* variables, service file, passfile and
+/// libpq's defaults, in libpq's order of precedence.
 Result<ConnectOptions> apply_environment(ConnectOptions options, Files& files);
 
 }  // namespace pgsink

@@ -1,12 +1,10 @@
 #pragma once
-// Env: the five seams through which alone the library meets the world. Production implements them with
-// the operating system (os_env.h); a simulation can implement them with fibers and virtual time.
+// Env: the five seams through which alone the library meets the world. Production implements them
+// with the operating system (os_env.h); a simulation can implement them with fibers and virtual
+// time.
 //
-// Rules that keep the simulation possible: no thread_local, no mutable statics, no lock held over an
-// exchange, no decision from hash or pointer order or from the wall clock.
-
-#include <pgproto/bytes.h>
-#include <pgproto/error.h>
+// Rules that keep the simulation possible: no thread_local, no mutable statics, no lock held over
+// an exchange, no decision from hash or pointer order or from the wall clock.
 
 #include <chrono>
 #include <cstdint>
@@ -16,6 +14,9 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <pgproto/bytes.h>
+#include <pgproto/error.h>
 
 namespace pgsink {
 
@@ -32,6 +33,8 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono
 using Duration = std::chrono::nanoseconds;
 using Deadline = TimePoint;
 inline constexpr Deadline kNoDeadline = TimePoint::max();
+/// A deadline that has passed: what can be done without waiting is done.
+inline constexpr Deadline kAtOnce = TimePoint{};
 
 /// Clock tells time. Thread-safe.
 class Clock {
@@ -89,8 +92,8 @@ class Tasks {
   virtual std::unique_ptr<Monitor> monitor() = 0;
 };
 
-/// Transport is one byte stream to a server: TCP, Unix socket, or TLS over one of them. One user at a
-/// time, except interrupt().
+/// Transport is one byte stream to a server: TCP, Unix socket, or TLS over one of them. One user at
+/// a time, except interrupt().
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -101,21 +104,27 @@ class Transport {
     bool eof = false;     ///< The peer closed its side; only with received == 0.
     bool interrupted = false;
   };
-  /// exchange moves bytes in both directions and returns as soon as some moved: a blocked send still
-  /// receives, so the server can always say what it has to. Sends `out` if not empty, receives into
-  /// `in` if not empty. With `out` empty it waits for bytes to arrive. It takes what is there in one
-  /// send and one receive, and does not wait for the rest. Fails with kTimeout, kConnectionLost,
-  /// kTls. What arrived before an error is received first.
+  /// exchange moves bytes in both directions and returns as soon as some moved: a blocked send
+  /// still receives, so the server can always say what it has to. Sends `out` if not empty,
+  /// receives into `in` if not empty. With `out` empty it waits for bytes to arrive. It takes what
+  /// is there in one send and one receive, and does not wait for the rest. Fails with kTimeout,
+  /// kConnectionLost, kTls. A call that moved bytes succeeds, and a failure shows in the next one:
+  /// `sent` is the truth about what can have left, which decides whether a lost COMMIT was ever on
+  /// its way. What arrived before an error is received first.
   virtual Result<Moved> exchange(Bytes out, MutableBytes in, Deadline deadline) = 0;
   /// Makes the running or the next exchange() return with `interrupted`. Any thread.
   virtual void interrupt() = 0;
+  /// Says that nothing more will be sent, where the transport has a word for it (TLS:
+  /// close_notify), if that is possible without waiting.
+  virtual void end_stream() {}
   /// Closes at once, without a farewell. Idempotent.
   virtual void close() = 0;
 };
 
 /// Where to dial: a TCP host and port, or a Unix socket's path.
 struct Address {
-  std::string host;  ///< Name or literal; a leading '/' makes it a Unix socket directory, '@' abstract.
+  std::string
+      host;  ///< Name or literal; a leading '/' makes it a Unix socket directory, '@' abstract.
   uint16_t port = 5432;
   std::string host_address;  ///< libpq: hostaddr, skips the name lookup.
 };

@@ -1,24 +1,26 @@
 #pragma once
-// RowEncoder: rows of a RecordBatch → the tuples of COPY … (FORMAT binary), straight into the chunk.
+// RowEncoder: rows of a RecordBatch → the tuples of COPY … (FORMAT binary), straight into the
+// chunk.
 //
-// Column at a time over blocks of a few hundred rows: `measure` adds up sizes (and may reject a row), a
-// prefix sum places the rows, `write` stores length and value at each row's cursor and cannot fail.
-// Which pair of functions serves a column is chosen once, from its source kind and the target's type.
-// Tuple: int16 field count, then per field int32 length (-1: NULL) and value.
+// Column at a time over blocks of a few hundred rows: `measure` adds up sizes (and may reject a
+// row), a prefix sum places the rows, `write` stores length and value at each row's cursor and
+// cannot fail. Which pair of functions serves a column is chosen once, from its source kind and the
+// target's type. Tuple: int16 field count, then per field int32 length (-1: NULL) and value.
 // Source: PostgreSQL documentation, COPY, "Binary Format".
+
+#include <memory>
+#include <string>
+#include <vector>
 
 #include <pgproto/bytes.h>
 #include <pgproto/type_info.h>
 
 #include <pgsink/record_batch.h>
 
-#include <memory>
-#include <string>
-#include <vector>
-
 namespace pgsink {
 
-/// EncodeColumn says that source column `source_index` (described by `source`) goes to a table column.
+/// EncodeColumn says that source column `source_index` (described by `source`) goes to a table
+/// column.
 struct EncodeColumn {
   size_t source_index = 0;
   Field source;
@@ -29,9 +31,10 @@ struct EncodeColumn {
 
 /// Rejection is a row whose value cannot become the column's type without changing.
 struct Rejection {
-  size_t row = 0;  ///< Row of the batch.
+  size_t row = 0;     ///< Row of the batch.
   size_t column = 0;  ///< Index into the encoder's columns.
-  Error error;     ///< kRowRejected; names column, value (shortened), limit; SQLSTATE as the server's would be.
+  Error error;  ///< kRowRejected; names column, value (shortened), limit; SQLSTATE as the server's
+                ///< would be.
 };
 
 class RowEncoder {
@@ -50,9 +53,9 @@ class RowEncoder {
     /// With rows == 0: the next row alone needs that many bytes (it is not rejected).
     size_t bytes_needed = 0;
   };
-  /// encode writes as many rows from the front of `rows` as fit into `out`. Rejected rows are left out
-  /// and appended to `rejected`. The batch must have the schema given to create().
-  /// No allocation per row. Not thread-safe: one encoder a lane.
+  /// encode writes as many rows from the front of `rows` as fit into `out`. Rejected rows are left
+  /// out and appended to `rejected`. The batch must have the schema given to create(). No
+  /// allocation per row. Not thread-safe: one encoder a lane.
   Step encode(const RecordBatch& batch, RowRange rows, pgproto::MutableBytes out,
               std::vector<Rejection>& rejected);
 

@@ -1,6 +1,8 @@
 #include "pgsink/sink/flight_log.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace pgsink {
 namespace {
@@ -216,8 +218,9 @@ std::optional<FlightLog::Seq> FlightLog::first_unknown() const {
 }
 
 size_t FlightLog::unknown_count() const {
-  return static_cast<size_t>(std::ranges::count_if(
-      flights_, [](const Flight& f) { return f.state == State::kUnknown || f.possible_duplicate; }));
+  return static_cast<size_t>(std::ranges::count_if(flights_, [](const Flight& f) {
+    return f.state == State::kUnknown || f.possible_duplicate;
+  }));
 }
 
 std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_at) const {
@@ -236,6 +239,29 @@ std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_
     if (!config_.ordered) break;
   }
   return found;
+}
+
+std::string FlightLog::describe(TimePoint now) const {
+  static constexpr std::array<std::string_view, 4> kStates{"to send", "on wire", "unknown",
+                                                           "committed"};
+  std::string text = connected_ ? "connected" : "not connected";
+  text += ", connect failures " + std::to_string(connect_failures_);
+  if (!connected_ && connect_not_before_ > now) text += " (waits)";
+  if (connected_) text += ", life " + incarnation_.stats_reset;
+  if (fenced_) text += ", fenced " + std::to_string(fenced_->pid);
+  if (stop_error_) text += ", stopped by " + stop_error_->to_string();
+  if (gave_up_connecting_) text += ", gave up";
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    const Flight& f = flights_[i];
+    text += "; " + std::to_string(first_seq() + i) + " ";
+    text += kStates[static_cast<size_t>(f.state)];
+    text += ", failures " + std::to_string(f.failures) + ", xid " + std::to_string(f.xid);
+    text += ", backend " + std::to_string(f.backend.pid) + ", life " + f.incarnation.stats_reset;
+    if (f.commit_handed) text += ", commit handed";
+    if (f.possible_duplicate) text += ", possible duplicate";
+    if (f.not_before > now) text += ", waits";
+  }
+  return text;
 }
 
 FlightLog::Action FlightLog::next(TimePoint now) const {

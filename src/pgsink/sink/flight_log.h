@@ -1,27 +1,30 @@
 #pragma once
-// FlightLog: the pure core of delivery. A flight is one transaction with its rows, numbered from 1. The
-// log knows of each whether it must be sent, is on the wire, is committed, rolled back or unknown, and
-// says what to do next. It touches no socket, thread, clock or lock, so that every order of answers,
-// errors and cuts can be enumerated (tests/sink/flight_log_test.cc).
+// FlightLog: the pure core of delivery. A flight is one transaction with its rows, numbered from 1.
+// The log knows of each whether it must be sent, is on the wire, is committed, rolled back or
+// unknown, and says what to do next. It touches no socket, thread, clock or lock, so that every
+// order of answers, errors and cuts can be enumerated (tests/sink/flight_log_test.cc).
 //
-// The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery behind it came.
-// If the connection broke after COMMIT was handed over, the flight is unknown until, on a new
-// connection, the old backend is fenced (it may still be executing what its receive buffer holds) and
-// then pg_xact_status() is asked. That answer counts only if the server incarnation is unchanged:
-// after a crash an xid whose WAL was lost is handed out again. What cannot be known is sent again and
-// says so (possible_duplicate).
+// The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery behind it
+// came. If the connection broke after COMMIT was handed over, the flight is unknown until, on a new
+// connection, the old backend is fenced (it may still be executing what its receive buffer holds)
+// and then pg_xact_status() is asked. That answer counts only if the server incarnation is
+// unchanged: after a crash an xid whose WAL was lost is handed out again. What cannot be known is
+// sent again and says so (possible_duplicate).
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
 
 #include "pgsink/client/connection.h"
 #include "pgsink/sink/retry.h"
 
-#include <deque>
-#include <optional>
-#include <variant>
-
 namespace pgsink {
 
 enum class XactStatus : uint8_t {
-  kCommitted, kAborted, kInProgress,
+  kCommitted,
+  kAborted,
+  kInProgress,
   kTooOld,    ///< NULL: the server no longer remembers.
   kInFuture,  ///< The server never handed out that xid: another timeline.
 };
@@ -31,9 +34,9 @@ class FlightLog {
   using Seq = uint64_t;
 
   struct Config {
-    size_t window_max = 16;    ///< Flights on the wire at once.
-    /// A flight must not commit after one before it failed: the flights carry a guard that makes the
-    /// server roll them back, and the log sends all of them again, in order.
+    size_t window_max = 16;  ///< Flights on the wire at once.
+    /// A flight must not commit after one before it failed: the flights carry a guard that makes
+    /// the server roll them back, and the log sends all of them again, in order.
     bool ordered = false;
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
     Duration backoff = std::chrono::seconds(1);
@@ -85,7 +88,7 @@ class FlightLog {
   // ---- what to do ------------------------------------------------------------------------------
   struct Action {
     enum class Kind : uint8_t {
-      kWait,       ///< For answers or new flights, at most until `until`.
+      kWait,  ///< For answers or new flights, at most until `until`.
       kConnect,
       kFence,      ///< Prove `backend` gone.
       kAskStatus,  ///< Ask pg_xact_status(`xid`) for `seq`.
@@ -120,6 +123,8 @@ class FlightLog {
   /// Flights whose outcome was still unknown when the log finished.
   size_t unknown_count() const;
   uint64_t retry_count() const { return retry_count_; }
+  /// The whole state as one line of text, for traces and tests: times only as due or not.
+  std::string describe(TimePoint now) const;
 
  private:
   enum class State : uint8_t { kToSend, kOnWire, kUnknown, kCommitted };

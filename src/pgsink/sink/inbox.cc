@@ -4,8 +4,7 @@
 
 namespace pgsink {
 
-Inbox::Inbox(Env& env, Limits limits)
-    : env_(env), limits_(limits), monitor_(env.tasks.monitor()) {}
+Inbox::Inbox(Env& env, Limits limits) : env_(env), limits_(limits), monitor_(env.tasks.monitor()) {}
 
 Status Inbox::push(RecordBatch batch) {
   const size_t bytes = batch.memory_bytes();
@@ -28,16 +27,18 @@ Status Inbox::push(RecordBatch batch) {
     held_bytes_ -= bytes;
     monitor_->notify_all();
   };
-  Piece piece{.batch = std::shared_ptr<const RecordBatch>(new RecordBatch(std::move(batch)), give_back),
-              .rows = {.begin = 0, .count = rows},
-              .number = ++accepted_batches_,
-              .last_of_batch = true};
+  Piece piece{
+      .batch = std::shared_ptr<const RecordBatch>(new RecordBatch(std::move(batch)), give_back),
+      .rows = {.begin = 0, .count = rows},
+      .number = ++accepted_batches_,
+      .last_of_batch = true};
   if (queue_.empty()) oldest_ = env_.clock.now();
   queued_rows_ += rows;
   queued_bytes_ += bytes;
   const bool first = queue_.empty();
   queue_.push_back(std::move(piece));
-  if (first || queued_rows_ >= limits_.batch_rows || queued_bytes_ >= limits_.batch_bytes) wake_lane();
+  if (first || queued_rows_ >= limits_.batch_rows || queued_bytes_ >= limits_.batch_bytes)
+    wake_lane();
   return {};
 }
 
@@ -66,7 +67,7 @@ void Inbox::abort() {
   closing_ = true;
   aborted_ = true;
   monitor_->notify_all();
-  wake_lane();
+  if (wake_) wake_();
 }
 
 bool Inbox::rows_due(TimePoint now) const {

@@ -1,12 +1,7 @@
 #pragma once
-// Inbox: where producers and the lane meet. It holds what is accepted and not yet taken, counts what is
-// accepted and not yet durable against buffer_bytes, and carries flush, close and failure across. All
-// of it is guarded by one monitor, taken once a batch or flight, never for a row.
-
-#include "pgsink/client/env.h"
-
-#include <pgsink/metrics.h>
-#include <pgsink/record_batch.h>
+// Inbox: where producers and the lane meet. It holds what is accepted and not yet taken, counts
+// what is accepted and not yet durable against buffer_bytes, and carries flush, close and failure
+// across. All of it is guarded by one monitor, taken once a batch or flight, never for a row.
 
 #include <deque>
 #include <functional>
@@ -14,10 +9,15 @@
 #include <optional>
 #include <vector>
 
+#include <pgsink/metrics.h>
+#include <pgsink/record_batch.h>
+
+#include "pgsink/client/env.h"
+
 namespace pgsink {
 
-/// Piece is a slice of an accepted batch. It keeps the batch alive; when the last piece of a batch goes,
-/// its memory goes back to the host and its bytes to the budget.
+/// Piece is a slice of an accepted batch. It keeps the batch alive; when the last piece of a batch
+/// goes, its memory goes back to the host and its bytes to the budget.
 struct Piece {
   std::shared_ptr<const RecordBatch> batch;
   RowRange rows;
@@ -53,7 +53,8 @@ class Inbox {
   /// The lane shall give up at once.
   void abort();
 
-  // ---- the lane ----------------------------------------------------------------------------------
+  // ---- the lane
+  // ----------------------------------------------------------------------------------
   struct Taken {
     std::vector<Piece> pieces;
     bool end_transaction = false;  ///< A flush, the close or the timeout wants the commit now.
@@ -63,8 +64,8 @@ class Inbox {
     Deadline wake_at = kNoDeadline;  ///< When rows that wait here are due, or the transaction is.
   };
   /// Takes up to `rows_max` rows if they are due: a batch is complete, timed out, flushed, or its
-  /// memory is wanted. `transaction_open_since` is when the transaction under way took its first row.
-  /// If there is nothing for the lane to do, the next news calls the waker.
+  /// memory is wanted. `transaction_open_since` is when the transaction under way took its first
+  /// row. If there is nothing for the lane to do, the next news calls the waker.
   Taken take(size_t rows_max, std::optional<TimePoint> transaction_open_since);
   /// Everything up to batch `number` is durable.
   void durable(uint64_t number, uint64_t position);

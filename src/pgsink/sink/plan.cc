@@ -1,12 +1,12 @@
 #include "pgsink/sink/plan.h"
 
-#include "pgsink/sink/names.h"
-#include "pgsink/sink/sql.h"
+#include <algorithm>
+#include <array>
 
 #include <pgproto/quote.h>
 
-#include <algorithm>
-#include <array>
+#include "pgsink/sink/names.h"
+#include "pgsink/sink/sql.h"
 
 namespace pgsink {
 namespace {
@@ -52,8 +52,8 @@ Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::
   for (const CatalogColumn& column : table.columns) {
     if (!equal_without_case(column.name, name)) continue;
     if (found != nullptr) {
-      return fail(Errc::kColumnAmbiguous, "input column \"" + name + "\" could be \"" + found->name +
-                                              "\" or \"" + column.name +
+      return fail(Errc::kColumnAmbiguous, "input column \"" + name + "\" could be \"" +
+                                              found->name + "\" or \"" + column.name +
                                               "\": give it the exact name");
     }
     found = &column;
@@ -63,6 +63,14 @@ Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::
   const std::string_view nearest = nearest_name(name, column_names(table));
   if (!nearest.empty()) message.append(" (did you mean \"").append(nearest).append("\"?)");
   return fail(Errc::kNoSuchColumn, message);
+}
+
+/// The table column that an input column without a name (INSERT INTO … VALUES) goes to: by position.
+Result<const CatalogColumn*> column_at(const CatalogTable& table, size_t index, size_t count) {
+  if (index < table.columns.size()) return &table.columns[index];
+  return fail(Errc::kNoSuchColumn, "it has " + std::to_string(table.columns.size()) +
+                                       " columns, but the input has " + std::to_string(count) +
+                                       " values a row");
 }
 
 void check_writable(const CatalogColumn& column, Faults& faults) {
@@ -79,14 +87,16 @@ std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& s
                                       std::vector<const CatalogColumn*>& used, Faults& faults) {
   std::vector<EncodeColumn> columns;
   for (size_t i = 0; i < schema.size(); ++i) {
-    const auto matched = match_column(table, schema[i].name);
+    const auto matched = schema[i].name.empty() ? column_at(table, i, schema.size())
+                                                : match_column(table, schema[i].name);
     if (!matched) {
       faults.add(matched.error());
       continue;
     }
     const CatalogColumn* column = *matched;
     if (std::ranges::find(used, column) != used.end()) {
-      faults.add(Errc::kColumnAmbiguous, "column \"" + column->name + "\" stands twice in the input");
+      faults.add(Errc::kColumnAmbiguous,
+                 "column \"" + column->name + "\" stands twice in the input");
       continue;
     }
     check_writable(*column, faults);
@@ -106,9 +116,11 @@ void check_required(const CatalogTable& table, const std::vector<const CatalogCo
     const bool fills_itself = column.has_default ||
                               column.generated != CatalogColumn::Generated::kNo ||
                               column.identity != CatalogColumn::Identity::kNo;
-    if (!column.not_null || fills_itself || std::ranges::find(used, &column) != used.end()) continue;
-    faults.add(Errc::kColumnRequired, "column \"" + column.name +
-                                          "\" is NOT NULL without a default, and the input lacks it");
+    if (!column.not_null || fills_itself || std::ranges::find(used, &column) != used.end())
+      continue;
+    faults.add(
+        Errc::kColumnRequired,
+        "column \"" + column.name + "\" is NOT NULL without a default, and the input lacks it");
   }
 }
 
@@ -163,24 +175,27 @@ Status write_sql(const SinkOptions& options, const CatalogTable& table, Plan& pl
   if (!session) return fail(session.error());
   const auto copy = copy_sql(table, plan.columns);
   if (!copy) return fail(copy.error());
-  const std::string begin =
-      sql_text(Sql::kBegin, {isolation_sql(options.isolation_level)}) + "; " + *session;
-  plan.begin_copy = begin + sql_text(Sql::kIdentify) + "; " + *copy;
-  plan.begin_copy_pooled = begin + sql_text(Sql::kIdentifyPooled) + "; " + *copy;
+  const std::string begin = sql_text(Sql::kBegin, {isolation_sql(options.isolation_level)}) + "; ";
+  // The transaction names itself first: the first row of the answer is its id.
+  const std::string rest = "; " + *session + *copy;
+  plan.begin_copy = begin + sql_text(Sql::kIdentify) + rest;
+  plan.begin_copy_pooled = begin + sql_text(Sql::kIdentifyPooled) + rest;
   plan.commit = sql_text(Sql::kCommit);
   return {};
 }
 
 }  // namespace
 
-Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table, const Schema& schema) {
+Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
+                       const Schema& schema) {
   Plan plan;
   plan.table = table.schema + "." + table.name;
   Faults faults;
   if (schema.empty()) faults.add(Errc::kColumnRequired, "the input has no column");
-  if (!table.has_insert_privilege && std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
-    faults.add(Errc::kPrivilege, "the role may not INSERT into it: GRANT INSERT ON " + plan.table +
-                                     " TO the role");
+  if (!table.has_insert_privilege &&
+      std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
+    faults.add(Errc::kPrivilege,
+               "the role may not INSERT into it: GRANT INSERT ON " + plan.table + " TO the role");
   }
   std::vector<const CatalogColumn*> used;
   plan.columns = map_columns(table, schema, used, faults);
@@ -191,8 +206,7 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table, co
   if (const auto encoder = RowEncoder::create(plan.columns, plan.types); !encoder) {
     return fail(encoder.error());
   }
-  plan.batch_rows =
-      options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
+  plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.transaction_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   if (auto written = write_sql(options, table, plan); !written) return fail(written.error());
   return plan;

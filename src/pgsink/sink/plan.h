@@ -2,11 +2,11 @@
 // Plan: how the rows of one schema get into one table. Made once, at open, from the options, the
 // table's catalog entry and the input's schema.
 
-#include "pgsink/client/catalog.h"
-#include "pgsink/encode/row_encoder.h"
-
 #include <pgsink/options.h>
 #include <pgsink/record_batch.h>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/encode/row_encoder.h"
 
 namespace pgsink {
 

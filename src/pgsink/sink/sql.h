@@ -1,12 +1,13 @@
 #pragma once
-// All SQL that the sink sends, as one table of statement id and template. Names stand in it only through
-// quote_identifier, values only as parameters or, where a simple Query allows none, through quote_literal.
-
-#include "pgsink/client/env.h"
+// All SQL that the sink sends, as one table of statement id and template. Names stand in it only
+// through quote_identifier, values only as parameters or, where a simple Query allows none, through
+// quote_literal.
 
 #include <initializer_list>
 #include <string>
 #include <string_view>
+
+#include "pgsink/client/env.h"
 
 namespace pgsink {
 
@@ -20,7 +21,7 @@ enum class Sql : uint8_t {
   kLockTimeout,       ///< {milliseconds}
   kCopyIn,            ///< {table}, {columns}
   kCommit,
-  kXactStatus,        ///< $1 = xid8
+  kXactStatus,  ///< $1 = xid8
 };
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.

@@ -1,9 +1,9 @@
 #pragma once
 // From SinkOptions to the server and its table.
 
-#include "pgsink/client/connect_options.h"
-
 #include <pgsink/options.h>
+
+#include "pgsink/client/connect_options.h"
 
 namespace pgsink {
 

@@ -1,0 +1,198 @@
+// The operating system's Env: clocks, random source, threads and files. Sockets are in tcp.cc.
+
+#include <cerrno>
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <pthread.h>
+#include <pwd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+
+#include "pgsink/client/env.h"
+#include "pgsink/client/tcp.h"
+
+namespace pgsink {
+
+namespace {
+
+std::string describe_errno(int number) {
+  return std::error_code(number, std::generic_category()).message();
+}
+
+class OsClock final : public Clock {
+ public:
+  TimePoint now() override {
+    return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+  }
+  int64_t wall_us() override {
+    const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count();
+  }
+};
+
+class OsRandom final : public Random {
+ public:
+  void fill(MutableBytes to) override {
+    while (!to.empty()) {
+      const ssize_t size = ::getrandom(to.data(), to.size(), 0);
+      if (size < 0) {
+        if (errno == EINTR) continue;
+        // A nonce that can be guessed would be worse than no program.
+        pgproto::assertion_failed("getrandom() works", __FILE__, __LINE__);
+      }
+      to = to.subspan(static_cast<size_t>(size));
+    }
+  }
+};
+
+class OsMonitor final : public Monitor {
+ public:
+  void lock() override { mutex_.lock(); }
+  void unlock() override { mutex_.unlock(); }
+  void notify_all() override { condition_.notify_all(); }
+  bool wait(Deadline deadline) override {
+    // The caller holds the mutex and gets it back: the guard only lends it to the condition.
+    std::unique_lock lock(mutex_, std::adopt_lock);
+    bool in_time = true;
+    if (deadline == kNoDeadline) {
+      condition_.wait(lock);
+    } else {
+      in_time = condition_.wait_until(lock, deadline) == std::cv_status::no_timeout;
+    }
+    lock.release();
+    return in_time;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+};
+
+class OsTask final : public Task {
+ public:
+  explicit OsTask(std::thread thread) : thread_(std::move(thread)) {}
+  ~OsTask() override {
+    PGPROTO_ASSERT(!thread_.joinable());
+    if (thread_.joinable()) thread_.join();
+  }
+  void join() override {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::thread thread_;
+};
+
+class OsTasks final : public Tasks {
+ public:
+  Result<std::unique_ptr<Task>> spawn(std::string_view name, std::function<void()> body) override {
+    try {
+      std::thread thread(std::move(body));
+      // The kernel's limit is 15 characters and a NUL.
+      const std::string short_name(name.substr(0, 15));
+      ::pthread_setname_np(thread.native_handle(), short_name.c_str());
+      return std::make_unique<OsTask>(std::move(thread));
+    } catch (const std::system_error& error) {
+      return fail(Errc::kOutOfMemory,
+                  "cannot start the thread " + std::string(name) + ": " + error.code().message());
+    }
+  }
+  std::unique_ptr<Monitor> monitor() override { return std::make_unique<OsMonitor>(); }
+};
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+class OsFiles final : public Files {
+ public:
+  Result<Info> info(const std::string& path) override {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0) {
+      return fail(Errc::kFile, path + ": " + describe_errno(errno));
+    }
+    Info info;
+    info.mode = status.st_mode & 07777;
+    info.regular = S_ISREG(status.st_mode);
+    info.directory = S_ISDIR(status.st_mode);
+    info.owner = status.st_uid;
+    return info;
+  }
+
+  Result<std::string> read(const std::string& path, size_t bytes_max) override {
+    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.get() < 0) return fail(Errc::kFile, path + ": " + describe_errno(errno));
+    std::string text;
+    char block[16384];
+    for (;;) {
+      const ssize_t size = ::read(file.get(), block, sizeof block);
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) return fail(Errc::kFile, path + ": " + describe_errno(errno));
+      if (size == 0) return text;
+      text.append(block, static_cast<size_t>(size));
+      if (text.size() > bytes_max) {
+        return fail(Errc::kLimit,
+                    path + " is larger than the " + std::to_string(bytes_max) + " bytes allowed");
+      }
+    }
+  }
+
+  std::optional<std::string> environment(const std::string& name) override {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  }
+
+  std::string user_name() override {
+    return password_entry([](const passwd& entry) { return std::string(entry.pw_name); });
+  }
+
+  std::string home_directory() override {
+    if (auto home = environment("HOME"); home.has_value() && !home->empty()) return *home;
+    return password_entry([](const passwd& entry) { return std::string(entry.pw_dir); });
+  }
+
+ private:
+  template <typename Member>
+  static std::string password_entry(Member member) {
+    passwd entry{};
+    passwd* found = nullptr;
+    std::vector<char> buffer(16384);
+    ::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found);
+    return found == nullptr ? std::string() : member(*found);
+  }
+};
+
+}  // namespace
+
+struct OsEnv::Parts {
+  OsClock clock;
+  OsRandom random;
+  OsTasks tasks;
+  OsFiles files;
+  std::unique_ptr<Network> network = make_socket_network(clock);
+};
+
+OsEnv::OsEnv()
+    : parts_(std::make_unique<Parts>()),
+      env_{parts_->clock, parts_->random, *parts_->network, parts_->tasks, parts_->files} {}
+
+OsEnv::~OsEnv() = default;
+
+}  // namespace pgsink

@@ -1,0 +1,343 @@
+#include "pgsink/encode/numeric.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "pgsink/encode/staged.h"
+
+namespace pgsink::encode {
+namespace {
+
+using pgproto::store_be;
+
+constexpr int64_t kDigitsPerGroup = 4;
+constexpr int64_t kHeaderBytes = 8;
+constexpr uint16_t kPositive = 0x0000;
+constexpr uint16_t kNegative = 0x4000;
+constexpr int64_t kScaleMax = 0x3fff;                            ///< Server: NUMERIC_DSCALE_MAX.
+constexpr int64_t kIntegerDigitsMax = 0x8000 * kDigitsPerGroup;  ///< Weight is an int16.
+
+struct Header {
+  uint16_t group_count = 0;
+  int16_t weight = 0;
+  uint16_t sign = kPositive;
+  uint16_t scale = 0;
+};
+
+void put_header(std::byte* to, const Header& header) {
+  store_be(to, header.group_count);
+  store_be(to + 2, header.weight);
+  store_be(to + 4, header.sign);
+  store_be(to + 6, header.scale);
+}
+
+std::string limit_name(const NumericLimit& limit) {
+  return "numeric(" + std::to_string(limit.precision) + "," + std::to_string(limit.scale) + ")";
+}
+
+std::string shown(const Digits& value) {
+  constexpr size_t kShownMax = 60;
+  std::string text;
+  if (value.scale < -100 || value.scale > 100 + static_cast<int64_t>(value.digits.size())) {
+    text = std::string(value.negative ? "-" : "") + std::string(value.digits.substr(0, kShownMax)) +
+           "e" + std::to_string(-value.scale);
+  } else {
+    text = text_of(value);
+  }
+  if (text.size() > kShownMax) text = text.substr(0, kShownMax) + "…";
+  return text;
+}
+
+/// Drops zeros behind the last digit that matters; the value stays.
+Digits without_trailing_zeros(Digits value) {
+  while (!value.digits.empty() && value.digits.back() == '0') {
+    value.digits.remove_suffix(1);
+    --value.scale;
+  }
+  return value;
+}
+
+bool check_limit(const Digits& value, const Digits& exact, const NumericLimit& limit,
+                 Fault& fault) {
+  if (exact.scale > limit.scale) {
+    fault = {sqlstate::kNumberOutOfRange,
+             shown(value) + " would be rounded: the type is " + limit_name(limit) + ", at most " +
+                 std::to_string(limit.scale) + " digits behind the point"};
+    return false;
+  }
+  const int64_t integer_digits = static_cast<int64_t>(exact.digits.size()) - exact.scale;
+  if (integer_digits > limit.precision - limit.scale) {
+    fault = {sqlstate::kNumberOutOfRange, shown(value) + " is out of range of " +
+                                              limit_name(limit) + ": less than 10^" +
+                                              std::to_string(limit.precision - limit.scale)};
+    return false;
+  }
+  return true;
+}
+
+/// Groups of four digits, aligned to the decimal point. `exact` has no trailing zeros.
+void put_groups(const Digits& exact, uint16_t scale, Scratch& out) {
+  const auto digit_count = static_cast<int64_t>(exact.digits.size());
+  const int64_t integer_digits = digit_count - exact.scale;  // may be negative: 0.00001
+  // The first group holds the digit of weight integer_digits - 1.
+  const auto floor_div = [](int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); };
+  const int64_t weight = floor_div(integer_digits - 1, kDigitsPerGroup);
+  // Digits missing in front of the first group's first digit.
+  const int64_t lead = (weight + 1) * kDigitsPerGroup - integer_digits;
+  const int64_t group_count = (lead + digit_count + kDigitsPerGroup - 1) / kDigitsPerGroup;
+  std::byte* to = out.grow(static_cast<size_t>(kHeaderBytes + 2 * group_count));
+  put_header(to, {static_cast<uint16_t>(group_count), static_cast<int16_t>(weight),
+                  exact.negative ? kNegative : kPositive, scale});
+  to += kHeaderBytes;
+  int64_t at = -lead;
+  for (int64_t group = 0; group < group_count; ++group, to += 2) {
+    unsigned value = 0;
+    for (int64_t k = 0; k < kDigitsPerGroup; ++k, ++at) {
+      const bool inside = at >= 0 && at < digit_count;
+      value = value * 10 +
+              (inside ? static_cast<unsigned>(exact.digits[static_cast<size_t>(at)] - '0') : 0U);
+    }
+    store_be(to, static_cast<uint16_t>(value));
+  }
+}
+
+std::string_view digits_of_magnitude(std::array<uint64_t, 4> words, DigitBuffer& buffer) {
+  constexpr uint64_t kChunk = 1'000'000'000;
+  size_t at = buffer.size();
+  size_t top = 4;
+  while (top > 0 && words[top - 1] == 0) --top;
+  while (top > 0) {
+    UInt128 remainder = 0;
+    for (size_t i = top; i-- > 0;) {
+      const UInt128 part = remainder << 64 | words[i];
+      words[i] = static_cast<uint64_t>(part / kChunk);
+      remainder = part % kChunk;
+    }
+    while (top > 0 && words[top - 1] == 0) --top;
+    auto chunk = static_cast<uint64_t>(remainder);
+    for (int k = 0; k < 9; ++k, chunk /= 10) buffer[--at] = static_cast<char>('0' + chunk % 10);
+  }
+  while (at < buffer.size() && buffer[at] == '0') ++at;
+  return {buffer.data() + at, buffer.size() - at};
+}
+
+constexpr std::array<uint64_t, 20> kPowersOfTen = [] {
+  std::array<uint64_t, 20> powers{};
+  uint64_t power = 1;
+  for (uint64_t& entry : powers) {
+    entry = power;
+    power *= 10;
+  }
+  return powers;
+}();
+
+struct PutDecimal {
+  using Value = Decimal;
+  NumericLimit limit;
+  bool operator()(const Decimal& value, Scratch& out, Fault& fault) const {
+    if ((value.words[1] | value.words[2] | value.words[3]) == 0 &&
+        put_numeric_small(value.words[0], value.negative, value.scale, limit, out)) {
+      return true;
+    }
+    DigitBuffer buffer;
+    return put_numeric(digits_of(value, buffer), limit, out, fault);
+  }
+};
+
+struct PutInteger {
+  using Value = Integer;
+  NumericLimit limit;
+  bool operator()(const Integer& value, Scratch& out, Fault& fault) const {
+    if (put_numeric_small(value.magnitude, value.negative, 0, limit, out)) return true;
+    DigitBuffer buffer;
+    return put_numeric(digits_of(value, buffer), limit, out, fault);
+  }
+};
+
+struct PutFloat {
+  using Value = Float;
+  NumericLimit limit;
+  bool operator()(const Float& value, Scratch& out, Fault& fault) const {
+    if (std::isnan(value.value)) {
+      return put_numeric_special(NumericSpecial::kNan, limit, out, fault);
+    }
+    if (std::isinf(value.value)) {
+      return put_numeric_special(
+          value.value > 0 ? NumericSpecial::kInfinity : NumericSpecial::kMinusInfinity, limit, out,
+          fault);
+    }
+    DigitBuffer buffer;
+    return put_numeric(digits_of(value, buffer), limit, out, fault);
+  }
+};
+
+}  // namespace
+
+NumericLimit numeric_limit(int32_t type_modifier) {
+  constexpr int32_t kHeader = 4;  // Server: VARHDRSZ
+  if (type_modifier < kHeader) return {};
+  const int32_t packed = type_modifier - kHeader;
+  return {(packed >> 16) & 0xffff, ((packed & 0x7ff) ^ 1024) - 1024};
+}
+
+Digits digits_of(const Decimal& value, DigitBuffer& buffer) {
+  return {value.negative, digits_of_magnitude(value.words, buffer), value.scale,
+          std::max<int64_t>(value.scale, 0)};
+}
+
+Digits digits_of(const Integer& value, DigitBuffer& buffer) {
+  return {value.negative, digits_of_magnitude({value.magnitude, 0, 0, 0}, buffer), 0, 0};
+}
+
+Digits digits_of(const Float& value, DigitBuffer& buffer) {
+  const bool negative = std::signbit(value.value);
+  const double magnitude = std::fabs(value.value);
+  std::array<char, 32> text;
+  const auto result =
+      value.single ? std::to_chars(text.data(), text.data() + text.size(),
+                                   static_cast<float>(magnitude), std::chars_format::scientific)
+                   : std::to_chars(text.data(), text.data() + text.size(), magnitude,
+                                   std::chars_format::scientific);
+  // d[.ddd]e±dd
+  size_t count = 0;
+  const char* at = text.data();
+  for (; *at != 'e'; ++at) {
+    if (*at != '.') buffer[count++] = *at;
+  }
+  int exponent = 0;
+  const char* const exponent_begin = at[1] == '+' ? at + 2 : at + 1;
+  std::from_chars(exponent_begin, result.ptr, exponent);
+  if (buffer[0] == '0') return {};  // zero, and numeric has no minus zero
+  const int64_t scale = static_cast<int64_t>(count) - 1 - exponent;
+  return {negative, {buffer.data(), count}, scale, std::max<int64_t>(scale, 0)};
+}
+
+bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, Fault& fault) {
+  const bool limited = limit.precision != 0;
+  const int64_t scale = limited ? std::max(limit.scale, 0) : value.shown_scale;
+  const Digits exact = without_trailing_zeros(value);
+  if (scale > kScaleMax) {
+    fault = {sqlstate::kNumberOutOfRange, shown(value) + " has " + std::to_string(scale) +
+                                              " digits behind the point, numeric holds " +
+                                              std::to_string(kScaleMax)};
+    return false;
+  }
+  if (exact.digits.empty()) {
+    put_header(out.grow(kHeaderBytes), {0, 0, kPositive, static_cast<uint16_t>(scale)});
+    return true;
+  }
+  if (limited && !check_limit(value, exact, limit, fault)) return false;
+  if (static_cast<int64_t>(exact.digits.size()) - exact.scale > kIntegerDigitsMax) {
+    fault = {sqlstate::kNumberOutOfRange,
+             shown(value) + " has more than " + std::to_string(kIntegerDigitsMax) +
+                 " digits before the point, the most that numeric holds"};
+    return false;
+  }
+  put_groups(exact, static_cast<uint16_t>(scale), out);
+  return true;
+}
+
+bool put_numeric_small(uint64_t magnitude, bool negative, int32_t scale, const NumericLimit& limit,
+                       Scratch& out) {
+  constexpr uint64_t kGroup = 10'000;
+  constexpr uint64_t kTwoGroups = kGroup * kGroup;
+  if (scale < 0 || scale > 19) return false;
+  int32_t shown_scale = scale;
+  if (limit.precision != 0) {
+    const int32_t integer_digits = limit.precision - limit.scale;
+    if (limit.scale < scale || integer_digits < 0) return false;
+    const auto bound = static_cast<size_t>(integer_digits + scale);
+    if (bound < kPowersOfTen.size() && magnitude >= kPowersOfTen[bound]) return false;
+    shown_scale = limit.scale;
+  }
+  if (shown_scale > kScaleMax) return false;
+  const auto pad = static_cast<size_t>((kDigitsPerGroup - scale % kDigitsPerGroup) % 4);
+  if (magnitude > ~uint64_t{0} / 1000) return false;
+  magnitude *= kPowersOfTen[pad];
+  const auto fraction_groups = static_cast<int16_t>((scale + static_cast<int32_t>(pad)) / 4);
+
+  const uint64_t high = magnitude / kTwoGroups;
+  const uint64_t low = magnitude % kTwoGroups;
+  const uint64_t top = high / kTwoGroups;
+  const uint64_t middle = high % kTwoGroups;
+  // Five groups, the most significant one in the highest 16 bits of 80.
+  const uint64_t four =
+      (middle / kGroup) << 48 | (middle % kGroup) << 32 | (low / kGroup) << 16 | (low % kGroup);
+  UInt128 groups = static_cast<UInt128>(top) << 112 | static_cast<UInt128>(four) << 48;
+  std::byte* const to = out.grow(kHeaderBytes + 16);
+  if (magnitude == 0) {
+    put_header(to, {0, 0, kPositive, static_cast<uint16_t>(shown_scale)});
+    out.shrink_last(kHeaderBytes + 16, kHeaderBytes);
+    return true;
+  }
+  const auto upper = static_cast<uint64_t>(groups >> 64);
+  const auto lower = static_cast<uint64_t>(groups);
+  const int leading = upper != 0 ? std::countl_zero(upper) : 64 + std::countl_zero(lower);
+  const int trailing = lower != 0 ? std::countr_zero(lower) : 64 + std::countr_zero(upper);
+  const int leading_groups = leading / 16;
+  const int group_count = 8 - leading_groups - trailing / 16;
+  groups <<= 16 * leading_groups;
+  put_header(to, {static_cast<uint16_t>(group_count),
+                  static_cast<int16_t>(4 - fraction_groups - leading_groups),
+                  negative ? kNegative : kPositive, static_cast<uint16_t>(shown_scale)});
+  store_be(to + kHeaderBytes, static_cast<uint64_t>(groups >> 64));
+  store_be(to + kHeaderBytes + 8, static_cast<uint64_t>(groups));
+  out.shrink_last(kHeaderBytes + 16, kHeaderBytes + 2 * static_cast<size_t>(group_count));
+  return true;
+}
+
+bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratch& out,
+                         Fault& fault) {
+  if (value != NumericSpecial::kNan && limit.precision != 0) {
+    fault = {sqlstate::kNumberOutOfRange, "an infinite value does not fit " + limit_name(limit)};
+    return false;
+  }
+  put_header(out.grow(kHeaderBytes), {0, 0, static_cast<uint16_t>(value), 0});
+  return true;
+}
+
+std::string text_of(const Digits& value) {
+  std::string text(value.digits);
+  if (value.scale < 0 && !text.empty()) text.append(static_cast<size_t>(-value.scale), '0');
+  const auto scale = static_cast<size_t>(std::max<int64_t>(value.scale, 0));
+  if (text.size() <= scale) text.insert(0, scale + 1 - text.size(), '0');
+  if (scale != 0) text.insert(text.size() - scale, ".");
+  if (value.negative && !value.digits.empty()) text.insert(0, "-");
+  return text;
+}
+
+bool integer_of(const Digits& value, Integer& integer) {
+  const Digits exact = without_trailing_zeros(value);
+  if (exact.digits.empty()) {
+    integer = {};
+    return true;
+  }
+  constexpr int64_t kZerosMax = 20;
+  if (exact.scale > 0 || exact.scale < -kZerosMax) return false;
+  uint64_t magnitude = 0;
+  const auto append = [&](unsigned digit) {
+    return !__builtin_mul_overflow(magnitude, uint64_t{10}, &magnitude) &&
+           !__builtin_add_overflow(magnitude, uint64_t{digit}, &magnitude);
+  };
+  for (const char c : exact.digits) {
+    if (!append(static_cast<unsigned>(c - '0'))) return false;
+  }
+  for (int64_t zeros = -exact.scale; zeros > 0; --zeros) {
+    if (!append(0)) return false;
+  }
+  integer = {magnitude, value.negative};
+  return true;
+}
+
+CodecPointer decimal_to_numeric(const Field& source, const Target& target) {
+  return staged_field(source, load_decimal, PutDecimal{numeric_limit(target.type_modifier)});
+}
+CodecPointer integer_to_numeric(const Field& source, const Target& target) {
+  return staged_field(source, load_integer, PutInteger{numeric_limit(target.type_modifier)});
+}
+CodecPointer float_to_numeric(const Field& source, const Target& target) {
+  return staged_field(source, load_float, PutFloat{numeric_limit(target.type_modifier)});
+}
+
+}  // namespace pgsink::encode

@@ -1,0 +1,281 @@
+#include "pgsink/encode/row_encoder.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "pgsink/encode/field.h"
+#include "pgsink/encode/target.h"
+#include "pgsink/encode/type_table.h"
+
+namespace pgsink {
+
+using encode::Block;
+using encode::CodecPointer;
+using encode::FaultList;
+using encode::kBlockRowsMax;
+using pgproto::MutableBytes;
+
+namespace {
+
+/// Every tuple begins with its field count.
+constexpr size_t kCountBytes = 2;
+/// The most columns that a table can have. Server: MaxTupleAttributeNumber.
+constexpr size_t kColumnsMax = 1664;
+/// Output of one block: what the passes over its columns should find in the first-level cache.
+constexpr size_t kBlockBytes = 16 * 1024;
+
+constexpr std::array<std::byte, 19> kCopyHeader = [] {
+  constexpr std::string_view kSignature{"PGCOPY\n\xff\r\n\0", 11};
+  std::array<std::byte, 19> header{};  // flags and extension length are zero
+  for (size_t i = 0; i < kSignature.size(); ++i) header[i] = static_cast<std::byte>(kSignature[i]);
+  return header;
+}();
+constexpr std::array<std::byte, 2> kCopyTrailer{std::byte{0xff}, std::byte{0xff}};
+
+}  // namespace
+
+struct RowEncoder::State {
+  struct Column {
+    size_t source_index = 0;
+    std::string target_name;
+    std::string type_name;
+    CodecPointer codec;
+    size_t constant_bytes = 0;  ///< What measure() returned for the block at hand.
+  };
+
+  /// What became of one block.
+  struct Outcome {
+    size_t rows = 0;  ///< Consumed from its front, rejected ones included.
+    size_t bytes = 0;
+    size_t bytes_needed = 0;
+  };
+
+  std::vector<Column> columns;
+  size_t row_bytes_guess = 0;  ///< Of the rows encoded last; sizes the next block.
+
+  std::array<size_t, kBlockRowsMax> row_bytes{};
+  std::array<std::byte*, kBlockRowsMax> cursors{};
+  std::array<uint32_t, kBlockRowsMax> survivors{};
+  std::array<uint16_t, kBlockRowsMax> survivor_positions{};
+  FaultList faults;
+  std::vector<Rejection> block_rejections;  ///< `row` is the position in the block.
+
+  size_t measure(const RecordBatch& batch, const Block& block);
+  size_t fit(size_t constant, size_t count, size_t space) const;
+  size_t write(size_t constant, size_t count, std::byte* out);
+  void write_equal_rows(size_t row_size, size_t count, std::byte* out);
+  Outcome encode_block(const RecordBatch& batch, const Block& block, MutableBytes out);
+  Outcome encode_survivors(const RecordBatch& batch, const Block& block, MutableBytes out);
+  void note_faults(size_t column);
+  size_t block_rows(size_t rows, size_t space) const;
+};
+
+/// Adds up the sizes of a block. Returns what is the same for every row; row_bytes holds the rest,
+/// if any column's sizes differ.
+size_t RowEncoder::State::measure(const RecordBatch& batch, const Block& block) {
+  std::fill_n(row_bytes.data(), block.count, 0);
+  block_rejections.clear();
+  size_t constant = kCountBytes;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    Column& column = columns[i];
+    const ColumnView& view = batch.columns()[column.source_index];
+    column.constant_bytes = column.codec->measure(view, block, row_bytes.data(), faults);
+    constant += column.constant_bytes;
+    if (!faults.empty()) note_faults(i);
+  }
+  return constant;
+}
+
+/// Of each row only the first fault is kept.
+void RowEncoder::State::note_faults(size_t column) {
+  for (encode::RowFault& found : faults) {
+    const bool known = std::any_of(block_rejections.begin(), block_rejections.end(),
+                                   [&](const Rejection& r) { return r.row == found.position; });
+    if (known) continue;
+    Rejection rejection;
+    rejection.row = found.position;
+    rejection.column = column;
+    rejection.error.code = Errc::kRowRejected;
+    rejection.error.sqlstate = pgproto::Sqlstate(found.fault.sqlstate);
+    rejection.error.column = columns[column].target_name;
+    rejection.error.message = std::move(found.fault.message);
+    block_rejections.push_back(std::move(rejection));
+  }
+  faults.clear();
+}
+
+/// How many of the measured rows go into `space` bytes.
+size_t RowEncoder::State::fit(size_t constant, size_t count, size_t space) const {
+  size_t used = 0;
+  for (size_t i = 0; i < count; ++i) {
+    used += constant + row_bytes[i];
+    if (used > space) return i;
+  }
+  return count;
+}
+
+size_t RowEncoder::State::write(size_t constant, size_t count, std::byte* out) {
+  std::byte* at = out;
+  const auto field_count = static_cast<int16_t>(columns.size());
+  for (size_t i = 0; i < count; ++i) {
+    cursors[i] = at;
+    pgproto::store_be(at, field_count);
+    at += constant + row_bytes[i];
+  }
+  // Fields of the same size in every row need no cursor of their own: their place counts from the
+  // last field of varying size.
+  size_t offset = kCountBytes;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    Column& column = columns[i];
+    if (column.constant_bytes != 0) {
+      const bool last = i + 1 == columns.size();
+      column.codec->write_at(cursors.data(), offset, count, last);
+      offset += column.constant_bytes;
+    } else {
+      column.codec->write_moving(cursors.data(), offset, count);
+      offset = 0;
+    }
+  }
+  PGPROTO_ASSERT(count == 0 || cursors[count - 1] + offset == at);
+  return static_cast<size_t>(at - out);
+}
+
+void RowEncoder::State::write_equal_rows(size_t row_size, size_t count, std::byte* out) {
+  const auto field_count = static_cast<int16_t>(columns.size());
+  for (size_t i = 0; i < count; ++i) pgproto::store_be(out + i * row_size, field_count);
+  size_t offset = kCountBytes;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const bool last = i + 1 == columns.size();
+    columns[i].codec->write_strided(out + offset, row_size, count, last);
+    offset += columns[i].constant_bytes;
+  }
+  PGPROTO_ASSERT(offset == row_size);
+}
+
+RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& batch,
+                                                           const Block& block, MutableBytes out) {
+  const size_t constant = measure(batch, block);
+  if (!block_rejections.empty()) return encode_survivors(batch, block, out);
+  const bool equal = std::all_of(columns.begin(), columns.end(),
+                                 [](const Column& c) { return c.constant_bytes != 0; });
+  Outcome outcome;
+  if (equal) {
+    outcome.rows = std::min(block.count, out.size() / constant);
+    outcome.bytes = outcome.rows * constant;
+    write_equal_rows(constant, outcome.rows, out.data());
+  } else {
+    outcome.rows = fit(constant, block.count, out.size());
+    outcome.bytes = write(constant, outcome.rows, out.data());
+  }
+  if (outcome.rows == 0) outcome.bytes_needed = constant + row_bytes[0];
+  if (outcome.rows != 0) row_bytes_guess = outcome.bytes / outcome.rows;
+  return outcome;
+}
+
+/// A block with rejected rows is measured again without them.
+RowEncoder::State::Outcome RowEncoder::State::encode_survivors(const RecordBatch& batch,
+                                                               const Block& block,
+                                                               MutableBytes out) {
+  std::vector<Rejection> rejections = std::move(block_rejections);
+  block_rejections.clear();
+  std::array<bool, kBlockRowsMax> rejected{};
+  for (const Rejection& rejection : rejections) rejected[rejection.row] = true;
+  size_t count = 0;
+  for (size_t i = 0; i < block.count; ++i) {
+    if (rejected[i]) continue;
+    survivor_positions[count] = static_cast<uint16_t>(i);
+    survivors[count++] = static_cast<uint32_t>(block.row(i));
+  }
+  Outcome outcome;
+  if (count != 0) {
+    outcome = encode_block(batch, {0, count, survivors.data()}, out);
+    PGPROTO_ASSERT(block_rejections.empty());
+  }
+  const size_t written = outcome.rows;
+  outcome.rows = written == count ? block.count : survivor_positions[written];
+  if (outcome.rows != 0) outcome.bytes_needed = 0;
+  std::erase_if(rejections, [&](const Rejection& r) { return r.row >= outcome.rows; });
+  std::sort(rejections.begin(), rejections.end(),
+            [](const Rejection& a, const Rejection& b) { return a.row < b.row; });
+  for (Rejection& rejection : rejections) {
+    rejection.row = block.row(rejection.row);
+    const Column& column = columns[rejection.column];
+    rejection.error.message = "row " + std::to_string(rejection.row) + ", column \"" +
+                              column.target_name + "\" (" + column.type_name +
+                              "): " + rejection.error.message;
+  }
+  block_rejections = std::move(rejections);
+  return outcome;
+}
+
+size_t RowEncoder::State::block_rows(size_t rows, size_t space) const {
+  size_t count = std::min(rows, kBlockRowsMax);
+  if (row_bytes_guess != 0) {
+    const size_t bytes = std::min(space, kBlockBytes);
+    count = std::min(count, std::max<size_t>(bytes / row_bytes_guess, 1));
+  }
+  return count;
+}
+
+RowEncoder::RowEncoder(std::unique_ptr<State> state) : state_(std::move(state)) {}
+RowEncoder::RowEncoder(RowEncoder&&) noexcept = default;
+RowEncoder& RowEncoder::operator=(RowEncoder&&) noexcept = default;
+RowEncoder::~RowEncoder() = default;
+
+Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
+                                      const pgproto::TypeMap& types) {
+  if (columns.empty()) return pgproto::fail(Errc::kUsage, "a row needs at least one column");
+  if (columns.size() > kColumnsMax) {
+    return pgproto::fail(Errc::kUsage, std::to_string(columns.size()) +
+                                           " columns exceed the server's limit of " +
+                                           std::to_string(kColumnsMax));
+  }
+  auto state = std::make_unique<State>();
+  for (EncodeColumn& column : columns) {
+    const auto explain = [&](Error error) {
+      error.message = "column \"" + column.target_name + "\": " + error.message;
+      error.column = column.target_name;
+      return pgproto::fail(std::move(error));
+    };
+    auto target = encode::resolve_target(column.target_oid, column.type_modifier, types);
+    if (!target) return explain(std::move(target.error()));
+    auto codec = encode::make_codec(column.source, *target);
+    if (!codec) return explain(std::move(codec.error()));
+    state->columns.push_back({column.source_index, std::move(column.target_name),
+                              std::move(target->name), std::move(*codec), 0});
+  }
+  return RowEncoder(std::move(state));
+}
+
+RowEncoder::Step RowEncoder::encode(const RecordBatch& batch, RowRange rows, MutableBytes out,
+                                    std::vector<Rejection>& rejected) {
+  Step step;
+  while (step.rows < rows.count) {
+    const size_t left = rows.count - step.rows;
+    const MutableBytes space = out.subspan(step.bytes);
+    Block block;
+    block.count = state_->block_rows(left, space.size());
+    if (rows.indexes != nullptr) {
+      block.indexes = rows.indexes + rows.begin + step.rows;
+    } else {
+      block.first = rows.begin + step.rows;
+    }
+    const State::Outcome outcome = state_->encode_block(batch, block, space);
+    std::move(state_->block_rejections.begin(), state_->block_rejections.end(),
+              std::back_inserter(rejected));
+    state_->block_rejections.clear();
+    step.rows += outcome.rows;
+    step.bytes += outcome.bytes;
+    if (outcome.rows < block.count) {
+      if (step.rows == 0) step.bytes_needed = outcome.bytes_needed;
+      break;
+    }
+  }
+  return step;
+}
+
+pgproto::Bytes copy_header() { return kCopyHeader; }
+pgproto::Bytes copy_trailer() { return kCopyTrailer; }
+
+}  // namespace pgsink

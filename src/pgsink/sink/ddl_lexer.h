@@ -1,0 +1,94 @@
+#pragma once
+// The words of a script: one lexer for splitting, parsing and hiding secrets, so that all three
+// agree on where a quote or a comment ends. It follows PostgreSQL's lexical structure, which DuckDB
+// shares. Source: PostgreSQL documentation, "Lexical Structure".
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include <pgsink/ddl.h>
+
+namespace pgsink {
+
+enum class TokenKind : uint8_t {
+  kEnd,         ///< Nothing follows but blanks and comments.
+  kWord,        ///< A keyword or a name without quotes.
+  kQuotedName,  ///< "name"
+  kText,        ///< 'text', E'text', $tag$text$tag$, …
+  kNumber,
+  kSymbol,    ///< One character of anything else.
+  kUnclosed,  ///< A quote or comment that reaches to the end of the text.
+};
+
+/// How a text or name is written, which decides how it is decoded.
+enum class TextForm : uint8_t {
+  kPlain,    ///< 'it''s', "name"
+  kEscape,   ///< E'a\n'
+  kDollar,   ///< $tag$text$tag$
+  kForeign,  ///< U&'…', B'…', X'…', N'…': recognised so as to find their end, never decoded.
+};
+
+/// Token is one word, a view into the script.
+struct Token {
+  TokenKind kind = TokenKind::kEnd;
+  TextForm form = TextForm::kPlain;
+  std::string_view text{};  ///< As written.
+  SourcePosition begin{};
+  std::string_view unclosed{};  ///< kUnclosed: what is not closed, "comment" for example.
+
+  size_t end_offset() const { return begin.offset + text.size(); }
+  bool is_symbol(char symbol) const {
+    return kind == TokenKind::kSymbol && text.size() == 1 && text[0] == symbol;
+  }
+  /// Whether it is that keyword, given in upper case; keywords are never quoted.
+  bool is_word(std::string_view upper) const;
+};
+
+/// Lexer reads tokens one after the other. It is a small value: to look ahead, copy it.
+class Lexer {
+ public:
+  /// Begin is the place of `text` in the script.
+  explicit Lexer(std::string_view text, SourcePosition begin = {}) : text_(text), place_(begin) {}
+
+  Token next();
+
+ private:
+  char at(size_t ahead) const {
+    return ahead < text_.size() - position_ ? text_[position_ + ahead] : '\0';
+  }
+  bool starts_with(std::string_view prefix) const {
+    return text_.substr(position_).starts_with(prefix);
+  }
+  void advance(size_t bytes);
+  /// Skips blanks and comments; the token of a comment that is not closed, else kEnd.
+  Token skip_blanks();
+  bool skip_block_comment();
+  /// The end of a quote that opens at position `from`, npos if it is not closed.
+  size_t find_quote_end(size_t from, char quote, bool backslashes) const;
+  size_t dollar_tag_bytes() const;
+  size_t word_bytes() const;
+  size_t number_bytes() const;
+  Token quoted(TokenKind kind, TextForm form, size_t prefix_bytes, char quote);
+  Token dollar_quoted(size_t tag_bytes);
+  Token word();
+  Token take(TokenKind kind, size_t bytes, TextForm form = TextForm::kPlain);
+  Token take_unclosed(std::string_view what);
+
+  std::string_view text_;
+  SourcePosition place_;
+  size_t position_ = 0;
+};
+
+/// position_behind is the place that follows `passed`, which begins at `begin`.
+SourcePosition position_behind(SourcePosition begin, std::string_view passed);
+/// lower_ascii folds A-Z as PostgreSQL folds unquoted names; other letters stay as they are.
+std::string lower_ascii(std::string_view text);
+
+/// decode_text yields the value of a kText token, or what is wrong with it (without showing it).
+std::expected<std::string, std::string> decode_text(const Token& token);
+/// decode_name yields the name that a kWord (in lower case) or kQuotedName (exact) stands for.
+std::expected<std::string, std::string> decode_name(const Token& token);
+
+}  // namespace pgsink

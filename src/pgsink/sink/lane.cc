@@ -1,0 +1,554 @@
+#include "pgsink/sink/lane.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "pgsink/sink/sql.h"
+
+namespace pgsink {
+namespace {
+
+using pgproto::as_text;
+using pgproto::Event;
+using Kind = FlightLog::Action::Kind;
+
+// What is appended before it is handed to the kernel. From 64 KiB up the cost of the call no longer
+// shows; the chunk must stay in L2 while it is written, sent and written again.
+constexpr size_t kSendBytes = size_t{128} << 10;
+// A wait for this long proves that a backend that was told to go will not.
+constexpr Duration kFenceTimeout = std::chrono::seconds(10);
+constexpr Duration kStatusTimeout = std::chrono::seconds(10);
+
+uint64_t to_u64(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::string_view value_text(const pgproto::DataRow& row, size_t column) {
+  if (column >= row.values.size() || !row.values[column]) return {};
+  return as_text(*row.values[column]);
+}
+
+/// The N of "COPY t, line N, column c"; 0 if the context names none.
+uint64_t copy_line(std::string_view where) {
+  constexpr std::string_view kMark = ", line ";
+  const size_t at = where.find(kMark);
+  return where.starts_with("COPY ") && at != std::string_view::npos
+             ? to_u64(where.substr(at + kMark.size()))
+             : 0;
+}
+
+/// Says which row of the sink's input, counted from 1, an error is about.
+void name_row(Error& error, uint64_t row) {
+  error.message += " (input row " + std::to_string(row) + ")";
+}
+
+Error stopped_error() {
+  Error error;
+  error.code = Errc::kInterrupted;
+  error.message = "the sink was aborted";
+  return error;
+}
+
+}  // namespace
+
+Lane::Lane(Setup setup, RowEncoder encoder)
+    : setup_(std::move(setup)),
+      env_(setup_.env),
+      inbox_(setup_.inbox),
+      plan_(setup_.plan),
+      encoder_(std::move(encoder)),
+      log_(setup_.flights),
+      metrics_monitor_(env_.tasks.monitor()) {}
+
+Lane::~Lane() {
+  if (task_) task_->join();
+}
+
+Status Lane::start(std::unique_ptr<Connection> connection) {
+  adopt(std::move(connection));
+  auto task = env_.tasks.spawn("pgsink-lane", [this] { run(); });
+  if (!task) {
+    drop_connection();
+    return fail(task.error());
+  }
+  task_ = std::move(*task);
+  return {};
+}
+
+void Lane::run() {
+  try {
+    while (turn()) {
+    }
+  } catch (const std::bad_alloc&) {
+    // What was being read or written is half done: only closing the connection is safe.
+    Error error;
+    error.code = Errc::kOutOfMemory;
+    error.message = "out of memory";
+    log_.step(FlightLog::Stopped{std::move(error)}, env_.clock.now());
+  }
+  if (log_.stop_error()) {
+    const Error error = explain(*log_.stop_error());
+    note_error(error);
+    inbox_.stop(error);
+  }
+  drop_connection();
+  flights_.clear();  // Gives the memory of what will not be written back to the host.
+}
+
+bool Lane::turn() {
+  take_rows();
+  if (news_.aborted) {
+    log_.step(FlightLog::Stopped{stopped_error()}, env_.clock.now());
+    return false;
+  }
+  if (connection_) {
+    if (const auto answers = handle_answers(); !answers) {
+      lost(answers.error());
+      return true;
+    }
+  }
+  const FlightLog::Action action = log_.next(env_.clock.now());
+  if (done(action)) return false;
+  if (sending_ != 0) {
+    const auto sent = send_some();
+    if (!sent) {
+      lost(sent.error());
+    } else if (!*sent) {
+      wait(action.until);
+    }
+    return true;
+  }
+  perform(action);
+  return true;
+}
+
+bool Lane::done(const FlightLog::Action& action) const {
+  return action.kind == Kind::kFinished || (news_.closing && log_.all_committed());
+}
+
+void Lane::perform(const FlightLog::Action& action) {
+  switch (action.kind) {
+    case Kind::kConnect:
+      return connect();
+    case Kind::kFence:
+      return fence_backend(action.backend);
+    case Kind::kAskStatus:
+      return ask_status(action.seq, action.xid);
+    case Kind::kSend:
+      return begin_sending(action.seq, action.possible_duplicate);
+    case Kind::kWait:
+    case Kind::kFinished:
+      return wait(action.until);
+  }
+}
+
+void Lane::wait(Deadline deadline) {
+  deadline = std::min(deadline, news_.wake_at);
+  if (!connection_) return inbox_.wait(deadline);
+  const auto moved = connection_->pump(deadline);
+  if (!moved && moved.error().code != Errc::kTimeout) lost(moved.error());
+}
+
+// ---- rows in -----------------------------------------------------------------------------------
+
+void Lane::take_rows() {
+  const auto transaction_rows = static_cast<size_t>(plan_.transaction_rows);
+  for (;;) {
+    Flight* open = open_flight();
+    const size_t room = transaction_rows - (open != nullptr ? open->rows : 0);
+    const auto since = open != nullptr ? std::optional(open->opened_at) : std::nullopt;
+    news_ = inbox_.take(room, since);
+    const bool took = !news_.pieces.empty();
+    if (took) add_pieces(std::exchange(news_.pieces, {}));
+    open = open_flight();
+    if (open != nullptr) {
+      open->closed = open->rows >= transaction_rows || news_.end_transaction ||
+                     open->memory_bytes >= setup_.flight_bytes_max ||
+                     (news_.memory_wanted && flights_.size() == 1);
+    }
+    // Only a take() that found nothing to do arms the waker.
+    if (!took && (open == nullptr || !open->closed)) return;
+  }
+}
+
+Lane::Flight* Lane::open_flight() {
+  return flights_.empty() || flights_.back().closed ? nullptr : &flights_.back();
+}
+
+void Lane::add_pieces(std::vector<Piece> pieces) {
+  Flight* open = open_flight();
+  if (open == nullptr) {
+    log_.step(FlightLog::Added{}, env_.clock.now());
+    open = &flights_.emplace_back();
+    open->seq = log_.last_added();
+    open->first_row = rows_taken_ + 1;
+    open->opened_at = env_.clock.now();
+  }
+  for (Piece& piece : pieces) {
+    open->rows += piece.rows.count;
+    open->memory_bytes += piece.memory_bytes();
+    rows_taken_ += piece.rows.count;
+    if (piece.last_of_batch) {
+      open->through_batch = piece.number;
+      open->through_position = piece.batch->position;
+    }
+    open->pieces.push_back(std::move(piece));
+  }
+}
+
+Lane::Flight& Lane::flight(FlightLog::Seq seq) {
+  return flights_[static_cast<size_t>(seq - flights_.front().seq)];
+}
+
+// ---- sending -----------------------------------------------------------------------------------
+
+void Lane::begin_sending(FlightLog::Seq seq, bool possible_duplicate) {
+  Flight& next = flight(seq);
+  next.attempt = {};
+  next.attempt.began = env_.clock.now();
+  pgproto::Session& session = connection_->session();
+  const auto request = session.query(pooled_ ? plan_.begin_copy_pooled : plan_.begin_copy,
+                                     pgproto::Session::Copy::kIn);
+  if (!request) return lost(request.error());
+  next.attempt.copy_request = *request;
+  const Bytes header = copy_header();
+  std::memcpy(session.copy_space(header.size()).data(), header.data(), header.size());
+  session.copy_commit(header.size());
+  log_.step(FlightLog::SendBegan{seq}, env_.clock.now());
+  wire_.push_back(seq);
+  sending_ = seq;
+  count_in_flight();
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.retry_count = log_.retry_count();
+  if (possible_duplicate) metrics_.possible_duplicates += next.rows;
+}
+
+Result<bool> Lane::send_some() {
+  Flight& current = flight(sending_);
+  pgproto::Session& session = connection_->session();
+  if (log_.stop_error()) {
+    abandon_sending(current, *log_.stop_error());
+    return true;
+  }
+  if (session.copy_refused()) {
+    end_sending(current);
+    return true;
+  }
+  const auto encoded = encode_some(current);
+  if (!encoded) return fail(encoded.error());
+  if (sending_ != 0 && current.closed && current.attempt.piece == current.pieces.size()) {
+    end_sending(current);
+    return true;
+  }
+  return *encoded;
+}
+
+Result<bool> Lane::encode_some(Flight& current) {
+  pgproto::Session& session = connection_->session();
+  Flight::Attempt& attempt = current.attempt;
+  bool worked = false;
+  size_t space_wanted = 1;
+  while (attempt.piece < current.pieces.size()) {
+    const size_t waiting = session.output().size();
+    if (waiting >= kSendBytes || (waiting > 0 && waiting + space_wanted > kSendBytes)) {
+      const auto drained = connection_->drain_output(0, kNoDeadline);
+      if (!drained) return fail(drained.error());
+      return true;  // Look at the answers once a chunk.
+    }
+    const MutableBytes space = session.copy_space(std::max(kSendBytes - waiting, space_wanted));
+    const Piece& piece = current.pieces[attempt.piece];
+    RowRange rows = piece.rows;
+    rows.begin += attempt.row;
+    rows.count -= attempt.row;
+    const RowEncoder::Step step = encoder_.encode(*piece.batch, rows, space, rejected_);
+    if (step.bytes > 0) session.copy_commit(step.bytes);
+    if (!rejected_.empty()) {
+      Error error = std::move(rejected_.front().error);
+      name_row(error, current.first_row + encoded_rows(current) + rejected_.front().row -
+                          piece.rows.begin);
+      rejected_.clear();
+      abandon_sending(current, std::move(error));
+      return true;
+    }
+    worked = true;
+    space_wanted = step.rows > 0 ? 1 : step.bytes_needed;
+    attempt.encoded_bytes += step.bytes;
+    attempt.row += step.rows;
+    if (attempt.row == piece.rows.count) {
+      ++attempt.piece;
+      attempt.row = 0;
+      space_wanted = 1;
+    }
+  }
+  return worked;
+}
+
+uint64_t Lane::encoded_rows(const Flight& current) const {
+  uint64_t rows = 0;
+  for (size_t i = 0; i < current.attempt.piece; ++i) rows += current.pieces[i].rows.count;
+  return rows;
+}
+
+void Lane::end_sending(Flight& current) {
+  pgproto::Session& session = connection_->session();
+  if (!session.copy_refused()) {
+    const Bytes trailer = copy_trailer();
+    std::memcpy(session.copy_space(trailer.size()).data(), trailer.data(), trailer.size());
+    session.copy_commit(trailer.size());
+  }
+  session.copy_done();
+  sending_ = 0;
+  const auto request = session.query(plan_.commit);
+  if (!request) return lost(request.error());
+  current.attempt.commit_request = *request;
+  current.attempt.commit_end = session.appended_position();
+}
+
+void Lane::abandon_sending(Flight& current, Error error) {
+  pgproto::Session& session = connection_->session();
+  session.copy_fail("pgsink abandons this batch");
+  sending_ = 0;
+  current.attempt.error = std::move(error);
+  // COMMIT of the failed transaction: answered by ROLLBACK, as for any other failure.
+  const auto request = session.query(plan_.commit);
+  if (!request) return lost(request.error());
+  current.attempt.commit_request = *request;
+  current.attempt.commit_end = session.appended_position();
+}
+
+// ---- answers -----------------------------------------------------------------------------------
+
+Status Lane::handle_answers() {
+  for (;;) {
+    const auto event = connection_->ready_event();
+    if (!event) return fail(event.error());
+    if (!*event) return {};
+    on_answer(**event);
+  }
+}
+
+void Lane::on_answer(const Event& event) {
+  if (const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message)) {
+    if (error->severity_plain == "FATAL" || error->severity_plain == "PANIC") {
+      fatal_ = error->to_error();
+      return;  // The connection ends; what that means for the flights is the log's to say.
+    }
+  }
+  if (wire_.empty()) return;
+  Flight& oldest = flight(wire_.front());
+  Flight::Attempt& attempt = oldest.attempt;
+  const bool of_copy = event.request == attempt.copy_request;
+  const bool of_commit = attempt.commit_request != 0 && event.request == attempt.commit_request;
+  if (!of_copy && !of_commit) return;
+
+  if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
+    if (of_copy && !attempt.identified) on_row(oldest, *row);
+  } else if (const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message)) {
+    if (!attempt.error) attempt.error = error->to_error();
+  } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
+    constexpr std::string_view kCopyTag = "COPY ";
+    if (of_commit) attempt.commit_tag = complete->tag == "COMMIT";
+    if (of_copy && complete->tag.starts_with(kCopyTag)) {
+      attempt.copied_rows = to_u64(complete->tag.substr(kCopyTag.size()));
+    }
+  } else if (std::holds_alternative<pgproto::ReadyForQuery>(event.message)) {
+    if (of_commit) on_ready(oldest);
+  }
+}
+
+void Lane::on_row(Flight& oldest, const pgproto::DataRow& row) {
+  oldest.attempt.identified = true;
+  BackendIdentity backend{.pid = static_cast<int32_t>(to_u64(value_text(row, 1))),
+                          .backend_start = std::string(value_text(row, 2))};
+  if (!pooled_) backend = connection_->server().backend;
+  log_.step(FlightLog::Identified{oldest.seq, to_u64(value_text(row, 0)), std::move(backend)},
+            env_.clock.now());
+}
+
+void Lane::on_ready(Flight& oldest) {
+  const FlightLog::Seq seq = oldest.seq;
+  Flight::Attempt& attempt = oldest.attempt;
+  const TimePoint now = env_.clock.now();
+  wire_.pop_front();
+  FlightLog::Answered answered{.seq = seq, .error = std::nullopt};
+  if (!attempt.commit_tag) {
+    answered.error = attempt.error;
+    if (!answered.error) {
+      answered.error.emplace();
+      answered.error->code = Errc::kRolledBack;
+      answered.error->message = "COMMIT was answered by ROLLBACK without any error before";
+    }
+    const uint64_t line = copy_line(answered.error->where);
+    if (line > 0) name_row(*answered.error, oldest.first_row + line - 1);
+    note_error(*answered.error);
+    const Monitor::Lock lock(*metrics_monitor_);
+    ++metrics_.failed_writes;
+  }
+  const auto committed = log_.step(answered, now);
+  if (committed) on_committed(*committed);
+  count_in_flight();
+}
+
+void Lane::on_committed(FlightLog::Seq seq) {
+  Flight& done_flight = flight(seq);
+  const Flight::Attempt& attempt = done_flight.attempt;
+  {
+    const Monitor::Lock lock(*metrics_monitor_);
+    // Known by its tag, or, if only the outcome survived the connection, by what was sent.
+    metrics_.rows_written += attempt.commit_tag ? attempt.copied_rows : done_flight.rows;
+    metrics_.bytes_written += attempt.encoded_bytes;
+    ++metrics_.batches_sent;
+    metrics_.write_latency.observe(
+        std::chrono::duration<double>(env_.clock.now() - attempt.began).count());
+  }
+  done_flight.committed = true;
+  done_flight.closed = true;
+  done_flight.pieces.clear();
+  while (!flights_.empty() && flights_.front().committed) {
+    const Flight& first = flights_.front();
+    if (first.through_batch > 0) inbox_.durable(first.through_batch, first.through_position);
+    flights_.pop_front();
+  }
+}
+
+// ---- connection --------------------------------------------------------------------------------
+
+void Lane::connect() {
+  auto opened = Connection::open(env_, setup_.connect, setup_.salted_keys);
+  if (opened) return adopt(std::move(*opened));
+  note_error(opened.error());
+  log_.step(FlightLog::ConnectFailed{opened.error()}, env_.clock.now());
+}
+
+void Lane::adopt(std::unique_ptr<Connection> connection) {
+  connection_ = std::move(connection);
+  fatal_.reset();
+  const ServerIdentity& server = connection_->server();
+  pooled_ = server.backend.pid != connection_->session().backend_process_id();
+  // Behind a pooler another backend serves each transaction: only the flight itself learns which.
+  log_.step(FlightLog::Connected{server.incarnation, pooled_ ? BackendIdentity{} : server.backend},
+            env_.clock.now());
+  inbox_.set_waker([open = connection_.get()] { open->interrupt(); });
+  const Monitor::Lock lock(*metrics_monitor_);
+  ++metrics_.connections_opened;
+}
+
+void Lane::drop_connection() {
+  inbox_.set_waker({});
+  connection_.reset();
+  wire_.clear();
+  sending_ = 0;
+}
+
+void Lane::lost(Error error) {
+  std::ignore = handle_answers();  // What arrived before the break counts.
+  const TimePoint now = env_.clock.now();
+  const uint64_t sent = connection_->session().sent_position();
+  for (const FlightLog::Seq seq : wire_) {
+    const Flight::Attempt& attempt = flight(seq).attempt;
+    const bool handed = attempt.commit_end > 0 && sent >= attempt.commit_end;
+    if (handed) log_.step(FlightLog::CommitHanded{seq}, now);
+  }
+  if (fatal_) error = std::move(*fatal_);
+  note_error(error);
+  {
+    const Monitor::Lock lock(*metrics_monitor_);
+    metrics_.failed_writes += wire_.size();
+  }
+  drop_connection();
+  log_.step(FlightLog::Lost{std::move(error)}, now);
+  count_in_flight();
+}
+
+void Lane::fence_backend(const BackendIdentity& backend) {
+  const auto fenced = fence(*connection_, backend, env_.clock.now() + kFenceTimeout);
+  if (connection_->broken()) return lost(fenced ? Error{} : fenced.error());
+  if (fenced) {
+    log_.step(FlightLog::Fenced{}, env_.clock.now());
+  } else {
+    note_error(fenced.error());
+    log_.step(FlightLog::FenceFailed{fenced.error()}, env_.clock.now());
+  }
+}
+
+void Lane::ask_status(FlightLog::Seq seq, uint64_t xid) {
+  const std::optional<std::string> parameter = std::to_string(xid);
+  const auto answer = connection_->query(sql_text(Sql::kXactStatus), std::span(&parameter, 1),
+                                         env_.clock.now() + kStatusTimeout);
+  if (connection_->broken()) return lost(answer ? Error{} : answer.error());
+  XactStatus status = XactStatus::kTooOld;
+  if (!answer) {
+    status = XactStatus::kInFuture;  // 22023 "transaction ID … is in the future", or worse.
+  } else if (answer->scalar() == "committed") {
+    status = XactStatus::kCommitted;
+  } else if (answer->scalar() == "aborted") {
+    status = XactStatus::kAborted;
+  } else if (answer->scalar() == "in progress") {
+    status = XactStatus::kInProgress;
+  }
+  const auto committed = log_.step(FlightLog::StatusAnswered{seq, status}, env_.clock.now());
+  if (committed) on_committed(*committed);
+}
+
+// ---- telling -----------------------------------------------------------------------------------
+
+void Lane::note_error(const Error& error) {
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.last_error = error.to_string();
+  metrics_.last_error_wall_us = env_.clock.wall_us();
+}
+
+void Lane::count_in_flight() {
+  uint64_t rows = 0;
+  for (const FlightLog::Seq seq : wire_) rows += flight(seq).rows;
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.in_flight_rows = rows;
+}
+
+Error Lane::explain(Error cause) const {
+  std::string text =
+      "connection \"" + setup_.name + "\", table " + plan_.table + ": " + cause.message + ". ";
+  uint64_t committed = 0;
+  {
+    const Monitor::Lock lock(*metrics_monitor_);
+    committed = metrics_.rows_written;
+  }
+  text += std::to_string(committed) + " rows are committed";
+  const FlightLog::Seq failed = log_.stop_seq();
+  if (failed != 0 && !flights_.empty() && failed >= flights_.front().seq) {
+    const Flight& flight = flights_[static_cast<size_t>(failed - flights_.front().seq)];
+    text += "; rows " + std::to_string(flight.first_row) + " to " +
+            std::to_string(flight.first_row + flight.rows - 1) +
+            " were one transaction and were rolled back";
+  }
+  if (const size_t unknown = log_.unknown_count(); unknown > 0) {
+    text +=
+        "; of " + std::to_string(unknown) + " transactions it is not known whether they committed";
+  }
+  cause.message = text + "; what was accepted behind them was not written";
+  return cause;
+}
+
+void Lane::read_metrics(SinkMetrics& metrics) const {
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics.rows_written += metrics_.rows_written;
+  metrics.bytes_written += metrics_.bytes_written;
+  metrics.batches_sent += metrics_.batches_sent;
+  metrics.failed_writes += metrics_.failed_writes;
+  metrics.possible_duplicates += metrics_.possible_duplicates;
+  metrics.retry_count += metrics_.retry_count;
+  metrics.in_flight_rows += metrics_.in_flight_rows;
+  metrics.connections_opened += metrics_.connections_opened;
+  metrics.write_latency.merge(metrics_.write_latency);
+  if (metrics_.last_error_wall_us >= metrics.last_error_wall_us) {
+    metrics.last_error = metrics_.last_error;
+    metrics.last_error_wall_us = metrics_.last_error_wall_us;
+  }
+}
+
+}  // namespace pgsink

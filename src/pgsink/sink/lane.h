@@ -1,0 +1,130 @@
+#pragma once
+// Lane: one task = one connection + one encoder. Readable blocking code around FlightLog: it takes
+// rows from the inbox, cuts them into flights, encodes each straight into the session's output, and
+// turns the server's answers into events of the log.
+//
+// A flight is sent without waiting for any answer, and the next flights follow:
+//   Query "BEGIN …; SELECT xid, pid; settings; COPY … FROM STDIN"   CopyData…  CopyDone   Query
+//   "COMMIT"
+// A COPY that fails to start or in the middle is safe: the server drops CopyData and CopyDone until
+// the next Query, and the COMMIT of a failed transaction answers ROLLBACK.
+
+#include <deque>
+#include <memory>
+#include <optional>
+
+#include <pgsink/metrics.h>
+
+#include "pgsink/client/connection.h"
+#include "pgsink/encode/row_encoder.h"
+#include "pgsink/sink/flight_log.h"
+#include "pgsink/sink/inbox.h"
+#include "pgsink/sink/plan.h"
+
+namespace pgsink {
+
+class Lane {
+ public:
+  struct Setup {
+    Env& env;
+    Inbox& inbox;
+    const Plan& plan;
+    ConnectOptions connect;
+    FlightLog::Config flights;
+    size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
+    std::string name;             ///< The connection's, for messages.
+    pgproto::SaltedKeyCache* salted_keys = nullptr;
+  };
+  Lane(Setup setup, RowEncoder encoder);
+  /// Waits for the task. REQUIRES: the inbox was closed, stopped or aborted.
+  ~Lane();
+
+  /// Starts the task on a connection that is open already.
+  Status start(std::unique_ptr<Connection> connection);
+  void read_metrics(SinkMetrics& metrics) const;
+
+ private:
+  struct Flight {
+    FlightLog::Seq seq = 0;
+    std::vector<Piece> pieces;
+    size_t rows = 0, memory_bytes = 0;
+    uint64_t first_row = 0;  ///< Of the sink's input, from 1.
+    bool closed = false;     ///< No more rows will join it.
+    TimePoint opened_at{};
+    uint64_t through_batch = 0, through_position = 0;  ///< The last batch that ends in it.
+
+    struct Attempt {
+      size_t piece = 0, row = 0;  ///< What is encoded next.
+      pgproto::RequestId copy_request = 0, commit_request = 0;
+      uint64_t commit_end = 0;  ///< appended_position() behind COMMIT; 0 while it is not appended.
+      bool identified = false, commit_tag = false;
+      uint64_t copied_rows = 0, encoded_bytes = 0;
+      TimePoint began{};
+      std::optional<Error> error;
+    } attempt;
+    bool committed = false;
+  };
+
+  void run();
+  /// One round: news from the inbox, answers, something to send, or a wait. False when all is done.
+  bool turn();
+  void take_rows();
+  Flight* open_flight();
+  void add_pieces(std::vector<Piece> pieces);
+  bool done(const FlightLog::Action& action) const;
+
+  // sending
+  void begin_sending(FlightLog::Seq seq, bool possible_duplicate);
+  /// Encodes and sends up to one chunk. False if there is nothing left to encode or end at present.
+  Result<bool> send_some();
+  Result<bool> encode_some(Flight& flight);
+  /// Rows of the pieces that are encoded whole.
+  uint64_t encoded_rows(const Flight& flight) const;
+  void end_sending(Flight& flight);
+  void abandon_sending(Flight& flight, Error error);
+
+  // receiving
+  Status handle_answers();
+  void on_answer(const pgproto::Event& event);
+  void on_row(Flight& flight, const pgproto::DataRow& row);
+  void on_ready(Flight& flight);
+  void on_committed(FlightLog::Seq seq);
+
+  // connection
+  void perform(const FlightLog::Action& action);
+  void connect();
+  void adopt(std::unique_ptr<Connection> connection);
+  void drop_connection();
+  void lost(Error error);
+  void fence_backend(const BackendIdentity& backend);
+  void ask_status(FlightLog::Seq seq, uint64_t xid);
+  void wait(Deadline deadline);
+
+  Flight& flight(FlightLog::Seq seq);
+  Error explain(Error cause) const;
+  void note_error(const Error& error);
+  void count_in_flight();
+
+  Setup setup_;
+  Env& env_;
+  Inbox& inbox_;
+  const Plan& plan_;
+  RowEncoder encoder_;
+  FlightLog log_;
+  std::deque<Flight> flights_;       ///< From the first not committed to the open one.
+  std::deque<FlightLog::Seq> wire_;  ///< Sent, in the order of sending.
+  FlightLog::Seq sending_ = 0;       ///< The flight whose COPY is open for sending; 0: none.
+  std::vector<Rejection> rejected_;
+  Inbox::Taken news_;
+  uint64_t rows_taken_ = 0;
+
+  std::unique_ptr<Connection> connection_;
+  bool pooled_ = false;
+  std::optional<Error> fatal_;  ///< The server's last word on this connection.
+
+  std::unique_ptr<Monitor> metrics_monitor_;
+  SinkMetrics metrics_;  ///< Guarded by metrics_monitor_.
+  std::unique_ptr<Task> task_;
+};
+
+}  // namespace pgsink

@@ -1,0 +1,188 @@
+#include "pgsink/sink.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/client/env.h"
+#include "pgsink/sink/inbox.h"
+#include "pgsink/sink/lane.h"
+#include "pgsink/sink/plan.h"
+#include "pgsink/sink/target.h"
+
+namespace pgsink {
+namespace {
+
+// A transaction may hold this part of buffer_bytes, so that one can travel while the next fills.
+constexpr int64_t kFlightsInBuffer = 4;
+
+/// Opened is a connection to the target with what the catalog says of it.
+struct Opened {
+  ConnectOptions connect;
+  std::unique_ptr<Connection> connection;
+  CatalogTable table;
+};
+
+/// Says in the error which connection it is about.
+std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
+  error.message = "connection \"" + options.connection_name + "\": " + error.message;
+  return fail(std::move(error));
+}
+
+Result<Opened> open_target(const SinkOptions& options, Env& env) {
+  Opened opened;
+  auto connect = to_connect_options(options, env.files);
+  if (!connect) return fail_at(options, connect.error());
+  opened.connect = std::move(*connect);
+  auto connection = Connection::open(env, opened.connect);
+  if (!connection) return fail_at(options, connection.error());
+  opened.connection = std::move(*connection);
+  const Deadline deadline = env.clock.now() + opened.connect.connect_timeout;
+  auto table = read_table(*opened.connection, options.schema, options.table, deadline);
+  if (!table) return fail_at(options, table.error());
+  opened.table = std::move(*table);
+  return opened;
+}
+
+Status check_schema(const RecordBatch& batch, const Schema& schema) {
+  const auto& own = batch.schema();
+  if (own.get() == &schema) return {};
+  const bool fits = own != nullptr && own->size() == schema.size() &&
+                    std::ranges::equal(*own, schema, [](const Field& a, const Field& b) {
+                      return a.name == b.name && a.kind == b.kind && a.unit == b.unit &&
+                             a.utc == b.utc && a.scale == b.scale && a.width == b.width;
+                    });
+  if (fits) return {};
+  return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
+}
+
+class SinkImpl final : public Sink {
+ public:
+  SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options,
+           std::shared_ptr<const Schema> schema, Plan plan)
+      : own_env_(std::move(own_env)),
+        options_(std::move(options)),
+        schema_(std::move(schema)),
+        plan_(std::move(plan)),
+        inbox_(env, {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
+                     .batch_rows = static_cast<size_t>(plan_.batch_rows),
+                     .batch_bytes = static_cast<size_t>(options_.batch_bytes),
+                     .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms)}),
+        env_(env) {}
+
+  ~SinkImpl() override { inbox_.abort(); }
+
+  Status start(ConnectOptions connect, std::unique_ptr<Connection> connection) {
+    auto encoder = RowEncoder::create(plan_.columns, plan_.types);
+    if (!encoder) return fail(encoder.error());
+    Lane::Setup setup{
+        .env = env_,
+        .inbox = inbox_,
+        .plan = plan_,
+        .connect = std::move(connect),
+        .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
+                    .ordered = false,
+                    .retries_max = static_cast<uint32_t>(options_.max_retries),
+                    .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
+                    .jitter_seed = env_.random.next_u64()},
+        .flight_bytes_max = static_cast<size_t>(options_.buffer_bytes / kFlightsInBuffer),
+        .name = options_.connection_name};
+    lane_.emplace(std::move(setup), std::move(*encoder));
+    return lane_->start(std::move(connection));
+  }
+
+  Status write(RecordBatch batch) override {
+    return guarded([&]() -> Status {
+      if (auto fits = check_schema(batch, *schema_); !fits) return fits;
+      return inbox_.push(std::move(batch));
+    });
+  }
+  Status flush() override {
+    return guarded([&] { return inbox_.flush(); });
+  }
+  Status close() override {
+    return guarded([&] { return inbox_.close(); });
+  }
+  uint64_t durable_position() const override { return inbox_.durable_position(); }
+  SinkMetrics metrics() const override {
+    SinkMetrics metrics;
+    metrics.connection_name = options_.connection_name;
+    inbox_.read_gauges(metrics);
+    if (lane_) lane_->read_metrics(metrics);
+    return metrics;
+  }
+
+ private:
+  /// Memory that runs out is an Error at this boundary, not an exception.
+  template <typename F>
+  static Status guarded(F&& body) {
+    try {
+      return std::forward<F>(body)();
+    } catch (const std::bad_alloc&) {
+      return fail(Errc::kOutOfMemory, "out of memory");
+    }
+  }
+
+  std::unique_ptr<OsEnv> own_env_;
+  const SinkOptions options_;
+  const std::shared_ptr<const Schema> schema_;
+  const Plan plan_;
+  Inbox inbox_;
+  Env& env_;
+  std::optional<Lane> lane_;  // Last: joined before what it works on goes.
+};
+
+Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
+                                        Env* env) {
+  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
+  if (auto faults = check_options(options); !faults.empty())
+    return fail_at(options, faults.front());
+  std::unique_ptr<OsEnv> own_env;
+  if (env == nullptr) {
+    own_env = std::make_unique<OsEnv>();
+    env = &own_env->env();
+  }
+  auto opened = open_target(options, *env);
+  if (!opened) return fail(opened.error());
+  auto plan = make_plan(options, opened->table, *schema);
+  if (!plan) return fail_at(options, plan.error());
+  auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(options),
+                                         std::move(schema), std::move(*plan));
+  if (auto started = sink->start(std::move(opened->connect), std::move(opened->connection));
+      !started) {
+    return fail(started.error());
+  }
+  return sink;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<const Schema> schema,
+                                         Env* env) {
+  try {
+    return open_sink(std::move(options), std::move(schema), env);
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
+}
+
+Status test_connection(const SinkOptions& options, Env* env) {
+  try {
+    OsEnv own_env;
+    const auto opened = open_target(options, env != nullptr ? *env : own_env.env());
+    if (!opened) return fail(opened.error());
+    const CatalogTable& table = opened->table;
+    if (!table.has_insert_privilege &&
+        std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
+      return fail(Errc::kPrivilege, "connection \"" + options.connection_name +
+                                        "\": the role may not INSERT into " + table.schema + "." +
+                                        table.name);
+    }
+    return {};
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
+}
+
+}  // namespace pgsink

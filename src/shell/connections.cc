@@ -1,0 +1,83 @@
+#include "shell/connections.h"
+
+#include <algorithm>
+
+#include "pgsink/sink/names.h"
+
+namespace pgsink::shell {
+
+void add_metrics(SinkMetrics& total, const SinkMetrics& part) {
+  total.rows_accepted += part.rows_accepted;
+  total.rows_written += part.rows_written;
+  total.bytes_written += part.bytes_written;
+  total.batches_sent += part.batches_sent;
+  total.failed_writes += part.failed_writes;
+  total.rejected_rows += part.rejected_rows;
+  total.retry_count += part.retry_count;
+  total.possible_duplicates += part.possible_duplicates;
+  total.in_flight_rows += part.in_flight_rows;
+  total.buffered_bytes += part.buffered_bytes;
+  total.connections_opened += part.connections_opened;
+  total.write_latency.merge(part.write_latency);
+  if (part.last_error_wall_us >= total.last_error_wall_us && !part.last_error.empty()) {
+    total.last_error = part.last_error;
+    total.last_error_wall_us = part.last_error_wall_us;
+  }
+}
+
+const SinkOptions* Connections::find(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = connections_.find(name);
+  return found == connections_.end() ? nullptr : &found->second.options;
+}
+
+void Connections::put(SinkOptions options) {
+  const std::lock_guard lock(mutex_);
+  Connection connection;
+  connection.retired.connection_name = options.connection_name;
+  connection.options = std::move(options);
+  connections_[connection.retired.connection_name] = std::move(connection);
+}
+
+bool Connections::drop(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  return connections_.erase(name) > 0;
+}
+
+std::string Connections::did_you_mean(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string_view> names;
+  for (const auto& entry : connections_) names.push_back(entry.first);
+  const std::string_view nearest = nearest_name(name, names);
+  return nearest.empty() ? "" : "; did you mean '" + std::string(nearest) + "'?";
+}
+
+void Connections::attach(const std::string& name, const Sink* sink) {
+  const std::lock_guard lock(mutex_);
+  const auto found = connections_.find(name);
+  if (found != connections_.end()) found->second.live.push_back(sink);
+}
+
+void Connections::retire(const std::string& name, const Sink* sink) {
+  const std::lock_guard lock(mutex_);
+  const auto found = connections_.find(name);
+  if (found == connections_.end()) return;
+  if (std::erase(found->second.live, sink) == 0) return;
+  SinkMetrics last = sink->metrics();
+  last.in_flight_rows = 0;
+  last.buffered_bytes = 0;
+  add_metrics(found->second.retired, last);
+}
+
+std::vector<SinkMetrics> Connections::metrics() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<SinkMetrics> all;
+  for (const auto& [name, connection] : connections_) {
+    SinkMetrics total = connection.retired;
+    for (const Sink* sink : connection.live) add_metrics(total, sink->metrics());
+    all.push_back(std::move(total));
+  }
+  return all;
+}
+
+}  // namespace pgsink::shell

@@ -1,0 +1,265 @@
+#include "shell/flags.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "pgsink/sink/names.h"
+
+namespace pgsink::shell {
+namespace {
+
+/// What a flag that cannot be taken says; nullopt: taken.
+using Refusal = std::optional<std::string>;
+
+struct Flag {
+  std::string_view name;     ///< Without the dashes.
+  char letter;               ///< '\0': none.
+  std::string_view value;    ///< How --help names the value; "" if there is none; a|b|c: choices.
+  std::string_view meaning;  ///< Lines are broken where it says '\n'.
+  /// Stores the value; `choice` is its index among the choices, if it has any.
+  Refusal (*store)(std::string_view value, size_t choice, Flags& flags);
+  /// Only of `pgsink options`.
+  bool of_options = false;
+};
+
+Refusal set_variable(std::string_view value, size_t, Flags& flags) {
+  const size_t equals = value.find('=');
+  const std::string name(value.substr(0, equals));
+  const bool named =
+      !name.empty() &&
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+          std::string::npos;
+  if (equals == std::string_view::npos || !named) {
+    return "--set takes name=value, the name of letters, digits and _";
+  }
+  flags.variables[name] = value.substr(equals + 1);
+  return {};
+}
+
+constexpr Flag kFlags[] = {
+    {"file", 'f', "FILE", "run the statements of FILE (- for standard input); may be repeated",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.inputs.push_back({true, std::string(value)});
+       return {};
+     }},
+    {"command", 'c', "SQL", "run these statements; may be repeated and mixed with --file",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.inputs.push_back({false, std::string(value)});
+       return {};
+     }},
+    {"set", 's', "NAME=VALUE", "what ${NAME} in the statements stands for", set_variable},
+    {"secret-dir", '\0', "DIR",
+     "${secret:NAME} is the content of the file DIR/NAME;\n"
+     "without the file, of the environment's PGSINK_SECRET_NAME",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.secret_directory = value;
+       return {};
+     }},
+    {"check", '\0', "", "parse, bind and validate everything, contact no server, write nothing",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.check = true;
+       return {};
+     }},
+    {"format", '\0', "table|csv|json|jsonl|line", "how the rows of a SELECT are printed",
+     [](std::string_view, size_t choice, Flags& flags) -> Refusal {
+       flags.format = static_cast<Format>(choice);
+       return {};
+     }},
+    {"progress", '\0', "auto|always|never",
+     "rows, rows/s, MB/s and time of a running pipeline on standard error:\n"
+     "auto only on a terminal; always also elsewhere, one plain line a second",
+     [](std::string_view, size_t choice, Flags& flags) -> Refusal {
+       flags.progress = static_cast<When>(choice);
+       return {};
+     }},
+    {"summary", '\0', "FILE",
+     "write what each sink read, wrote, rejected and retried to FILE,\n"
+     "as JSON or, if its name ends in .csv, as CSV",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.summary_file = value;
+       return {};
+     }},
+    {"color", '\0', "auto|always|never", "color in errors (NO_COLOR is respected by auto)",
+     [](std::string_view, size_t choice, Flags& flags) -> Refusal {
+       flags.color = static_cast<When>(choice);
+       return {};
+     }},
+    {"log-level", '\0', "error|info|debug",
+     "what is said on standard error: only errors; also the summary line of\n"
+     "each pipeline; also each statement as it starts",
+     [](std::string_view, size_t choice, Flags& flags) -> Refusal {
+       flags.log_level = static_cast<LogLevel>(choice);
+       return {};
+     }},
+    {"json", '\0', "", "print the options as JSON",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.json = true;
+       return {};
+     },
+     true},
+    {"help", 'h', "", "print this",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.help = true;
+       return {};
+     }},
+    {"version", 'V', "", "print the versions of pgsink, its compiler, OpenSSL and DuckDB",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.version = true;
+       return {};
+     }},
+};
+
+std::vector<std::string_view> split_choices(std::string_view value) {
+  std::vector<std::string_view> choices;
+  if (value.find('|') == std::string_view::npos) return choices;
+  while (true) {
+    const size_t bar = value.find('|');
+    choices.push_back(value.substr(0, bar));
+    if (bar == std::string_view::npos) return choices;
+    value.remove_prefix(bar + 1);
+  }
+}
+
+std::string did_you_mean(std::string_view name, std::span<const std::string_view> candidates,
+                         std::string_view before) {
+  const std::string_view nearest = nearest_name(name, candidates);
+  if (nearest.empty()) return {};
+  return "; did you mean " + std::string(before) + std::string(nearest) + "?";
+}
+
+Refusal store_value(const Flag& flag, std::string_view value, Flags& flags) {
+  const auto choices = split_choices(flag.value);
+  if (choices.empty()) return flag.store(value, 0, flags);
+  const auto found = std::ranges::find(choices, value);
+  if (found == choices.end()) {
+    return "--" + std::string(flag.name) + " takes one of " + std::string(flag.value) + ", not '" +
+           std::string(value) + "'" + did_you_mean(value, choices, "");
+  }
+  return flag.store(value, static_cast<size_t>(found - choices.begin()), flags);
+}
+
+/// Reads arguments one after the other into flags.
+class Reader {
+ public:
+  explicit Reader(std::span<const std::string_view> arguments) : arguments_(arguments) {}
+
+  std::expected<Flags, std::string> read() {
+    if (!arguments_.empty() && arguments_[0] == "options") {
+      flags_.command = Flags::Command::kOptions;
+      at_ = 1;
+    }
+    while (at_ < arguments_.size()) {
+      if (Refusal refusal = argument(arguments_[at_++])) return std::unexpected(*refusal);
+    }
+    return std::move(flags_);
+  }
+
+ private:
+  Refusal argument(std::string_view text) {
+    if (text.starts_with("--") && text.size() > 2) return long_flag(text.substr(2));
+    if (text.starts_with('-') && text.size() > 1) return short_flag(text);
+    constexpr std::string_view kCommands[] = {"options"};
+    return "unexpected argument '" + std::string(text) + "'" +
+           did_you_mean(text, kCommands, "the command ") +
+           "; a script is given by -f FILE, statements by -c SQL";
+  }
+
+  bool applies(const Flag& flag) const {
+    if (flags_.command == Flags::Command::kOptions) {
+      return flag.of_options || flag.name == "help";
+    }
+    return !flag.of_options;
+  }
+
+  Refusal long_flag(std::string_view text) {
+    const size_t equals = text.find('=');
+    const std::string_view name = text.substr(0, equals);
+    for (const Flag& flag : kFlags) {
+      if (flag.name != name || !applies(flag)) continue;
+      if (equals == std::string_view::npos) return take(flag, "--" + std::string(name));
+      if (flag.value.empty()) return "--" + std::string(name) + " takes no value";
+      return store_value(flag, text.substr(equals + 1), flags_);
+    }
+    std::vector<std::string_view> names;
+    for (const Flag& flag : kFlags) {
+      if (applies(flag)) names.push_back(flag.name);
+    }
+    return "unknown flag --" + std::string(name) + did_you_mean(name, names, "--");
+  }
+
+  Refusal short_flag(std::string_view text) {
+    for (const Flag& flag : kFlags) {
+      if (flag.letter != text[1] || !applies(flag)) continue;
+      if (text.size() == 2) return take(flag, std::string(text));
+      if (flag.value.empty()) return std::string(text.substr(0, 2)) + " takes no value";
+      return store_value(flag, text.substr(2), flags_);
+    }
+    return "unknown flag " + std::string(text);
+  }
+
+  /// The flag without a value in the same argument: from the next one, if it takes any.
+  Refusal take(const Flag& flag, const std::string& as_written) {
+    if (flag.value.empty()) return store_value(flag, {}, flags_);
+    if (at_ == arguments_.size()) return as_written + " needs a value: " + std::string(flag.value);
+    return store_value(flag, arguments_[at_++], flags_);
+  }
+
+  std::span<const std::string_view> arguments_;
+  size_t at_ = 0;
+  Flags flags_;
+};
+
+void append_flag(std::string& out, const Flag& flag) {
+  constexpr size_t kColumn = 30;
+  std::string head = flag.letter == '\0' ? "      --" : std::string("  -") + flag.letter + ", --";
+  head += flag.name;
+  if (!flag.value.empty()) head.append(" ").append(flag.value);
+  out += head;
+  out += head.size() + 2 <= kColumn ? std::string(kColumn - head.size(), ' ')
+                                    : "\n" + std::string(kColumn, ' ');
+  for (const char c : flag.meaning) {
+    out += c;
+    if (c == '\n') out += std::string(kColumn, ' ');
+  }
+  out += '\n';
+}
+
+}  // namespace
+
+std::expected<Flags, std::string> parse_flags(std::span<const std::string_view> arguments) {
+  return Reader(arguments).read();
+}
+
+std::string help_text() {
+  std::string out =
+      "pgsink runs SQL scripts and writes the rows of their pipelines into PostgreSQL.\n"
+      "\n"
+      "  pgsink [flags] -f FILE.sql      run a script\n"
+      "  pgsink [flags] -c SQL           run statements\n"
+      "  pgsink [flags] < FILE.sql       run standard input\n"
+      "  pgsink options [--json]         list the options of CREATE CONNECTION\n"
+      "\n"
+      "Flags:\n";
+  for (const Flag& flag : kFlags) {
+    if (!flag.of_options) append_flag(out, flag);
+  }
+  out +=
+      "\n"
+      "Examples:\n"
+      "  pgsink -f load.sql --set pg_host=db1 --secret-dir /run/secrets\n"
+      "  pgsink --check -f load.sql && pgsink -f load.sql --summary load.json\n"
+      "  pgsink --format csv -c \"SELECT * FROM 'events.parquet' LIMIT 10\"\n"
+      "\n"
+      "  CREATE CONNECTION events_sink TO postgresql (\n"
+      "      host = 'localhost', database = 'analytics', username = 'me',\n"
+      "      password = '${secret:pg_password}', table = 'events', type = 'sink');\n"
+      "  CREATE PIPELINE load AS\n"
+      "  INSERT INTO events_sink SELECT * FROM read_csv('events.csv');\n"
+      "\n"
+      "Exit codes: 0 all done; 1 a statement failed, nothing after it ran; 2 the command line is\n"
+      "wrong; 3 finished, but rows were rejected to the dead letters; 130 or 143 after SIGINT or\n"
+      "SIGTERM: what was accepted is committed (a second signal aborts).\n";
+  return out;
+}
+
+}  // namespace pgsink::shell

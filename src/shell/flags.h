@@ -1,0 +1,47 @@
+#pragma once
+// Flags: the command line. One table knows every flag; parsing, --help and the nearest flag of an
+// error are all made from it.
+
+#include <expected>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsink::shell {
+
+enum class Format : uint8_t { kTable, kCsv, kJson, kJsonLines, kLine };
+enum class When : uint8_t { kAuto, kAlways, kNever };
+/// How much is said on stderr besides errors: nothing, what a pipeline did, and each statement.
+enum class LogLevel : uint8_t { kError, kInfo, kDebug };
+
+/// Flags are what the command line asks for.
+struct Flags {
+  enum class Command : uint8_t { kRun, kOptions };
+  struct Input {
+    bool is_file = false;
+    std::string value;  ///< A path, "-" for standard input, or the statements themselves.
+  };
+  Command command = Command::kRun;
+  std::vector<Input> inputs;  ///< In their order; empty: standard input.
+  std::map<std::string, std::string> variables;
+  std::string secret_directory;
+  std::string summary_file;
+  Format format = Format::kTable;
+  When progress = When::kAuto;
+  When color = When::kAuto;
+  LogLevel log_level = LogLevel::kInfo;
+  bool check = false;
+  bool json = false;  ///< `pgsink options --json`
+  bool help = false;
+  bool version = false;
+};
+
+/// parse_flags reads the arguments behind the program's name, or says what is wrong with them,
+/// naming the nearest flag or choice.
+std::expected<Flags, std::string> parse_flags(std::span<const std::string_view> arguments);
+/// The text of --help.
+std::string help_text();
+
+}  // namespace pgsink::shell

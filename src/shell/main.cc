@@ -1,0 +1,117 @@
+// pgsink: the command.
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include <pgsink/options.h>
+
+#include "shell/engine_functions.h"
+#include "shell/flags.h"
+#include "shell/runner.h"
+#include "shell/text_file.h"
+#include "shell/version.h"
+
+namespace pgsink::shell {
+namespace {
+
+enum Exit : int { kDone = 0, kFailed = 1, kUsage = 2, kRejected = 3, kSignal = 128 };
+
+/// A script is held whole while it runs.
+constexpr size_t kScriptBytesMax = size_t{1} << 30;
+
+Engine::Settings engine_settings() {
+  Engine::Settings settings;
+  // One core stays for the lane that encodes and sends what the engine yields.
+  const unsigned cores = std::thread::hardware_concurrency();
+  settings.threads = cores > 2 ? cores - 1 : 1;
+  std::error_code ignored;
+  const auto folder = std::filesystem::temp_directory_path(ignored);
+  settings.spill_directory = (folder / ("pgsink-" + std::to_string(getpid()))).string();
+  return settings;
+}
+
+Result<std::vector<Script>> read_scripts(const Flags& flags) {
+  std::vector<Flags::Input> inputs = flags.inputs;
+  if (inputs.empty()) inputs.push_back({true, "-"});
+  std::vector<Script> scripts;
+  for (const Flags::Input& input : inputs) {
+    if (!input.is_file) {
+      scripts.push_back({"<command>", input.value});
+      continue;
+    }
+    auto text = read_text_file(input.value, kScriptBytesMax);
+    if (!text) return pgproto::fail(std::move(text.error()));
+    scripts.push_back({input.value == "-" ? "<stdin>" : input.value, std::move(*text)});
+  }
+  return scripts;
+}
+
+Status write_summary(const std::string& path, const std::vector<SinkReport>& reports) {
+  if (path.empty()) return {};
+  return write_text_file(path,
+                         path.ends_with(".csv") ? summary_csv(reports) : summary_json(reports));
+}
+
+int run(const Flags& flags) {
+  Reporter reporter(flags.color, flags.log_level);
+  if (flags.inputs.empty() && isatty(STDIN_FILENO) == 1) {
+    reporter.info("pgsink: reading statements from the terminal; Ctrl-D ends and runs them");
+  }
+  const auto scripts = read_scripts(flags);
+  if (!scripts) {
+    reporter.error(scripts.error().message);
+    return kUsage;
+  }
+  Signals signals;
+  Connections connections;
+  auto engine = Engine::open(engine_settings());
+  auto ready = engine ? register_engine_functions(**engine, connections)
+                      : Status(std::unexpected(engine.error()));
+  if (!ready) {
+    reporter.error(ready.error().to_string());
+    return kFailed;
+  }
+  Output output(stdout);
+  Runner runner(flags, **engine, connections, signals, output, reporter);
+  bool done = true;
+  for (const Script& script : *scripts) done = done && runner.run(script);
+  if (auto written = write_summary(flags.summary_file, runner.reports()); !written) {
+    reporter.error(written.error().message);
+    done = false;
+  }
+  if (signals.received() != 0) return kSignal + signals.received();
+  if (!done) return kFailed;
+  for (const SinkReport& report : runner.reports()) {
+    if (report.rows_rejected > 0) return kRejected;
+  }
+  return kDone;
+}
+
+int print(const std::string& text) {
+  Output output(stdout);
+  output.write(text);
+  return output.flush() ? kDone : kFailed;
+}
+
+}  // namespace
+}  // namespace pgsink::shell
+
+int main(int argc, char** argv) {
+  using namespace pgsink::shell;
+  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+  const auto flags = parse_flags(arguments);
+  if (!flags) {
+    std::fprintf(stderr, "pgsink: %s\nTry 'pgsink --help'.\n", flags.error().c_str());
+    return kUsage;
+  }
+  if (flags->help) return print(help_text());
+  if (flags->version) return print(version_text());
+  if (flags->command == Flags::Command::kOptions) {
+    return print(flags->json ? pgsink::option_json() : pgsink::option_documentation());
+  }
+  return run(*flags);
+}

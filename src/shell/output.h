@@ -1,0 +1,32 @@
+#pragma once
+// Output: standard output, where results go. A failing write (a closed pipe, a full disk) is kept
+// and reported once, instead of ending the command in the middle of a load.
+
+#include <cstdio>
+#include <string_view>
+
+#include <pgproto/error.h>
+
+namespace pgsink::shell {
+
+class Output {
+ public:
+  explicit Output(std::FILE* file) : file_(file) {}
+  /// Writes all or remembers why not.
+  void write(std::string_view text) {
+    if (failed_ || text.empty()) return;
+    failed_ = std::fwrite(text.data(), 1, text.size(), file_) != text.size();
+  }
+  /// Hands everything to the system. Fails if any write so far failed.
+  pgproto::Status flush() {
+    if (!failed_) failed_ = std::fflush(file_) != 0;
+    if (!failed_) return {};
+    return pgproto::fail(pgproto::Errc::kFile, "cannot write the results to standard output");
+  }
+
+ private:
+  std::FILE* file_;
+  bool failed_ = false;
+};
+
+}  // namespace pgsink::shell

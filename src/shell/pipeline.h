@@ -1,0 +1,76 @@
+#pragma once
+// Pipeline: one CREATE PIPELINE or INSERT INTO a connection, from its queries to committed rows.
+//
+// A single branch streams from the engine into its sink. Several branches run one after the other;
+// the WITH list that they share is evaluated once, into temporary tables (common_tables.h).
+// Everything is bound, and every sink is open, before the first row is read.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <pgsink/ddl.h>
+#include <pgsink/sink.h>
+
+#include "shell/arrow_rows.h"
+#include "shell/common_tables.h"
+#include "shell/connections.h"
+#include "shell/engine.h"
+#include "shell/progress.h"
+#include "shell/script.h"
+#include "shell/signals.h"
+#include "shell/summary.h"
+
+namespace pgsink::shell {
+
+class Pipeline {
+ public:
+  /// What a pipeline works with; all outlive it.
+  struct Context {
+    Engine& engine;
+    Connections& connections;
+    const Signals& signals;
+    ProgressStyle progress;
+    const SourceMap& places;
+  };
+  Pipeline(const CreatePipeline& statement, Context context);
+  ~Pipeline();
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+
+  /// Parses and binds everything, contacts no server.
+  Outcome check();
+  /// Opens the sinks, moves the rows, and closes the sinks. An interrupted pipeline ends well: what
+  /// was accepted is committed.
+  Outcome run();
+  /// What each branch did; after run(), however it ended.
+  const std::vector<SinkReport>& reports() const { return reports_; }
+
+ private:
+  struct Branch;
+
+  Outcome bind();
+  Outcome bind_branch(Branch& branch);
+  Outcome bind_query(Branch& branch);
+  Outcome name_columns(Branch& branch);
+  Outcome open_sinks();
+  Outcome fill_common_tables();
+  Outcome run_branch(Branch& branch);
+  Outcome run_in_engine(Branch& branch);
+  Outcome stream(Branch& branch);
+  Outcome stopped_by(Branch& branch, Error error);
+  void report(Branch& branch, std::string_view outcome, double seconds);
+  EngineSql query_sql(const Branch& branch) const;
+  Faults engine_fault(const Branch& branch, const EngineFault& fault, const EngineSql& sql) const;
+  std::string label(const Branch& branch) const;
+
+  const CreatePipeline& statement_;
+  Context context_;
+  CommonTables common_tables_;
+  size_t filled_tables_ = 0, created_tables_ = 0;
+  std::vector<std::unique_ptr<Branch>> branches_;
+  std::vector<SinkReport> reports_;
+};
+
+}  // namespace pgsink::shell

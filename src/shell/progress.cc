@@ -1,0 +1,90 @@
+#include "shell/progress.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "shell/numbers.h"
+
+namespace pgsink::shell {
+namespace {
+
+/// Often enough to look alive, seldom enough to cost nothing.
+constexpr std::chrono::milliseconds kRewriteInterval{200};
+
+/// Writes the line over whatever stands in it.
+constexpr std::string_view kLineStart = "\r\x1b[K";
+
+}  // namespace
+
+ProgressStyle ProgressStyle::of(When when) {
+  const char* kind = std::getenv("TERM");
+  const bool terminal = isatty(STDERR_FILENO) == 1 && kind != nullptr && *kind != '\0' &&
+                        std::string_view(kind) != "dumb";
+  ProgressStyle style;
+  style.shown = when == When::kAlways || (when == When::kAuto && terminal);
+  style.rewrites = terminal;
+  if (terminal) style.interval = kRewriteInterval;
+  return style;
+}
+
+size_t terminal_columns() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0) return 0;
+  return size.ws_col;
+}
+
+std::string progress_line(const std::string& label, const SinkMetrics& metrics, double seconds,
+                          size_t columns) {
+  const double safe_seconds = seconds > 0 ? seconds : 1;
+  const auto rows = static_cast<double>(metrics.rows_written);
+  std::string line = label + ": " + grouped(metrics.rows_written) + " rows, " +
+                     grouped(static_cast<uint64_t>(rows / safe_seconds)) + " rows/s, " +
+                     fixed(static_cast<double>(metrics.bytes_written) / 1e6 / safe_seconds, 1) +
+                     " MB/s, " + fixed(seconds, 1) + " s";
+  // The last column stays free: a terminal may break the line there.
+  if (columns > 0 && line.size() >= columns) line.resize(columns - 1);
+  return line;
+}
+
+Progress::Progress(ProgressStyle style, std::string label, Source source)
+    : style_(style),
+      label_(std::move(label)),
+      source_(std::move(source)),
+      begin_(std::chrono::steady_clock::now()) {
+  if (style_.shown) thread_ = std::thread([this] { run(); });
+}
+
+Progress::~Progress() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+  // The summary line takes the place of the rewritten one.
+  if (line_open_) std::fwrite(kLineStart.data(), 1, kLineStart.size(), stderr);
+}
+
+void Progress::run() {
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, style_.interval, [this] { return ending_; })) show();
+}
+
+void Progress::show() {
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin_;
+  std::string text;
+  if (style_.rewrites) {
+    text = std::string(kLineStart) +
+           progress_line(label_, source_(), seconds.count(), terminal_columns());
+    line_open_ = true;
+  } else {
+    text = progress_line(label_, source_(), seconds.count(), 0) + "\n";
+  }
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+}  // namespace pgsink::shell

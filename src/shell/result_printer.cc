@@ -1,0 +1,221 @@
+#include "shell/result_printer.h"
+
+#include <algorithm>
+
+#include "shell/display_width.h"
+
+namespace pgsink::shell {
+
+ResultPrinter::ResultPrinter(const std::vector<Column>& columns, Output& out) : out_(out) {
+  for (const Column& column : columns) {
+    heads_.push_back({column.name, CellType::of(column.type.get())});
+  }
+}
+
+namespace {
+
+class TablePrinter : public ResultPrinter {
+ public:
+  TablePrinter(const std::vector<Column>& columns, Output& out) : ResultPrinter(columns, out) {
+    for (const Head& head : heads_) widths_.push_back(display_width(printable(head.name)));
+  }
+
+  void chunk(duckdb_data_chunk chunk) override {
+    const idx_t rows = duckdb_data_chunk_get_size(chunk);
+    for (idx_t row = 0; row < rows; ++row) {
+      std::vector<std::string> cells;
+      for (size_t i = 0; i < heads_.size(); ++i) {
+        std::string text;
+        CellColumn{heads_[i].type, duckdb_data_chunk_get_vector(chunk, i)}.append(
+            text, row, CellStyle::kPlain);
+        cells.push_back(printable(text));
+        if (!head_printed_) widths_[i] = std::max(widths_[i], display_width(cells[i]));
+      }
+      ++count_;
+      if (head_printed_) {
+        print(cells);
+      } else {
+        waiting_.push_back(std::move(cells));
+        if (waiting_.size() == kRowsMeasured) release();
+      }
+    }
+  }
+
+  void end() override {
+    release();
+    out_.write("(" + std::to_string(count_) + (count_ == 1 ? " row)\n" : " rows)\n"));
+  }
+
+ private:
+  static constexpr size_t kRowsMeasured = 1000;
+
+  /// Prints the head and the rows that waited for the widths.
+  void release() {
+    if (head_printed_) return;
+    head_printed_ = true;
+    std::string names;
+    std::string rule;
+    for (size_t i = 0; i < heads_.size(); ++i) {
+      names += i == 0 ? " " : "| ";
+      const std::string name = printable(heads_[i].name);
+      names += name + std::string(widths_[i] - display_width(name) + 1, ' ');
+      rule += (i == 0 ? "" : "+") + std::string(widths_[i] + 2, '-');
+    }
+    trim(names);
+    out_.write(names + "\n" + rule + "\n");
+    for (const auto& row : waiting_) print(row);
+    waiting_.clear();
+  }
+
+  void print(const std::vector<std::string>& cells) {
+    std::string line;
+    for (size_t i = 0; i < cells.size(); ++i) {
+      line += i == 0 ? " " : "| ";
+      const size_t width = display_width(cells[i]);
+      const std::string gap(widths_[i] > width ? widths_[i] - width : 0, ' ');
+      line += heads_[i].type.is_number() ? gap + cells[i] : cells[i] + gap;
+      line += ' ';
+    }
+    trim(line);
+    out_.write(line += '\n');
+  }
+
+  static void trim(std::string& line) { line.erase(line.find_last_not_of(' ') + 1); }
+
+  std::vector<size_t> widths_;
+  std::vector<std::vector<std::string>> waiting_;
+  bool head_printed_ = false;
+  uint64_t count_ = 0;
+};
+
+class CsvPrinter : public ResultPrinter {
+ public:
+  CsvPrinter(const std::vector<Column>& columns, Output& out) : ResultPrinter(columns, out) {
+    std::string line;
+    for (size_t i = 0; i < heads_.size(); ++i) {
+      if (i > 0) line += ',';
+      append(line, heads_[i].name);
+    }
+    out_.write(line += '\n');
+  }
+
+  void chunk(duckdb_data_chunk chunk) override {
+    const idx_t rows = duckdb_data_chunk_get_size(chunk);
+    std::string lines;
+    for (idx_t row = 0; row < rows; ++row) {
+      for (size_t i = 0; i < heads_.size(); ++i) {
+        if (i > 0) lines += ',';
+        const CellColumn cell{heads_[i].type, duckdb_data_chunk_get_vector(chunk, i)};
+        if (cell.is_null(row)) continue;
+        std::string text;
+        cell.append(text, row, CellStyle::kPlain);
+        append(lines, text);
+      }
+      lines += '\n';
+    }
+    out_.write(lines);
+  }
+
+  void end() override {}
+
+ private:
+  static void append(std::string& line, const std::string& text) {
+    // A text that is empty, or a lone \. , would read as something else without quotes.
+    if (!text.empty() && text != "\\." && text.find_first_of(",\"\r\n") == std::string::npos) {
+      line += text;
+      return;
+    }
+    line += '"';
+    for (const char c : text) {
+      line += c;
+      if (c == '"') line += c;
+    }
+    line += '"';
+  }
+};
+
+class JsonPrinter : public ResultPrinter {
+ public:
+  JsonPrinter(const std::vector<Column>& columns, Output& out, bool lines)
+      : ResultPrinter(columns, out), lines_(lines) {
+    if (!lines_) out_.write("[");
+  }
+
+  void chunk(duckdb_data_chunk chunk) override {
+    const idx_t rows = duckdb_data_chunk_get_size(chunk);
+    std::string text;
+    for (idx_t row = 0; row < rows; ++row) {
+      if (!lines_) text += first_ ? "\n" : ",\n";
+      first_ = false;
+      for (size_t i = 0; i < heads_.size(); ++i) {
+        text += i == 0 ? '{' : ',';
+        append_json_string(text, heads_[i].name);
+        text += ':';
+        CellColumn{heads_[i].type, duckdb_data_chunk_get_vector(chunk, i)}.append(text, row,
+                                                                                  CellStyle::kJson);
+      }
+      text += lines_ ? "}\n" : "}";
+    }
+    out_.write(text);
+  }
+
+  void end() override {
+    if (!lines_) out_.write(first_ ? "]\n" : "\n]\n");
+  }
+
+ private:
+  bool lines_;
+  bool first_ = true;
+};
+
+class LinePrinter : public ResultPrinter {
+ public:
+  LinePrinter(const std::vector<Column>& columns, Output& out) : ResultPrinter(columns, out) {
+    for (const Head& head : heads_) width_ = std::max(width_, display_width(printable(head.name)));
+  }
+
+  void chunk(duckdb_data_chunk chunk) override {
+    const idx_t rows = duckdb_data_chunk_get_size(chunk);
+    std::string text;
+    for (idx_t row = 0; row < rows; ++row) {
+      if (!first_) text += '\n';
+      first_ = false;
+      for (size_t i = 0; i < heads_.size(); ++i) {
+        const std::string name = printable(heads_[i].name);
+        std::string value;
+        CellColumn{heads_[i].type, duckdb_data_chunk_get_vector(chunk, i)}.append(
+            value, row, CellStyle::kPlain);
+        text += std::string(width_ - display_width(name), ' ') + name + " = " + printable(value);
+        text += '\n';
+      }
+    }
+    out_.write(text);
+  }
+
+  void end() override {}
+
+ private:
+  size_t width_ = 0;
+  bool first_ = true;
+};
+
+}  // namespace
+
+std::unique_ptr<ResultPrinter> make_printer(Format format, const std::vector<Column>& columns,
+                                            Output& out) {
+  switch (format) {
+    case Format::kCsv:
+      return std::make_unique<CsvPrinter>(columns, out);
+    case Format::kJson:
+      return std::make_unique<JsonPrinter>(columns, out, false);
+    case Format::kJsonLines:
+      return std::make_unique<JsonPrinter>(columns, out, true);
+    case Format::kLine:
+      return std::make_unique<LinePrinter>(columns, out);
+    case Format::kTable:
+      break;
+  }
+  return std::make_unique<TablePrinter>(columns, out);
+}
+
+}  // namespace pgsink::shell

