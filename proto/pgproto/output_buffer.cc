@@ -9,6 +9,9 @@ namespace {
 
 // Large enough for the startup and for small requests; a lane's first chunk makes it grow once.
 constexpr size_t kFirstCapacity = 8 * 1024;
+// A larger buffer is given back once it is empty: one huge value must not stay in each connection of
+// a pool. Far above a lane's chunks, which must stay where they are.
+constexpr size_t kKeptCapacityMax = 16 * 1024 * 1024;
 
 }  // namespace
 
@@ -47,7 +50,12 @@ void OutputBuffer::mark_sent(size_t size) {
   begin_ += size;
   sent_position_ += size;
   // While room is handed out the offsets stay: somebody is writing there.
-  if (begin_ == end_ && reserved_ == 0) begin_ = end_ = 0;
+  if (begin_ != end_ || reserved_ != 0) return;
+  begin_ = end_ = 0;
+  if (capacity_ > kKeptCapacityMax) {
+    data_.reset();
+    capacity_ = 0;
+  }
 }
 
 }  // namespace pgproto

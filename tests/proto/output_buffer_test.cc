@@ -70,6 +70,19 @@ TEST(OutputBuffer, RoomThatIsNotUsedLeavesNoTrace) {
   EXPECT_EQ(as_text(out.unsent()), "ab");
 }
 
+TEST(OutputBuffer, GivesAHugeBufferBack) {
+  OutputBuffer out;
+  constexpr size_t kHuge = size_t{17} << 20;
+  ASSERT_NE(out.reserve(kHuge), nullptr);
+  out.append(kHuge);
+  out.mark_sent(kHuge - 1);
+  EXPECT_GE(out.capacity(), kHuge);
+  out.mark_sent(1);
+  EXPECT_EQ(out.capacity(), 0U);
+  append(out, "again");
+  EXPECT_EQ(as_text(out.unsent()), "again");
+}
+
 TEST(OutputBuffer, RefusesASizeThatCannotBe) {
   OutputBuffer out;
   append(out, "a");

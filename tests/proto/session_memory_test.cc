@@ -240,4 +240,19 @@ TEST(SessionMemory, ReceivingCopyDataCostsNoAllocation) {
   EXPECT_EQ(allocation_count, allocations_warm);
 }
 
+// Trap 15: a server may flood us with notices; what nobody asked for is not kept.
+TEST(SessionMemory, AFloodOfNoticesIsNotKept) {
+  Session session;
+  ASSERT_TRUE(session.startup(config_for("u")));
+  ASSERT_TRUE(give(session, authentication(Authentication::Code::kOk) + encode(ready('I'))));
+  ASSERT_TRUE(session.query("SELECT 1"));
+  NoticeResponse notice;
+  notice.message = "a row was inserted";
+  const std::string flood = encode(notice) + encode(NotificationResponse{1, "c", "p"});
+  ASSERT_TRUE(give(session, flood));
+  const size_t allocations_warm = allocation_count;
+  for (int i = 0; i < 10'000; ++i) ASSERT_TRUE(give(session, flood));
+  EXPECT_EQ(allocation_count, allocations_warm);
+}
+
 }  // namespace
