@@ -155,9 +155,7 @@ class Binder {
   }
 
   void add_defaults() {
-    // The url may name the application itself, in either of its two forms.
-    const bool named = options_.url.find("application_name") != std::string::npos;
-    if (options_.application_name.empty() && !named) {
+    if (options_.application_name.empty()) {
       options_.application_name = "pgsink/" + statement_.name;
     }
     if (!given_.contains("batch_bytes")) {
@@ -178,9 +176,15 @@ class Binder {
       if (at == given_.end()) {
         add(fault.error.code, std::move(fault.error.message), statement_.name_position,
             statement_.name_length);
-      } else {
-        add_at_key(*at->second, fault.error.code, std::move(fault.error.message));
+        continue;
       }
+      const RawOption& raw = *at->second;
+      // What is wrong inside a text is told with parts of it.
+      const bool inside = fault.key == "url" && fault.other.empty();
+      if (inside && raw.value.text.find("${") != std::string::npos) {
+        fault.error.message = "url: what ${…} stands for is no connection string that libpq takes";
+      }
+      add_at_key(raw, fault.error.code, std::move(fault.error.message));
     }
   }
 
