@@ -81,9 +81,9 @@ Result<std::optional<Event>> Session::State::next_event() {
   while (true) {
     if (failure) return fail(*failure);
     if (phase == Phase::kTlsRequested) return std::nullopt;  // tls_answer() reads it.
-    const bool trusted = authenticator == nullptr && phase != Phase::kNew;
+    const bool trusted = phase >= Phase::kAuthenticated;
     auto frame = framer.next(trusted ? limits.message_bytes_max : limits.startup_message_bytes_max);
-    if (!frame) return broken(frame.error().code, std::move(frame.error().message));
+    if (!frame) return broken_frame(std::move(frame.error()));
     if (!*frame) return std::nullopt;
     auto message = decode_backend((*frame)->type, (*frame)->body);
     if (!message) return broken(message.error().code, std::move(message.error().message));
@@ -93,8 +93,19 @@ Result<std::optional<Event>> Session::State::next_event() {
       break_with(show.error());
       return fail(*failure);
     }
-    if (*show) return Event{request, *std::move(message)};
+    if (*show) return Event{request, *std::move(message), (*frame)->type, (*frame)->body};
   }
+}
+
+// A server that cannot start a process for us says so in the form of protocol 2: an 'E' and a text
+// without length, whose first bytes then read as an impossible one.
+std::unexpected<Error> Session::State::broken_frame(Error error) {
+  if (phase == Phase::kStartupSent && framer.buffered()[0] == std::byte{'E'}) {
+    return broken(Errc::kConnect,
+                  "the server refused the connection in the form of protocol 2, as it does when it "
+                  "cannot start a process; its log says why");
+  }
+  return broken(error.code, std::move(error.message));
 }
 
 // Whether the message becomes an event: all but the requests for authentication do.
@@ -310,6 +321,8 @@ Status Session::State::end_of_input() {
   Error error;
   if (fatal) error = *fatal;  // The server's reason, not only that the connection broke.
   error.code = startup_done ? Errc::kConnectionLost : Errc::kConnect;
+  // Class 28 is "invalid authorization specification": a wrong password, no such user, pg_hba.conf.
+  if (!startup_done && error.sqlstate.class_code() == "28") error.code = Errc::kAuthentication;
   error.message = "the server closed the connection";
   if (fatal) error.message += ": " + fatal->message;
   if (!framer.buffered().empty()) error.message += " in the middle of a message";

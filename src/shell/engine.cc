@@ -1,7 +1,7 @@
 // DuckDB 1.4's C API has streaming results only behind functions marked as deprecated, and nothing
 // in their place: pending + streaming is used here, and only here.
 #undef DUCKDB_API_NO_DEPRECATED
-#include "engine.h"
+#include "shell/engine.h"
 
 namespace pgsink::shell {
 namespace {

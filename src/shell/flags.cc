@@ -1,9 +1,9 @@
-#include "flags.h"
+#include "shell/flags.h"
 
 #include <algorithm>
 #include <optional>
 
-#include <pgsink/sink/names.h>
+#include "pgsink/sink/names.h"
 
 namespace pgsink::shell {
 namespace {

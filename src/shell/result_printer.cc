@@ -1,8 +1,8 @@
-#include "result_printer.h"
+#include "shell/result_printer.h"
 
 #include <algorithm>
 
-#include "display_width.h"
+#include "shell/display_width.h"
 
 namespace pgsink::shell {
 

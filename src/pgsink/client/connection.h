@@ -2,6 +2,7 @@
 // Connection is one logged-in session over one transport. pump() is the only I/O loop of the
 // library.
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,7 @@ struct Incarnation {
 struct BackendIdentity {
   int32_t pid = 0;
   std::string backend_start;  ///< pg_stat_activity.backend_start, because pids are used again.
+  uint32_t role_oid = 0;      ///< The role that logged in; 0: not known.
   friend bool operator==(const BackendIdentity&, const BackendIdentity&) = default;
 };
 
@@ -53,10 +55,20 @@ struct QueryResult {
   std::string scalar() const;
 };
 
-/// Counters of one connection; monotone.
+/// Counters of one connection; monotone. `exchanges` is about the number of system calls.
 struct ConnectionCounters {
   uint64_t bytes_sent = 0, bytes_received = 0, exchanges = 0, notices = 0, notices_dropped = 0;
 };
+
+/// The last notices of a connection are kept up to this number, with texts cut at this size: a
+/// server may raise one for every row.
+inline constexpr size_t kNoticesMax = 16;
+inline constexpr size_t kNoticeBytesMax = 1024;
+/// What may come in while drain_output() sends and nobody reads events. A server that answers more
+/// than that to requests under way is not waiting for us, so the lane must read its events.
+inline constexpr size_t kStashedBytesMax = size_t{16} << 20;
+/// The values of one QueryResult together.
+inline constexpr size_t kQueryResultBytesMax = size_t{256} << 20;
 
 class Connection {
  public:
@@ -86,12 +98,15 @@ class Connection {
   Result<std::optional<pgproto::Event>> next_event(Deadline deadline);
   /// An event that is there already, without touching the socket; nullopt if none.
   Result<std::optional<pgproto::Event>> ready_event();
-  /// Pumps until at most `bytes` of output wait. Events that arrive meanwhile stay in the session.
+  /// Pumps until at most `bytes` of output wait. Events that arrive meanwhile are kept for
+  /// ready_event(), up to kStashedBytesMax; notices are not, so that a flood of them costs nothing.
+  /// What the session knows (copy_refused(), transaction_status()) may so be ahead of the events.
   /// False if interrupted.
   Result<bool> drain_output(size_t bytes, Deadline deadline);
 
   /// query runs a simple Query to its end. REQUIRES: no request is pending.
-  /// An ErrorResponse becomes the Error; the connection stays usable.
+  /// An ErrorResponse becomes the Error; the connection stays usable. A timeout and an interrupt
+  /// break it, because the answer is still to come.
   Result<QueryResult> query(std::string_view sql, Deadline deadline);
   /// query with parameters ($1…) given as text, through the extended protocol and the unnamed
   /// statement; nullopt is NULL.
@@ -106,18 +121,45 @@ class Connection {
   void interrupt();
   bool broken() const { return broken_; }
   const ConnectionCounters& counters() const { return counters_; }
+  /// The notices since the last call, the newest kNoticesMax of them, as Errors of code kServer.
+  std::vector<pgproto::Error> take_notices();
+  /// "TLSv1.3, TLS_AES_256_GCM_SHA384"; "" on a plain connection.
+  const std::string& tls() const { return tls_; }
 
  private:
   friend class Connector;
-  Connection(Env& env, ConnectOptions options);
+  friend Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline);
+  Connection(Env& env, const ConnectOptions& options);
+
+  // An event that came while nobody read events: its message in its own memory.
+  struct StashedEvent {
+    pgproto::RequestId request = 0;
+    char type = 0;
+    std::vector<std::byte> body;
+  };
+
+  bool consume(const pgproto::Event& event);
+  void keep_notice(const pgproto::NoticeResponse& notice);
+  Status stash_events();
+  std::unexpected<Error> break_with(Error error);
+  std::unexpected<Error> lost(std::string_view reason);
+  Result<QueryResult> collect(Deadline deadline);
 
   Env& env_;
   ConnectOptions options_;
+  Address address_;  // the one reached, for cancel()
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<pgproto::Session> session_;
   ServerIdentity server_;
   std::string endpoint_;
+  std::string tls_;
   ConnectionCounters counters_;
+  std::deque<StashedEvent> stash_;
+  size_t stashed_bytes_ = 0;
+  StashedEvent shown_;  // holds what the last event of the stash points to
+  std::deque<Error> notices_;
+  std::optional<Error> failure_;
+  bool read_only_ = false;  // default_transaction_read_only at login
   bool broken_ = false;
 };
 

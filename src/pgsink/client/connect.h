@@ -1,0 +1,58 @@
+#pragma once
+// Connector makes connections: which host, with or without TLS, the login, and what is asked of the
+// server right after it.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pgsink/client/connection.h"
+#include "pgsink/client/tls.h"
+
+namespace pgsink {
+
+/// Connector tries the hosts of its options. Nothing of one attempt (passwords, certificates, what
+/// a server said) reaches the next: each has its own transport, session and TLS context.
+class Connector {
+ public:
+  /// `options` must have been through apply_environment(), and outlive the Connector.
+  Connector(Env& env, const ConnectOptions& options, pgproto::SaltedKeyCache* salted_keys)
+      : env_(env), options_(options), salted_keys_(salted_keys) {}
+
+  /// Connection::open().
+  Result<std::unique_ptr<Connection>> open();
+  /// Connection::cancel(): asks the server behind `address` to cancel what `session` runs.
+  Status cancel(const Address& address, bool tls, const pgproto::Session& session,
+                Deadline deadline);
+
+ private:
+  /// What one attempt came to, and what may be tried after it.
+  struct Attempt {
+    std::unique_ptr<Connection> connection;
+    Error error;
+    enum class Next : uint8_t { kStop, kNextHost, kOtherEncryption } next = Next::kNextHost;
+  };
+
+  std::vector<Address> candidates(std::vector<Error>& errors);
+  void shuffle(std::vector<Address>& addresses);
+  Attempt try_address(const Address& address, bool any_role);
+  Attempt try_encryption(const Address& address, bool tls, bool may_fall_back, Deadline deadline);
+  Status open_transport(Connection& connection, const Address& address, bool tls,
+                        bool may_fall_back, Deadline deadline, std::vector<std::byte>& end_point);
+  Status ask_for_tls(Transport& transport, pgproto::Session& session, bool may_fall_back,
+                     bool& accepted, Deadline deadline);
+  Result<pgproto::StartupConfig> startup_config(const Address& address, std::string& note);
+  Status log_in(Connection& connection, Attempt& attempt, Deadline deadline);
+  Status check_role(const Connection& connection) const;
+  Deadline deadline_from_now() const;
+
+  Env& env_;
+  const ConnectOptions& options_;
+  pgproto::SaltedKeyCache* salted_keys_;
+};
+
+/// describe_address is an endpoint for messages: "127.0.0.1:5432", "db.example (10.0.0.7):5432" or
+/// "/run/postgresql/.s.PGSQL.5432".
+std::string describe_address(const Address& address);
+
+}  // namespace pgsink

@@ -1,0 +1,309 @@
+#include "pgsink/client/connection.h"
+
+#include <utility>
+
+#include "pgsink/client/connect.h"
+
+namespace pgsink {
+
+using pgproto::Event;
+
+namespace {
+
+std::string cut(std::string_view text) { return std::string(text.substr(0, kNoticeBytesMax)); }
+
+}  // namespace
+
+std::string QueryResult::scalar() const {
+  if (rows.size() != 1 || rows[0].empty()) return {};
+  return rows[0][0].value_or("");
+}
+
+Connection::Connection(Env& env, const ConnectOptions& options) : env_(env), options_(options) {
+  options_.password.clear();  // Only cancel() needs the options again, and it does not log in.
+}
+
+Result<std::unique_ptr<Connection>> Connection::open(Env& env, const ConnectOptions& options,
+                                                     pgproto::SaltedKeyCache* salted_keys) {
+  return Connector(env, options, salted_keys).open();
+}
+
+Connection::~Connection() {
+  if (!transport_) return;
+  // Output that waits may hold a COMMIT that its owner gave up: it must not be what we leave with.
+  if (!broken_ && session_ && session_->output().empty()) {
+    session_->terminate();
+    if (!session_->output().empty()) {
+      (void)transport_->exchange(session_->output(), {}, kAtOnce);
+      transport_->end_stream();
+    }
+  }
+  transport_->close();
+}
+
+// ---- the loop
+// ------------------------------------------------------------------------------------
+
+std::unexpected<Error> Connection::break_with(Error error) {
+  broken_ = true;
+  failure_ = error;
+  transport_->close();
+  return fail(std::move(error));
+}
+
+// The connection ended. What the server said before is read first: a FATAL explains the end better
+// than the socket does.
+std::unexpected<Error> Connection::lost(std::string_view reason) {
+  if (auto status = stash_events(); !status) return break_with(std::move(status.error()));
+  Error error;
+  if (auto status = session_->received_eof(); !status) {
+    error = std::move(status.error());
+  } else {
+    error.code = Errc::kConnectionLost;
+    error.message = "the server closed the connection";
+  }
+  if (!error.sqlstate.is_set() && !reason.empty()) error.message.append(" (").append(reason) += ")";
+  error.message = endpoint_ + ": " + error.message;
+  return break_with(std::move(error));
+}
+
+Result<bool> Connection::pump(Deadline deadline) {
+  if (broken_) return fail(*failure_);
+  ++counters_.exchanges;
+  const auto moved = transport_->exchange(session_->output(), session_->receive_space(), deadline);
+  if (!moved) {
+    if (moved.error().code == Errc::kTimeout) {
+      return fail(Errc::kTimeout, endpoint_ + ": " + moved.error().message);
+    }
+    return lost(moved.error().message);
+  }
+  session_->output_sent(moved->sent);
+  session_->received(moved->received);
+  counters_.bytes_sent += moved->sent;
+  counters_.bytes_received += moved->received;
+  if (moved->eof) return lost({});
+  return !moved->interrupted;
+}
+
+Result<bool> Connection::drain_output(size_t bytes, Deadline deadline) {
+  while (session_->output().size() > bytes) {
+    const uint64_t received_before = counters_.bytes_received;
+    const auto moved = pump(deadline);
+    if (!moved || !*moved) return moved;
+    if (counters_.bytes_received == received_before) continue;
+    if (auto status = stash_events(); !status) return break_with(std::move(status.error()));
+  }
+  return true;
+}
+
+// ---- events
+// --------------------------------------------------------------------------------------
+
+std::vector<Error> Connection::take_notices() {
+  std::vector<Error> taken(notices_.begin(), notices_.end());
+  notices_.clear();
+  return taken;
+}
+
+void Connection::keep_notice(const pgproto::NoticeResponse& notice) {
+  ++counters_.notices;
+  if (notices_.size() == kNoticesMax) {
+    notices_.pop_front();
+    ++counters_.notices_dropped;
+  }
+  Error kept;
+  kept.code = Errc::kServer;
+  kept.severity = cut(notice.severity_plain.empty() ? notice.severity : notice.severity_plain);
+  kept.sqlstate = notice.sqlstate;
+  kept.message = cut(notice.message);
+  kept.detail = cut(notice.detail);
+  kept.hint = cut(notice.hint);
+  kept.where = cut(notice.where);
+  notices_.push_back(std::move(kept));
+}
+
+// True if the event is nobody's answer: notices, parameters (the session keeps them, and insists on
+// UTF8), notifications.
+bool Connection::consume(const Event& event) {
+  if (const auto* notice = std::get_if<pgproto::NoticeResponse>(&event.message)) {
+    keep_notice(*notice);
+    return true;
+  }
+  return std::holds_alternative<pgproto::ParameterStatus>(event.message) ||
+         std::holds_alternative<pgproto::NotificationResponse>(event.message);
+}
+
+Status Connection::stash_events() {
+  for (;;) {
+    const auto event = session_->next_event();
+    if (!event) return fail(event.error());
+    if (!*event) return {};
+    if (consume(**event)) continue;
+    const pgproto::Bytes body = (*event)->body;
+    stashed_bytes_ += body.size() + sizeof(StashedEvent);
+    if (stashed_bytes_ > kStashedBytesMax) {
+      return fail(Errc::kLimit, "the server answers faster than its answers are read: more than " +
+                                    std::to_string(kStashedBytesMax) + " bytes wait");
+    }
+    stash_.push_back({(*event)->request, (*event)->type, {body.begin(), body.end()}});
+  }
+}
+
+Result<std::optional<Event>> Connection::ready_event() {
+  if (!stash_.empty()) {
+    shown_ = std::move(stash_.front());
+    stash_.pop_front();
+    stashed_bytes_ -= shown_.body.size() + sizeof(StashedEvent);
+    auto message = pgproto::decode_backend(shown_.type, shown_.body);
+    if (!message) return break_with(std::move(message.error()));  // It was decoded once before.
+    return Event{shown_.request, *std::move(message), shown_.type, shown_.body};
+  }
+  if (broken_) return fail(*failure_);
+  for (;;) {
+    auto event = session_->next_event();
+    if (!event) return break_with(std::move(event.error()));
+    if (!*event || !consume(**event)) return event;
+  }
+}
+
+Result<std::optional<Event>> Connection::next_event(Deadline deadline) {
+  for (;;) {
+    auto event = ready_event();
+    if (!event || *event) return event;
+    const auto moved = pump(deadline);
+    if (!moved) {
+      if (!stash_.empty()) continue;  // What came before the end is told before the end.
+      return fail(moved.error());
+    }
+    if (!*moved) return std::nullopt;
+  }
+}
+
+void Connection::interrupt() { transport_->interrupt(); }
+
+Status Connection::cancel(Deadline deadline) {
+  return Connector(env_, options_, nullptr).cancel(address_, !tls_.empty(), *session_, deadline);
+}
+
+// ---- queries
+// -------------------------------------------------------------------------------------
+
+namespace {
+
+// Gathers the answers to one query.
+class Collector {
+ public:
+  // True at the end.
+  bool take(const pgproto::BackendMessage& message) {
+    return std::visit([this](const auto& m) { return take_message(m); }, message);
+  }
+  Result<QueryResult> finish() {
+    if (error_) return fail(*std::move(error_));
+    return std::move(result_);
+  }
+
+ private:
+  template <typename Message>
+  bool take_message(const Message& message) {
+    using M = Message;
+    if constexpr (std::is_same_v<M, pgproto::RowDescription>) {
+      result_.rows.clear();
+      result_.columns.clear();
+      bytes_ = 0;
+      for (const auto& field : message.fields) result_.columns.emplace_back(field.name);
+    } else if constexpr (std::is_same_v<M, pgproto::DataRow>) {
+      take_row(message);
+    } else if constexpr (std::is_same_v<M, pgproto::CommandComplete>) {
+      result_.tag = message.tag;
+    } else if constexpr (std::is_same_v<M, pgproto::ErrorResponse>) {
+      if (!error_) {
+        error_ = message.to_error();
+        error_->sent = true;
+      }
+    }
+    return std::is_same_v<M, pgproto::ReadyForQuery>;
+  }
+
+  void take_row(const pgproto::DataRow& row) {
+    if (error_) return;
+    std::vector<std::optional<std::string>> values;
+    values.reserve(row.values.size());
+    for (const auto& value : row.values) {
+      bytes_ += sizeof(values[0]) + (value ? value->size() : 0);
+      if (value) {
+        values.emplace_back(std::string(pgproto::as_text(*value)));
+      } else {
+        values.emplace_back();
+      }
+    }
+    if (bytes_ <= kQueryResultBytesMax) {
+      result_.rows.push_back(std::move(values));
+      return;
+    }
+    error_.emplace();
+    error_->code = Errc::kLimit;
+    error_->sent = true;
+    error_->message = "the result of a query is larger than the " +
+                      std::to_string(kQueryResultBytesMax) + " bytes allowed";
+    result_.rows.clear();
+  }
+
+  QueryResult result_;
+  size_t bytes_ = 0;
+  std::optional<Error> error_;
+};
+
+}  // namespace
+
+Result<QueryResult> Connection::collect(Deadline deadline) {
+  Collector collector;
+  for (;;) {
+    const auto event = next_event(deadline);
+    if (!event) {
+      if (!broken_) return break_with(event.error());
+      return fail(event.error());
+    }
+    if (!*event) {
+      Error error;
+      error.code = Errc::kInterrupted;
+      error.sent = true;
+      error.message = endpoint_ + ": the wait for the answer to a query was interrupted";
+      return break_with(std::move(error));
+    }
+    if (collector.take((*event)->message)) return collector.finish();
+  }
+}
+
+Result<QueryResult> Connection::query(std::string_view sql, Deadline deadline) {
+  PGPROTO_ASSERT(session_->pending_requests() == 0);
+  if (broken_) return fail(*failure_);
+  if (const auto sent = session_->query(sql); !sent) return fail(sent.error());
+  return collect(deadline);
+}
+
+Result<QueryResult> Connection::query(std::string_view sql,
+                                      std::span<const std::optional<std::string>> parameters,
+                                      Deadline deadline) {
+  PGPROTO_ASSERT(session_->pending_requests() == 0);
+  if (broken_) return fail(*failure_);
+  std::vector<pgproto::Session::Parameter> values;
+  for (const auto& parameter : parameters) {
+    pgproto::Session::Parameter value;
+    if (parameter) value.value = pgproto::as_bytes(*parameter);
+    values.push_back(value);
+  }
+  // What fails here fails before anything of it is in the output, or breaks the session.
+  if (const auto sent = session_->parse("", sql, {}); !sent) return fail(sent.error());
+  Status bound;
+  if (const auto sent = session_->bind("", "", values); !sent) bound = fail(sent.error());
+  if (bound) {
+    if (const auto sent = session_->describe_portal(""); !sent) return fail(sent.error());
+    if (const auto sent = session_->execute(""); !sent) return fail(sent.error());
+  }
+  session_->sync();
+  auto result = collect(deadline);
+  if (!bound) return fail(bound.error());
+  return result;
+}
+
+}  // namespace pgsink

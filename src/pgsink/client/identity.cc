@@ -1,0 +1,165 @@
+#include "pgsink/client/identity.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace pgsink {
+
+namespace {
+
+// IntervalStyle and extra_float_digits have these values unless somebody changed them for the role;
+// texts that we write and read must not depend on that.
+constexpr const char* kCommonColumns =
+    "SELECT pg_catalog.current_setting('server_version_num'),"
+    " pg_catalog.pg_is_in_recovery(),"
+    " pg_catalog.pg_backend_pid(),"
+    " a.backend_start,"
+    " a.usesysid,"
+    " pg_catalog.current_setting('synchronous_commit'),"
+    " pg_catalog.current_setting('max_prepared_transactions'),"
+    " pg_catalog.current_setting('default_transaction_read_only'),"
+    " pg_catalog.set_config('IntervalStyle', 'postgres', false),"
+    " pg_catalog.set_config('extra_float_digits', '1', false),"
+    " pg_catalog.pg_postmaster_start_time()";
+
+constexpr const char* kFrom =
+    " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a";
+
+constexpr const char* kIncarnationColumns =
+    ", (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c),"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby'"
+    "  ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"
+    "  END,"
+    " (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter b)";
+
+enum Column : size_t {
+  kVersion,
+  kInRecovery,
+  kPid,
+  kBackendStart,
+  kRole,
+  kSynchronousCommit,
+  kMaxPrepared,
+  kReadOnly,
+  kIntervalStyle,
+  kFloatDigits,
+  kPostmasterStart,
+  kSystemIdentifier,
+  kTimeline,
+  kStatsReset,
+  kColumnCount,
+};
+
+template <typename Integer = int>
+Integer to_int(const std::string& text) {
+  Integer value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// Stands for what cannot be read: equal to nothing, so that no answer of this server is ever
+// trusted to be from the same life of it.
+std::string unreadable(Random& random) {
+  return "unreadable " + std::to_string(random.next_u64()) + std::to_string(random.next_u64());
+}
+
+bool may_not_or_cannot(const Error& error) {
+  return error.sqlstate == "42501" || error.sqlstate == "42883" || error.sqlstate == "42P01";
+}
+
+}  // namespace
+
+Result<ServerIdentity> read_identity(Connection& connection, Random& random, bool& read_only,
+                                     Deadline deadline) {
+  auto answer =
+      connection.query(std::string(kCommonColumns) + kIncarnationColumns + kFrom, deadline);
+  if (!answer && may_not_or_cannot(answer.error())) {
+    // A hardened server: it works, but after a lost COMMIT the outcome will always be unknown.
+    answer = connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL" + kFrom, deadline);
+  }
+  if (!answer) return fail(answer.error());
+  if (answer->rows.size() != 1 || answer->rows[0].size() != kColumnCount) {
+    return fail(Errc::kProtocol, "the server's answer about its identity is not one row of " +
+                                     std::to_string(kColumnCount) + " columns");
+  }
+  const auto& row = answer->rows[0];
+  const auto text = [&](Column column) { return row[column].value_or(""); };
+  const auto life = [&](Column column) { return row[column] ? *row[column] : unreadable(random); };
+  ServerIdentity identity;
+  identity.version = to_int(text(kVersion));
+  identity.in_recovery = text(kInRecovery) == "t";
+  identity.backend = {to_int<int32_t>(text(kPid)), text(kBackendStart),
+                      to_int<uint32_t>(text(kRole))};
+  identity.synchronous_commit = text(kSynchronousCommit) != "off";
+  identity.max_prepared_transactions = to_int(text(kMaxPrepared));
+  identity.incarnation = {life(kSystemIdentifier), life(kTimeline), life(kPostmasterStart),
+                          life(kStatsReset)};
+  read_only = text(kReadOnly) == "on";
+  return identity;
+}
+
+// ---- fence
+// ---------------------------------------------------------------------------------------
+
+namespace {
+
+// The server looks every tenth of a second whether the backend is gone; asking in pieces lets our
+// own deadline decide, whatever its clock does.
+constexpr int64_t kTerminateWaitMs = 1000;
+
+constexpr const char* kTerminate =
+    "SELECT a.backend_start IS NULL,"
+    " CASE WHEN a.backend_start IS NOT NULL"
+    "  THEN pg_catalog.pg_terminate_backend(a.pid, $3::pg_catalog.int8) END"
+    " FROM pg_catalog.pg_stat_get_activity($1::pg_catalog.int4) a"
+    " WHERE (a.backend_start IS NULL"
+    "  OR a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz)"
+    " AND $4::pg_catalog.oid IN (0, a.usesysid)";
+
+std::unexpected<Error> cannot_fence(const BackendIdentity& backend, const std::string& why) {
+  return fail(Errc::kCannotFence, "the old backend (pid " + std::to_string(backend.pid) +
+                                      ") cannot be proven gone: " + why);
+}
+
+}  // namespace
+
+Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline) {
+  Clock& clock = connection.env_.clock;
+  if (backend.pid <= 0 || backend.backend_start.empty()) {
+    return cannot_fence(backend, "it was never known who it was");
+  }
+  for (;;) {
+    int64_t wait_ms = kTerminateWaitMs;
+    if (deadline != kNoDeadline) {
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock.now());
+      wait_ms = std::clamp<int64_t>(left.count() / 2, 1, kTerminateWaitMs);
+    }
+    const std::optional<std::string> parameters[] = {std::to_string(backend.pid),
+                                                     backend.backend_start, std::to_string(wait_ms),
+                                                     std::to_string(backend.role_oid)};
+    const auto answer = connection.query(kTerminate, parameters, deadline);
+    if (!answer) {
+      const Error& error = answer.error();
+      if (error.sqlstate == "42501") {
+        return cannot_fence(backend,
+                            error.message + "; connect as its role, or GRANT pg_signal_backend");
+      }
+      if (error.code == Errc::kTimeout) return cannot_fence(backend, "it lives at the deadline");
+      return fail(error);
+    }
+    if (answer->rows.empty() || answer->rows[0].size() != 2) return {};  // Gone already.
+    if (answer->rows[0][0] == "t") {
+      return cannot_fence(backend,
+                          "it belongs to another role, and this one may not look at it; "
+                          "connect as its role, or GRANT pg_read_all_stats and "
+                          "pg_signal_backend");
+    }
+    if (answer->rows[0][1] == "t") return {};
+    if (deadline != kNoDeadline && clock.now() >= deadline) {
+      return cannot_fence(backend, "it lives at the deadline");
+    }
+  }
+}
+
+}  // namespace pgsink
