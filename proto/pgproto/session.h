@@ -99,6 +99,8 @@ struct Event {
 
 class Session {
  public:
+  /// The constructor alone may throw, std::bad_alloc; of all other functions none does: memory that is
+  /// not there breaks the session with kOutOfMemory.
   explicit Session(SessionLimits limits = {});
   ~Session();
   Session(const Session&) = delete;

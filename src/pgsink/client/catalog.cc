@@ -1,0 +1,357 @@
+#include "pgsink/client/catalog.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <pgproto/quote.h>
+
+namespace pgsink {
+
+namespace {
+
+using pgproto::TypeInfo;
+using Row = std::vector<std::optional<std::string>>;
+
+// One statement, so one round trip: every row says in its first column what it is about, and they
+// come in no order that could be relied on. With the
+// search path set to pg_catalog no function or operator of anybody else can be meant, and
+// format_type() names every other schema. $SCHEMA and $TABLE are replaced by literals.
+constexpr std::string_view kSql = R"(SET LOCAL search_path TO pg_catalog;
+WITH RECURSIVE target AS (
+  SELECT c.oid, c.relname, n.nspname, c.relkind, c.relrowsecurity,
+         has_table_privilege(c.oid, 'INSERT') AS may_insert,
+         has_schema_privilege(n.oid, 'USAGE') AS may_use
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = $SCHEMA AND c.relname = $TABLE AND c.relkind IN ('r', 'p', 'v', 'f', 'm')
+), col AS (
+  SELECT a.* FROM pg_attribute a JOIN target ON a.attrelid = target.oid
+  WHERE a.attnum > 0 AND NOT a.attisdropped
+), needed(oid) AS (
+  SELECT atttypid FROM col
+  UNION
+  SELECT part.oid FROM needed JOIN pg_type p ON p.oid = needed.oid CROSS JOIN LATERAL (
+    SELECT p.typelem AS oid WHERE p.typelem <> 0 AND p.typcategory = 'A'
+    UNION ALL SELECT p.typbasetype WHERE p.typtype = 'd'
+    UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = p.oid
+    UNION ALL SELECT r.rngtypid FROM pg_range r WHERE r.rngmultitypid = p.oid
+    UNION ALL SELECT a.atttypid FROM pg_attribute a
+      WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+  ) part
+)
+SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, relrowsecurity::text,
+       may_insert::text, may_use::text, NULL::text, NULL::text, NULL::text
+FROM target
+UNION ALL
+SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, attnotnull::text,
+       atthasdef::text, attgenerated::text, attidentity::text,
+       has_column_privilege(attrelid, attnum, 'INSERT')::text, NULL
+FROM col
+UNION ALL
+SELECT 'type', p.oid::text, format_type(p.oid, NULL),
+       CASE WHEN p.typelem <> 0 AND p.typcategory = 'A' THEN 'a' ELSE p.typtype::text END,
+       COALESCE(CASE WHEN p.typcategory = 'A' THEN NULLIF(p.typelem, 0) END, r.rngsubtype,
+                m.rngtypid, 0)::text,
+       p.typbasetype::text, p.typtypmod::text, p.typnotnull::text,
+       (p.typdefault IS NOT NULL)::text, NULL, NULL
+FROM needed JOIN pg_type p ON p.oid = needed.oid
+LEFT JOIN pg_range r ON r.rngtypid = p.oid LEFT JOIN pg_range m ON m.rngmultitypid = p.oid
+UNION ALL
+SELECT 'attribute', p.oid::text, a.attname::text, a.atttypid::text, a.atttypmod::text,
+       a.attnum::text, NULL, NULL, NULL, NULL, NULL
+FROM needed JOIN pg_type p ON p.oid = needed.oid AND p.typtype = 'c'
+JOIN pg_attribute a ON a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'label', e.enumtypid::text, e.enumlabel::text,
+       row_number() OVER (PARTITION BY e.enumtypid ORDER BY e.enumsortorder)::text,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM needed JOIN pg_enum e ON e.enumtypid = needed.oid
+UNION ALL
+SELECT 'index', c.relname::text, i.indkey::text, i.indnkeyatts::text, i.indisprimary::text,
+       i.indisunique::text, i.indimmediate::text, (i.indpred IS NOT NULL)::text,
+       (i.indexprs IS NOT NULL)::text, $NULLS_NOT_DISTINCT::text, NULL
+FROM target JOIN pg_index i ON i.indrelid = target.oid AND i.indisvalid
+JOIN pg_class c ON c.oid = i.indexrelid
+UNION ALL
+(SELECT 'similar', n.nspname::text, c.relname::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT EXISTS (SELECT FROM target) AND c.relkind IN ('r', 'p', 'v', 'f', 'm')
+   AND (n.nspname = $SCHEMA OR lower(c.relname) = lower($TABLE))
+   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ ORDER BY (lower(c.relname) = lower($TABLE)) DESC, c.relname LIMIT 1000))";
+
+Result<std::string> make_sql(int version, std::string_view schema, std::string_view table) {
+  const auto schema_text = pgproto::quote_literal(schema);
+  if (!schema_text) return fail(schema_text.error());
+  const auto table_text = pgproto::quote_literal(table);
+  if (!table_text) return fail(table_text.error());
+  const std::pair<std::string_view, std::string> values[] = {
+      {"$SCHEMA", *schema_text},
+      {"$TABLE", *table_text},
+      {"$NULLS_NOT_DISTINCT", version >= 150000 ? "i.indnullsnotdistinct" : "false"}};
+  std::string sql;
+  for (size_t at = 0; at < kSql.size();) {
+    const size_t dollar = std::min(kSql.find('$', at), kSql.size());
+    sql += kSql.substr(at, dollar - at);
+    at = dollar;
+    for (const auto& [name, value] : values) {
+      if (!kSql.substr(at).starts_with(name)) continue;
+      sql += value;
+      at += name.size();
+      break;
+    }
+  }
+  return sql;
+}
+
+template <typename Integer>
+Integer number(const std::optional<std::string>& text) {
+  Integer value = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
+  return value;
+}
+bool truth(const std::optional<std::string>& text) { return text == "true"; }
+char letter(const std::optional<std::string>& text) {
+  return text && !text->empty() ? text->front() : '\0';
+}
+
+// The rows sorted into what they are about.
+class Reader {
+ public:
+  void take(const Row& row);
+  Result<CatalogTable> finish(std::string_view schema, std::string_view table);
+
+ private:
+  struct DomainRule {
+    bool not_null = false;
+    bool has_default = false;
+  };
+
+  void take_table(const Row& row);
+  void take_column(const Row& row);
+  void take_type(const Row& row);
+  void take_index(const Row& row);
+  void put_in_order();
+  void resolve_domains();
+  void apply_domain_rules();
+  std::unexpected<Error> no_such_table(std::string_view schema, std::string_view table) const;
+
+  CatalogTable table_;
+  bool may_use_schema_ = false;
+  std::map<Oid, DomainRule> domain_rules_;
+  std::map<Oid, std::map<int, TypeInfo::Attribute>> attributes_;
+  std::map<Oid, std::map<int64_t, std::string>> labels_;
+  std::vector<std::pair<std::string, std::string>> similar_;
+};
+
+void Reader::take(const Row& row) {
+  const std::string& kind = row[0].value_or("");
+  if (kind == "table") take_table(row);
+  if (kind == "column") take_column(row);
+  if (kind == "type") take_type(row);
+  if (kind == "attribute") {
+    attributes_[number<Oid>(row[1])][number<int>(row[5])] = {
+        row[2].value_or(""), number<Oid>(row[3]), number<int32_t>(row[4])};
+  }
+  if (kind == "label") {
+    labels_[number<Oid>(row[1])][number<int64_t>(row[3])] = row[2].value_or("");
+  }
+  if (kind == "index") take_index(row);
+  if (kind == "similar") similar_.emplace_back(row[1].value_or(""), row[2].value_or(""));
+}
+
+void Reader::take_table(const Row& row) {
+  table_.oid = number<Oid>(row[1]);
+  table_.name = row[2].value_or("");
+  table_.schema = row[3].value_or("");
+  table_.kind = static_cast<CatalogTable::Kind>(letter(row[4]));
+  table_.row_security = truth(row[5]);
+  table_.has_insert_privilege = truth(row[6]);
+  may_use_schema_ = truth(row[7]);
+}
+
+void Reader::take_column(const Row& row) {
+  CatalogColumn column;
+  column.name = row[1].value_or("");
+  column.number = number<int16_t>(row[2]);
+  column.type_oid = number<Oid>(row[3]);
+  column.type_modifier = number<int32_t>(row[4]);
+  column.not_null = truth(row[5]);
+  column.generated = static_cast<CatalogColumn::Generated>(letter(row[7]));
+  // The catalog keeps the expression of a generated column as its default, which it is not.
+  column.has_default = truth(row[6]) && column.generated == CatalogColumn::Generated::kNo;
+  column.identity = static_cast<CatalogColumn::Identity>(letter(row[8]));
+  column.insertable = truth(row[9]);
+  table_.columns.push_back(std::move(column));
+}
+
+void Reader::take_type(const Row& row) {
+  const Oid oid = number<Oid>(row[1]);
+  TypeInfo& type = table_.types[oid];
+  type.oid = oid;
+  type.name = row[2].value_or("");
+  type.kind = static_cast<TypeInfo::Kind>(letter(row[3]));
+  type.element_oid = number<Oid>(row[4]);
+  type.base_oid = number<Oid>(row[5]);
+  type.type_modifier = number<int32_t>(row[6]);
+  domain_rules_[oid] = {truth(row[7]), truth(row[8])};
+}
+
+void Reader::take_index(const Row& row) {
+  CatalogIndex index;
+  index.name = row[1].value_or("");
+  // The columns of INCLUDE stand behind the key's.
+  const std::string numbers = row[2].value_or("") + " ";
+  const size_t key_count = number<size_t>(row[3]);
+  for (size_t begin = 0; begin < numbers.size() && index.columns.size() < key_count;) {
+    const size_t end = numbers.find(' ', begin);
+    index.columns.push_back(number<int16_t>(numbers.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  index.primary = truth(row[4]);
+  index.unique = truth(row[5]);
+  index.immediate = truth(row[6]);
+  index.partial = truth(row[7]);
+  index.expression = truth(row[8]);
+  index.nulls_not_distinct = truth(row[9]);
+  table_.indexes.push_back(std::move(index));
+}
+
+void Reader::put_in_order() {
+  std::sort(table_.columns.begin(), table_.columns.end(),
+            [](const auto& a, const auto& b) { return a.number < b.number; });
+  std::sort(table_.indexes.begin(), table_.indexes.end(), [](const auto& a, const auto& b) {
+    return a.primary != b.primary ? a.primary : a.name < b.name;
+  });
+  for (auto& [oid, attributes] : attributes_) {
+    for (auto& [at, attribute] : attributes) {
+      table_.types[oid].attributes.push_back(std::move(attribute));
+    }
+  }
+  for (auto& [oid, labels] : labels_) {
+    for (auto& [at, label] : labels) table_.types[oid].labels.push_back(std::move(label));
+  }
+}
+
+// A column of a domain must obey every domain on the way down; only the outermost one's default
+// counts, because CREATE DOMAIN copies that of its base.
+void Reader::apply_domain_rules() {
+  for (CatalogColumn& column : table_.columns) {
+    const DomainRule outermost = domain_rules_[column.type_oid];
+    if (outermost.has_default && column.generated == CatalogColumn::Generated::kNo) {
+      column.has_default = true;
+    }
+    for (Oid oid = column.type_oid; oid != 0;) {
+      const auto type = table_.types.find(oid);
+      if (type == table_.types.end() || type->second.kind != TypeInfo::Kind::kDomain) break;
+      column.not_null = column.not_null || domain_rules_[oid].not_null;
+      oid = type->second.base_oid;
+    }
+  }
+}
+
+// TypeInfo::base_oid has all domains peeled off; the nearest modifier on the way down counts.
+void Reader::resolve_domains() {
+  std::map<Oid, std::pair<Oid, int32_t>> resolved;
+  for (const auto& [oid, type] : table_.types) {
+    if (type.kind != TypeInfo::Kind::kDomain) continue;
+    Oid base = type.base_oid;
+    int32_t modifier = type.type_modifier;
+    for (auto next = table_.types.find(base);
+         next != table_.types.end() && next->second.kind == TypeInfo::Kind::kDomain;
+         next = table_.types.find(base)) {
+      if (modifier < 0) modifier = next->second.type_modifier;
+      base = next->second.base_oid;
+    }
+    resolved[oid] = {base, modifier};
+  }
+  for (const auto& [oid, found] : resolved) {
+    table_.types[oid].base_oid = found.first;
+    table_.types[oid].type_modifier = found.second;
+  }
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
+    }
+  }
+  return row[b.size()];
+}
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return result;
+}
+
+std::unexpected<Error> Reader::no_such_table(std::string_view schema,
+                                             std::string_view table) const {
+  constexpr size_t kNamedMax = 3;
+  std::vector<std::pair<size_t, std::string>> near;
+  for (const auto& [other_schema, other] : similar_) {
+    const size_t distance = edit_distance(lower(table), lower(other));
+    if (distance > std::max<size_t>(2, table.size() / 3)) continue;
+    near.emplace_back(distance, "\"" + other_schema + "\".\"" + other + "\"");
+  }
+  std::stable_sort(near.begin(), near.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string message =
+      "there is no table \"" + std::string(schema) + "\".\"" + std::string(table) + "\"";
+  for (size_t i = 0; i < std::min(near.size(), kNamedMax); ++i) {
+    message += (i == 0 ? "; did you mean " : ", ") + near[i].second;
+  }
+  if (!near.empty()) message += "?";
+  return fail(Errc::kNoSuchTable, message);
+}
+
+Result<CatalogTable> Reader::finish(std::string_view schema, std::string_view table) {
+  if (table_.oid == 0) return no_such_table(schema, table);
+  if (!may_use_schema_) {
+    return fail(Errc::kPrivilege, "the schema \"" + std::string(schema) +
+                                      "\" may not be used by this role; GRANT USAGE ON SCHEMA");
+  }
+  put_in_order();
+  apply_domain_rules();
+  resolve_domains();
+  return std::move(table_);
+}
+
+}  // namespace
+
+const CatalogColumn* CatalogTable::find_column(std::string_view column) const {
+  const auto found = std::find_if(columns.begin(), columns.end(),
+                                  [&](const CatalogColumn& c) { return c.name == column; });
+  return found == columns.end() ? nullptr : &*found;
+}
+
+const CatalogIndex* CatalogTable::primary_key() const {
+  const auto found = std::find_if(indexes.begin(), indexes.end(),
+                                  [](const CatalogIndex& index) { return index.primary; });
+  return found == indexes.end() ? nullptr : &*found;
+}
+
+Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
+                                std::string_view table, Deadline deadline) {
+  const auto sql = make_sql(connection.server().version, schema, table);
+  if (!sql) return fail(sql.error());
+  const auto answer = connection.query(*sql, deadline);
+  if (!answer) return fail(answer.error());
+  constexpr size_t kColumns = 11;
+  if (answer->columns.size() != kColumns) {
+    return fail(Errc::kProtocol,
+                "the catalog's answer does not have " + std::to_string(kColumns) + " columns");
+  }
+  Reader reader;
+  for (const Row& row : answer->rows) reader.take(row);
+  return reader.finish(schema, table);
+}
+
+}  // namespace pgsink

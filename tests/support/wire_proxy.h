@@ -1,0 +1,93 @@
+#pragma once
+// WireProxy stands between a client and a server on this machine and misbehaves as told: it delays
+// both directions without limiting their bandwidth, and at a chosen message or byte it cuts, lets
+// the server go on alone, or swallows everything. It knows where messages begin, so it needs plain
+// connections (ssl_mode=disable). One thread of its own; free of GoogleTest.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace pgsink::test {
+
+class WireProxy {
+ public:
+  enum class Side : uint8_t { kFrontend, kBackend };  ///< Who sent the message.
+  enum class Effect : uint8_t {
+    kCut,      ///< Both connections are closed.
+    kOrphan,   ///< The client's is closed; the server's stays open and is still fed what came
+               ///< before.
+    kSwallow,  ///< Both stay open and nothing moves any more: no FIN, no RST.
+  };
+  /// Rule: at the n-th message of a type from one side, counted over all connections from the
+  /// moment the rule is set, `effect` happens, after the message was passed on or instead of
+  /// passing it on.
+  struct Rule {
+    Side side = Side::kFrontend;
+    char type = 0;  ///< 0: any message.
+    int nth = 1;
+    bool pass_on = false;
+    Effect effect = Effect::kCut;
+    bool then_refuse = false;  ///< From that moment on, as by refuse_connections(true).
+  };
+
+  /// Listens on a free port of 127.0.0.1 and dials `host`:`port`, or the Unix socket in `host`.
+  WireProxy(std::string host, uint16_t port);
+  ~WireProxy();
+  WireProxy(const WireProxy&) = delete;
+  WireProxy& operator=(const WireProxy&) = delete;
+
+  uint16_t port() const { return port_; }
+  /// Each direction is this much later from now on; a round trip is twice as much.
+  void set_delay(std::chrono::microseconds one_way) { delay_us_ = one_way.count(); }
+  /// Sets the one rule, which fires once.
+  void set_rule(const Rule& rule);
+  /// Cuts when that many bytes of one side, of all connections together, have been passed on from
+  /// now.
+  void cut_after_bytes(Side side, uint64_t bytes);
+  /// Closes new connections at once, as a server does that is down, until told otherwise.
+  void refuse_connections(bool refuse) { refuse_ = refuse; }
+  bool fired() const { return fired_; }
+  int connections() const { return connections_; }
+  /// Closes the server's side of every orphan.
+  void drop_orphans();
+
+ private:
+  struct Link;
+  struct Stream;
+
+  void run();
+  void accept_client();
+  void receive(Link& link, Stream& from);
+  bool deliver(Link& link, Stream& to);
+  size_t scan(Link& link, Stream& from, const std::byte* data, size_t size);
+  void strike(Link& link, Effect effect);
+
+  std::string host_;
+  uint16_t server_port_;
+  uint16_t port_ = 0;
+  int listener_ = -1;
+  int wakeup_[2] = {-1, -1};
+  std::atomic<int64_t> delay_us_ = 0;
+  std::atomic<bool> stop_ = false;
+  std::atomic<bool> fired_ = false;
+  std::atomic<bool> drop_orphans_ = false;
+  std::atomic<bool> refuse_ = false;
+  std::atomic<int> connections_ = 0;
+  std::mutex mutex_;  // guards rule_ and the counters
+  Rule rule_;
+  bool armed_ = false;
+  int seen_ = 0;
+  Side bytes_side_ = Side::kFrontend;
+  uint64_t bytes_left_ = UINT64_MAX;
+  std::list<std::unique_ptr<Link>> links_;
+  std::thread thread_;
+};
+
+}  // namespace pgsink::test
