@@ -46,7 +46,6 @@ class Binder {
       check_together();
     }
     if (faults_.empty()) return std::move(options_);
-    std::ranges::stable_sort(faults_, {}, [](const Diagnostic& d) { return d.begin.offset; });
     return std::unexpected(std::move(faults_));
   }
 
@@ -57,7 +56,10 @@ class Binder {
     fault.error.message = std::move(message);
     fault.begin = begin;
     fault.length = length;
-    faults_.push_back(std::move(fault));
+    // In the order of the script; those of one place in the order in which they were found.
+    const auto place = std::ranges::upper_bound(
+        faults_, begin.offset, {}, [](const Diagnostic& other) { return other.begin.offset; });
+    faults_.insert(place, std::move(fault));
   }
   void add_at_key(const RawOption& option, Errc code, std::string message) {
     add(code, std::move(message), option.key_position, option.key_length);

@@ -1,0 +1,1 @@
+CREATE CONNECTION c TO postgresql (hots = 1, table = '[31m');

@@ -1,0 +1,1 @@
+CREATE CONNECTION c TO postgresql (a = $t$x$$y$t$, b = E'\x41\u00e4\U0001F600\'', c = $$it's$$, d = U&'x');

@@ -1,0 +1,1 @@
+CREATE TABLE connection (a int); INSERT OR REPLACE INTO t VALUES (1); WITH a AS (SELECT 1) SELECT $1, a$b FROM a; ATTACH 'host=h password=x' AS pg;

@@ -1,0 +1,1 @@
+CREATE CONNECTION c TO postgres (host = x, , port 1, table = "t" user = 'u', a = MAP {b: 1}, url = 'postgresql://u:p@h',);

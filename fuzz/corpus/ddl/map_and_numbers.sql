@@ -1,0 +1,1 @@
+CREATE CONNECTION c TO postgresql (session_variables = MAP {'a.b': 'c', 'n': -5, 't': true}, max_reject_ratio = 1.5e-2, port = '1, 2');

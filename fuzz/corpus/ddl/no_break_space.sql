@@ -1,0 +1,1 @@
+CREATE CONNECTION c TO postgresql (host = 'x');

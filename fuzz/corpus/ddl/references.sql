@@ -1,0 +1,1 @@
+CREATE CONNECTION c TO postgresql (host='${env:HOST}', password='${secret:p}', set_role='$${x}', table='${v}', database='${env:ZERO}', username='${env:NONE}', prepared_transaction_id='a${uuid}');

@@ -1,0 +1,1 @@
+CREATE CONNECTION c TO postgresql (host = 'O'Brien', password = 'hunter2', hots = 1);

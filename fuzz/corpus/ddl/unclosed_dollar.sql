@@ -1,0 +1,1 @@
+SELECT $tag$ never $tagg$ closed

@@ -1,0 +1,1 @@
+SELECT 1; CREATE CONNECTION c TO postgresql (password = 'never closed
