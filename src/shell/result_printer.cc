@@ -58,7 +58,7 @@ class TablePrinter : public ResultPrinter {
     for (size_t i = 0; i < heads_.size(); ++i) {
       names += i == 0 ? " " : "| ";
       const std::string name = printable(heads_[i].name);
-      names += name + std::string(widths_[i] - display_width(name) + 1, ' ');
+      names += aligned(name, i) + " ";
       rule += (i == 0 ? "" : "+") + std::string(widths_[i] + 2, '-');
     }
     trim(names);
@@ -71,13 +71,16 @@ class TablePrinter : public ResultPrinter {
     std::string line;
     for (size_t i = 0; i < cells.size(); ++i) {
       line += i == 0 ? " " : "| ";
-      const size_t width = display_width(cells[i]);
-      const std::string gap(widths_[i] > width ? widths_[i] - width : 0, ' ');
-      line += heads_[i].type.is_number() ? gap + cells[i] : cells[i] + gap;
-      line += ' ';
+      line += aligned(cells[i], i) + " ";
     }
     trim(line);
     out_.write(line += '\n');
+  }
+
+  std::string aligned(const std::string& text, size_t column) const {
+    const size_t width = display_width(text);
+    const std::string gap(widths_[column] > width ? widths_[column] - width : 0, ' ');
+    return heads_[column].type.is_number() ? gap + text : text + gap;
   }
 
   static void trim(std::string& line) { line.erase(line.find_last_not_of(' ') + 1); }

@@ -28,7 +28,7 @@ constexpr const char* kNastyTexts = R"sql(
 CREATE TABLE nasty AS
 SELECT unnest(range(14))::BIGINT AS n, unnest([
     NULL, '', ' ', 'plain', 'O''Brien "quoted"', E'back\\slash', E'line\nbreak\ttab\rreturn',
-    'Zoë Åsa 李雷 🐘', E'\\N', '\.', 'a,b;c|d', 'NULL', E'\u200b\u202e', repeat('é', 70000)
+    'Zoë Åsa 李雷 🐘', E'\\N', '\.', 'a,b;c|d', 'NULL', chr(8203) || chr(8238), repeat('é', 70000)
   ]) AS t, unnest([
     NULL, TIMESTAMPTZ '2026-01-02 03:04:05.678901+00', TIMESTAMPTZ '1969-12-31 23:59:59.999999+00',
     TIMESTAMPTZ '0001-01-01 00:00:00+00', TIMESTAMPTZ '9999-12-31 23:59:59.999999+00',
@@ -195,8 +195,10 @@ FROM range(1400) AS r(i);
 
 TEST_F(Specification, TlsConnectionIsEncryptedWithTheClientsCertificate) {
   auto& server = analytics_server();
-  const KeyPair client =
-      server.certificates().issue_for_client({.file = "spec_client", .common_name = "user"});
+  CertificateSpec spec;
+  spec.file = "spec_client";
+  spec.common_name = "user";
+  const KeyPair client = server.certificates().issue_for_client(spec);
   const auto copy = [](const std::string& from, const std::string& to) {
     std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
   };

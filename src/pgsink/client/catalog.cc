@@ -14,9 +14,9 @@ using pgproto::TypeInfo;
 using Row = std::vector<std::optional<std::string>>;
 
 // One statement, so one round trip: every row says in its first column what it is about, and they
-// come in no order that could be relied on. With the
-// search path set to pg_catalog no function or operator of anybody else can be meant, and
-// format_type() names every other schema. $SCHEMA and $TABLE are replaced by literals.
+// come in no order that could be relied on. With the search path set to pg_catalog no function or
+// operator of anybody else can be meant, and format_type() names every other schema. $SCHEMA and
+// $TABLE are replaced by literals.
 constexpr std::string_view kSql = R"(SET LOCAL search_path TO pg_catalog;
 WITH RECURSIVE target AS (
   SELECT c.oid, c.relname, n.nspname, c.relkind, c.relrowsecurity,

@@ -113,7 +113,7 @@ class ConvertField final : public FixedField {
 
   bool direct_lanes(const ColumnView& column, size_t first, size_t count,
                     Lanes& lanes) const override {
-    if constexpr (requires { Op::kDirect; }) {
+    if constexpr (has_direct()) {
       if (!all_direct(column, {first, count, nullptr})) return false;
       lanes = {value_at(column, first), column.stride_bytes, Op::kAddend, sizeof(Lane)};
       return true;
@@ -127,7 +127,7 @@ class ConvertField final : public FixedField {
   using Lane = typename Op::Lane;
 
   void prepare(const ColumnView& column, const Block& block, FaultList& faults) override {
-    if constexpr (requires { Op::kDirect; }) {
+    if constexpr (has_direct()) {
       if (block.indexes == nullptr && all_direct(column, block)) {
         lanes_ = {value_at(column, block.first), column.stride_bytes, Op::kAddend, sizeof(Lane)};
         return;
@@ -142,6 +142,14 @@ class ConvertField final : public FixedField {
   }
 
  private:
+  static constexpr bool has_direct() {
+    if constexpr (requires { Op::kDirect; }) {
+      return Op::kDirect;
+    } else {
+      return false;
+    }
+  }
+
   bool all_direct(const ColumnView& column, const Block& block) const {
     unsigned bad = 0;
     for_each_value<Source>(
