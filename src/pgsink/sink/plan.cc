@@ -41,6 +41,7 @@ class Faults {
 
 std::vector<std::string_view> column_names(const CatalogTable& table) {
   std::vector<std::string_view> names;
+  names.reserve(table.columns.size());
   for (const CatalogColumn& column : table.columns) names.push_back(column.name);
   return names;
 }
