@@ -26,6 +26,7 @@ class Peer {
   Peer& operator=(const Peer&) = delete;
 
   int number = 0;  ///< Of the connection, from 0.
+  int fd() const { return fd_; }
 
   /// Sends all of it; false once the client is gone.
   bool send(std::string_view bytes);

@@ -269,8 +269,7 @@ Status Connector::log_in(Connection& connection, Attempt& attempt, Deadline dead
     if (std::holds_alternative<pgproto::Authentication>(message)) authenticated = true;
     if (const auto* refusal = std::get_if<pgproto::ErrorResponse>(&message)) {
       Error error = refusal->to_error();
-      const std::string_view kind = error.sqlstate.class_code();
-      if (kind == "28" || kind == "3D") error.code = Errc::kAuthentication;
+      if (error.sqlstate.class_code() == "28") error.code = Errc::kAuthentication;
       // Another way to encrypt may meet another line of pg_hba.conf, as long as nobody is let in.
       attempt.next = !authenticated ? Attempt::Next::kOtherEncryption : Attempt::Next::kStop;
       if (cannot_connect_now(error)) attempt.next = Attempt::Next::kNextHost;

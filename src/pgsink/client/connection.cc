@@ -53,7 +53,7 @@ std::unexpected<Error> Connection::break_with(Error error) {
 
 // The connection ended. What the server said before is read first: a FATAL explains the end better
 // than the socket does.
-std::unexpected<Error> Connection::lost(std::string_view reason) {
+std::unexpected<Error> Connection::lost(const Error* cause) {
   if (auto status = stash_events(); !status) return break_with(std::move(status.error()));
   Error error;
   if (auto status = session_->received_eof(); !status) {
@@ -62,7 +62,10 @@ std::unexpected<Error> Connection::lost(std::string_view reason) {
     error.code = Errc::kConnectionLost;
     error.message = "the server closed the connection";
   }
-  if (!error.sqlstate.is_set() && !reason.empty()) error.message.append(" (").append(reason) += ")";
+  if (!error.sqlstate.is_set() && cause != nullptr) {
+    error.message += " (" + cause->message + ")";
+    if (cause->code == Errc::kTls) error.code = Errc::kTls;
+  }
   error.message = endpoint_ + ": " + error.message;
   return break_with(std::move(error));
 }
@@ -75,13 +78,13 @@ Result<bool> Connection::pump(Deadline deadline) {
     if (moved.error().code == Errc::kTimeout) {
       return fail(Errc::kTimeout, endpoint_ + ": " + moved.error().message);
     }
-    return lost(moved.error().message);
+    return lost(&moved.error());
   }
   session_->output_sent(moved->sent);
   session_->received(moved->received);
   counters_.bytes_sent += moved->sent;
   counters_.bytes_received += moved->received;
-  if (moved->eof) return lost({});
+  if (moved->eof) return lost(nullptr);
   return !moved->interrupted;
 }
 
