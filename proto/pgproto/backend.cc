@@ -1,3 +1,4 @@
+#include <new>
 #include <string>
 
 #include <pgproto/backend.h>
@@ -202,7 +203,7 @@ std::optional<BackendMessage> read_message(char type, ByteReader& reader) {
 
 }  // namespace
 
-Result<BackendMessage> decode_backend(char type, Bytes body) {
+Result<BackendMessage> decode_backend(char type, Bytes body) try {
   ByteReader reader(body);
   std::optional<BackendMessage> message = read_message(type, reader);
   if (!message) {
@@ -214,6 +215,8 @@ Result<BackendMessage> decode_backend(char type, Bytes body) {
                                      type + "' (" + std::to_string(body.size()) + " bytes)");
   }
   return *std::move(message);
+} catch (const std::bad_alloc&) {
+  return fail(Errc::kOutOfMemory, "out of memory");
 }
 
 Error DiagnosticFields::to_error() const {

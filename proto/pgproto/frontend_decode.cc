@@ -1,5 +1,6 @@
 // The other half of frontend.h: reading what a client sent.
 
+#include <new>
 #include <string>
 
 #include <pgproto/frontend.h>
@@ -123,7 +124,7 @@ StartupMessage read_startup(int32_t version, ByteReader& reader) {
 
 }  // namespace
 
-Result<StartupPacket> decode_startup_packet(Bytes body) {
+Result<StartupPacket> decode_startup_packet(Bytes body) try {
   ByteReader reader(body);
   const auto code = reader.read<int32_t>();
   StartupPacket packet;
@@ -145,9 +146,11 @@ Result<StartupPacket> decode_startup_packet(Bytes body) {
   }
   if (!reader.done()) return fail(Errc::kProtocol, "malformed startup packet");
   return packet;
+} catch (const std::bad_alloc&) {
+  return fail(Errc::kOutOfMemory, "out of memory");
 }
 
-Result<FrontendMessage> decode_frontend(char type, Bytes body, AuthResponse auth) {
+Result<FrontendMessage> decode_frontend(char type, Bytes body, AuthResponse auth) try {
   ByteReader reader(body);
   std::optional<FrontendMessage> message = read_message(type, reader, auth);
   if (!message) {
@@ -158,6 +161,8 @@ Result<FrontendMessage> decode_frontend(char type, Bytes body, AuthResponse auth
     return fail(Errc::kProtocol, std::string("malformed frontend message of type '") + type + "'");
   }
   return *std::move(message);
+} catch (const std::bad_alloc&) {
+  return fail(Errc::kOutOfMemory, "out of memory");
 }
 
 }  // namespace pgproto

@@ -54,7 +54,6 @@ constexpr Input plain_input() {
   if constexpr (std::is_same_v<Message, DataRow>) return Input::kDataRow;
   if constexpr (std::is_same_v<Message, EmptyQueryResponse>) return Input::kEmptyQueryResponse;
   if constexpr (std::is_same_v<Message, CopyOutResponse>) return Input::kCopyOutResponse;
-  if constexpr (std::is_same_v<Message, CopyBothResponse>) return Input::kCopyBothResponse;
   if constexpr (std::is_same_v<Message, CopyData>) return Input::kCopyData;
   if constexpr (std::is_same_v<Message, CopyDone>) return Input::kCopyDone;
   if constexpr (std::is_same_v<Message, ParseComplete>) return Input::kParseComplete;
@@ -81,9 +80,9 @@ Result<std::optional<Event>> Session::State::next_event() {
   while (true) {
     if (failure) return fail(*failure);
     if (phase == Phase::kTlsRequested) return std::nullopt;  // tls_answer() reads it.
-    const bool trusted = authenticator == nullptr && phase != Phase::kNew;
+    const bool trusted = phase >= Phase::kAuthenticated;
     auto frame = framer.next(trusted ? limits.message_bytes_max : limits.startup_message_bytes_max);
-    if (!frame) return broken(frame.error().code, std::move(frame.error().message));
+    if (!frame) return broken_frame(std::move(frame.error()));
     if (!*frame) return std::nullopt;
     auto message = decode_backend((*frame)->type, (*frame)->body);
     if (!message) return broken(message.error().code, std::move(message.error().message));
@@ -95,6 +94,17 @@ Result<std::optional<Event>> Session::State::next_event() {
     }
     if (*show) return Event{request, *std::move(message), (*frame)->type, (*frame)->body};
   }
+}
+
+// A server that cannot start a process for us says so in the form of protocol 2: an 'E' and a text
+// without length, whose first bytes then read as an impossible one.
+std::unexpected<Error> Session::State::broken_frame(Error error) {
+  if (phase == Phase::kStartupSent && framer.buffered()[0] == std::byte{'E'}) {
+    return broken(Errc::kConnect,
+                  "the server refused the connection in the form of protocol 2, as it does when it "
+                  "cannot start a process; its log says why");
+  }
+  return broken(error.code, std::move(error.message));
 }
 
 // Whether the message becomes an event: all but the requests for authentication do.
@@ -129,6 +139,9 @@ Input Session::State::classify(const BackendMessage& message) const {
           return sending ? Input::kCommandCompleteEarly : Input::kCommandComplete;
         } else if constexpr (std::is_same_v<Message, CopyInResponse>) {
           return classify_copy_in();
+        } else if constexpr (std::is_same_v<Message, CopyBothResponse>) {
+          const bool announced = !requests.empty() && requests.front().copy_announced;
+          return announced ? Input::kCopyBothResponse : Input::kCopyUnanswerable;
         } else {
           return plain_input<Message>();
         }
@@ -138,7 +151,7 @@ Input Session::State::classify(const BackendMessage& message) const {
 
 Input Session::State::classify_copy_in() const {
   if (requests.empty() || requests.front().copy_announced) return Input::kCopyInResponse;
-  return requests.size() == 1 ? Input::kCopyInUnannounced : Input::kCopyInUnanswerable;
+  return requests.size() == 1 ? Input::kCopyInUnannounced : Input::kCopyUnanswerable;
 }
 
 // What a legal message changes besides the phase.
@@ -294,14 +307,14 @@ std::unexpected<Error> Session::State::illegal(Input input) {
                   "the server says that we are authenticated before it proved that it knows the "
                   "password");
   }
-  if (input == Input::kCopyInUnanswerable) {
+  if (input == Input::kCopyUnanswerable) {
     return broken(Errc::kProtocol,
-                  "a COPY FROM STDIN was not announced and requests were sent after it, which the "
-                  "server takes for its data; announce it by Session::Copy::kIn");
+                  "a COPY was not announced and cannot be answered any more: the server takes what "
+                  "was sent after it for its data; announce it by Session::Copy::kIn or kBoth");
   }
-  return broken(Errc::kProtocol, "the server sent a message that is not allowed here (input " +
-                                     std::to_string(static_cast<int>(input)) + " in phase " +
-                                     std::to_string(static_cast<int>(phase)) + ")");
+  return broken(Errc::kProtocol, std::string("the server sent ") + session_table::name_of(input) +
+                                     " " + session_table::place_of(phase) +
+                                     ", where the protocol does not allow it");
 }
 
 Status Session::State::end_of_input() {
@@ -310,6 +323,8 @@ Status Session::State::end_of_input() {
   Error error;
   if (fatal) error = *fatal;  // The server's reason, not only that the connection broke.
   error.code = startup_done ? Errc::kConnectionLost : Errc::kConnect;
+  // Class 28 is "invalid authorization specification": a wrong password, no such user, pg_hba.conf.
+  if (!startup_done && error.sqlstate.class_code() == "28") error.code = Errc::kAuthentication;
   error.message = "the server closed the connection";
   if (fatal) error.message += ": " + fatal->message;
   if (!framer.buffered().empty()) error.message += " in the middle of a message";

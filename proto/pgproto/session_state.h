@@ -57,6 +57,7 @@ struct Session::State {
 
   // Receiving.
   Result<std::optional<Event>> next_event();
+  std::unexpected<Error> broken_frame(Error error);
   Result<bool> step(const BackendMessage& message);
   session_table::Input classify(const BackendMessage& message) const;
   session_table::Input classify_copy_in() const;

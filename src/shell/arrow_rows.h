@@ -7,7 +7,7 @@
 
 #include <pgsink/record_batch.h>
 
-#include "engine.h"
+#include "shell/engine.h"
 
 namespace pgsink::shell {
 

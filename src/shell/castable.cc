@@ -1,4 +1,4 @@
-#include "castable.h"
+#include "shell/castable.h"
 
 namespace pgsink::shell {
 namespace {

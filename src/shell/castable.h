@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "engine.h"
-#include "engine_sql.h"
+#include "shell/engine.h"
+#include "shell/engine_sql.h"
 
 namespace pgsink::shell {
 

@@ -1,4 +1,4 @@
-#include "cell_text.h"
+#include "shell/cell_text.h"
 
 #include <algorithm>
 #include <charconv>

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "owned.h"
+#include "shell/owned.h"
 
 namespace pgsink::shell {
 

@@ -1,6 +1,6 @@
-#include "common_tables.h"
+#include "shell/common_tables.h"
 
-#include <pgsink/sink/ddl_lexer.h>
+#include "pgsink/sink/ddl_lexer.h"
 
 namespace pgsink::shell {
 

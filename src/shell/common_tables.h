@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine_sql.h"
+#include "shell/engine_sql.h"
 
 namespace pgsink::shell {
 

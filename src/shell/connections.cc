@@ -1,8 +1,8 @@
-#include "connections.h"
+#include "shell/connections.h"
 
 #include <algorithm>
 
-#include <pgsink/sink/names.h>
+#include "pgsink/sink/names.h"
 
 namespace pgsink::shell {
 

@@ -1,11 +1,11 @@
-#include "display_width.h"
+#include "shell/display_width.h"
 
 #include <algorithm>
 #include <array>
 #include <span>
 #include <utility>
 
-#include <pgsink/sink/utf8.h>
+#include "pgsink/sink/utf8.h"
 
 namespace pgsink::shell {
 namespace {

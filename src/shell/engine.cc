@@ -1,7 +1,7 @@
 // DuckDB 1.4's C API has streaming results only behind functions marked as deprecated, and nothing
 // in their place: pending + streaming is used here, and only here.
 #undef DUCKDB_API_NO_DEPRECATED
-#include "engine.h"
+#include "shell/engine.h"
 
 namespace pgsink::shell {
 namespace {
@@ -124,6 +124,10 @@ EngineResult<Query> Engine::prepare(const std::string& sql) {
     if (state == DuckDBError) {
       const char* text = duckdb_prepare_error(query.prepared_.get());
       return std::unexpected(parse_engine_error(text == nullptr ? "cannot be prepared" : text));
+    }
+    if (duckdb_nparams(query.prepared_.get()) > 0) {
+      return std::unexpected(parse_engine_error(
+          "a statement of a script has no parameters ($1, ?); ${name} is filled in by --set"));
     }
     if (i + 1 < count) {
       if (auto started = query.start(); !started) return std::unexpected(started.error());

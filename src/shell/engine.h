@@ -12,8 +12,8 @@
 
 #include <pgproto/error.h>
 
-#include "engine_fault.h"
-#include "owned.h"
+#include "shell/engine_fault.h"
+#include "shell/owned.h"
 
 namespace pgsink::shell {
 

@@ -1,4 +1,4 @@
-#include "engine_fault.h"
+#include "shell/engine_fault.h"
 
 #include <charconv>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "engine_functions.h"
+#include "shell/engine_functions.h"
 
 #include <algorithm>
 #include <functional>

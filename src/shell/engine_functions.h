@@ -4,8 +4,8 @@
 
 #include <pgproto/error.h>
 
-#include "connections.h"
-#include "engine.h"
+#include "shell/connections.h"
+#include "shell/engine.h"
 
 namespace pgsink::shell {
 

@@ -1,4 +1,4 @@
-#include "engine_sql.h"
+#include "shell/engine_sql.h"
 
 namespace pgsink::shell {
 

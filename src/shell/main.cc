@@ -9,11 +9,11 @@
 
 #include <pgsink/options.h>
 
-#include "engine_functions.h"
-#include "flags.h"
-#include "runner.h"
-#include "text_file.h"
-#include "version.h"
+#include "shell/engine_functions.h"
+#include "shell/flags.h"
+#include "shell/runner.h"
+#include "shell/text_file.h"
+#include "shell/version.h"
 
 namespace pgsink::shell {
 namespace {

@@ -1,4 +1,4 @@
-#include "numbers.h"
+#include "shell/numbers.h"
 
 #include <array>
 #include <cstdio>

@@ -1,11 +1,10 @@
-#include "pipeline.h"
+#include "shell/pipeline.h"
 
 #include <chrono>
 
-#include <pgsink/sink/ddl_lexer.h>
-
-#include "castable.h"
-#include "numbers.h"
+#include "pgsink/sink/ddl_lexer.h"
+#include "shell/castable.h"
+#include "shell/numbers.h"
 
 namespace pgsink::shell {
 namespace {

@@ -13,14 +13,14 @@
 #include <pgsink/ddl.h>
 #include <pgsink/sink.h>
 
-#include "arrow_rows.h"
-#include "common_tables.h"
-#include "connections.h"
-#include "engine.h"
-#include "progress.h"
-#include "script.h"
-#include "signals.h"
-#include "summary.h"
+#include "shell/arrow_rows.h"
+#include "shell/common_tables.h"
+#include "shell/connections.h"
+#include "shell/engine.h"
+#include "shell/progress.h"
+#include "shell/script.h"
+#include "shell/signals.h"
+#include "shell/summary.h"
 
 namespace pgsink::shell {
 
@@ -68,7 +68,7 @@ class Pipeline {
   const CreatePipeline& statement_;
   Context context_;
   CommonTables common_tables_;
-  size_t filled_tables_ = 0, created_tables_ = 0;
+  size_t created_tables_ = 0;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<SinkReport> reports_;
 };

@@ -1,4 +1,4 @@
-#include "progress.h"
+#include "shell/progress.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "numbers.h"
+#include "shell/numbers.h"
 
 namespace pgsink::shell {
 namespace {

@@ -10,7 +10,7 @@
 
 #include <pgsink/metrics.h>
 
-#include "flags.h"
+#include "shell/flags.h"
 
 namespace pgsink::shell {
 

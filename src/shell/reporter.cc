@@ -1,4 +1,4 @@
-#include "reporter.h"
+#include "shell/reporter.h"
 
 #include <cstdio>
 #include <cstdlib>

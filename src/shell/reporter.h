@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
-#include "flags.h"
-#include "script.h"
+#include "shell/flags.h"
+#include "shell/script.h"
 
 namespace pgsink::shell {
 

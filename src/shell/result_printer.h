@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "cell_text.h"
-#include "engine.h"
-#include "flags.h"
-#include "output.h"
+#include "shell/cell_text.h"
+#include "shell/engine.h"
+#include "shell/flags.h"
+#include "shell/output.h"
 
 namespace pgsink::shell {
 

@@ -1,12 +1,11 @@
-#include "runner.h"
+#include "shell/runner.h"
 
 #include <algorithm>
 
-#include <pgsink/sink/ddl_lexer.h>
-
-#include "castable.h"
-#include "result_printer.h"
-#include "secrets.h"
+#include "pgsink/sink/ddl_lexer.h"
+#include "shell/castable.h"
+#include "shell/result_printer.h"
+#include "shell/secrets.h"
 
 namespace pgsink::shell {
 namespace {

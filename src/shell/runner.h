@@ -5,16 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "connections.h"
-#include "engine.h"
-#include "flags.h"
-#include "output.h"
-#include "pipeline.h"
-#include "progress.h"
-#include "reporter.h"
-#include "script.h"
-#include "signals.h"
-#include "summary.h"
+#include "shell/connections.h"
+#include "shell/engine.h"
+#include "shell/flags.h"
+#include "shell/output.h"
+#include "shell/pipeline.h"
+#include "shell/progress.h"
+#include "shell/reporter.h"
+#include "shell/script.h"
+#include "shell/signals.h"
+#include "shell/summary.h"
 
 namespace pgsink::shell {
 

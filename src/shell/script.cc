@@ -1,8 +1,8 @@
-#include "script.h"
+#include "shell/script.h"
 
 #include <algorithm>
 
-#include <pgsink/sink/ddl_lexer.h>
+#include "pgsink/sink/ddl_lexer.h"
 
 namespace pgsink::shell {
 

@@ -7,9 +7,9 @@
 
 #include <pgsink/ddl.h>
 
-#include "engine_fault.h"
-#include "engine_sql.h"
-#include "variables.h"
+#include "shell/engine_fault.h"
+#include "shell/engine_sql.h"
+#include "shell/variables.h"
 
 namespace pgsink::shell {
 

@@ -1,9 +1,9 @@
-#include "secrets.h"
+#include "shell/secrets.h"
 
 #include <cstdlib>
 #include <optional>
 
-#include "text_file.h"
+#include "shell/text_file.h"
 
 namespace pgsink::shell {
 namespace {

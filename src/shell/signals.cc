@@ -1,4 +1,4 @@
-#include "signals.h"
+#include "shell/signals.h"
 
 #include <csignal>
 #include <ctime>

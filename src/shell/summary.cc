@@ -1,9 +1,9 @@
-#include "summary.h"
+#include "shell/summary.h"
 
 #include <utility>
 
-#include "cell_text.h"
-#include "numbers.h"
+#include "shell/cell_text.h"
+#include "shell/numbers.h"
 
 namespace pgsink::shell {
 namespace {

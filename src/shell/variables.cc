@@ -1,8 +1,8 @@
-#include "variables.h"
+#include "shell/variables.h"
 
 #include <algorithm>
 
-#include <pgsink/sink/ddl_lexer.h>
+#include "pgsink/sink/ddl_lexer.h"
 
 namespace pgsink::shell {
 namespace {

@@ -1,11 +1,11 @@
-#include "version.h"
+#include "shell/version.h"
 
 #include <dlfcn.h>
 #include <sys/utsname.h>
 
 #include <duckdb.h>
 
-#include "build_info.h"
+#include "shell/build_info.h"
 
 namespace pgsink::shell {
 namespace {

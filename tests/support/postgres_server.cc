@@ -249,7 +249,7 @@ std::unique_ptr<PostgresServer> PostgresServer::start(ServerConfig config) {
   const RunAs user = server_user();
   server->certificates_ =
       std::make_shared<Certificates>(server->root_ + "/certificates", user.uid, user.gid);
-  server->port_ = free_port();
+  server->port_ = server->config_.port != 0 ? server->config_.port : free_port();
   server->write_settings();
   write_file(server->data_dir_ + "/pg_hba.conf",
              "local all all trust\nhost all all all trust\n"

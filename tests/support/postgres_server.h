@@ -40,6 +40,8 @@ struct ServerConfig {
   /// An initdb of its own. Otherwise the files are copied from the first cluster of this program,
   /// and the system identifier with them.
   bool own_initdb = false;
+  /// The port of 127.0.0.1; 0 takes a free one.
+  uint16_t port = 0;
   /// "" finds one: PGSINK_PG_BINDIR, the newest /usr/lib/postgresql/*/bin, `pg_config --bindir`.
   std::string bin_dir;
 };

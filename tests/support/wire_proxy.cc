@@ -182,6 +182,10 @@ void WireProxy::run() {
 void WireProxy::accept_client() {
   const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
   if (client < 0) return;
+  if (refuse_) {
+    ::close(client);
+    return;
+  }
   const int on = 1;
   ::setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   auto link = std::make_unique<Link>();
@@ -254,6 +258,7 @@ size_t WireProxy::scan(Link& link, Stream& from, const std::byte* data, size_t s
         armed_ && from.side == rule_.side && (rule_.type == 0 || rule_.type == type);
     if (!matches || ++seen_ != rule_.nth) continue;
     armed_ = false;
+    if (rule_.then_refuse) refuse_ = true;
     if (!rule_.pass_on || from.message_left == 0) {
       strike(link, rule_.effect);
       return rule_.pass_on ? i : std::min(header_begin, size);

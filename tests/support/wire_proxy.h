@@ -34,6 +34,7 @@ class WireProxy {
     int nth = 1;
     bool pass_on = false;
     Effect effect = Effect::kCut;
+    bool then_refuse = false;  ///< From that moment on, as by refuse_connections(true).
   };
 
   /// Listens on a free port of 127.0.0.1 and dials `host`:`port`, or the Unix socket in `host`.
@@ -50,6 +51,8 @@ class WireProxy {
   /// Cuts when that many bytes of one side, of all connections together, have been passed on from
   /// now.
   void cut_after_bytes(Side side, uint64_t bytes);
+  /// Closes new connections at once, as a server does that is down, until told otherwise.
+  void refuse_connections(bool refuse) { refuse_ = refuse; }
   bool fired() const { return fired_; }
   int connections() const { return connections_; }
   /// Closes the server's side of every orphan.
@@ -75,6 +78,7 @@ class WireProxy {
   std::atomic<bool> stop_ = false;
   std::atomic<bool> fired_ = false;
   std::atomic<bool> drop_orphans_ = false;
+  std::atomic<bool> refuse_ = false;
   std::atomic<int> connections_ = 0;
   std::mutex mutex_;  // guards rule_ and the counters
   Rule rule_;

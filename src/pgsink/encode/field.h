@@ -63,6 +63,8 @@ struct RowFault {
 };
 using FaultList = std::vector<RowFault>;
 
+class FixedField;
+
 /// FieldCodec turns one column into fields: int32 length (-1 for NULL) and value.
 class FieldCodec {
  public:
@@ -73,8 +75,9 @@ class FieldCodec {
 
   /// measure returns the size that every field of the block has (length word included) if they all
   /// have the same; otherwise it adds each row's size to row_bytes[0 … block.count) and returns 0.
-  /// Rows with a fault are appended to `faults`, one fault a row at most, in order; the block must
-  /// not be written then. `block` and `column` must stay as they are until the last write().
+  /// Rows with a fault are appended to `faults` (of several for one row the first counts); the
+  /// block must not be written then. `block` and `column` must stay as they are until the last
+  /// write.
   virtual size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                          FaultList& faults) = 0;
 
@@ -88,6 +91,9 @@ class FieldCodec {
   /// write_moving stores the first `count` fields at rows[i] + offset and moves rows[i] behind
   /// them. It works whatever measure() returned.
   virtual void write_moving(std::byte** rows, size_t offset, size_t count) = 0;
+
+  /// This codec, if its values are of fixed width and wait in Lanes.
+  virtual FixedField* as_fixed() { return nullptr; }
 };
 
 using CodecPointer = std::unique_ptr<FieldCodec>;

@@ -44,6 +44,19 @@ class FixedField : public FieldCodec {
     store_moving(lanes_, valid_, rows, offset, count);
   }
 
+  FixedField* as_fixed() final { return this; }
+
+  /// direct_lanes points at `count` rows, however many, if their values can be stored as they are.
+  /// NULLs are the caller's to find.
+  virtual bool direct_lanes(const ColumnView& column, size_t first, size_t count,
+                            Lanes& lanes) const {
+    static_cast<void>(column);
+    static_cast<void>(first);
+    static_cast<void>(count);
+    static_cast<void>(lanes);
+    return false;
+  }
+
   const Lanes& lanes() const { return lanes_; }
   /// One byte a row, 0 for NULL; null: no NULL in the block.
   const uint8_t* valid() const { return valid_; }
@@ -64,6 +77,11 @@ template <class T>
 class DirectField final : public FixedField {
  public:
   DirectField() : FixedField(sizeof(T)) {}
+
+  bool direct_lanes(const ColumnView& column, size_t first, size_t, Lanes& lanes) const override {
+    lanes = {value_at(column, first), column.stride_bytes, 0, sizeof(T)};
+    return true;
+  }
 
  protected:
   void prepare(const ColumnView& column, const Block& block, FaultList&) override {
@@ -93,12 +111,23 @@ class ConvertField final : public FixedField {
  public:
   explicit ConvertField(Op op) : FixedField(sizeof(typename Op::Lane)), op_(op) {}
 
+  bool direct_lanes(const ColumnView& column, size_t first, size_t count,
+                    Lanes& lanes) const override {
+    if constexpr (has_direct()) {
+      if (!all_direct(column, {first, count, nullptr})) return false;
+      lanes = {value_at(column, first), column.stride_bytes, Op::kAddend, sizeof(Lane)};
+      return true;
+    } else {
+      return FixedField::direct_lanes(column, first, count, lanes);
+    }
+  }
+
  protected:
   using Source = typename Op::Source;
   using Lane = typename Op::Lane;
 
   void prepare(const ColumnView& column, const Block& block, FaultList& faults) override {
-    if constexpr (requires { Op::kDirect; }) {
+    if constexpr (has_direct()) {
       if (block.indexes == nullptr && all_direct(column, block)) {
         lanes_ = {value_at(column, block.first), column.stride_bytes, Op::kAddend, sizeof(Lane)};
         return;
@@ -113,6 +142,14 @@ class ConvertField final : public FixedField {
   }
 
  private:
+  static constexpr bool has_direct() {
+    if constexpr (requires { Op::kDirect; }) {
+      return Op::kDirect;
+    } else {
+      return false;
+    }
+  }
+
   bool all_direct(const ColumnView& column, const Block& block) const {
     unsigned bad = 0;
     for_each_value<Source>(

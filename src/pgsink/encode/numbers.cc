@@ -31,6 +31,20 @@ Fault float_fault(std::string shown, TargetKind kind) {
               " cannot hold it exactly"};
 }
 
+/// A byte that says true in any way but 1 is made 1, as the server would.
+struct ByteToBool {
+  using Source = uint8_t;
+  using Lane = uint8_t;
+  static constexpr bool kDirect = true;
+  static constexpr int64_t kAddend = 0;
+  bool direct(uint8_t value) const { return value <= 1; }
+  bool convert(uint8_t value, uint8_t& lane) const {
+    lane = value != 0 ? 1 : 0;
+    return true;
+  }
+  Fault fault(uint8_t) const { return {}; }
+};
+
 template <class S, class T>
 struct IntegerToInteger {
   using Source = S;
@@ -246,7 +260,7 @@ bool put_integer(const Integer& value, TargetKind kind, Scratch& out, Fault& fau
 
 CodecPointer bool_to_bool(const Field& source, const Target&) {
   if (source.kind == ColumnKind::kBoolBits) return bool_bits_field();
-  return std::make_unique<DirectField<uint8_t>>();
+  return convert_field(ByteToBool{});
 }
 
 CodecPointer integer_to_integer(const Field& source, const Target& target) {

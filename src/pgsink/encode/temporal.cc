@@ -103,9 +103,16 @@ struct TimestampToTimestamp {
       lane = value > 0 ? kInt64Max : kInt64Min;
       return true;
     }
-    int64_t micros = 0;
-    return rescale(value, micros) && !__builtin_sub_overflow(micros, kEpochMicros, &lane) &&
-           micros_in_range(lane) && (step == 1 || lane % step == 0);
+    return to_lane(value, lane) && micros_in_range(lane) && (step == 1 || lane % step == 0);
+  }
+  /// Moves the epoch in the coarser of the two units, so that neither step overflows needlessly.
+  bool to_lane(int64_t value, int64_t& lane) const {
+    if (rescale.divisor != 1) return rescale(value, lane) && move_epoch(lane, 1, lane);
+    int64_t ticks = 0;
+    return move_epoch(value, rescale.multiplier, ticks) && rescale(ticks, lane);
+  }
+  static bool move_epoch(int64_t value, int64_t micros_per_tick, int64_t& moved) {
+    return !__builtin_sub_overflow(value, kEpochMicros / micros_per_tick, &moved);
   }
   Fault fault(int64_t value) const { return timestamp_fault(ticks_shown(value, unit), step); }
 };
@@ -158,10 +165,11 @@ struct DateToTimestamp {
       lane = value > 0 ? kInt64Max : kInt64Min;
       return true;
     }
+    // The epoch first: from 1970 the last years of the range do not fit.
     constexpr int64_t kTicksToMicros = sizeof(S) == 8 ? 1000 : kMicrosPerDay;
-    int64_t micros = 0;
-    return !__builtin_mul_overflow(int64_t{value}, kTicksToMicros, &micros) &&
-           !__builtin_sub_overflow(micros, kEpochMicros, &lane) && micros_in_range(lane);
+    int64_t ticks = 0;
+    return !__builtin_sub_overflow(int64_t{value}, kEpochMicros / kTicksToMicros, &ticks) &&
+           !__builtin_mul_overflow(ticks, kTicksToMicros, &lane) && micros_in_range(lane);
   }
   Fault fault(S value) const {
     std::string shown;

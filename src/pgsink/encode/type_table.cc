@@ -2,10 +2,13 @@
 
 #include <array>
 
+#include "pgsink/encode/array.h"
+#include "pgsink/encode/composite.h"
 #include "pgsink/encode/fixed.h"
 #include "pgsink/encode/nested.h"
 #include "pgsink/encode/numbers.h"
 #include "pgsink/encode/numeric.h"
+#include "pgsink/encode/parse.h"
 #include "pgsink/encode/render.h"
 #include "pgsink/encode/temporal.h"
 #include "pgsink/encode/text_field.h"
@@ -16,12 +19,53 @@ namespace {
 using S = SourceClass;
 using T = TargetKind;
 
-CodecPointer copy_bytes_as_is(const Field& source, const Target& target) {
+/// A maker that cannot fail, as one that could.
+template <auto make>
+Result<CodecPointer> always(const Field& source, const Target& target) {
+  return make(source, target);
+}
+
+CodecPointer bytes_as_they_are(const Field& source, const Target& target) {
   return text_field(source, text_rule(target));
 }
 
-CodecPointer uuid_to_uuid(const Field&, const Target&) {
+CodecPointer uuid_as_it_is(const Field&, const Target&) {
   return std::make_unique<DirectField<std::array<std::byte, 16>>>();
+}
+
+Result<CodecPointer> binary_to_uuid(const Field& source, const Target& target) {
+  constexpr int32_t kUuidBytes = 16;
+  if (source.kind == ColumnKind::kFixedBinary && source.width == kUuidBytes) {
+    return uuid_as_it_is(source, target);
+  }
+  return pgproto::fail(Errc::kColumnType, source_name(source) +
+                                              " does not become uuid; wanted are 16 bytes of fixed "
+                                              "size, or text");
+}
+
+std::unexpected<Error> within(const std::string& part, Error error) {
+  error.message = part + ": " + error.message;
+  return pgproto::fail(std::move(error));
+}
+
+Result<CodecPointer> list_to_array(const Field& source, const Target& target) {
+  auto shape = array_shape(source, target);
+  if (!shape) return pgproto::fail(std::move(shape.error()));
+  auto element = make_codec(*shape->element, target.parts[0]);
+  if (!element) return within("element", std::move(element.error()));
+  return array_field(target, *shape, std::move(*element));
+}
+
+Result<CodecPointer> struct_to_composite(const Field& source, const Target& target) {
+  auto fields = match_attributes(source, target);
+  if (!fields) return pgproto::fail(std::move(fields.error()));
+  std::vector<CodecPointer> attributes;
+  for (size_t i = 0; i < target.parts.size(); ++i) {
+    auto codec = make_codec(source.children[(*fields)[i]], target.parts[i]);
+    if (!codec) return within("attribute \"" + target.names[i] + "\"", std::move(codec.error()));
+    attributes.push_back(std::move(*codec));
+  }
+  return composite_field(target, std::move(*fields), std::move(attributes));
 }
 
 constexpr std::string_view kExact = "every value";
@@ -33,63 +77,105 @@ constexpr std::string_view kTextLimit = "its text form, within the type's length
 constexpr std::string_view kJsonForm = "its JSON form, as to_json() makes it";
 
 constexpr Conversion kConversions[] = {
-    {S::kBool, T::kBool, bool_to_bool, kExact},
+    {S::kBool, T::kBool, always<bool_to_bool>, kExact},
 
-    {S::kInteger, T::kInt2, integer_to_integer, kInRange},
-    {S::kInteger, T::kInt4, integer_to_integer, kInRange},
-    {S::kInteger, T::kInt8, integer_to_integer, kInRange},
-    {S::kInteger, T::kOid, integer_to_integer, kInRange},
-    {S::kInteger, T::kFloat4, integer_to_float, "integers that the type holds exactly"},
-    {S::kInteger, T::kFloat8, integer_to_float, "integers that the type holds exactly"},
-    {S::kInteger, T::kNumeric, integer_to_numeric, kUnrounded},
+    {S::kInteger, T::kInt2, always<integer_to_integer>, kInRange},
+    {S::kInteger, T::kInt4, always<integer_to_integer>, kInRange},
+    {S::kInteger, T::kInt8, always<integer_to_integer>, kInRange},
+    {S::kInteger, T::kOid, always<integer_to_integer>, kInRange},
+    {S::kInteger, T::kFloat4, always<integer_to_float>, "integers that the type holds exactly"},
+    {S::kInteger, T::kFloat8, always<integer_to_float>, "integers that the type holds exactly"},
+    {S::kInteger, T::kNumeric, always<integer_to_numeric>, kUnrounded},
 
-    {S::kFloat, T::kInt2, float_to_integer, kInRange},
-    {S::kFloat, T::kInt4, float_to_integer, kInRange},
-    {S::kFloat, T::kInt8, float_to_integer, kInRange},
-    {S::kFloat, T::kOid, float_to_integer, kInRange},
-    {S::kFloat, T::kFloat4, float_to_float, kExactFloat},
-    {S::kFloat, T::kFloat8, float_to_float, kExact},
-    {S::kFloat, T::kNumeric, float_to_numeric,
+    {S::kFloat, T::kInt2, always<float_to_integer>, kInRange},
+    {S::kFloat, T::kInt4, always<float_to_integer>, kInRange},
+    {S::kFloat, T::kInt8, always<float_to_integer>, kInRange},
+    {S::kFloat, T::kOid, always<float_to_integer>, kInRange},
+    {S::kFloat, T::kFloat4, always<float_to_float>, kExactFloat},
+    {S::kFloat, T::kFloat8, always<float_to_float>, kExact},
+    {S::kFloat, T::kNumeric, always<float_to_numeric>,
      "the shortest decimal that reads back as the same float, if precision and scale hold it"},
 
-    {S::kDecimal, T::kInt2, decimal_to_integer, kInRange},
-    {S::kDecimal, T::kInt4, decimal_to_integer, kInRange},
-    {S::kDecimal, T::kInt8, decimal_to_integer, kInRange},
-    {S::kDecimal, T::kOid, decimal_to_integer, kInRange},
-    {S::kDecimal, T::kFloat4, decimal_to_float, kExactFloat},
-    {S::kDecimal, T::kFloat8, decimal_to_float, kExactFloat},
-    {S::kDecimal, T::kNumeric, decimal_to_numeric, kUnrounded},
+    {S::kDecimal, T::kInt2, always<decimal_to_integer>, kInRange},
+    {S::kDecimal, T::kInt4, always<decimal_to_integer>, kInRange},
+    {S::kDecimal, T::kInt8, always<decimal_to_integer>, kInRange},
+    {S::kDecimal, T::kOid, always<decimal_to_integer>, kInRange},
+    {S::kDecimal, T::kFloat4, always<decimal_to_float>, kExactFloat},
+    {S::kDecimal, T::kFloat8, always<decimal_to_float>, kExactFloat},
+    {S::kDecimal, T::kNumeric, always<decimal_to_numeric>, kUnrounded},
 
-    {S::kDate, T::kDate, date_to_date, "days in the type's range"},
-    {S::kDate, T::kTimestamp, date_to_timestamp, "midnight of the day, in the type's range"},
-    {S::kDate, T::kTimestamptz, date_to_timestamp, "midnight UTC of the day, in the type's range"},
-    {S::kTime, T::kTime, time_to_time, "whole microseconds (and the column's precision)"},
-    {S::kTime, T::kTimetz, time_to_timetz, "whole microseconds, zone UTC"},
-    {S::kTime, T::kInterval, time_to_interval, "whole microseconds"},
-    {S::kTimestamp, T::kDate, timestamp_to_date, "midnights only; an instant by its day in UTC"},
-    {S::kTimestamp, T::kTimestamp, timestamp_to_timestamp,
+    {S::kDate, T::kDate, always<date_to_date>, "days in the type's range"},
+    {S::kDate, T::kTimestamp, always<date_to_timestamp>,
+     "midnight of the day, in the type's range"},
+    {S::kDate, T::kTimestamptz, always<date_to_timestamp>,
+     "midnight UTC of the day, in the type's range"},
+    {S::kTime, T::kTime, always<time_to_time>, "whole microseconds (and the column's precision)"},
+    {S::kTime, T::kTimetz, always<time_to_timetz>, "whole microseconds, zone UTC"},
+    {S::kTime, T::kInterval, always<time_to_interval>, "whole microseconds"},
+    {S::kTimestamp, T::kDate, always<timestamp_to_date>,
+     "midnights only; an instant by its day in UTC"},
+    {S::kTimestamp, T::kTimestamp, always<timestamp_to_timestamp>,
      "whole microseconds (and the column's precision) in range; an instant as its time in UTC"},
-    {S::kTimestamp, T::kTimestamptz, timestamp_to_timestamp,
+    {S::kTimestamp, T::kTimestamptz, always<timestamp_to_timestamp>,
      "whole microseconds (and the column's precision) in range; a local time is taken as UTC"},
-    {S::kDuration, T::kInterval, duration_to_interval, "whole microseconds in range"},
-    {S::kInterval, T::kInterval, interval_to_interval, "whole microseconds"},
+    {S::kDuration, T::kInterval, always<duration_to_interval>, "whole microseconds in range"},
+    {S::kInterval, T::kInterval, always<interval_to_interval>, "whole microseconds"},
 
-    {S::kText, T::kText, copy_bytes_as_is, "UTF-8 without NUL"},
-    {S::kText, T::kVarchar, copy_bytes_as_is, "UTF-8 without NUL, at most n characters"},
-    {S::kText, T::kBpchar, copy_bytes_as_is,
+    {S::kText, T::kText, always<bytes_as_they_are>, "UTF-8 without NUL"},
+    {S::kText, T::kVarchar, always<bytes_as_they_are>, "UTF-8 without NUL, at most n characters"},
+    {S::kText, T::kBpchar, always<bytes_as_they_are>,
      "UTF-8 without NUL, at most n characters but for blanks at the end"},
-    {S::kText, T::kName, copy_bytes_as_is, "UTF-8 without NUL, at most 63 bytes"},
-    {S::kText, T::kJson, copy_bytes_as_is, "JSON; the server checks it"},
-    {S::kText, T::kJsonb, copy_bytes_as_is, "JSON; the server checks it"},
-    {S::kText, T::kXml, copy_bytes_as_is, "XML; the server checks it"},
-    {S::kBinary, T::kBytea, copy_bytes_as_is, kExact},
-    {S::kUuid, T::kUuid, uuid_to_uuid, kExact},
+    {S::kText, T::kName, always<bytes_as_they_are>, "UTF-8 without NUL, at most 63 bytes"},
+    {S::kText, T::kJson, always<bytes_as_they_are>, "JSON; the server checks it"},
+    {S::kText, T::kJsonb, always<bytes_as_they_are>, "JSON; the server checks it"},
+    {S::kText, T::kXml, always<bytes_as_they_are>, "XML; the server checks it"},
+    {S::kBinary, T::kBytea, always<bytes_as_they_are>, kExact},
+    {S::kUuid, T::kUuid, always<uuid_as_it_is>, kExact},
 
-#define PGSINK_AS_TEXT(source)                                                                    \
-  {source, T::kText, any_to_text, kTextLimit}, {source, T::kVarchar, any_to_text, kTextLimit},    \
-      {source, T::kBpchar, any_to_text, kTextLimit}, {source, T::kName, any_to_text, kTextLimit}, \
-      {source, T::kJson, any_to_json, kJsonForm}, {                                               \
-    source, T::kJsonb, any_to_json, kJsonForm                                                     \
+    {S::kBinary, T::kUuid, binary_to_uuid, "16 bytes of fixed size"},
+    {S::kList, T::kArray, list_to_array,
+     "elements that the element type takes; lists of lists must be rectangular and not empty"},
+    {S::kMap, T::kArray, list_to_array, "an array of a composite type of key and value"},
+    {S::kStruct, T::kComposite, struct_to_composite, "fields that the attributes take"},
+
+#define PGSINK_PARSED(target, rule) {S::kText, target, always<text_to_parsed>, rule}
+    PGSINK_PARSED(T::kBool, "what boolin() reads: true, f, yes, off, 1 …"),
+    PGSINK_PARSED(T::kInt2, "decimal digits in the type's range"),
+    PGSINK_PARSED(T::kInt4, "decimal digits in the type's range"),
+    PGSINK_PARSED(T::kInt8, "decimal digits in the type's range"),
+    PGSINK_PARSED(T::kOid, "decimal digits in the type's range"),
+    PGSINK_PARSED(T::kFloat4, "decimal numbers, as the nearest float; NaN, Infinity"),
+    PGSINK_PARSED(T::kFloat8, "decimal numbers, as the nearest float; NaN, Infinity"),
+    PGSINK_PARSED(T::kNumeric, "decimal numbers that precision and scale hold without rounding"),
+    PGSINK_PARSED(T::kChar, "at most one byte of ASCII"),
+    PGSINK_PARSED(T::kBytea, "hexadecimal (\\x…) or escape format"),
+    PGSINK_PARSED(T::kDate, "2024-01-31 (BC), infinity"),
+    PGSINK_PARSED(T::kTime, "12:34:56.789, without rounding"),
+    PGSINK_PARSED(T::kTimetz, "12:34:56.789+01:00, without rounding; no zone is UTC"),
+    PGSINK_PARSED(T::kTimestamp, "2024-01-31 12:34:56.789 without zone, without rounding"),
+    PGSINK_PARSED(T::kTimestamptz, "2024-01-31 12:34:56.789+01, without rounding; no zone is UTC"),
+    PGSINK_PARSED(T::kInterval, "styles postgres, postgres_verbose and ISO 8601"),
+    PGSINK_PARSED(T::kUuid, "what uuid_in() reads"),
+    PGSINK_PARSED(T::kInet, "addresses in full, /bits"),
+    PGSINK_PARSED(T::kCidr, "networks in full, /bits, host bits zero"),
+    PGSINK_PARSED(T::kMacaddr, "what macaddr_in() reads"),
+    PGSINK_PARSED(T::kMacaddr8, "what macaddr8_in() reads"),
+    PGSINK_PARSED(T::kBit, "exactly n binary digits, or x and hexadecimal ones"),
+    PGSINK_PARSED(T::kVarbit, "at most n binary digits, or x and hexadecimal ones"),
+    PGSINK_PARSED(T::kEnum, "a label of the type"),
+    PGSINK_PARSED(T::kComposite, "a row literal: (1,\"a b\",)"),
+    PGSINK_PARSED(T::kArray, "an array literal: {1,2,NULL}"),
+    PGSINK_PARSED(T::kRange, "a range literal: [1,5)"),
+    PGSINK_PARSED(T::kMultirange, "a multirange literal: {[1,5),[7,9)}"),
+#undef PGSINK_PARSED
+
+#define PGSINK_AS_TEXT(source)                                \
+  {source, T::kText, always<any_to_text>, kTextLimit},        \
+      {source, T::kVarchar, always<any_to_text>, kTextLimit}, \
+      {source, T::kBpchar, always<any_to_text>, kTextLimit},  \
+      {source, T::kName, always<any_to_text>, kTextLimit},    \
+      {source, T::kJson, always<any_to_json>, kJsonForm}, {   \
+    source, T::kJsonb, always<any_to_json>, kJsonForm         \
   }
     PGSINK_AS_TEXT(S::kBool),
     PGSINK_AS_TEXT(S::kInteger),

@@ -34,7 +34,7 @@ enum class SourceClass : uint8_t {
 struct Conversion {
   SourceClass source;
   TargetKind target;
-  CodecPointer (*make)(const Field& source, const Target& target);
+  Result<CodecPointer> (*make)(const Field& source, const Target& target);
   std::string_view rule;  ///< For docs/types.md: which values are rejected.
 };
 

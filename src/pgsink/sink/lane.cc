@@ -230,12 +230,11 @@ void Lane::begin_sending(FlightLog::Seq seq, bool possible_duplicate) {
 
 Result<bool> Lane::send_some() {
   Flight& current = flight(sending_);
-  pgproto::Session& session = connection_->session();
   if (log_.stop_error()) {
     abandon_sending(current, *log_.stop_error());
     return true;
   }
-  if (session.copy_refused()) {
+  if (connection_->session().copy_refused()) {
     end_sending(current);
     return true;
   }
@@ -372,7 +371,7 @@ void Lane::on_row(Flight& oldest, const pgproto::DataRow& row) {
 
 void Lane::on_ready(Flight& oldest) {
   const FlightLog::Seq seq = oldest.seq;
-  Flight::Attempt& attempt = oldest.attempt;
+  const Flight::Attempt& attempt = oldest.attempt;
   const TimePoint now = env_.clock.now();
   wire_.pop_front();
   FlightLog::Answered answered{.seq = seq, .error = std::nullopt};

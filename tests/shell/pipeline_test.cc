@@ -1,0 +1,362 @@
+// Pipelines against a real server: how rows get there, what is said meanwhile, and how a run ends.
+
+#include <algorithm>
+#include <csignal>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "shell/progress.h"
+#include "shell/shell_support.h"
+
+namespace pgsink::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::MatchesRegex;
+using testing::Not;
+
+std::string server_says(const std::string& sql) {
+  return analytics_server().scalar(sql, "analytics");
+}
+
+class PipelineRun : public testing::Test {
+ protected:
+  void SetUp() override { create_table("numbers", "(id bigint, name text)"); }
+  const std::string sink_ = connection("numbers_sink", "numbers");
+  TemporaryFolder folder_;
+};
+
+// ---- what is written -----------------------------------------------------------------------
+
+TEST_F(PipelineRun, InsertValuesGoesByPositionLikeInPostgres) {
+  const auto run = pgsink_input(sink_ + "INSERT INTO numbers_sink VALUES (1, 'one'), (2, NULL);");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(
+      server_says("SELECT string_agg(id || coalesce(name, '-'), ',' ORDER BY id) FROM numbers"),
+      "1one,2-");
+  const auto wide = pgsink_input(sink_ + "INSERT INTO numbers_sink VALUES (1, 'one', 'more');");
+  EXPECT_EQ(wide.exit_code, 1);
+  EXPECT_THAT(wide.err,
+              AllOf(HasSubstr("error[PGS-3002]"), HasSubstr("2 columns"), HasSubstr("3")));
+}
+
+TEST_F(PipelineRun, ColumnListNamesTheColumns) {
+  const auto run = pgsink_input(sink_ +
+                                "INSERT INTO numbers_sink (name, id) SELECT 'a', 1;"
+                                "INSERT INTO numbers_sink (id) VALUES (2);");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(
+      server_says("SELECT string_agg(id || coalesce(name, '-'), ',' ORDER BY id) FROM numbers"),
+      "1a,2-");
+  EXPECT_THAT(pgsink_input(sink_ + "INSERT INTO numbers_sink (id, name) SELECT 1;").err,
+              HasSubstr("INSERT INTO names 2 columns, but the query has 1"));
+}
+
+TEST_F(PipelineRun, ConnectionWinsOverATableOfTheEngineForInsertOnly) {
+  const auto run = pgsink_input(
+      "CREATE TABLE twin (id BIGINT);" + connection("twin", "numbers") +
+          "INSERT INTO twin SELECT 7 AS id; CREATE TABLE only_engine AS SELECT 1 AS x;"
+          "INSERT INTO only_engine VALUES (2); SELECT (SELECT count(*) FROM twin) AS engine_rows, "
+          "(SELECT count(*) FROM only_engine) AS other;",
+      {"--format", "csv"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out, "engine_rows,other\n0,2\n");
+  EXPECT_EQ(server_says("SELECT string_agg(id::text, ',') FROM numbers"), "7");
+}
+
+TEST_F(PipelineRun, SharedWithIsEvaluatedOnceForAllBranches) {
+  create_table("others", "(id bigint, r double precision)");
+  create_table("randoms", "(id bigint, r double precision)");
+  const auto run = pgsink_input(
+      connection("a", "randoms") + connection("b", "others") +
+          "CREATE TABLE log (id BIGINT, r DOUBLE);"
+          "CREATE PIPELINE split AS WITH drawn AS (SELECT i AS id, random() AS r FROM range(5000) "
+          "AS "
+          "t(i)), low(id, low_r) AS (SELECT * FROM drawn WHERE r < 0.5)\n"
+          "INSERT INTO a SELECT * FROM drawn\n"
+          "UNION ALL INSERT INTO b SELECT id, low_r AS r FROM low\n"
+          "UNION ALL INSERT INTO log WITH one AS (SELECT * FROM drawn) SELECT * FROM one;"
+          "COPY log TO '" +
+          folder_.path() + "/log.csv' (HEADER false)",
+      {"--format", "csv"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.err, AllOf(HasSubstr("split -> a"), HasSubstr("split -> b")));
+  EXPECT_EQ(server_says("SELECT count(*) FROM randoms"), "5000");
+  EXPECT_EQ(server_says("SELECT count(*) FROM others JOIN randoms USING (id, r)"),
+            server_says("SELECT count(*) FROM randoms WHERE r < 0.5"));
+  const std::string log = read_file(folder_.path() + "/log.csv");
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 5000);
+}
+
+TEST_F(PipelineRun, NothingIsReadBeforeEverySinkIsOpen) {
+  const auto run = pgsink_input(
+      sink_ + connection("broken", "no_such_table") +
+      "CREATE PIPELINE p AS WITH x AS (SELECT error('was read') AS id) INSERT INTO numbers_sink "
+      "SELECT 1 AS id UNION ALL\nINSERT INTO broken SELECT id FROM x;");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, AllOf(HasSubstr("error[PGS-3001]"), Not(HasSubstr("was read"))));
+  EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "0");
+}
+
+TEST_F(PipelineRun, TypesThatArrowLacksArriveAsTheirText) {
+  create_table("awkward", "(b bit varying, n numeric, h numeric, t timetz, a text[])");
+  const auto run = pgsink_input(
+      connection("awkward_sink", "awkward") +
+      "INSERT INTO awkward_sink SELECT '1010'::BIT AS b, "
+      "'123456789012345678901234567890123456789012345'::BIGNUM AS n, "
+      "340282366920938463463374607431768211455::UHUGEINT AS h, '10:00:00.5+01:30'::TIMETZ AS t, "
+      "['11'::BIT, NULL] AS a;");
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(server_says("SELECT concat_ws(' ', b, n, h, t, a) FROM awkward"),
+            "1010 123456789012345678901234567890123456789012345 "
+            "340282366920938463463374607431768211455 10:00:00.5+01:30 {11,NULL}");
+}
+
+TEST_F(PipelineRun, PipelineOfAnyLengthNeedsTheMemoryOfItsBuffer) {
+  RunOptions options;
+  options.environment = {{"ASAN_OPTIONS", "quarantine_size_mb=1"}};  // freed is freed, also there
+  const auto run = pgsink_input(
+      sink_ +
+          "INSERT INTO numbers_sink SELECT i AS id, repeat('x', 300) AS name FROM range(1000000) "
+          "AS r(i);",
+      {}, options);
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "1000000");
+  EXPECT_LT(run.peak_kilobytes, 250'000) << "the rows are 300 MB";
+}
+
+// ---- what is said --------------------------------------------------------------------------
+
+TEST_F(PipelineRun, SummaryLineSaysRowsBytesTimeAndRate) {
+  const std::string script =
+      sink_ +
+      "CREATE PIPELINE fill AS INSERT INTO numbers_sink SELECT i AS id FROM range(12345) AS r(i);";
+  const auto run = pgsink_input(script);
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.out, "");
+  EXPECT_THAT(run.err,
+              MatchesRegex("fill -> numbers_sink \\(public\\.numbers\\): 12,345 rows, [0-9.]+ kB, "
+                           "[0-9.]+ s, [0-9,]+ rows/s, [0-9.]+ MB/s\n"));
+  EXPECT_EQ(pgsink_input(script, {"--log-level", "error"}).err, "");
+}
+
+TEST_F(PipelineRun, SummaryFileIsJsonOrCsvByItsName) {
+  const std::string script =
+      sink_ +
+      "CREATE PIPELINE fill AS INSERT INTO numbers_sink SELECT i AS id FROM range(5000) AS r(i);";
+  const std::string columns =
+      "SELECT pipeline, connection, \"table\", outcome, rows_read, rows_written, rows_rejected, "
+      "bytes > 50000 AS bytes_ok, seconds > 0 AS seconds_ok FROM ";
+  for (const std::string name : {"summary.json", "summary.csv"}) {
+    const std::string file = folder_.path() + "/" + name;
+    const auto run = pgsink_input(script, {"--summary", file});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    const auto read = pgsink({"--format", "csv", "-c", columns + "'" + file + "'"});
+    EXPECT_EQ(read.out,
+              "pipeline,connection,table,outcome,rows_read,rows_written,rows_rejected,bytes_ok,"
+              "seconds_ok\nfill,numbers_sink,public.numbers,done,5000,5000,0,true,true\n")
+        << read.err;
+  }
+  EXPECT_EQ(pgsink_input(script, {"--summary", "/nowhere/summary.json"}).exit_code, 1);
+}
+
+/// Slow enough to watch: every row costs the engine some microseconds.
+std::string slow_pipeline(size_t rows) {
+  return "CREATE PIPELINE slow AS INSERT INTO numbers_sink SELECT i AS id, md5(i::VARCHAR) AS name "
+         "FROM range(" +
+         std::to_string(rows) + ") AS r(i) WHERE list_sum(range(1000 + i % 2)) > 0;";
+}
+
+TEST_F(PipelineRun, ProgressIsPlainLinesWithoutATerminal) {
+  const auto quiet = pgsink_input(sink_ + slow_pipeline(50000));
+  EXPECT_THAT(quiet.err, MatchesRegex("slow -> numbers_sink[^\n]*\n"));
+  const auto run = pgsink_input(sink_ + slow_pipeline(300000), {"--progress", "always"});
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_THAT(run.err,
+              MatchesRegex("(slow: [0-9,]+ rows, [0-9,]+ rows/s, [0-9.]+ MB/s, [0-9.]+ s\n)+"
+                           "slow -> numbers_sink[^\n]*\n"));
+}
+
+TEST_F(PipelineRun, ProgressRewritesOneLineOfATerminalOfAnyWidth) {
+  for (const int columns : {0, 20, 200}) {
+    RunOptions options;
+    options.terminal_columns = columns;
+    options.environment = {{"TERM", "xterm"}};
+    const auto run = pgsink_input(sink_ + slow_pipeline(150000), {}, options);
+    EXPECT_EQ(run.exit_code, 0);
+    EXPECT_THAT(run.err, HasSubstr("\r\x1b[Kslow: ")) << columns;
+    EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1)
+        << "only the summary ends a line";
+  }
+}
+
+TEST(Progress, LineFitsTheTerminalAndSurvivesNoTimeAndNoWidth) {
+  SinkMetrics metrics;
+  metrics.rows_written = 1234567;
+  metrics.bytes_written = 55'000'000;
+  EXPECT_EQ(shell::progress_line("load", metrics, 2.0, 0),
+            "load: 1,234,567 rows, 617,283 rows/s, 27.5 MB/s, 2.0 s");
+  EXPECT_EQ(shell::progress_line("load", metrics, 2.0, 10), "load: 1,2");
+  EXPECT_EQ(shell::progress_line("load", metrics, 2.0, 1), "");
+  EXPECT_EQ(shell::progress_line("load", SinkMetrics{}, 0.0, 0),
+            "load: 0 rows, 0 rows/s, 0.0 MB/s, 0.0 s");
+}
+
+TEST_F(PipelineRun, MetricsAreATableOfTheSystem) {
+  const auto run = pgsink_input(
+      sink_ + connection("idle", "numbers") +
+          "INSERT INTO numbers_sink SELECT i AS id FROM range(5000) AS r(i);"
+          "INSERT INTO numbers_sink SELECT i AS id FROM range(1000) AS r(i);"
+          "SELECT connection_name, rows_written, batches_sent, avg_batch_size, failed_writes, "
+          "in_flight_rows, last_error, avg_write_latency_ms > 0 AS has_latency "
+          "FROM system.postgresql_sink_metrics WHERE connection_name LIKE '%' ORDER BY 1;",
+      {"--format", "csv"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out,
+            "connection_name,rows_written,batches_sent,avg_batch_size,failed_writes,in_flight_rows,"
+            "last_error,has_latency\nidle,0,0,0.0,0,0,,false\n"
+            "numbers_sink,6000,6,1000.0,0,0,,true\n");
+}
+
+TEST_F(PipelineRun, TestConnectionSaysOkOrTheExactFault) {
+  const auto run = pgsink_input(sink_ + connection("missing", "no_such_table") +
+                                    "SELECT test_connection('numbers_sink') AS good, "
+                                    "test_connection('missing') AS bad",
+                                {"--format", "jsonl"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out,
+              MatchesRegex("\\{\"good\":\"ok\",\"bad\":\"PGS-3001: .*no_such_table.*\"\\}\n"));
+  EXPECT_THAT(pgsink_input(sink_ + "SELECT test_connection('numbers_snik')").err,
+              HasSubstr("there is no connection 'numbers_snik'; did you mean 'numbers_sink'?"));
+}
+
+// ---- --check -------------------------------------------------------------------------------
+
+TEST_F(PipelineRun, CheckBindsEverythingAndTouchesNothing) {
+  const std::string nowhere =
+      "CREATE CONNECTION c TO postgresql (host = 'no.such.host', database = 'd', username = 'u', "
+      "password = 'p', table = 't');";
+  const std::string file = folder_.path() + "/written.csv";
+  const auto run = pgsink_input(
+      nowhere +
+          "CREATE TABLE big AS SELECT i AS id FROM range(100000000000) AS r(i);"
+          "CREATE VIEW v AS SELECT id + 1 AS id FROM big; CREATE MACRO twice(x) AS 2 * x;"
+          "CREATE PIPELINE p AS WITH w AS (SELECT twice(id) AS id FROM v) INSERT INTO c SELECT * "
+          "FROM w UNION ALL INSERT INTO big SELECT id FROM w;"
+          "SELECT test_connection('c'); COPY big TO '" +
+          file + "'; INSERT INTO c VALUES (1);",
+      {"--check"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out, "");
+  EXPECT_FALSE(std::filesystem::exists(file));
+  const auto wrong = pgsink_input(
+      nowhere + "CREATE TABLE s AS SELECT 1 AS id;\nINSERT INTO c SELECT idd FROM s;", {"--check"});
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_THAT(wrong.err, HasSubstr("<stdin>:2:22: error[PGS-1010]"));
+}
+
+// ---- how a run ends ------------------------------------------------------------------------
+
+/// Sends a signal once a first progress line shows that rows are under way.
+RunOptions signalled(int number) {
+  RunOptions options;
+  options.watch = [number, sent = false](pid_t pid, const std::string& err) mutable {
+    const size_t count = err.rfind("slow: ");
+    const bool moving = count != std::string::npos && err.substr(count + 6, 1) != "0";
+    if (!moving || std::exchange(sent, true)) return;
+    kill(pid, number);
+  };
+  return options;
+}
+
+TEST_F(PipelineRun, InterruptCommitsWhatWasAcceptedAndExitsWith130) {
+  const std::string script = sink_ + slow_pipeline(1'000'000'000) + "SELECT 'not reached' AS a;";
+  for (const int number : {SIGINT, SIGTERM}) {
+    create_table("numbers", "(id bigint, name text)");
+    const std::string file = folder_.path() + "/summary.csv";
+    const auto run =
+        pgsink({"-c", script, "--progress", "always", "--summary", file}, signalled(number));
+    EXPECT_EQ(run.exit_code, 128 + number) << run.err;
+    EXPECT_EQ(run.out, "");
+    EXPECT_THAT(run.err, HasSubstr("(interrupted)\n"));
+    // What the summary says is what is there: every row read, from the first on.
+    const std::string there =
+        server_says("SELECT count(*) || ',' || coalesce(max(id) + 1, 0) FROM numbers");
+    const auto read =
+        pgsink({"--format", "csv", "-c", "SELECT rows_written, rows_read FROM '" + file + "'"});
+    EXPECT_EQ(read.out, "rows_written,rows_read\n" + there + "\n");
+    EXPECT_NE(there, "0,0");
+  }
+}
+
+TEST_F(PipelineRun, InterruptEndsAQueryThatYieldsNothingYet) {
+  RunOptions options;
+  options.watch = [sent = false](pid_t pid, const std::string&) mutable {
+    if (std::exchange(sent, true)) return;
+    usleep(1'000'000);
+    kill(pid, SIGINT);
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  const auto run = pgsink(
+      {"-c", sink_ +
+                 "INSERT INTO numbers_sink SELECT sum(a.i * b.i) AS id FROM range(10000000) a(i), "
+                 "range(10000000) b(i);"},
+      options);
+  EXPECT_EQ(run.exit_code, 130) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("0 rows, 0 B"));
+  EXPECT_THAT(run.err, HasSubstr("(interrupted)\n"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+TEST_F(PipelineRun, SecondSignalAborts) {
+  // The table is locked, so what was accepted can be committed by nobody.
+  auto& server = analytics_server();
+  const std::string file =
+      folder_.write("lock.sql", "BEGIN; LOCK TABLE numbers; SELECT pg_sleep(20); COMMIT;");
+  RunOptions options;
+  options.watch = [sent = false](pid_t pid, const std::string&) mutable {
+    if (std::exchange(sent, true)) return;
+    usleep(2'000'000);
+    kill(pid, SIGINT);
+    usleep(500'000);
+    EXPECT_EQ(kill(pid, 0), 0) << "the first signal must wait for the server";
+    kill(pid, SIGINT);
+  };
+  const pid_t locker =
+      start_process({"/usr/bin/psql", "-X", "-f", file, server.conninfo("analytics")},
+                    {getuid(), getgid()}, folder_.path() + "/lock.log");
+  usleep(700'000);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto run =
+      pgsink({"-c", sink_ + "INSERT INTO numbers_sink SELECT i AS id FROM range(10000) AS r(i);"},
+             options);
+  EXPECT_EQ(run.exit_code, 130) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("aborted"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  kill(locker, SIGTERM);
+  wait_process(locker);
+}
+
+TEST_F(PipelineRun, FailureOfTheQuerySaysWhatIsCommitted) {
+  const auto run = pgsink_input(
+      sink_ +
+      "INSERT INTO numbers_sink SELECT i AS id, CASE WHEN i = 80000 THEN error('boom') END AS "
+      "name FROM range(90000) AS r(i);");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, AllOf(HasSubstr("boom"), HasSubstr("rows before it are committed"),
+                             HasSubstr("(failed)")));
+}
+
+TEST_F(PipelineRun, SecondPipelineOfANameNeedsOrReplace) {
+  const std::string pipeline = "PIPELINE again AS INSERT INTO numbers_sink SELECT 1 AS id;";
+  EXPECT_THAT(pgsink_input(sink_ + "CREATE " + pipeline + "CREATE " + pipeline).err,
+              HasSubstr("error[PGS-1008]"));
+  EXPECT_EQ(pgsink_input(sink_ + "CREATE " + pipeline + "CREATE OR REPLACE " + pipeline).exit_code,
+            0);
+  EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "3");
+}
+
+}  // namespace
+}  // namespace pgsink::test

@@ -1,0 +1,233 @@
+// The specification's blocks, word for word, against a real server: what went in is what is there.
+//
+// The source rows leave DuckDB on two ways: through the block's pipeline, and through DuckDB's own
+// CSV writer into a second table of the same types. On the server both tables must hold the same
+// rows.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "shell/shell_support.h"
+
+namespace pgsink::test {
+namespace {
+
+using testing::HasSubstr;
+
+/// The first ```sql block below a heading, exactly as it is written.
+std::string block(const std::string& heading) {
+  const std::string text = read_file(PGSINK_SOURCE_DIR "/tests/shell/spec/postgresql-sink.md");
+  const size_t section = text.find("\n### " + heading + "\n");
+  if (section == std::string::npos) throw std::runtime_error("no section " + heading);
+  const size_t begin = text.find("```sql\n", section) + 7;
+  return text.substr(begin, text.find("```\n", begin) - begin);
+}
+
+/// Rows with everything that can go wrong on the way, then enough plain ones for several chunks.
+constexpr const char* kNastyTexts = R"sql(
+CREATE TABLE nasty AS
+SELECT unnest(range(14))::BIGINT AS n, unnest([
+    NULL, '', ' ', 'plain', 'O''Brien "quoted"', E'back\\slash', E'line\nbreak\ttab\rreturn',
+    'Zoë Åsa 李雷 🐘', E'\\N', '\.', 'a,b;c|d', 'NULL', chr(8203) || chr(8238), repeat('é', 70000)
+  ]) AS t, unnest([
+    NULL, TIMESTAMPTZ '2026-01-02 03:04:05.678901+00', TIMESTAMPTZ '1969-12-31 23:59:59.999999+00',
+    TIMESTAMPTZ '0001-01-01 00:00:00+00', TIMESTAMPTZ '9999-12-31 23:59:59.999999+00',
+    'infinity'::TIMESTAMPTZ, '-infinity'::TIMESTAMPTZ, TIMESTAMPTZ '2000-01-01 00:00:00+00',
+    TIMESTAMPTZ '2000-02-29 12:00:00.000001+00', TIMESTAMPTZ '1582-10-10 00:00:00+00',
+    TIMESTAMPTZ '2024-03-31 02:30:00+02', NULL, TIMESTAMPTZ '2038-01-19 03:14:08+00',
+    TIMESTAMPTZ '1900-01-01 00:00:00.1+00']) AS ts;
+)sql";
+
+class Specification : public testing::Test {
+ protected:
+  /// Runs sources and a block, then checks that `table` holds what `query` (of DuckDB) yields.
+  /// `columns` are the columns of both, `equal` how the server compares them if not as they are.
+  void expect_rows(const std::string& sources, const std::string& script, const std::string& table,
+                   const std::string& query, const std::string& columns,
+                   const std::string& compared = "") {
+    const std::string file = folder_.path() + "/expected.csv";
+    const auto run = pgsink_input(sources + script + ";\nCOPY (" + query + ") TO '" + file +
+                                  "' (FORMAT csv, HEADER false);");
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_THAT(run.err, HasSubstr("rows/s")) << "no summary line";
+    auto& server = analytics_server();
+    server.sql("DROP TABLE IF EXISTS expected; CREATE TABLE expected (LIKE " + table + ")",
+               "analytics");
+    server.sql("COPY expected (" + columns + ") FROM PROGRAM 'cat " + file + "' (FORMAT csv)",
+               "analytics");
+    const std::string list = compared.empty() ? columns : compared;
+    const std::string ours = "SELECT " + list + " FROM " + table;
+    const std::string theirs = "SELECT " + list + " FROM expected";
+    const auto count = [&](const std::string& rows) {
+      return server.scalar("SELECT count(*) FROM (" + rows + ") AS r", "analytics");
+    };
+    EXPECT_EQ(count(ours), count(theirs));
+    EXPECT_NE(count(ours), "0");
+    EXPECT_EQ(count(ours + " EXCEPT ALL " + theirs), "0") << "rows that DuckDB does not have";
+    EXPECT_EQ(count(theirs + " EXCEPT ALL " + ours), "0") << "rows that the server does not have";
+  }
+
+  void SetUp() override {
+    analytics_server();
+    std::filesystem::permissions(folder_.path(), std::filesystem::perms(0755));
+  }
+
+  TemporaryFolder folder_;
+};
+
+constexpr const char* kEventsTable =
+    "(event_id bigint, user_id int, event_type text, timestamp timestamptz, properties jsonb)";
+constexpr const char* kEventsColumns = "event_id, user_id, event_type, timestamp, properties";
+constexpr const char* kSourceEvents = R"sql(
+CREATE TABLE source_events AS
+SELECT n AS event_id, (n * 7)::INTEGER AS user_id, t AS event_type, ts AS timestamp,
+       CASE WHEN n <> 3 THEN to_json({'text': t, 'list': [1, NULL, 3]}) END AS properties FROM nasty
+UNION ALL
+SELECT i, NULLIF(i % 100, 0), 'type ' || i % 5,
+       TIMESTAMPTZ '2026-01-01 00:00:00+00' + to_microseconds(i * 1000001), to_json({'i': i})
+FROM range(100, 10000) AS r(i);
+)sql";
+
+TEST_F(Specification, BasicConfigurationReachesTheServer) {
+  create_table("events", kEventsTable);
+  const auto tested =
+      pgsink_input(block("Basic Configuration") + "SELECT test_connection('postgres_sink') AS r",
+                   {"--format", "csv"});
+  EXPECT_EQ(tested.exit_code, 0) << tested.err;
+  EXPECT_EQ(tested.out, "r\nok\n");
+  expect_rows(
+      std::string(kNastyTexts) + kSourceEvents,
+      block("Basic Configuration") + "INSERT INTO postgres_sink SELECT * FROM source_events",
+      "events", "SELECT * FROM source_events", kEventsColumns);
+  EXPECT_EQ(analytics_server().scalar("SELECT count(*) FROM events", "analytics"), "9914");
+}
+
+TEST_F(Specification, InsertModeWritesWhatTheSourceHolds) {
+  create_table("events", kEventsTable);
+  expect_rows(std::string(kNastyTexts) + kSourceEvents, block("INSERT Mode"), "events",
+              "SELECT * FROM source_events", kEventsColumns);
+}
+
+TEST_F(Specification, CopyProtocolWritesEveryType) {
+  create_table("large_dataset", R"sql((n bigint, t text, ts timestamptz, b boolean, i2 smallint,
+    i4 int, f4 real, f8 double precision, num numeric(20,6), d date, tm time, tz timestamp,
+    u uuid, y bytea, iv interval, huge numeric))sql");
+  expect_rows(std::string(kNastyTexts) + R"sql(
+CREATE TABLE source_data AS
+SELECT n, t, ts, n % 2 = 0 AS b, (n * 1000 - 7)::SMALLINT AS i2, (n - 5)::INTEGER AS i4,
+       (n / 8)::FLOAT AS f4, CASE n WHEN 1 THEN 'NaN' WHEN 2 THEN 'Infinity' WHEN 3 THEN '-Infinity'
+                                    WHEN 4 THEN '-0.0' ELSE n / 3 END::DOUBLE AS f8,
+       ((n - 7) * 123456.789012)::DECIMAL(20,6) AS num,
+       CASE WHEN n <> 2 THEN DATE '1999-12-25' + n::INTEGER END AS d,
+       TIME '23:59:59.999999' AS tm, TIMESTAMP '1960-02-29 13:14:15.161718' AS tz,
+       CASE WHEN n <> 5 THEN '6ec0bd7f-11c0-43da-975e-2a8ad9ebae0b'::UUID END AS u,
+       CASE WHEN n <> 6 THEN '\x00\xFF\x27'::BLOB END AS y,
+       INTERVAL '1 month -3 days 04:05:06.789012' AS iv,
+       (170141183460469231731687303715884105727::HUGEINT // (n + 1)) AS huge
+FROM nasty
+UNION ALL
+SELECT i, 't' || i, TIMESTAMPTZ '2026-01-01 00:00:00+00' + to_microseconds(i), true, 1, 2, 0.5, i / 7,
+       (i * 0.000001)::DECIMAL(20,6), DATE '2026-01-01', TIME '00:00:00', TIMESTAMP '2026-01-01',
+       NULL, NULL, INTERVAL '0 seconds', i
+FROM range(100, 30000) AS r(i);
+)sql",
+              block("COPY Protocol"), "large_dataset",
+              // The two types that the CSV writer and the CSV reader write differently.
+              "SELECT * REPLACE ('\\x' || hex(y) AS y) FROM source_data",
+              "n, t, ts, b, i2, i4, f4, f8, num, d, tm, tz, u, y, iv, huge");
+}
+
+TEST_F(Specification, JsonColumnsHoldTheSameJson) {
+  create_table("json_data", "(id bigint, data json, metadata jsonb)");
+  expect_rows(std::string(kNastyTexts) + R"sql(
+CREATE TABLE events AS
+SELECT n AS id, {'text': t, 'at': ts, 'n': n} AS event_data,
+       CASE WHEN n % 3 <> 0 THEN MAP {'key': coalesce(t, ''), 'ключ': 'значение'} END AS metadata
+FROM nasty;
+)sql",
+              block("JSON/JSONB Columns"), "json_data",
+              "SELECT id, to_json(event_data), to_json(metadata) FROM events", "id, data, metadata",
+              "id, data::text, metadata");
+}
+
+TEST_F(Specification, ArrayTypesHoldTheSameElements) {
+  create_table("array_data", "(user_id bigint, tags text[], scores double precision[])");
+  expect_rows(std::string(kNastyTexts) + R"sql(
+CREATE TABLE user_data AS
+SELECT i % 400 AS user_id, (SELECT t FROM nasty WHERE n = i % 13) AS tag,
+       CASE WHEN i % 11 <> 0 THEN i / 7 END AS score FROM range(6000) AS r(i);
+CREATE MACRO element(v) AS
+  coalesce('"' || replace(replace(v::VARCHAR, '\', '\\'), '"', '\"') || '"', 'NULL');
+CREATE MACRO pg_array(l) AS '{' || array_to_string([element(v) FOR v IN l], ',') || '}';
+)sql",
+              block("Array Types"), "array_data",
+              "SELECT user_id, pg_array(ARRAY_AGG(tag)), pg_array(ARRAY_AGG(score)) FROM user_data "
+              "GROUP BY user_id",
+              "user_id, tags, scores",
+              // The order within a group is the engine's choice, each time it runs the query.
+              "user_id, (SELECT array_agg(v ORDER BY v) FROM unnest(tags) AS x(v)), "
+              "(SELECT array_agg(v ORDER BY v) FROM unnest(scores) AS x(v))");
+}
+
+TEST_F(Specification, TransactionalWritesCommitEveryHundredRows) {
+  create_table("financial_transactions",
+               "(transaction_id bigint, account_id int, amount numeric(18,2), balance "
+               "numeric(18,2), timestamp timestamptz)");
+  expect_rows(R"sql(
+CREATE TABLE transactions AS
+SELECT i AS transaction_id, (i % 10)::INTEGER AS account_id, (i * 0.01 - 5)::DECIMAL(18,2) AS amount,
+       CASE WHEN i % 9 <> 0 THEN (i * 100)::DECIMAL(18,2) END AS balance,
+       TIMESTAMPTZ '2026-01-01 00:00:00.5+00' + to_seconds(i) AS timestamp, i % 4 <> 0 AS validated
+FROM range(1400) AS r(i);
+)sql",
+              block("Transactional Writes"), "financial_transactions",
+              "SELECT * EXCLUDE (validated) FROM transactions WHERE validated",
+              "transaction_id, account_id, amount, balance, timestamp");
+  // 1,050 rows in the source's order: ten transactions of 100 and one of 50.
+  const auto transactions = analytics_server().sql(
+      "SELECT count(*) FROM financial_transactions GROUP BY xmin::text ORDER BY "
+      "min(transaction_id)",
+      "analytics");
+  ASSERT_EQ(transactions.size(), 11U);
+  for (size_t i = 0; i < 10; ++i) EXPECT_EQ(transactions[i][0], "100");
+  EXPECT_EQ(transactions[10][0], "50");
+}
+
+TEST_F(Specification, TlsConnectionIsEncryptedWithTheClientsCertificate) {
+  auto& server = analytics_server();
+  CertificateSpec spec;
+  spec.file = "spec_client";
+  spec.common_name = "user";
+  const KeyPair client = server.certificates().issue_for_client(spec);
+  const auto copy = [](const std::string& from, const std::string& to) {
+    std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+  };
+  copy(client.certificate, "/certs/client-cert.pem");
+  copy(client.key, "/certs/client-key.pem");
+  std::filesystem::permissions("/certs/client-key.pem", std::filesystem::perms(0600));
+  copy(server.certificates().root, "/certs/ca-cert.pem");
+  server.set_hba({"hostssl all \"user\" all scram-sha-256 clientcert=verify-full"});
+  server.sql(
+      "DROP FUNCTION IF EXISTS tls_now CASCADE; CREATE FUNCTION tls_now() RETURNS text "
+      "SECURITY DEFINER LANGUAGE sql AS $$ SELECT ssl || ' ' || client_dn FROM pg_stat_ssl "
+      "WHERE pid = pg_backend_pid() $$",
+      "analytics");
+  create_table("secure_data", "(id bigint, payload text, seen text DEFAULT tls_now())");
+  expect_rows(
+      kNastyTexts,
+      block("SSL/TLS Connection") + "INSERT INTO pg_ssl SELECT n AS id, t AS payload FROM nasty",
+      "secure_data", "SELECT n, t FROM nasty", "id, payload");
+  EXPECT_EQ(server.scalar("SELECT string_agg(DISTINCT seen, ';') FROM secure_data", "analytics"),
+            "true /CN=user");
+
+  // An authority that signed nothing: no connection, whatever else fits.
+  copy(server.certificates().other_root, "/certs/ca-cert.pem");
+  const auto refused =
+      pgsink_input(block("SSL/TLS Connection") + "INSERT INTO pg_ssl SELECT 1 AS id");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("PGS-2003"));
+  server.set_hba({"host all all all scram-sha-256"});
+}
+
+}  // namespace
+}  // namespace pgsink::test
