@@ -156,6 +156,13 @@ TEST(Mistakes, MissingExtensionFailsAtOnceWithoutADownload) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 
+TEST(Mistakes, ParametersAreVariablesOfTheCommandLine) {
+  const auto run = pgsink_input("SELECT $1;", {"--check"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("--set"));
+  EXPECT_EQ(pgsink_input("PREPARE p AS SELECT $1 + 1; EXECUTE p(1);").exit_code, 0);
+}
+
 TEST(Mistakes, PlacesCountBehindFilledInVariables) {
   const auto run = pgsink_input("SELECT '${a}', ${b}, nope;",
                                 {"--set", "a=much longer than the name", "--set", "b=1"});

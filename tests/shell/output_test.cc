@@ -25,12 +25,13 @@ std::string printed(const std::string& format, const std::string& sql) {
 
 TEST(Output, TableAlignsByWhatIsSeen) {
   EXPECT_EQ(printed("table", kRows),
-            "  id | name                 | amount\n"
-            "-----+----------------------+--------\n"
-            "   1 | plain                |   1.50\n"
-            " -20 | two\\nlines, \"quoted\" |   NULL\n"
-            " 300 | 日本                 |   0.05\n"
-            "   4 |                      |   1.00\n"
+            "  id | name            | amount\n"
+            "-----+-----------------+--------\n"
+            "   1 | plain           |   1.50\n"
+            " -20 | two            +|   NULL\n"
+            "     | lines, \"quoted\" |\n"
+            " 300 | 日本            |   0.05\n"
+            "   4 |                 |   1.00\n"
             "(4 rows)\n");
 }
 

@@ -17,6 +17,9 @@ function(pgsink_target_defaults target)
                            -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${PGSINK_SANITIZE})
   endif()
+  if(PGSINK_FUZZ)  # The fuzzer must see which branches of the libraries an input reaches.
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
   # What ships says the same wherever it was built. A debugger wants the real place.
   target_compile_options(${target} PRIVATE
                          $<$<NOT:$<CONFIG:Debug>>:-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=>)

@@ -273,8 +273,8 @@ Result<QueryResult> Connection::collect(Deadline deadline) {
 }
 
 Result<QueryResult> Connection::query(std::string_view sql, Deadline deadline) {
-  PGPROTO_ASSERT(session_->pending_requests() == 0);
   if (broken_) return fail(*failure_);
+  PGPROTO_ASSERT(session_->pending_requests() == 0);
   if (const auto sent = session_->query(sql); !sent) return fail(sent.error());
   return collect(deadline);
 }
@@ -282,8 +282,8 @@ Result<QueryResult> Connection::query(std::string_view sql, Deadline deadline) {
 Result<QueryResult> Connection::query(std::string_view sql,
                                       std::span<const std::optional<std::string>> parameters,
                                       Deadline deadline) {
-  PGPROTO_ASSERT(session_->pending_requests() == 0);
   if (broken_) return fail(*failure_);
+  PGPROTO_ASSERT(session_->pending_requests() == 0);
   std::vector<pgproto::Session::Parameter> values;
   for (const auto& parameter : parameters) {
     pgproto::Session::Parameter value;
