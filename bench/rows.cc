@@ -81,6 +81,27 @@ ColumnView fixed_view(ColumnKind kind, const std::vector<T>& values, size_t begi
   return view;
 }
 
+/// Text in Arrow's layout.
+struct Text {
+  std::vector<int32_t> offsets;
+  std::string heap;
+
+  std::string_view add(std::string_view value) {
+    const size_t begin = heap.size();
+    heap += value;
+    offsets.push_back(static_cast<int32_t>(heap.size()));
+    return std::string_view(heap).substr(begin);
+  }
+  ColumnView view(size_t begin) const {
+    ColumnView column = fixed_view(ColumnKind::kText32, offsets, begin);
+    column.heap = heap.data();
+    return column;
+  }
+  size_t bytes(size_t begin, size_t count) const {
+    return static_cast<size_t>(offsets[begin + count] - offsets[begin]);
+  }
+};
+
 // ---- narrow ------------------------------------------------------------------------------------
 
 struct NarrowRow {
@@ -89,11 +110,12 @@ struct NarrowRow {
   double value;
   int32_t amount;
   bool flag;
+  uint8_t null_mask;  ///< Bit i: column i is NULL.
 };
 
 class NarrowRows final : public Rows {
  public:
-  explicit NarrowRows(size_t count) {
+  NarrowRows(size_t count, Nulls nulls) : nulls_(nulls) {
     Numbers numbers(1);
     structs_.reserve(count);
     flags_.resize(count / 8 + 1);
@@ -104,6 +126,11 @@ class NarrowRows final : public Rows {
       row.value = numbers.part() * 1e6;
       row.amount = static_cast<int32_t>(numbers.below(2'000'000)) - 1'000'000;
       row.flag = numbers.below(2) == 1;
+      for (unsigned column = 1; nulls == Nulls::kSome && column < kColumnCount; ++column) {
+        if (numbers.below(20) == 0) {
+          row.null_mask = static_cast<uint8_t>(row.null_mask | 1U << column);
+        }
+      }
       structs_.push_back(row);
     }
     fill_columns();
@@ -129,25 +156,20 @@ class NarrowRows final : public Rows {
                                     fixed_view(ColumnKind::kTimestamp, times_, begin),
                                     fixed_view(ColumnKind::kFloat64, values_, begin), flag,
                                     fixed_view(ColumnKind::kInt32, amounts_, begin)};
+    for (size_t i = 0; nulls_ != Nulls::kNoBitmap && i < kColumnCount; ++i) {
+      columns[i].validity_bits = valid_[i].data();
+      columns[i].offset = static_cast<int64_t>(begin);
+    }
     return {schema_, std::move(columns), count, count * 28 + count / 8, nullptr};
   }
 
   size_t encode_rows(size_t& row, size_t end, std::span<std::byte> out) const override {
     Cursor cursor(out.data());
     const std::byte* const last = out.data() + out.size() - kRowBytesMax;
-    for (; row < end && cursor.at() <= last; ++row) {
-      const NarrowRow& from = structs_[row];
-      cursor.int16(5);
-      cursor.int32(8);
-      cursor.int64(static_cast<uint64_t>(from.id));
-      cursor.int32(8);
-      cursor.int64(static_cast<uint64_t>(from.time_us - kEpochDifference_us));
-      cursor.int32(8);
-      cursor.int64(std::bit_cast<uint64_t>(from.value));
-      cursor.int32(1);
-      cursor.bytes(&from.flag, 1);
-      cursor.int32(4);
-      cursor.int32(static_cast<uint32_t>(from.amount));
+    if (nulls_ == Nulls::kNoBitmap) {
+      for (; row < end && cursor.at() <= last; ++row) encode_row(structs_[row], cursor);
+    } else {
+      for (; row < end && cursor.at() <= last; ++row) encode_nullable_row(structs_[row], cursor);
     }
     return static_cast<size_t>(cursor.at() - out.data());
   }
@@ -162,13 +184,52 @@ class NarrowRows final : public Rows {
       amounts_.push_back(row.amount);
       if (row.flag) set_bit(flags_, i);
     }
+    for (size_t column = 0; column < kColumnCount; ++column) {
+      valid_[column].resize(structs_.size() / 8 + 1);
+      for (size_t i = 0; i < structs_.size(); ++i) {
+        if ((structs_[i].null_mask >> column & 1) == 0) set_bit(valid_[column], i);
+      }
+    }
   }
 
+  static void encode_row(const NarrowRow& from, Cursor& cursor) {
+    cursor.int16(kColumnCount);
+    cursor.int32(8);
+    cursor.int64(static_cast<uint64_t>(from.id));
+    cursor.int32(8);
+    cursor.int64(static_cast<uint64_t>(from.time_us - kEpochDifference_us));
+    cursor.int32(8);
+    cursor.int64(std::bit_cast<uint64_t>(from.value));
+    cursor.int32(1);
+    cursor.bytes(&from.flag, 1);
+    cursor.int32(4);
+    cursor.int32(static_cast<uint32_t>(from.amount));
+  }
+
+  static void encode_nullable_row(const NarrowRow& from, Cursor& cursor) {
+    if (from.null_mask == 0) return encode_row(from, cursor);
+    const auto present = [&](unsigned column, uint32_t bytes) {
+      const bool is_null = (from.null_mask >> column & 1) != 0;
+      cursor.int32(is_null ? 0xffffffff : bytes);
+      return !is_null;
+    };
+    cursor.int16(kColumnCount);
+    if (present(0, 8)) cursor.int64(static_cast<uint64_t>(from.id));
+    if (present(1, 8)) cursor.int64(static_cast<uint64_t>(from.time_us - kEpochDifference_us));
+    if (present(2, 8)) cursor.int64(std::bit_cast<uint64_t>(from.value));
+    if (present(3, 1)) cursor.bytes(&from.flag, 1);
+    if (present(4, 4)) cursor.int32(static_cast<uint32_t>(from.amount));
+  }
+
+  static constexpr size_t kColumnCount = 5;
+
+  Nulls nulls_;
   std::vector<NarrowRow> structs_;
   std::vector<int64_t> ids_, times_;
   std::vector<double> values_;
   std::vector<int32_t> amounts_;
   std::vector<uint8_t> flags_;
+  std::array<std::vector<uint8_t>, kColumnCount> valid_;
   std::shared_ptr<const Schema> schema_;
 };
 
@@ -259,26 +320,6 @@ class MixedRows final : public Rows {
  private:
   // id, key, two offsets, price, time, samples, rank and its bit
   static constexpr size_t kFixedBytes = 8 + 16 + 8 + 16 + 8 + 32 + 5;
-
-  struct Text {
-    std::vector<int32_t> offsets;
-    std::string heap;
-
-    std::string_view add(std::string_view value) {
-      const size_t begin = heap.size();
-      heap += value;
-      offsets.push_back(static_cast<int32_t>(heap.size()));
-      return std::string_view(heap).substr(begin);
-    }
-    ColumnView view(size_t begin) const {
-      ColumnView column = fixed_view(ColumnKind::kText32, offsets, begin);
-      column.heap = heap.data();
-      return column;
-    }
-    size_t bytes(size_t begin, size_t count) const {
-      return static_cast<size_t>(offsets[begin + count] - offsets[begin]);
-    }
-  };
 
   static Schema make_schema() {
     Field doc = field("doc", ColumnKind::kText32);
@@ -387,9 +428,81 @@ class MixedRows final : public Rows {
   std::shared_ptr<const Schema> schema_;
 };
 
+// ---- wide --------------------------------------------------------------------------------------
+
+class WideRows final : public Rows {
+ public:
+  explicit WideRows(size_t count) {
+    Numbers numbers(3);
+    structs_.resize(count);
+    for (Text& text : texts_) {
+      text.offsets.push_back(0);
+      text.heap.reserve(count * kTextBytesMax);  // must not move under the structs' views
+    }
+    std::array<char, kTextBytesMax> value{};
+    for (auto& row : structs_) {
+      for (size_t k = 0; k < kTextCount; ++k) {
+        const size_t length = kTextBytesMin + numbers.below(kTextBytesMax - kTextBytesMin + 1);
+        for (char& c : value) c = static_cast<char>('a' + numbers.below(26));
+        row[k] = texts_[k].add({value.data(), length});
+      }
+    }
+    Schema schema;
+    for (const char* name : {"t0", "t1", "t2", "t3"}) {
+      schema.push_back(field(name, ColumnKind::kText32));
+    }
+    schema_ = std::make_shared<const Schema>(std::move(schema));
+  }
+
+  std::string_view name() const override { return "wide"; }
+  std::string_view table_columns() const override { return "t0 text, t1 text, t2 text, t3 text"; }
+  size_t row_count() const override { return structs_.size(); }
+  size_t column_bytes() const override {
+    size_t bytes = 0;
+    for (const Text& text : texts_) bytes += text.heap.size() + text.offsets.size() * 4;
+    return bytes;
+  }
+  const std::shared_ptr<const Schema>& schema() const override { return schema_; }
+
+  RecordBatch batch(size_t begin, size_t count) const override {
+    std::vector<ColumnView> columns;
+    size_t bytes = 0;
+    for (const Text& text : texts_) {
+      columns.push_back(text.view(begin));
+      bytes += text.bytes(begin, count) + count * 4;
+    }
+    return {schema_, std::move(columns), count, bytes, nullptr};
+  }
+
+  size_t encode_rows(size_t& row, size_t end, std::span<std::byte> out) const override {
+    Cursor cursor(out.data());
+    const std::byte* const last = out.data() + out.size() - kRowBytesMax;
+    for (; row < end && cursor.at() <= last; ++row) {
+      cursor.int16(kTextCount);
+      for (const std::string_view text : structs_[row]) {
+        cursor.int32(static_cast<uint32_t>(text.size()));
+        cursor.bytes(text.data(), text.size());
+      }
+    }
+    return static_cast<size_t>(cursor.at() - out.data());
+  }
+
+ private:
+  static constexpr size_t kTextCount = 4;
+  static constexpr size_t kTextBytesMin = 180;
+  static constexpr size_t kTextBytesMax = 220;
+
+  std::vector<std::array<std::string_view, kTextCount>> structs_;
+  std::array<Text, kTextCount> texts_;
+  std::shared_ptr<const Schema> schema_;
+};
+
 }  // namespace
 
-std::unique_ptr<Rows> make_narrow_rows(size_t count) { return std::make_unique<NarrowRows>(count); }
+std::unique_ptr<Rows> make_narrow_rows(size_t count, Nulls nulls) {
+  return std::make_unique<NarrowRows>(count, nulls);
+}
 std::unique_ptr<Rows> make_mixed_rows(size_t count) { return std::make_unique<MixedRows>(count); }
+std::unique_ptr<Rows> make_wide_rows(size_t count) { return std::make_unique<WideRows>(count); }
 
 }  // namespace pgsink::bench

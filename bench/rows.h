@@ -35,14 +35,24 @@ class Rows {
   virtual size_t encode_rows(size_t& row, size_t end, std::span<std::byte> out) const = 0;
 
   /// No row is longer than this in binary COPY.
-  static constexpr size_t kRowBytesMax = 512;
+  static constexpr size_t kRowBytesMax = 1024;
+};
+
+/// Nulls says what the validity bitmaps of the columns hold.
+enum class Nulls : uint8_t {
+  kNoBitmap,  ///< There are none.
+  kNone,      ///< Every column has one, every bit is set.
+  kSome,      ///< Every column but the first has 5 % NULL.
 };
 
 /// int8, timestamptz, float8, bool, int4: 51 bytes a row in binary COPY.
-std::unique_ptr<Rows> make_narrow_rows(size_t count);
+std::unique_ptr<Rows> make_narrow_rows(size_t count, Nulls nulls = Nulls::kNoBitmap);
 
 /// int8, uuid, text of 16 to 32, jsonb of about 126, numeric(18,4), timestamptz, float8[4], int4
 /// with every fifth NULL: about 302 bytes a row.
 std::unique_ptr<Rows> make_mixed_rows(size_t count);
+
+/// Four text of 180 to 220: about 818 bytes a row.
+std::unique_ptr<Rows> make_wide_rows(size_t count);
 
 }  // namespace pgsink::bench

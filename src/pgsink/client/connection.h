@@ -105,8 +105,8 @@ class Connection {
   Result<bool> drain_output(size_t bytes, Deadline deadline);
 
   /// query runs a simple Query to its end. REQUIRES: no request is pending.
-  /// An ErrorResponse becomes the Error; the connection stays usable. A timeout and an interrupt
-  /// break it, because the answer is still to come.
+  /// An ErrorResponse becomes the Error; the connection stays usable. A timeout breaks it,
+  /// because the answer is still to come; an interrupt() does not end it.
   Result<QueryResult> query(std::string_view sql, Deadline deadline);
   /// query with parameters ($1…) given as text, through the extended protocol and the unnamed
   /// statement; nullopt is NULL.
@@ -142,7 +142,7 @@ class Connection {
   void keep_notice(const pgproto::NoticeResponse& notice);
   Status stash_events();
   std::unexpected<Error> break_with(Error error);
-  std::unexpected<Error> lost(std::string_view reason);
+  std::unexpected<Error> lost(const Error* cause);
   Result<QueryResult> collect(Deadline deadline);
 
   Env& env_;

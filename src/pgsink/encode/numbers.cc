@@ -18,18 +18,34 @@ CodecPointer convert_field(Op op) {
   return std::make_unique<ConvertField<Op>>(op);
 }
 
-Fault integer_fault(std::string shown, TargetKind kind) {
+Fault integer_fault(const std::string& shown, TargetKind kind) {
   const IntegerRange range = integer_range(kind);
   return {sqlstate::kNumberOutOfRange, shown + " is not a whole number of the type's range " +
                                            std::to_string(range.min) + " to " +
                                            std::to_string(range.max)};
 }
 
-Fault float_fault(std::string shown, TargetKind kind) {
+Fault float_fault(const std::string& shown, TargetKind kind) {
   return {sqlstate::kNumberOutOfRange,
           shown + " would be rounded: " + std::string(target_kind_name(kind)) +
               " cannot hold it exactly"};
 }
+
+/// A byte that says true in any way but 1 is made 1, as the server would.
+struct ByteToBool {
+  using Source = uint8_t;
+  using Lane = uint8_t;
+  static constexpr bool kDirect = true;
+  static constexpr int64_t kAddend = 0;
+  static constexpr uint8_t kDirectMin = 0;
+  static constexpr int kDirectBits = 1;
+  bool direct() const { return true; }
+  bool convert(uint8_t value, uint8_t& lane) const {
+    lane = value != 0 ? 1 : 0;
+    return true;
+  }
+  Fault fault(uint8_t) const { return {}; }
+};
 
 template <class S, class T>
 struct IntegerToInteger {
@@ -246,7 +262,7 @@ bool put_integer(const Integer& value, TargetKind kind, Scratch& out, Fault& fau
 
 CodecPointer bool_to_bool(const Field& source, const Target&) {
   if (source.kind == ColumnKind::kBoolBits) return bool_bits_field();
-  return std::make_unique<DirectField<uint8_t>>();
+  return convert_field(ByteToBool{});
 }
 
 CodecPointer integer_to_integer(const Field& source, const Target& target) {

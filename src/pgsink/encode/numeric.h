@@ -33,8 +33,8 @@ struct Digits {
   int64_t shown_scale = 0;
 };
 
-/// DigitBuffer holds the decimal digits of 256 bits, or of a double.
-using DigitBuffer = std::array<char, 80>;
+/// DigitBuffer holds the decimal digits of 256 bits (78, written nine at a time), or of a double.
+using DigitBuffer = std::array<char, 88>;
 
 /// digits_of writes a decimal or integer into `buffer`; the result refers to it.
 Digits digits_of(const Decimal& value, DigitBuffer& buffer);

@@ -59,7 +59,7 @@ bool micros_in_range(int64_t since_2000) {
   return since_2000 >= kMin && since_2000 < kEnd;
 }
 
-Fault timestamp_fault(std::string shown, int64_t step) {
+Fault timestamp_fault(const std::string& shown, int64_t step) {
   constexpr int64_t kMicrosecond = 1;
   if (step != kMicrosecond) {
     int places = 6;
@@ -93,19 +93,25 @@ struct TimestampToTimestamp {
   Sentinel<int64_t> sentinel;
   bool plain = false;  ///< Microseconds, any precision.
 
-  // The largest int64 of microseconds since 1970 is still in range; it is left to convert() because
-  // it may mean infinity.
-  bool direct(int64_t value) const {
-    return plain & (value >= kTimestampMinMicros) & (value != kInt64Max);
-  }
+  // To about the year 139,000; what is beyond, or infinite, is left to convert().
+  static constexpr int64_t kDirectMin = kTimestampMinMicros;
+  static constexpr int kDirectBits = 62;
+  bool direct() const { return plain; }
   bool convert(int64_t value, int64_t& lane) const {
     if (sentinel.infinite(value)) {
       lane = value > 0 ? kInt64Max : kInt64Min;
       return true;
     }
-    int64_t micros = 0;
-    return rescale(value, micros) && !__builtin_sub_overflow(micros, kEpochMicros, &lane) &&
-           micros_in_range(lane) && (step == 1 || lane % step == 0);
+    return to_lane(value, lane) && micros_in_range(lane) && (step == 1 || lane % step == 0);
+  }
+  /// Moves the epoch in the coarser of the two units, so that neither step overflows needlessly.
+  bool to_lane(int64_t value, int64_t& lane) const {
+    if (rescale.divisor != 1) return rescale(value, lane) && move_epoch(lane, 1, lane);
+    int64_t ticks = 0;
+    return move_epoch(value, rescale.multiplier, ticks) && rescale(ticks, lane);
+  }
+  static bool move_epoch(int64_t value, int64_t micros_per_tick, int64_t& moved) {
+    return !__builtin_sub_overflow(value, kEpochMicros / micros_per_tick, &moved);
   }
   Fault fault(int64_t value) const { return timestamp_fault(ticks_shown(value, unit), step); }
 };
@@ -119,18 +125,18 @@ struct DateToDate {
 
   Sentinel<S> sentinel;
 
-  bool direct(S value) const { return (value >= kDateMinDays) & (value < kDateEndDays); }
+  // To about the year 2,900,000; what is beyond, or infinite, is left to convert().
+  static constexpr int64_t kDirectMin = kDateMinDays;
+  static constexpr int kDirectBits = 30;
+  bool direct() const { return true; }
   bool convert(S value, int32_t& lane) const {
     if (sentinel.infinite(value)) {
       lane = value > 0 ? kInt32Max : kInt32Min;
       return true;
     }
-    int64_t days = value;
-    if constexpr (sizeof(S) == 8) {
-      constexpr int64_t kMillisPerDay = kSecondsPerDay * 1000;
-      if (value % kMillisPerDay != 0) return false;
-      days = value / kMillisPerDay;
-    }
+    constexpr int64_t kUnitsPerDay = sizeof(S) == 8 ? kSecondsPerDay * 1000 : 1;
+    if (value % kUnitsPerDay != 0) return false;
+    const int64_t days = value / kUnitsPerDay;
     if (days < kDateMinDays || days >= kDateEndDays) return false;
     lane = static_cast<int32_t>(days - kEpochDays);
     return true;
@@ -158,10 +164,11 @@ struct DateToTimestamp {
       lane = value > 0 ? kInt64Max : kInt64Min;
       return true;
     }
+    // The epoch first: from 1970 the last years of the range do not fit.
     constexpr int64_t kTicksToMicros = sizeof(S) == 8 ? 1000 : kMicrosPerDay;
-    int64_t micros = 0;
-    return !__builtin_mul_overflow(int64_t{value}, kTicksToMicros, &micros) &&
-           !__builtin_sub_overflow(micros, kEpochMicros, &lane) && micros_in_range(lane);
+    int64_t ticks = 0;
+    return !__builtin_sub_overflow(int64_t{value}, kEpochMicros / kTicksToMicros, &ticks) &&
+           !__builtin_mul_overflow(ticks, kTicksToMicros, &lane) && micros_in_range(lane);
   }
   Fault fault(S value) const {
     std::string shown;
@@ -245,7 +252,7 @@ struct WireInterval {
   }
 };
 
-Fault interval_fault(std::string shown) {
+Fault interval_fault(const std::string& shown) {
   return {sqlstate::kIntervalOverflow,
           shown +
               " is outside interval's range, not a whole number of microseconds, or not what "
