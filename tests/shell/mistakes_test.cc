@@ -149,11 +149,9 @@ TEST(Mistakes, SecondConnectionOfANameNeedsOrReplace) {
 }
 
 TEST(Mistakes, MissingExtensionFailsAtOnceWithoutADownload) {
-  const auto begin = std::chrono::steady_clock::now();
   const auto run = pgsink({"-c", "SELECT * FROM postgres_scan('a', 'b', 'c')"});
   EXPECT_EQ(run.exit_code, 1);
-  EXPECT_THAT(run.err, HasSubstr("extension"));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_THAT(run.err, AllOf(HasSubstr("extension"), Not(HasSubstr("download"))));
 }
 
 TEST(Mistakes, ParametersAreVariablesOfTheCommandLine) {
