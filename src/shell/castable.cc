@@ -10,6 +10,65 @@ struct CastType {
 
 CastType child_of(duckdb_logical_type taken);
 
+/// The SQL name of a type without parts that can be cast to as it is; null for an awkward one.
+const char* scalar_name(duckdb_type id) {
+  switch (id) {
+    case DUCKDB_TYPE_BOOLEAN:
+      return "BOOLEAN";
+    case DUCKDB_TYPE_TINYINT:
+      return "TINYINT";
+    case DUCKDB_TYPE_SMALLINT:
+      return "SMALLINT";
+    case DUCKDB_TYPE_INTEGER:
+      return "INTEGER";
+    case DUCKDB_TYPE_BIGINT:
+      return "BIGINT";
+    case DUCKDB_TYPE_UTINYINT:
+      return "UTINYINT";
+    case DUCKDB_TYPE_USMALLINT:
+      return "USMALLINT";
+    case DUCKDB_TYPE_UINTEGER:
+      return "UINTEGER";
+    case DUCKDB_TYPE_UBIGINT:
+      return "UBIGINT";
+    case DUCKDB_TYPE_HUGEINT:
+      return "HUGEINT";
+    case DUCKDB_TYPE_FLOAT:
+      return "FLOAT";
+    case DUCKDB_TYPE_DOUBLE:
+      return "DOUBLE";
+    case DUCKDB_TYPE_VARCHAR:
+    case DUCKDB_TYPE_ENUM:
+      return "VARCHAR";
+    case DUCKDB_TYPE_BLOB:
+      return "BLOB";
+    case DUCKDB_TYPE_DATE:
+      return "DATE";
+    case DUCKDB_TYPE_TIME:
+      return "TIME";
+    case DUCKDB_TYPE_TIME_NS:
+      return "TIME_NS";
+    case DUCKDB_TYPE_TIMESTAMP:
+      return "TIMESTAMP";
+    case DUCKDB_TYPE_TIMESTAMP_S:
+      return "TIMESTAMP_S";
+    case DUCKDB_TYPE_TIMESTAMP_MS:
+      return "TIMESTAMP_MS";
+    case DUCKDB_TYPE_TIMESTAMP_NS:
+      return "TIMESTAMP_NS";
+    case DUCKDB_TYPE_TIMESTAMP_TZ:
+      return "TIMESTAMPTZ";
+    case DUCKDB_TYPE_INTERVAL:
+      return "INTERVAL";
+    case DUCKDB_TYPE_UUID:
+      return "UUID";
+    case DUCKDB_TYPE_SQLNULL:
+      return "VARCHAR";
+    default:
+      return nullptr;
+  }
+}
+
 /// The type as it is, but with text in the place of what is awkward, however deep.
 CastType cast_type(duckdb_logical_type type) {
   switch (duckdb_get_type_id(type)) {
@@ -43,59 +102,10 @@ CastType cast_type(duckdb_logical_type type) {
       return {"DECIMAL(" + std::to_string(duckdb_decimal_width(type)) + ", " +
                   std::to_string(duckdb_decimal_scale(type)) + ")",
               false};
-    case DUCKDB_TYPE_BOOLEAN:
-      return {"BOOLEAN", false};
-    case DUCKDB_TYPE_TINYINT:
-      return {"TINYINT", false};
-    case DUCKDB_TYPE_SMALLINT:
-      return {"SMALLINT", false};
-    case DUCKDB_TYPE_INTEGER:
-      return {"INTEGER", false};
-    case DUCKDB_TYPE_BIGINT:
-      return {"BIGINT", false};
-    case DUCKDB_TYPE_UTINYINT:
-      return {"UTINYINT", false};
-    case DUCKDB_TYPE_USMALLINT:
-      return {"USMALLINT", false};
-    case DUCKDB_TYPE_UINTEGER:
-      return {"UINTEGER", false};
-    case DUCKDB_TYPE_UBIGINT:
-      return {"UBIGINT", false};
-    case DUCKDB_TYPE_HUGEINT:
-      return {"HUGEINT", false};
-    case DUCKDB_TYPE_FLOAT:
-      return {"FLOAT", false};
-    case DUCKDB_TYPE_DOUBLE:
-      return {"DOUBLE", false};
-    case DUCKDB_TYPE_VARCHAR:
-    case DUCKDB_TYPE_ENUM:
-      return {"VARCHAR", false};
-    case DUCKDB_TYPE_BLOB:
-      return {"BLOB", false};
-    case DUCKDB_TYPE_DATE:
-      return {"DATE", false};
-    case DUCKDB_TYPE_TIME:
-      return {"TIME", false};
-    case DUCKDB_TYPE_TIME_NS:
-      return {"TIME_NS", false};
-    case DUCKDB_TYPE_TIMESTAMP:
-      return {"TIMESTAMP", false};
-    case DUCKDB_TYPE_TIMESTAMP_S:
-      return {"TIMESTAMP_S", false};
-    case DUCKDB_TYPE_TIMESTAMP_MS:
-      return {"TIMESTAMP_MS", false};
-    case DUCKDB_TYPE_TIMESTAMP_NS:
-      return {"TIMESTAMP_NS", false};
-    case DUCKDB_TYPE_TIMESTAMP_TZ:
-      return {"TIMESTAMPTZ", false};
-    case DUCKDB_TYPE_INTERVAL:
-      return {"INTERVAL", false};
-    case DUCKDB_TYPE_UUID:
-      return {"UUID", false};
-    case DUCKDB_TYPE_SQLNULL:
-      return {"VARCHAR", false};
-    default:
-      return {"VARCHAR", true};
+    default: {
+      const char* name = scalar_name(duckdb_get_type_id(type));
+      return {name == nullptr ? "VARCHAR" : name, name == nullptr};
+    }
   }
 }
 
