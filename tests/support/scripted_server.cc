@@ -98,6 +98,7 @@ void Peer::forward_to(uint16_t port, size_t bytes_max) {
       if (polled[side].revents == 0) continue;
       const size_t room = side == 1 ? std::min(bytes_max, buffer.size()) : buffer.size();
       const ssize_t size = ::recv(ends[side], buffer.data(), room, 0);
+      if (side == 0 && size > 0) heard_.append(buffer, 0, static_cast<size_t>(size));
       open = size > 0 &&
              ::send(ends[1 - side], buffer.data(), static_cast<size_t>(size), MSG_NOSIGNAL) == size;
       if (open && side == 1) bytes_max -= static_cast<size_t>(size);

@@ -301,8 +301,7 @@ std::unexpected<Error> Reader::no_such_table(std::string_view schema,
     if (distance > std::max<size_t>(2, table.size() / 3)) continue;
     near.emplace_back(distance, "\"" + other_schema + "\".\"" + other + "\"");
   }
-  std::stable_sort(near.begin(), near.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(near.begin(), near.end());  // nearest first, then by name
   std::string message =
       "there is no table \"" + std::string(schema) + "\".\"" + std::string(table) + "\"";
   for (size_t i = 0; i < std::min(near.size(), kNamedMax); ++i) {

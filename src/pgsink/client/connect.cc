@@ -18,7 +18,9 @@ constexpr size_t kNonceBytes = 18;  // as libpq's; 24 characters of base64
 
 std::string seconds_text(Duration duration) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  return std::to_string(ms / 1000) + (ms % 1000 == 0 ? "" : "." + std::to_string(ms % 1000)) + " s";
+  std::string text = std::to_string(ms / 1000);
+  if (ms % 1000 != 0) text += "." + std::to_string(1000 + ms % 1000).substr(1);
+  return text + " s";
 }
 
 // A server that is starting up, shutting down or in recovery: another host may be ready.

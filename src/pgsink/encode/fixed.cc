@@ -182,10 +182,14 @@ void store_moving(const Lanes& lanes, const uint8_t* valid, std::byte** rows, si
   with_width(lanes.width, [&](auto width) { moving<width()>(lanes, valid, rows, offset, count); });
 }
 
-size_t FixedField::measure(const ColumnView& column, const Block& block, size_t* row_bytes,
-                           FaultList& faults) {
+void FixedField::load(const ColumnView& column, const Block& block, FaultList& faults) {
   valid_ = load_validity(column, block, valid_scratch_.data());
   prepare(column, block, faults);
+}
+
+size_t FixedField::measure(const ColumnView& column, const Block& block, size_t* row_bytes,
+                           FaultList& faults) {
+  load(column, block, faults);
   const size_t bytes = kLengthBytes + lanes_.width;
   if (valid_ == nullptr) return bytes;
   const size_t width = lanes_.width;

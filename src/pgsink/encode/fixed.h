@@ -7,6 +7,7 @@
 // one loop for each width, whatever the types.
 
 #include <array>
+#include <type_traits>
 
 #include "pgsink/encode/field.h"
 
@@ -45,6 +46,9 @@ class FixedField : public FieldCodec {
   }
 
   FixedField* as_fixed() final { return this; }
+
+  /// load does what measure() does but for the sizes: it finds NULLs and sets lanes().
+  void load(const ColumnView& column, const Block& block, FaultList& faults);
 
   /// direct_lanes points at `count` rows, however many, if their values can be stored as they are.
   /// NULLs are the caller's to find.
@@ -103,9 +107,10 @@ class DirectField final : public FixedField {
 ///   using Source, Lane;                          memory type and target value in host order (or
 ///   wire) bool convert(Source value, Lane& lane) const;  false: the value does not fit Fault
 ///   fault(Source value) const;
-/// An Op with `static constexpr bool kDirect = true` also has kAddend and `bool direct(Source)
-/// const`: a block whose values all satisfy it is written from the source's memory with kAddend
-/// added.
+/// An Op with `static constexpr bool kDirect = true` also has kAddend, kDirectMin, kDirectBits and
+/// `bool direct() const`: a block whose values are all in [kDirectMin, kDirectMin + 2^kDirectBits)
+/// is written from the source's memory with kAddend added. That range need not be all of the
+/// target's.
 template <class Op>
 class ConvertField final : public FixedField {
  public:
@@ -150,11 +155,15 @@ class ConvertField final : public FixedField {
     }
   }
 
+  /// One pass that the compiler turns into vector code: a value outside sets a high bit.
   bool all_direct(const ColumnView& column, const Block& block) const {
-    unsigned bad = 0;
-    for_each_value<Source>(
-        column, block, [&](size_t, const Source& value) { bad |= op_.direct(value) ? 0U : 1U; });
-    return bad == 0;
+    using Bits = std::make_unsigned_t<Source>;
+    if (!op_.direct()) return false;
+    Bits high = 0;
+    for_each_value<Source>(column, block, [&](size_t, const Source& value) {
+      high |= static_cast<Bits>(static_cast<Bits>(value) - static_cast<Bits>(Op::kDirectMin));
+    });
+    return high >> Op::kDirectBits == 0;
   }
 
   void collect(const ColumnView& column, const Block& block, FaultList& faults) {

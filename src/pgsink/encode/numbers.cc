@@ -37,7 +37,9 @@ struct ByteToBool {
   using Lane = uint8_t;
   static constexpr bool kDirect = true;
   static constexpr int64_t kAddend = 0;
-  bool direct(uint8_t value) const { return value <= 1; }
+  static constexpr uint8_t kDirectMin = 0;
+  static constexpr int kDirectBits = 1;
+  bool direct() const { return true; }
   bool convert(uint8_t value, uint8_t& lane) const {
     lane = value != 0 ? 1 : 0;
     return true;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "pgsink/encode/field.h"
+#include "pgsink/encode/fused.h"
 #include "pgsink/encode/target.h"
 #include "pgsink/encode/type_table.h"
 
@@ -52,7 +53,8 @@ struct RowEncoder::State {
   };
 
   std::vector<Column> columns;
-  size_t row_bytes_guess = 0;  ///< Of the rows encoded last; sizes the next block.
+  std::unique_ptr<encode::FusedRows> fused;  ///< If all columns are fixed and the processor can.
+  size_t row_bytes_guess = 0;                ///< Of the rows encoded last; sizes the next block.
 
   std::array<size_t, kBlockRowsMax> row_bytes{};
   std::array<std::byte*, kBlockRowsMax> cursors{};
@@ -64,6 +66,7 @@ struct RowEncoder::State {
   size_t measure(const RecordBatch& batch, const Block& block);
   size_t fit(size_t constant, size_t count, size_t space) const;
   size_t write(size_t constant, size_t count, std::byte* out);
+  Outcome encode_fused(const RecordBatch& batch, const Block& block, MutableBytes out);
   void write_equal_rows(size_t row_size, size_t count, std::byte* out);
   Outcome encode_block(const RecordBatch& batch, const Block& block, MutableBytes out);
   Outcome encode_survivors(const RecordBatch& batch, const Block& block, MutableBytes out);
@@ -153,8 +156,42 @@ void RowEncoder::State::write_equal_rows(size_t row_size, size_t count, std::byt
   PGPROTO_ASSERT(offset == row_size);
 }
 
+/// The block at hand by FusedRows. Near the end of `out`, sizes are looked at row by row.
+RowEncoder::State::Outcome RowEncoder::State::encode_fused(const RecordBatch& batch,
+                                                           const Block& block, MutableBytes out) {
+  block_rejections.clear();
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const Column& column = columns[i];
+    column.codec->as_fixed()->load(batch.columns()[column.source_index], block, faults);
+    if (!faults.empty()) note_faults(i);
+  }
+  if (!block_rejections.empty()) return encode_survivors(batch, block, out);
+  const size_t most = fused->row_bytes_max();
+  const std::byte* const limit = out.data() + out.size();
+  Outcome outcome;
+  outcome.rows = std::min(block.count, out.size() / most);
+  if (!fused->note_nulls(block.count)) {
+    fused->write_equal(outcome.rows, out.data(), limit);
+    outcome.bytes = outcome.rows * most;
+    if (outcome.rows == 0) outcome.bytes_needed = most;
+    return outcome;
+  }
+  if (outcome.rows < block.count) {
+    outcome.rows = 0;
+    for (size_t used = fused->row_bytes(0); used <= out.size();) {
+      if (++outcome.rows == block.count) break;
+      used += fused->row_bytes(outcome.rows);
+    }
+  }
+  const std::byte* const end = fused->write_nullable(outcome.rows, out.data(), limit);
+  outcome.bytes = static_cast<size_t>(end - out.data());
+  if (outcome.rows == 0) outcome.bytes_needed = fused->row_bytes(0);
+  return outcome;
+}
+
 RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& batch,
                                                            const Block& block, MutableBytes out) {
+  if (fused != nullptr) return encode_fused(batch, block, out);
   const size_t constant = measure(batch, block);
   if (!block_rejections.empty()) return encode_survivors(batch, block, out);
   const bool equal = std::all_of(columns.begin(), columns.end(),
@@ -224,7 +261,7 @@ RowEncoder& RowEncoder::operator=(RowEncoder&&) noexcept = default;
 RowEncoder::~RowEncoder() = default;
 
 Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
-                                      const pgproto::TypeMap& types) {
+                                      const pgproto::TypeMap& types, Kernels kernels) {
   if (columns.empty()) return pgproto::fail(Errc::kUsage, "a row needs at least one column");
   if (columns.size() > kColumnsMax) {
     return pgproto::fail(Errc::kUsage, std::to_string(columns.size()) +
@@ -244,6 +281,11 @@ Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
     if (!codec) return explain(std::move(codec.error()));
     state->columns.push_back({column.source_index, std::move(column.target_name),
                               std::move(target->name), std::move(*codec), 0});
+  }
+  if (kernels == Kernels::kBest) {
+    std::vector<encode::FieldCodec*> codecs;
+    for (const State::Column& column : state->columns) codecs.push_back(column.codec.get());
+    state->fused = encode::FusedRows::plan(codecs);
   }
   return RowEncoder(std::move(state));
 }

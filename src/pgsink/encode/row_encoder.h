@@ -37,12 +37,16 @@ struct Rejection {
                 ///< would be.
 };
 
+/// Kernels says which code may run: the best for this processor, or only what every processor can
+/// (for tests and for comparing).
+enum class Kernels : uint8_t { kBest, kPortable };
+
 class RowEncoder {
  public:
   /// Chooses the functions. Fails with kColumnType naming column, source and target type, and what
   /// would work. `types` must hold each target OID that is not built in, transitively.
-  static Result<RowEncoder> create(std::vector<EncodeColumn> columns,
-                                   const pgproto::TypeMap& types);
+  static Result<RowEncoder> create(std::vector<EncodeColumn> columns, const pgproto::TypeMap& types,
+                                   Kernels kernels = Kernels::kBest);
   RowEncoder(RowEncoder&&) noexcept;
   RowEncoder& operator=(RowEncoder&&) noexcept;
   ~RowEncoder();

@@ -93,11 +93,10 @@ struct TimestampToTimestamp {
   Sentinel<int64_t> sentinel;
   bool plain = false;  ///< Microseconds, any precision.
 
-  // The largest int64 of microseconds since 1970 is still in range; it is left to convert() because
-  // it may mean infinity.
-  bool direct(int64_t value) const {
-    return plain & (value >= kTimestampMinMicros) & (value != kInt64Max);
-  }
+  // To about the year 139,000; what is beyond, or infinite, is left to convert().
+  static constexpr int64_t kDirectMin = kTimestampMinMicros;
+  static constexpr int kDirectBits = 62;
+  bool direct() const { return plain; }
   bool convert(int64_t value, int64_t& lane) const {
     if (sentinel.infinite(value)) {
       lane = value > 0 ? kInt64Max : kInt64Min;
@@ -126,7 +125,10 @@ struct DateToDate {
 
   Sentinel<S> sentinel;
 
-  bool direct(S value) const { return (value >= kDateMinDays) & (value < kDateEndDays); }
+  // To about the year 2,900,000; what is beyond, or infinite, is left to convert().
+  static constexpr int64_t kDirectMin = kDateMinDays;
+  static constexpr int kDirectBits = 30;
+  bool direct() const { return true; }
   bool convert(S value, int32_t& lane) const {
     if (sentinel.infinite(value)) {
       lane = value > 0 ? kInt32Max : kInt32Min;
