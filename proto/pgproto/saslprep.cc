@@ -38,9 +38,9 @@ uint8_t combining_class(char32_t code) {
 void append_decomposed(std::u32string& text, char32_t code) {
   if (code >= kSyllableBase && code < kSyllableBase + kSyllableCount) {
     const char32_t index = code - kSyllableBase;
-    text += kLeadBase + index / (kVowelCount * kTrailCount);
-    text += kVowelBase + index % (kVowelCount * kTrailCount) / kTrailCount;
-    if (index % kTrailCount != 0) text += kTrailBase + index % kTrailCount;
+    text.push_back(kLeadBase + index / (kVowelCount * kTrailCount));
+    text.push_back(kVowelBase + index % (kVowelCount * kTrailCount) / kTrailCount);
+    if (index % kTrailCount != 0) text.push_back(kTrailBase + index % kTrailCount);
     return;
   }
   const auto& table = saslprep_tables::kDecompositions;

@@ -94,19 +94,19 @@ std::expected<Statement, std::vector<Diagnostic>> parse_statement(const ScriptSt
 struct DdlLimits {
   /// Longest statement of ours: it is held whole, and what is longer is a file read as SQL by
   /// mistake.
-  static constexpr size_t statement_bytes_max = size_t{64} << 20;
+  static constexpr size_t kStatementBytesMax = size_t{64} << 20;
   /// Longest CREATE CONNECTION; the longest sensible one has some KiB.
-  static constexpr size_t connection_bytes_max = size_t{1} << 20;
+  static constexpr size_t kConnectionBytesMax = size_t{1} << 20;
   /// Options of one connection: a few times as many as there are.
-  static constexpr size_t options_max = 256;
+  static constexpr size_t kOptionsMax = 256;
   /// Longest value of an option after ${…} is filled in: a certificate's path, a password, a URL.
-  static constexpr size_t value_bytes_max = size_t{64} << 10;
+  static constexpr size_t kValueBytesMax = size_t{64} << 10;
   /// INSERT INTO branches of one pipeline: each is a sink with connections of its own.
-  static constexpr size_t branches_max = 256;
+  static constexpr size_t kBranchesMax = 256;
   /// Brackets open at once in a query: engines parse them recursively.
-  static constexpr size_t nesting_max = 1000;
+  static constexpr size_t kNestingMax = 1000;
   /// Faults reported for one statement: who reads more?
-  static constexpr size_t faults_max = 50;
+  static constexpr size_t kFaultsMax = 50;
 };
 
 /// Substitution says where ${secret:NAME}, ${env:NAME} and ${NAME} come from; nullopt if there is

@@ -160,7 +160,7 @@ TEST(Backend, RefusesCountsThatCannotFitTheBody) {
 
 // Trap 11.
 TEST(Backend, TakesCancelKeysOf4To256Bytes) {
-  for (const size_t size : {3, 4, 256, 257}) {
+  for (const size_t size : {3UL, 4UL, 256UL, 257UL}) {
     const auto message = decode_backend('K', as_bytes(std::string(4 + size, 'k')));
     EXPECT_EQ(message.has_value(), size >= 4 && size <= 256) << size;
   }
@@ -168,7 +168,7 @@ TEST(Backend, TakesCancelKeysOf4To256Bytes) {
 
 // Trap 2: libpq's sanity limit once broke at 7498 parameters.
 TEST(Backend, TakesParameterDescriptionsUpTo65535) {
-  for (const size_t count : {7'499, 8'000, 65'535}) {
+  for (const size_t count : {7'499UL, 8'000UL, 65'535UL}) {
     const auto message = decode(encode(ParameterDescription{std::vector<Oid>(count, Oid{23})}));
     ASSERT_TRUE(message);
     EXPECT_EQ(std::get<ParameterDescription>(*message).types.size(), count);

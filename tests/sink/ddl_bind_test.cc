@@ -353,7 +353,7 @@ TEST(Substitution, UuidStaysInTransactionIdentifiersAndIsAFaultElsewhere) {
 }
 
 TEST(Substitution, AValueHasALimit) {
-  const std::string long_text(DdlLimits::value_bytes_max, 'x');
+  const std::string long_text(DdlLimits::kValueBytesMax, 'x');
   EXPECT_TRUE(bind_with("password = '${secret:a}'", {{"secret:a", long_text}}).options);
   const Read read = bind_with("password = 'y${secret:a}'", {{"secret:a", long_text}});
   ASSERT_EQ(read.faults.size(), 1U);

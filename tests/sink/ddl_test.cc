@@ -187,30 +187,30 @@ TEST(ParseConnection, RefusesBytesThatAreNoText) {
 
 TEST(ParseConnection, HasNamedLimits) {
   std::string options;
-  for (size_t i = 0; i <= DdlLimits::options_max; ++i) {
+  for (size_t i = 0; i <= DdlLimits::kOptionsMax; ++i) {
     options += (i == 0 ? "o" : ", o") + std::to_string(i) + " = 1";
   }
   const std::string head = "CREATE CONNECTION c TO postgresql (";
   const Read many = parse(head + options + ")");
   ASSERT_EQ(many.faults.size(), 1U) << many.report();
   EXPECT_EQ(many.code(0), Errc::kLimit);
-  EXPECT_EQ(many.marked(0), "o" + std::to_string(DdlLimits::options_max));
+  EXPECT_EQ(many.marked(0), "o" + std::to_string(DdlLimits::kOptionsMax));
 
   std::string entries;
-  for (size_t i = 0; i <= DdlLimits::options_max; ++i)
+  for (size_t i = 0; i <= DdlLimits::kOptionsMax; ++i)
     entries += (i == 0 ? "" : ",") + std::string("'k':1");
   const Read map = parse(head + "m = MAP {" + entries + "})");
   ASSERT_EQ(map.faults.size(), 1U);
   EXPECT_EQ(map.code(0), Errc::kLimit);
 
   const Read large =
-      parse(head + "a = '" + std::string(DdlLimits::connection_bytes_max, 'x') + "')");
+      parse(head + "a = '" + std::string(DdlLimits::kConnectionBytesMax, 'x') + "')");
   ASSERT_EQ(large.faults.size(), 1U);
   EXPECT_EQ(large.code(0), Errc::kLimit);
-  EXPECT_THAT(large.message(0), HasSubstr(std::to_string(DdlLimits::connection_bytes_max)));
+  EXPECT_THAT(large.message(0), HasSubstr(std::to_string(DdlLimits::kConnectionBytesMax)));
 
   const Read faults = parse(head + std::string(10'000, ',') + ")");
-  EXPECT_EQ(faults.faults.size(), DdlLimits::faults_max);
+  EXPECT_EQ(faults.faults.size(), DdlLimits::kFaultsMax);
 }
 
 TEST(ParseDrop, ReadsDropConnection) {
@@ -340,14 +340,14 @@ TEST(ParsePipeline, SaysWhatIsWrongAndWhere) {
 }
 
 TEST(ParsePipeline, HasNamedLimits) {
-  const std::string deep(DdlLimits::nesting_max + 1, '(');
+  const std::string deep(DdlLimits::kNestingMax + 1, '(');
   const Read nested = parse("INSERT INTO s SELECT " + deep);
   ASSERT_EQ(nested.faults.size(), 1U);
   EXPECT_EQ(nested.code(0), Errc::kLimit);
   EXPECT_THAT(nested.message(0), HasSubstr("more than 1000 brackets"));
 
   std::string branches = "INSERT INTO s SELECT 1";
-  for (size_t i = 0; i < DdlLimits::branches_max; ++i)
+  for (size_t i = 0; i < DdlLimits::kBranchesMax; ++i)
     branches += " UNION ALL INSERT INTO s SELECT 1";
   const Read many = parse("CREATE PIPELINE p AS " + branches);
   ASSERT_EQ(many.faults.size(), 1U);

@@ -299,7 +299,9 @@ std::unexpected<Error> Reader::no_such_table(std::string_view schema,
   for (const auto& [other_schema, other] : similar_) {
     const size_t distance = edit_distance(lower(table), lower(other));
     if (distance > std::max<size_t>(2, table.size() / 3)) continue;
-    near.emplace_back(distance, "\"" + other_schema + "\".\"" + other + "\"");
+    std::string name = "\"";
+    name.append(other_schema).append("\".\"").append(other) += '"';
+    near.emplace_back(distance, std::move(name));
   }
   std::sort(near.begin(), near.end());  // nearest first, then by name
   std::string message =

@@ -47,8 +47,7 @@ std::string describe_address(const Address& address) {
   if (is_unix_socket(address)) return unix_socket_path(address);
   const std::string& literal = address.host_address.empty() ? address.host : address.host_address;
   const bool v6 = literal.find(':') != std::string::npos;
-  const std::string endpoint =
-      (v6 ? "[" + literal + "]" : literal) + ":" + std::to_string(address.port);
+  std::string endpoint = (v6 ? "[" + literal + "]" : literal) + ":" + std::to_string(address.port);
   if (address.host.empty() || address.host == literal) return endpoint;
   return address.host + " (" + endpoint + ")";
 }

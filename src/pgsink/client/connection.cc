@@ -1,5 +1,6 @@
 #include "pgsink/client/connection.h"
 
+#include <tuple>
 #include <utility>
 
 #include "pgsink/client/connect.h"
@@ -30,7 +31,7 @@ Connection::~Connection() {
   if (!broken_ && session_ && session_->output().empty()) {
     session_->terminate();
     if (!session_->output().empty()) {
-      (void)transport_->exchange(session_->output(), {}, kAtOnce);
+      std::ignore = transport_->exchange(session_->output(), {}, kAtOnce);
       transport_->end_stream();
     }
   }

@@ -22,10 +22,10 @@ inline constexpr int64_t kDateEndDays = 2'145'042'906;  ///< 5874898-06-04, not 
 inline constexpr int64_t kTimestampMinMicros = kDateMinDays * kMicrosPerDay;
 inline constexpr int64_t kTimestampEndDays = 106'762'940;  ///< 294277-01-01, not included
 
-inline constexpr int64_t floor_div(int64_t a, int64_t b) {
+constexpr int64_t floor_div(int64_t a, int64_t b) {
   return a / b - ((a % b != 0 && (a % b < 0) != (b < 0)) ? 1 : 0);
 }
-inline constexpr int64_t floor_mod(int64_t a, int64_t b) { return a - floor_div(a, b) * b; }
+constexpr int64_t floor_mod(int64_t a, int64_t b) { return a - floor_div(a, b) * b; }
 
 /// Civil is a date with an astronomical year: 0 is 1 BC.
 struct Civil {

@@ -18,14 +18,14 @@ CodecPointer convert_field(Op op) {
   return std::make_unique<ConvertField<Op>>(op);
 }
 
-Fault integer_fault(std::string shown, TargetKind kind) {
+Fault integer_fault(const std::string& shown, TargetKind kind) {
   const IntegerRange range = integer_range(kind);
   return {sqlstate::kNumberOutOfRange, shown + " is not a whole number of the type's range " +
                                            std::to_string(range.min) + " to " +
                                            std::to_string(range.max)};
 }
 
-Fault float_fault(std::string shown, TargetKind kind) {
+Fault float_fault(const std::string& shown, TargetKind kind) {
   return {sqlstate::kNumberOutOfRange,
           shown + " would be rounded: " + std::string(target_kind_name(kind)) +
               " cannot hold it exactly"};

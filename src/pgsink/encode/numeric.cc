@@ -247,7 +247,7 @@ bool put_numeric_small(uint64_t magnitude, bool negative, int32_t scale, const N
   if (limit.precision != 0) {
     const int32_t integer_digits = limit.precision - limit.scale;
     if (limit.scale < scale || integer_digits < 0) return false;
-    const auto bound = static_cast<size_t>(integer_digits + scale);
+    const size_t bound = static_cast<size_t>(integer_digits) + static_cast<size_t>(scale);
     if (bound < kPowersOfTen.size() && magnitude >= kPowersOfTen[bound]) return false;
     shown_scale = limit.scale;
   }

@@ -128,7 +128,7 @@ bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fa
 // Server: float8in(), float4in(). Text becomes the nearest float; what would overflow or vanish
 // does not.
 bool parse_float(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  std::string_view number = without_spaces(text);
+  const std::string_view number = without_spaces(text);
   const bool single = target.kind == TargetKind::kFloat4;
   const auto put = [&](double value, float narrow) {
     if (single) {

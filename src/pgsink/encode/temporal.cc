@@ -59,7 +59,7 @@ bool micros_in_range(int64_t since_2000) {
   return since_2000 >= kMin && since_2000 < kEnd;
 }
 
-Fault timestamp_fault(std::string shown, int64_t step) {
+Fault timestamp_fault(const std::string& shown, int64_t step) {
   constexpr int64_t kMicrosecond = 1;
   if (step != kMicrosecond) {
     int places = 6;
@@ -134,12 +134,9 @@ struct DateToDate {
       lane = value > 0 ? kInt32Max : kInt32Min;
       return true;
     }
-    int64_t days = value;
-    if constexpr (sizeof(S) == 8) {
-      constexpr int64_t kMillisPerDay = kSecondsPerDay * 1000;
-      if (value % kMillisPerDay != 0) return false;
-      days = value / kMillisPerDay;
-    }
+    constexpr int64_t kUnitsPerDay = sizeof(S) == 8 ? kSecondsPerDay * 1000 : 1;
+    if (value % kUnitsPerDay != 0) return false;
+    const int64_t days = value / kUnitsPerDay;
     if (days < kDateMinDays || days >= kDateEndDays) return false;
     lane = static_cast<int32_t>(days - kEpochDays);
     return true;
@@ -255,7 +252,7 @@ struct WireInterval {
   }
 };
 
-Fault interval_fault(std::string shown) {
+Fault interval_fault(const std::string& shown) {
   return {sqlstate::kIntervalOverflow,
           shown +
               " is outside interval's range, not a whole number of microseconds, or not what "

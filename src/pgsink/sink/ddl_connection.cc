@@ -21,7 +21,7 @@ std::expected<Statement, std::vector<Diagnostic>> Parser::create_connection(bool
 }
 
 Parsed<CreateConnection> Parser::connection_head(bool or_replace) {
-  if (auto text = check_text(DdlLimits::connection_bytes_max); !text) {
+  if (auto text = check_text(DdlLimits::kConnectionBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }
   CreateConnection connection;
@@ -55,14 +55,14 @@ Parsed<CreateConnection> Parser::connection_head(bool or_replace) {
 void Parser::connection_options(CreateConnection& connection, std::vector<Diagnostic>& faults) {
   const auto note = [&faults](Diagnostic fault) { faults.push_back(std::move(fault)); };
   while (!accept_symbol(')')) {
-    if (faults.size() >= DdlLimits::faults_max) return;
+    if (faults.size() >= DdlLimits::kFaultsMax) return;
     if (peek().is_symbol(',')) {
       note(fail_here("expected an option before this comma").error());
       take();
       continue;
     }
-    if (connection.options.size() == DdlLimits::options_max) {
-      const std::string limit = std::to_string(DdlLimits::options_max);
+    if (connection.options.size() == DdlLimits::kOptionsMax) {
+      const std::string limit = std::to_string(DdlLimits::kOptionsMax);
       note(fail_here("a connection takes at most " + limit + " options", Errc::kLimit).error());
       return;
     }
@@ -188,8 +188,8 @@ Parsed<OptionValue> Parser::map() {
   if (accept_symbol('}')) return value;
   inside_map_ = true;
   while (true) {
-    if (value.map.size() == DdlLimits::options_max) {
-      const std::string limit = std::to_string(DdlLimits::options_max);
+    if (value.map.size() == DdlLimits::kOptionsMax) {
+      const std::string limit = std::to_string(DdlLimits::kOptionsMax);
       return fail_here("a MAP takes at most " + limit + " entries", Errc::kLimit);
     }
     auto entry_key = map_entry("key");
@@ -226,7 +226,7 @@ Parsed<std::string> Parser::map_entry(std::string_view part) {
 
 // drop_connection: DROP CONNECTION [IF EXISTS] name
 Parsed<Statement> Parser::drop_connection() {
-  if (auto text = check_text(DdlLimits::connection_bytes_max); !text) {
+  if (auto text = check_text(DdlLimits::kConnectionBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }
   accept_words({"DROP", "CONNECTION"});

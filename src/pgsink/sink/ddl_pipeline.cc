@@ -10,8 +10,8 @@ Parsed<void> Brackets::follow(const Token& token) {
     return fail_at(token, "this " + std::string(token.unclosed) + " is never closed");
   }
   if (token.is_symbol('(') || token.is_symbol('[') || token.is_symbol('{')) {
-    if (open_.size() == DdlLimits::nesting_max) {
-      const std::string limit = std::to_string(DdlLimits::nesting_max);
+    if (open_.size() == DdlLimits::kNestingMax) {
+      const std::string limit = std::to_string(DdlLimits::kNestingMax);
       return fail_at(token, "more than " + limit + " brackets are open here", Errc::kLimit);
     }
     open_.push_back(token);
@@ -36,7 +36,7 @@ Parsed<void> Brackets::check_closed() const {
 
 // create_pipeline: CREATE [OR REPLACE] PIPELINE [IF NOT EXISTS] name AS [WITH …] branches
 Parsed<Statement> Parser::create_pipeline(bool or_replace) {
-  if (auto text = check_text(DdlLimits::statement_bytes_max); !text) {
+  if (auto text = check_text(DdlLimits::kStatementBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }
   CreatePipeline pipeline;
@@ -77,7 +77,7 @@ Parsed<Statement> Parser::bare_insert() {
     pipeline.with = source(pipeline.with_position.offset, last_end_);
   }
   if (!insert_head_is_ours()) return engine_statement();
-  if (auto text = check_text(DdlLimits::statement_bytes_max); !text) {
+  if (auto text = check_text(DdlLimits::kStatementBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }
   if (auto done = branches(pipeline); !done) return std::unexpected(std::move(done.error()));
@@ -108,8 +108,8 @@ Parsed<bool> Parser::with_before_insert() {
 // branches: branch { UNION ALL [BY NAME] branch }
 Parsed<void> Parser::branches(CreatePipeline& pipeline) {
   while (true) {
-    if (pipeline.branches.size() == DdlLimits::branches_max) {
-      const std::string limit = std::to_string(DdlLimits::branches_max);
+    if (pipeline.branches.size() == DdlLimits::kBranchesMax) {
+      const std::string limit = std::to_string(DdlLimits::kBranchesMax);
       return fail_here("a pipeline takes at most " + limit + " branches", Errc::kLimit);
     }
     auto next = branch();

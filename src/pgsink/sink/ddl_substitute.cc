@@ -36,7 +36,7 @@ Result<std::string> resolve(std::string_view reference, const Substitution& subs
                             bool keeps_uuid) {
   constexpr std::string_view kSecret = "secret:";
   constexpr std::string_view kEnvironment = "env:";
-  const std::string shown = "${" + std::string(reference) + "}";
+  std::string shown = "${" + std::string(reference) + "}";
   if (reference == "uuid") {
     if (keeps_uuid) return shown;
     return pgproto::fail(Errc::kOptionValue,
@@ -98,9 +98,9 @@ Result<std::string> fill_in(std::string_view text, const Substitution& substitut
       filled += '$';
       text.remove_prefix(1);
     }
-    if (filled.size() > DdlLimits::value_bytes_max) {
+    if (filled.size() > DdlLimits::kValueBytesMax) {
       return pgproto::fail(Errc::kLimit, "the value has more than " +
-                                             std::to_string(DdlLimits::value_bytes_max) +
+                                             std::to_string(DdlLimits::kValueBytesMax) +
                                              " bytes, ${…} filled in");
     }
   }

@@ -112,7 +112,7 @@ constexpr std::string_view kNoSchemaChanges =
     "creating and changing tables comes with a later release; leave it out and create the table "
     "first";
 
-constexpr int64_t kDay_ms = 86'400'000;
+constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
 
 using O = SinkOptions;
@@ -222,7 +222,7 @@ constexpr OptionInfo kTable[] = {
 
     // ---- Time limits and keepalives
     integer<&O::connection_timeout_ms>({.key = "connection_timeout_ms", .group = kTimes,
-        .default_text = "5000", .min = 1, .max = kDay_ms,
+        .default_text = "5000", .min = 1, .max = kDayMs,
         .aliases = "connect_timeout|connect_timeout_ms|connection_timeout|timeout",
         .in_specification = true,
         .meaning = "Longest wait for each host, TLS and login included.", .example = "5000"}),
@@ -301,7 +301,7 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Rows of a batch. A batch is sent when it has these rows, or is old enough, or "
                    "large enough.", .example = "5000"}),
     integer<&O::batch_timeout_ms>({.key = "batch_timeout_ms", .group = kAmounts,
-        .default_text = "1000", .min = 1, .max = kDay_ms,
+        .default_text = "1000", .min = 1, .max = kDayMs,
         .aliases = "batch_timeout|flush_interval|flush_interval_ms|linger_ms|batch_interval_ms",
         .in_specification = true,
         .meaning = "Age at which a batch is sent however small it is.", .example = "1000"}),

@@ -327,7 +327,7 @@ Result<std::vector<std::string>> read_conditions(const OptionValue& value, const
 
 Result<std::string> read_partition_interval(const OptionValue& value, const OptionInfo& info) {
   if (value.kind == Kind::kText || value.kind == Kind::kInteger) {
-    const std::string interval = lower_ascii(trimmed(value.text));
+    std::string interval = lower_ascii(trimmed(value.text));
     for (const std::string_view unit : {"hour", "day", "week", "month", "year"}) {
       if (interval == unit) return interval;
     }
