@@ -63,38 +63,39 @@ void Connector::shuffle(std::vector<Address>& addresses) {
   }
 }
 
-// All addresses of all hosts in the order in which they are tried.
-std::vector<Address> Connector::candidates(std::vector<Error>& errors) {
-  std::vector<Address> hosts = options_.hosts;
-  if (options_.load_balance_hosts) shuffle(hosts);
-  std::vector<Address> all;
-  for (const Address& host : hosts) {
-    auto resolved = env_.network.resolve(host, deadline_from_now());
-    if (!resolved) {
-      errors.push_back(std::move(resolved.error()));
-      continue;
-    }
-    if (options_.load_balance_hosts) shuffle(*resolved);
-    all.insert(all.end(), resolved->begin(), resolved->end());
+// Tries the addresses of one host. True if no other host is to be tried.
+bool Connector::try_host(const Address& host, bool any_role,
+                         std::unique_ptr<Connection>& connection, std::vector<Error>& errors) {
+  auto addresses = env_.network.resolve(host, deadline_from_now());
+  if (!addresses) {
+    errors.push_back(std::move(addresses.error()));
+    return false;
   }
-  return all;
+  if (options_.load_balance_hosts) shuffle(*addresses);
+  for (const Address& address : *addresses) {
+    Attempt attempt = try_address(address, any_role);
+    connection = std::move(attempt.connection);
+    if (connection) return true;
+    errors.push_back(std::move(attempt.error));
+    if (attempt.next == Attempt::Next::kStop) return true;
+  }
+  return false;
 }
 
 Result<std::unique_ptr<Connection>> Connector::open() {
+  std::vector<Address> hosts = options_.hosts;
+  if (options_.load_balance_hosts) shuffle(hosts);
   std::vector<Error> errors;
-  const std::vector<Address> addresses = candidates(errors);
+  std::unique_ptr<Connection> connection;
+  bool done = false;
   // prefer-standby looks for a standby first and takes anything in a second round.
   const bool two_rounds = options_.target_session_attrs == TargetSessionAttrs::kPreferStandby;
-  for (int round = 0; round < (two_rounds ? 2 : 1); ++round) {
-    for (const Address& address : addresses) {
-      Attempt attempt = try_address(address, round == 1);
-      if (attempt.connection) return std::move(attempt.connection);
-      const bool stop = attempt.next == Attempt::Next::kStop;
-      errors.push_back(std::move(attempt.error));
-      if (stop) round = 2;
-      if (stop) break;
+  for (int round = 0; round < (two_rounds ? 2 : 1) && !done; ++round) {
+    for (size_t i = 0; i < hosts.size() && !done; ++i) {
+      done = try_host(hosts[i], round == 1, connection, errors);
     }
   }
+  if (connection) return connection;
   if (errors.empty()) return fail(Errc::kConnect, "there is no host to connect to");
   // The last error decides what the caller may do; all of them are told.
   Error error = errors.back();

@@ -33,7 +33,8 @@ class Connector {
     enum class Next : uint8_t { kStop, kNextHost, kOtherEncryption } next = Next::kNextHost;
   };
 
-  std::vector<Address> candidates(std::vector<Error>& errors);
+  bool try_host(const Address& host, bool any_role, std::unique_ptr<Connection>& connection,
+                std::vector<Error>& errors);
   void shuffle(std::vector<Address>& addresses);
   Attempt try_address(const Address& address, bool any_role);
   Attempt try_encryption(const Address& address, bool tls, bool may_fall_back, Deadline deadline);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pgsink/client/connect.h"
+#include "pgsink/client/query_collector.h"
 
 namespace pgsink {
 
@@ -14,11 +15,6 @@ namespace {
 std::string cut(std::string_view text) { return std::string(text.substr(0, kNoticeBytesMax)); }
 
 }  // namespace
-
-std::string QueryResult::scalar() const {
-  if (rows.size() != 1 || rows[0].empty()) return {};
-  return rows[0][0].value_or("");
-}
 
 Connection::Connection(Env& env, const ConnectOptions& options) : env_(env), options_(options) {
   options_.password.clear();  // Only cancel() needs the options again, and it does not log in.
@@ -192,75 +188,8 @@ Status Connection::cancel(Deadline deadline) {
 // ---- queries
 // -------------------------------------------------------------------------------------
 
-namespace {
-
-// Gathers the answers to one query.
-class Collector {
- public:
-  // True at the end.
-  bool take(const pgproto::BackendMessage& message) {
-    return std::visit([this](const auto& m) { return take_message(m); }, message);
-  }
-  Result<QueryResult> finish() {
-    if (error_) return fail(*std::move(error_));
-    return std::move(result_);
-  }
-
- private:
-  template <typename Message>
-  bool take_message(const Message& message) {
-    using M = Message;
-    if constexpr (std::is_same_v<M, pgproto::RowDescription>) {
-      result_.rows.clear();
-      result_.columns.clear();
-      bytes_ = 0;
-      for (const auto& field : message.fields) result_.columns.emplace_back(field.name);
-    } else if constexpr (std::is_same_v<M, pgproto::DataRow>) {
-      take_row(message);
-    } else if constexpr (std::is_same_v<M, pgproto::CommandComplete>) {
-      result_.tag = message.tag;
-    } else if constexpr (std::is_same_v<M, pgproto::ErrorResponse>) {
-      if (!error_) {
-        error_ = message.to_error();
-        error_->sent = true;
-      }
-    }
-    return std::is_same_v<M, pgproto::ReadyForQuery>;
-  }
-
-  void take_row(const pgproto::DataRow& row) {
-    if (error_) return;
-    std::vector<std::optional<std::string>> values;
-    values.reserve(row.values.size());
-    for (const auto& value : row.values) {
-      bytes_ += sizeof(values[0]) + (value ? value->size() : 0);
-      if (value) {
-        values.emplace_back(std::string(pgproto::as_text(*value)));
-      } else {
-        values.emplace_back();
-      }
-    }
-    if (bytes_ <= kQueryResultBytesMax) {
-      result_.rows.push_back(std::move(values));
-      return;
-    }
-    error_.emplace();
-    error_->code = Errc::kLimit;
-    error_->sent = true;
-    error_->message = "the result of a query is larger than the " +
-                      std::to_string(kQueryResultBytesMax) + " bytes allowed";
-    result_.rows.clear();
-  }
-
-  QueryResult result_;
-  size_t bytes_ = 0;
-  std::optional<Error> error_;
-};
-
-}  // namespace
-
 Result<QueryResult> Connection::collect(Deadline deadline) {
-  Collector collector;
+  QueryCollector collector;
   for (;;) {
     const auto event = next_event(deadline);
     if (!event) {

@@ -94,9 +94,9 @@ class SocketTransport final : public Transport {
 
  private:
   void clear_interrupt();
-  Result<bool> send_some(Bytes out, Moved& moved);
+  void send_some(Bytes out, Moved& moved);
   Result<bool> receive_some(MutableBytes in, Moved& moved);
-  Result<bool> wait(bool to_send, bool to_receive, Deadline deadline);
+  Result<short> wait(bool to_send, bool to_receive, Deadline deadline);
   std::unexpected<Error> lost(int error_number) const;
 
   Clock& clock_;
@@ -104,7 +104,8 @@ class SocketTransport final : public Transport {
   FileDescriptor wakeup_;
   std::atomic<bool> interrupted_ = false;
   size_t sent_since_receive_ = 0;
-  int send_error_ = 0;  // sticks: what the server said before it left is received first
+  bool send_blocked_ = false;  // the kernel is full: ask poll() before the next send
+  int send_error_ = 0;         // sticks: what the server said before it left is received first
 };
 
 // An interrupt that comes between the two lines is reported again by the next call: once too often
@@ -119,19 +120,18 @@ std::unexpected<Error> SocketTransport::lost(int error_number) const {
   return fail(Errc::kConnectionLost, "the connection broke: " + describe_errno(error_number));
 }
 
-// True if something was sent.
-Result<bool> SocketTransport::send_some(Bytes out, Moved& moved) {
+void SocketTransport::send_some(Bytes out, Moved& moved) {
   for (;;) {
     const ssize_t size = ::send(socket_.get(), out.data(), out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (size < 0 && errno == EINTR) continue;
     if (size >= 0) {
       moved.sent = static_cast<size_t>(size);
       sent_since_receive_ += moved.sent;
-      return moved.sent > 0;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+      send_error_ = errno;
     }
-    if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-    send_error_ = errno;
-    return false;
+    send_blocked_ = moved.sent < out.size();
+    return;
   }
 }
 
@@ -156,8 +156,8 @@ Result<bool> SocketTransport::receive_some(MutableBytes in, Moved& moved) {
   }
 }
 
-// False if an interrupt ended the wait.
-Result<bool> SocketTransport::wait(bool to_send, bool to_receive, Deadline deadline) {
+// What poll() says of the socket; 0 if an interrupt ended the wait.
+Result<short> SocketTransport::wait(bool to_send, bool to_receive, Deadline deadline) {
   pollfd polled[2] = {};
   polled[0].fd = socket_.get();
   polled[0].events = static_cast<short>((to_send ? POLLOUT : 0) | (to_receive ? POLLIN : 0));
@@ -167,10 +167,9 @@ Result<bool> SocketTransport::wait(bool to_send, bool to_receive, Deadline deadl
     const Timeout timeout(clock_, deadline);
     const int count = ::ppoll(polled, 2, timeout.get(), nullptr);
     if (count < 0 && errno != EINTR) return lost(errno);
-    if (count > 0 && polled[0].revents != 0) return true;  // Bytes first, the interrupt next time.
     if (count > 0) {
-      clear_interrupt();
-      return false;
+      if (polled[0].revents == 0) clear_interrupt();  // Else bytes first, the interrupt next time.
+      return polled[0].revents;
     }
     if (deadline != kNoDeadline && clock_.now() >= deadline) {
       return fail(Errc::kTimeout, to_send ? "the server did not take what was sent in time"
@@ -188,14 +187,13 @@ Result<Transport::Moved> SocketTransport::exchange(Bytes out, MutableBytes in, D
     moved.interrupted = true;
     return moved;
   }
-  // Sending is tried without asking first, receiving only where bytes are likely or were not looked
-  // for in a while.
+  // Each look at the socket is a system call: sending is tried without asking first, receiving only
+  // where poll() saw bytes, where nothing is to be sent, or where nobody looked for a while.
   bool look = out.empty();
   for (;;) {
-    if (!out.empty() && send_error_ == 0) {
-      const auto sent = send_some(out, moved);
-      if (!sent) return fail(sent.error());
-      if (moved.sent == out.size() && sent_since_receive_ < kSentBetweenReceives) return moved;
+    if (!out.empty() && !send_blocked_ && send_error_ == 0) {
+      send_some(out, moved);
+      if (moved.sent > 0 && sent_since_receive_ < kSentBetweenReceives) return moved;
       look = look || moved.sent > 0 || send_error_ != 0;
     }
     if (look && !in.empty()) {
@@ -207,11 +205,12 @@ Result<Transport::Moved> SocketTransport::exchange(Bytes out, MutableBytes in, D
     if (send_error_ != 0) return lost(send_error_);
     const auto ready = wait(!out.empty(), !in.empty(), deadline);
     if (!ready) return fail(ready.error());
-    if (!*ready) {
+    if (*ready == 0) {
       moved.interrupted = true;
       return moved;
     }
-    look = true;
+    send_blocked_ = send_blocked_ && (*ready & ~POLLIN) == 0;
+    look = (*ready & ~POLLOUT) != 0;
   }
 }
 
