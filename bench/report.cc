@@ -109,6 +109,20 @@ void write_report(const std::string& file, std::string_view text) {
   if (!out) throw std::runtime_error("cannot write " + file);
 }
 
+int run_main(std::string_view program, std::span<char* const> arguments,
+             const std::function<void(std::span<char* const>)>& body) {
+  try {
+    body(arguments);
+    return 0;
+  } catch (const GoalMissed& missed) {
+    say(std::string(program) + ": " + missed.what());
+    return 2;
+  } catch (const std::exception& error) {
+    say(std::string(program) + ": " + error.what());
+    return 1;
+  }
+}
+
 void say(const std::string& line) {
   std::fprintf(stderr, "%s\n", line.c_str());
   std::fflush(stderr);

@@ -2,7 +2,8 @@
 // What the benchmarks share in speaking: flags, medians, tables in Markdown, goals, figures in
 // JSON.
 
-#include <cstdint>
+#include <exception>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -71,6 +72,17 @@ class Figures {
 
 /// write_report puts a text into a file; nothing if `file` is empty.
 void write_report(const std::string& file, std::string_view text);
+
+/// GoalMissed ends a run that was told to insist on its goals.
+class GoalMissed : public std::exception {
+ public:
+  const char* what() const noexcept override { return "a goal was missed"; }
+};
+
+/// run_main runs `body` and makes an exit status of how it ends: 0; 1 for errors, which are
+/// printed; 2 for goals missed with --enforce.
+int run_main(std::string_view program, std::span<char* const> arguments,
+             const std::function<void(std::span<char* const>)>& body);
 
 /// say prints a line of progress at once.
 void say(const std::string& line);

@@ -17,11 +17,7 @@ namespace {
 
 constexpr size_t kPieceBytes = size_t{64} << 10;
 constexpr std::string_view kSignature("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
-constexpr std::string_view kTrailer("\377\377", 2);
-
-void check(const Status& status) {
-  if (!status) throw std::runtime_error(status.error().to_string());
-}
+constexpr std::string_view kEnd("\377\377", 2);
 
 /// Encodes all rows in pieces of up to 64 KiB and hands each to `put`.
 template <typename Put>
@@ -36,11 +32,18 @@ void encode_all(const Rows& rows, Put&& put) {
     put(std::span<const std::byte>(piece.first(used)));
     used = 0;
   }
-  std::memcpy(piece.data() + used, kTrailer.data(), kTrailer.size());
-  put(std::span<const std::byte>(piece.first(used + kTrailer.size())));
+  std::memcpy(piece.data() + used, kEnd.data(), kEnd.size());
+  put(std::span<const std::byte>(piece.first(used + kEnd.size())));
 }
 
 }  // namespace
+
+void check(const Status& status) {
+  if (!status) throw std::runtime_error(status.error().to_string());
+}
+
+std::span<const std::byte> copy_signature() { return std::as_bytes(std::span(kSignature)); }
+std::span<const std::byte> copy_end() { return std::as_bytes(std::span(kEnd)); }
 
 std::string_view transport_name(Transport transport) {
   constexpr std::array<std::string_view, 3> kNames{"unix", "tcp", "tls"};

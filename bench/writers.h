@@ -13,6 +13,13 @@
 
 namespace pgsink::bench {
 
+/// check ends the benchmark with what went wrong.
+void check(const Status& status);
+
+/// What stands before the first and behind the last row of COPY (FORMAT binary).
+std::span<const std::byte> copy_signature();
+std::span<const std::byte> copy_end();
+
 enum class Transport : uint8_t { kUnix, kTcp, kTls };
 
 std::string_view transport_name(Transport transport);

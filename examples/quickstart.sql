@@ -1,15 +1,18 @@
 -- 1,000,000 generated events into PostgreSQL, twice: through a connection with the defaults, and by
 -- COPY in larger batches. The tables are made by quickstart_tables.sql. Run as
 --
---   pgsink -f examples/quickstart.sql --set pg_host=localhost --set pg_port=5432 --set pg_password=…
+--   pgsink -f examples/quickstart.sql --set pg_host=localhost --set pg_port=5432 \
+--     --set pg_password=…
 
--- Whatever is no statement of pgsink's own goes to the embedded SQL engine, DuckDB. The sources could
--- as well be read_csv('events.csv'), read_parquet('events/*.parquet') or read_json('events.ndjson').
+-- Whatever is no statement of pgsink's own goes to the embedded SQL engine, DuckDB. The sources
+-- could as well be read_csv('events.csv'), read_parquet('events/*.parquet') or
+-- read_json('events.ndjson').
 CREATE VIEW source_events AS
 SELECT
     i AS event_id,
     (1 + hash(i) % 50000)::BIGINT AS user_id,
-    ['page_view', 'click', 'sign_up', 'purchase', 'log_out'][1 + (hash(i + 1) % 5)::INTEGER] AS event_type,
+    ['page_view', 'click', 'sign_up', 'purchase', 'log_out'][1 + (hash(i + 1) % 5)::INTEGER]
+        AS event_type,
     TIMESTAMPTZ '2026-01-01 00:00:00+00' + to_microseconds(i * 1234567) AS timestamp,
     CASE WHEN i % 10 <> 0 THEN TO_JSON({
         'page': '/product/' || hash(i + 2) % 1000,

@@ -34,7 +34,7 @@ has_clang_runtime() {
 probe() {
   case $1 in
     g++) has c++ && has g++ ;;
-    cmake | clang-19 | clang-format-19 | clang-tidy-19 | curl | npm) has "$1" ;;
+    cmake | ccache | clang-19 | clang-format-19 | clang-tidy-19 | curl | npm) has "$1" ;;
     ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
     ninja-build) has ninja ;;
     pkg-config) has pkg-config ;;
@@ -42,6 +42,7 @@ probe() {
     zlib1g-dev) has_header zlib.h ;;
     libgtest-dev) has_header gtest/gtest.h ;;
     libgmock-dev) has_header gmock/gmock.h ;;
+    libbenchmark-dev) has_header benchmark/benchmark.h ;;
     libpq-dev) has_header libpq-fe.h || has_header postgresql/libpq-fe.h ;;
     libclang-rt-19-dev) has_clang_runtime ;;
     postgresql) has_postgres && has psql ;;

@@ -1,17 +1,17 @@
 #pragma once
-// What the server says. Every message is a view into the session's receive buffer: strings and bytes
-// in it are valid until the next Session::receive_space(). Names are PostgreSQL's.
-// Source: PostgreSQL documentation, "Message Formats".
-
-#include <pgproto/bytes.h>
-#include <pgproto/error.h>
-#include <pgproto/oid.h>
+// What the server says. Every message is a view into the session's receive buffer: strings and
+// bytes in it are valid until the next Session::receive_space(). Names are PostgreSQL's. Source:
+// PostgreSQL documentation, "Message Formats".
 
 #include <cstdint>
 #include <optional>
 #include <string_view>
 #include <variant>
 #include <vector>
+
+#include <pgproto/bytes.h>
+#include <pgproto/error.h>
+#include <pgproto/oid.h>
 
 namespace pgproto {
 
@@ -120,9 +120,8 @@ using BackendMessage =
     std::variant<Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus,
                  ReadyForQuery, ErrorResponse, NoticeResponse, NotificationResponse, RowDescription,
                  DataRow, CommandComplete, CopyInResponse, CopyOutResponse, CopyBothResponse,
-                 CopyData, CopyDone, EmptyQueryResponse, ParseComplete, BindComplete,
-                 CloseComplete, NoData, PortalSuspended, ParameterDescription,
-                 FunctionCallResponse>;
+                 CopyData, CopyDone, EmptyQueryResponse, ParseComplete, BindComplete, CloseComplete,
+                 NoData, PortalSuspended, ParameterDescription, FunctionCallResponse>;
 
 /// decode_backend decodes the body of one message (without type byte and length). Fails with
 /// kProtocol on an unknown type, a count that cannot fit the body, or bytes left over.

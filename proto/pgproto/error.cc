@@ -1,7 +1,7 @@
-#include <pgproto/error.h>
-
 #include <cstdio>
 #include <cstdlib>
+
+#include <pgproto/error.h>
 
 namespace pgproto {
 

@@ -1,7 +1,7 @@
+#include <new>
+
 #include <pgproto/quote.h>
 #include <pgproto/utf8.h>
-
-#include <new>
 
 namespace pgproto {
 namespace {

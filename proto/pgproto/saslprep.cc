@@ -38,9 +38,9 @@ uint8_t combining_class(char32_t code) {
 void append_decomposed(std::u32string& text, char32_t code) {
   if (code >= kSyllableBase && code < kSyllableBase + kSyllableCount) {
     const char32_t index = code - kSyllableBase;
-    text += kLeadBase + index / (kVowelCount * kTrailCount);
-    text += kVowelBase + index % (kVowelCount * kTrailCount) / kTrailCount;
-    if (index % kTrailCount != 0) text += kTrailBase + index % kTrailCount;
+    text.push_back(kLeadBase + index / (kVowelCount * kTrailCount));
+    text.push_back(kVowelBase + index % (kVowelCount * kTrailCount) / kTrailCount);
+    if (index % kTrailCount != 0) text.push_back(kTrailBase + index % kTrailCount);
     return;
   }
   const auto& table = saslprep_tables::kDecompositions;
@@ -78,14 +78,13 @@ std::u32string normalize_nfkc(const std::u32string& input) {
   std::u32string text;
   for (const char32_t code : input) append_decomposed(text, code);
 
-  // Each run of combining characters is put in the order of their classes, keeping equals.
-  for (auto run = text.begin(); run != text.end();) {
-    const auto is_starter = [](char32_t code) { return combining_class(code) == 0; };
-    const auto run_end = std::find_if(run, text.end(), is_starter);
-    std::stable_sort(run, run_end, [](char32_t a, char32_t b) {
-      return combining_class(a) < combining_class(b);
-    });
-    run = std::find_if_not(run_end, text.end(), is_starter);
+  // Each run of combining characters is put in the order of their classes, keeping equals: an
+  // insertion sort, because runs are short.
+  for (auto at = text.begin(); at != text.end(); ++at) {
+    const uint8_t code_class = combining_class(*at);
+    auto to = at;
+    while (code_class != 0 && to != text.begin() && combining_class(*(to - 1)) > code_class) --to;
+    std::rotate(to, at, at + 1);
   }
 
   std::u32string composed;

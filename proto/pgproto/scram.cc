@@ -77,7 +77,8 @@ Result<ServerFirst> parse_server_first(std::string_view text) {
   const auto count = attribute(take_element(text), 'i');
   if (!count || count->empty()) return refuse("SCRAM: the server sent no iteration count");
   const char* end = count->data() + count->size();
-  const auto [rest, error] = std::from_chars(count->data(), end, parsed.iterations);
+  const auto [rest, error] =
+      std::from_chars(count->data(), count->data() + count->size(), parsed.iterations);
   if (error == std::errc::result_out_of_range && rest == end) {
     parsed.iterations = UINT32_MAX;  // Too large for us is too large for the limit.
   } else if (error != std::errc() || rest != end || parsed.iterations == 0) {
@@ -168,7 +169,7 @@ Result<std::string> Scram::client_final(std::string_view server_first) {
 
   std::string binding = gs2_header(config_.gs2_flag);
   if (config_.gs2_flag == Gs2Flag::kUsed) binding.append(as_text(config_.channel_binding));
-  std::string message =
+  const std::string message =
       "c=" + base64_encode(as_bytes(binding)) + ",r=" + std::string(parsed->nonce);
   // The server's text goes in as it came: rebuilt from its parts it would lose extensions.
   const std::string auth_message =

@@ -93,14 +93,15 @@ struct StartupConfig {
 struct Event {
   RequestId request = 0;
   BackendMessage message;
-  char type = 0;  ///< The message's type byte and body, to keep it beyond that: see decode_backend().
+  char type =
+      0;  ///< The message's type byte and body, to keep it beyond that: see decode_backend().
   Bytes body;
 };
 
 class Session {
  public:
-  /// The constructor alone may throw, std::bad_alloc; of all other functions none does: memory that is
-  /// not there breaks the session with kOutOfMemory.
+  /// The constructor alone may throw, std::bad_alloc; of all other functions none does: memory that
+  /// is not there breaks the session with kOutOfMemory.
   explicit Session(SessionLimits limits = {});
   ~Session();
   Session(const Session&) = delete;

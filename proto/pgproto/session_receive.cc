@@ -54,7 +54,6 @@ constexpr Input plain_input() {
   if constexpr (std::is_same_v<Message, DataRow>) return Input::kDataRow;
   if constexpr (std::is_same_v<Message, EmptyQueryResponse>) return Input::kEmptyQueryResponse;
   if constexpr (std::is_same_v<Message, CopyOutResponse>) return Input::kCopyOutResponse;
-  if constexpr (std::is_same_v<Message, CopyBothResponse>) return Input::kCopyBothResponse;
   if constexpr (std::is_same_v<Message, CopyData>) return Input::kCopyData;
   if constexpr (std::is_same_v<Message, CopyDone>) return Input::kCopyDone;
   if constexpr (std::is_same_v<Message, ParseComplete>) return Input::kParseComplete;
@@ -140,6 +139,9 @@ Input Session::State::classify(const BackendMessage& message) const {
           return sending ? Input::kCommandCompleteEarly : Input::kCommandComplete;
         } else if constexpr (std::is_same_v<Message, CopyInResponse>) {
           return classify_copy_in();
+        } else if constexpr (std::is_same_v<Message, CopyBothResponse>) {
+          const bool announced = !requests.empty() && requests.front().copy_announced;
+          return announced ? Input::kCopyBothResponse : Input::kCopyUnanswerable;
         } else {
           return plain_input<Message>();
         }
@@ -149,7 +151,7 @@ Input Session::State::classify(const BackendMessage& message) const {
 
 Input Session::State::classify_copy_in() const {
   if (requests.empty() || requests.front().copy_announced) return Input::kCopyInResponse;
-  return requests.size() == 1 ? Input::kCopyInUnannounced : Input::kCopyInUnanswerable;
+  return requests.size() == 1 ? Input::kCopyInUnannounced : Input::kCopyUnanswerable;
 }
 
 // What a legal message changes besides the phase.
@@ -305,14 +307,14 @@ std::unexpected<Error> Session::State::illegal(Input input) {
                   "the server says that we are authenticated before it proved that it knows the "
                   "password");
   }
-  if (input == Input::kCopyInUnanswerable) {
+  if (input == Input::kCopyUnanswerable) {
     return broken(Errc::kProtocol,
-                  "a COPY FROM STDIN was not announced and requests were sent after it, which the "
-                  "server takes for its data; announce it by Session::Copy::kIn");
+                  "a COPY was not announced and cannot be answered any more: the server takes what "
+                  "was sent after it for its data; announce it by Session::Copy::kIn or kBoth");
   }
-  return broken(Errc::kProtocol, "the server sent a message that is not allowed here (input " +
-                                     std::to_string(static_cast<int>(input)) + " in phase " +
-                                     std::to_string(static_cast<int>(phase)) + ")");
+  return broken(Errc::kProtocol, std::string("the server sent ") + session_table::name_of(input) +
+                                     " " + session_table::place_of(phase) +
+                                     ", where the protocol does not allow it");
 }
 
 Status Session::State::end_of_input() {

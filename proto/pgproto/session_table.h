@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 namespace pgproto::session_table {
 
@@ -80,8 +81,8 @@ enum class Input : uint8_t {
   kCommandCompleteEarly,  ///< While we have not ended our side of the COPY.
   kEmptyQueryResponse,
   kCopyInResponse,
-  kCopyInUnannounced,   ///< No COPY was announced for this request, nothing was sent after it.
-  kCopyInUnanswerable,  ///< The same, but requests were sent after it: COPY has swallowed them.
+  kCopyInUnannounced,  ///< No COPY was announced for this request, nothing was sent after it.
+  kCopyUnanswerable,   ///< Not announced, and too late: requests sent after it are swallowed by it.
   kCopyOutResponse,
   kCopyBothResponse,
   kCopyData,
@@ -235,6 +236,68 @@ static_assert(phase_rows_are_unique());
 /// next_cell looks up where `input` leads in `phase`: kIllegal or a Phase.
 constexpr Cell next_cell(Phase phase, Input input) {
   return kPhaseTable[static_cast<size_t>(phase)][static_cast<size_t>(input)];
+}
+
+/// kInputNames are the messages as PostgreSQL's documentation calls them, in the order of Input.
+inline constexpr const char* kInputNames[] = {
+    "AuthenticationOk",
+    "AuthenticationCleartextPassword or AuthenticationMD5Password",
+    "AuthenticationSASL",
+    "AuthenticationSASLContinue",
+    "AuthenticationSASLFinal",
+    "a request for another way to authenticate",
+    "NegotiateProtocolVersion",
+    "BackendKeyData",
+    "ParameterStatus",
+    "NoticeResponse",
+    "NotificationResponse",
+    "ErrorResponse",
+    "ErrorResponse (FATAL)",
+    "ReadyForQuery",
+    "RowDescription",
+    "DataRow",
+    "CommandComplete",
+    "CommandComplete (before we ended the COPY)",
+    "EmptyQueryResponse",
+    "CopyInResponse",
+    "CopyInResponse (not announced)",
+    "CopyInResponse or CopyBothResponse (not announced)",
+    "CopyOutResponse",
+    "CopyBothResponse",
+    "CopyData",
+    "CopyDone",
+    "ParseComplete",
+    "BindComplete",
+    "CloseComplete",
+    "NoData",
+    "PortalSuspended",
+    "ParameterDescription",
+    "FunctionCallResponse",
+};
+static_assert(std::size(kInputNames) == kInputCount);
+
+/// name_of is the name of a message.
+constexpr const char* name_of(Input input) { return kInputNames[static_cast<size_t>(input)]; }
+
+/// place_of says where the session stands, to be read after "the server sent X ".
+constexpr const char* place_of(Phase phase) {
+  using enum Phase;
+  if (phase < kAuthenticated) return "during the authentication";
+  if (phase == kAuthenticated) return "before the startup was complete";
+  if (phase == kIdle) return "while no request awaited an answer";
+  if (phase == kFatal) return "after a fatal error";
+  if (phase == kQueryFailed || phase == kSyncFailed) return "between an error and ReadyForQuery";
+  if (phase == kQueryCopyIn || phase == kExecuteCopyIn) return "during COPY FROM STDIN";
+  if (phase >= kQueryCopyOut && phase <= kQueryCopyBothDone) return "during COPY";
+  if (phase == kExecuteCopyOut || phase == kExecuteCopyOutDone) return "during COPY TO STDOUT";
+  if (phase == kQueryRows || phase == kExecuteRows) return "among the rows of a result";
+  if (phase <= kQueryNext) return "as the answer to Query";
+  if (phase == kParse) return "as the answer to Parse";
+  if (phase == kBind) return "as the answer to Bind";
+  if (phase == kDescribeStatement || phase == kDescribePortal) return "as the answer to Describe";
+  if (phase == kExecute) return "as the answer to Execute";
+  if (phase == kClose) return "as the answer to Close";
+  return "as the answer to Sync";
 }
 
 // ---- what we may say

@@ -1,27 +1,33 @@
 #pragma once
 // TypeInfo describes a PostgreSQL type as far as writing its values in binary needs.
 
-#include <pgproto/oid.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
+#include <pgproto/oid.h>
+
 namespace pgproto {
 
-/// TypeInfo is one type of one database. OIDs of enums, domains, composites and arrays of them belong
-/// to that database: never carry them to another.
+/// TypeInfo is one type of one database. OIDs of enums, domains, composites and arrays of them
+/// belong to that database: never carry them to another.
 struct TypeInfo {
   enum class Kind : char {
-    kBase = 'b', kComposite = 'c', kDomain = 'd', kEnum = 'e', kRange = 'r', kMultirange = 'm',
-    kPseudo = 'p', kArray = 'a'  ///< 'a' is ours: pg_type says 'b' with typcategory 'A'.
+    kBase = 'b',
+    kComposite = 'c',
+    kDomain = 'd',
+    kEnum = 'e',
+    kRange = 'r',
+    kMultirange = 'm',
+    kPseudo = 'p',
+    kArray = 'a'  ///< 'a' is ours: pg_type says 'b' with typcategory 'A'.
   };
   Oid oid = 0;
   std::string name;  ///< format_type(): "numeric", "public.mood", "integer[]".
   Kind kind = Kind::kBase;
-  Oid element_oid = 0;  ///< Of an array; of a range its subtype.
-  Oid base_oid = 0;     ///< Of a domain: the type below, all domains peeled off.
+  Oid element_oid = 0;         ///< Of an array; of a range its subtype.
+  Oid base_oid = 0;            ///< Of a domain: the type below, all domains peeled off.
   int32_t type_modifier = -1;  ///< Of a domain.
   struct Attribute {
     std::string name;

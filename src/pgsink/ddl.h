@@ -1,8 +1,6 @@
 #pragma once
-// The statements of ours in a script: CREATE CONNECTION, DROP CONNECTION, CREATE PIPELINE, INSERT INTO
-// a connection. Parsing knows nothing of an SQL engine: the queries inside stay text.
-
-#include <pgsink/options.h>
+// The statements of ours in a script: CREATE CONNECTION, DROP CONNECTION, CREATE PIPELINE, INSERT
+// INTO a connection. Parsing knows nothing of an SQL engine: the queries inside stay text.
 
 #include <functional>
 #include <optional>
@@ -10,6 +8,8 @@
 #include <string_view>
 #include <variant>
 #include <vector>
+
+#include <pgsink/options.h>
 
 namespace pgsink {
 
@@ -28,13 +28,13 @@ struct Diagnostic {
 
 /// ScriptStatement is one statement of a script, a view into it.
 struct ScriptStatement {
-  std::string_view text;  ///< Without the `;` and without blanks and comments around it.
-  SourcePosition begin;   ///< In the whole script.
+  std::string_view text;   ///< Without the `;` and without blanks and comments around it.
+  SourcePosition begin;    ///< In the whole script.
   bool terminated = true;  ///< False: the end of the script came before a `;`.
 };
 /// split_script splits text into statements at `;`, respecting comments, quoted strings and
-/// identifiers, dollar quotes, and E'…' escapes. Empty statements are left out. An unclosed quote or
-/// comment reaches to the end of the script; parse_statement() reports it.
+/// identifiers, dollar quotes, and E'…' escapes. Empty statements are left out. An unclosed quote
+/// or comment reaches to the end of the script; parse_statement() reports it.
 std::vector<ScriptStatement> split_script(std::string_view script);
 
 /// RawOption is one `key = value` as written.
@@ -62,8 +62,8 @@ struct DropConnection {
   bool if_exists = false;
   SourcePosition name_position;
 };
-/// InsertBranch is one `INSERT INTO target query` of a pipeline. A bare `INSERT INTO t …` whose target is no connection
-/// belongs to the embedded engine: the caller decides by name.
+/// InsertBranch is one `INSERT INTO target query` of a pipeline. A bare `INSERT INTO t …` whose
+/// target is no connection belongs to the embedded engine: the caller decides by name.
 struct InsertBranch {
   std::string target;
   std::vector<std::string> columns;  ///< INSERT INTO t (a, b) …; empty if not given.
@@ -71,7 +71,8 @@ struct InsertBranch {
   std::string_view query;  ///< SELECT …, VALUES …, FROM … as written.
   SourcePosition query_position;
 };
-/// CreatePipeline is CREATE PIPELINE name AS [WITH …] and its branches, or a bare [WITH …] INSERT INTO.
+/// CreatePipeline is CREATE PIPELINE name AS [WITH …] and its branches, or a bare [WITH …] INSERT
+/// INTO.
 struct CreatePipeline {
   std::string name;  ///< Empty for a bare INSERT INTO.
   bool or_replace = false, if_not_exists = false;
@@ -83,8 +84,7 @@ struct CreatePipeline {
 /// EngineStatement is anything else: for the embedded engine.
 struct EngineStatement {};
 
-using Statement =
-    std::variant<EngineStatement, CreateConnection, DropConnection, CreatePipeline>;
+using Statement = std::variant<EngineStatement, CreateConnection, DropConnection, CreatePipeline>;
 
 /// parse_statement reads one statement of split_script(). Texts of the result are views into it.
 /// On failure all faults that can be told together, each with its place in the script.
@@ -92,7 +92,8 @@ std::expected<Statement, std::vector<Diagnostic>> parse_statement(const ScriptSt
 
 /// Limits on what a script may ask of the parser.
 struct DdlLimits {
-  /// Longest statement of ours: it is held whole, and what is longer is a file read as SQL by mistake.
+  /// Longest statement of ours: it is held whole, and what is longer is a file read as SQL by
+  /// mistake.
   static constexpr size_t statement_bytes_max = size_t{64} << 20;
   /// Longest CREATE CONNECTION; the longest sensible one has some KiB.
   static constexpr size_t connection_bytes_max = size_t{1} << 20;
@@ -108,17 +109,17 @@ struct DdlLimits {
   static constexpr size_t faults_max = 50;
 };
 
-/// Substitution says where ${secret:NAME}, ${env:NAME} and ${NAME} come from; nullopt if there is no
-/// such name. An empty function knows no name.
+/// Substitution says where ${secret:NAME}, ${env:NAME} and ${NAME} come from; nullopt if there is
+/// no such name. An empty function knows no name.
 struct Substitution {
   std::function<std::optional<std::string>(const std::string& name)> secret;
   std::function<std::optional<std::string>(const std::string& name)> environment;
   std::function<std::optional<std::string>(const std::string& name)> variable;  ///< --set
 };
 
-/// bind_connection checks every option against the table and yields typed options: unknown keys (with
-/// the nearest known one), types, ranges, duplicates, refused options, missing and contradicting ones.
-/// Every fault, with its place. No message holds a secret.
+/// bind_connection checks every option against the table and yields typed options: unknown keys
+/// (with the nearest known one), types, ranges, duplicates, refused options, missing and
+/// contradicting ones. Every fault, with its place. No message holds a secret.
 std::expected<SinkOptions, std::vector<Diagnostic>> bind_connection(
     const CreateConnection& statement, const Substitution& substitution);
 

@@ -7,9 +7,9 @@
 
 namespace pgsink {
 
-/// Histogram counts durations in seconds between fixed bounds: counts[i] holds those above kBounds[i-1]
-/// up to and including kBounds[i], the last everything above. (Prometheus' `le` buckets are the
-/// running sums of counts.)
+/// Histogram counts durations in seconds between fixed bounds: counts[i] holds those above
+/// kBounds[i-1] up to and including kBounds[i], the last everything above. (Prometheus' `le`
+/// buckets are the running sums of counts.)
 struct Histogram {
   static constexpr std::array<double, 11> kBounds{0.001, 0.005, 0.01, 0.05, 0.1, 0.5,
                                                   1,     5,     10,   30,   60};

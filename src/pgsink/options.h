@@ -1,9 +1,7 @@
 #pragma once
-// SinkOptions: everything that CREATE CONNECTION … TO postgresql (…) can say, typed; and the one table
-// that knows each option's key, type, default, range and meaning. docs/options.md, `pgsink options`,
-// completion and the "nearest key" of an error are all made from that table.
-
-#include <pgproto/error.h>
+// SinkOptions: everything that CREATE CONNECTION … TO postgresql (…) can say, typed; and the one
+// table that knows each option's key, type, default, range and meaning. docs/options.md, `pgsink
+// options`, completion and the "nearest key" of an error are all made from that table.
 
 #include <chrono>
 #include <cstdint>
@@ -14,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include <pgproto/error.h>
+
 namespace pgsink {
 
 using pgproto::Errc;
@@ -23,7 +23,10 @@ using pgproto::Status;
 
 enum class WriteMode : uint8_t { kInsert, kUpsert, kUpdate, kDelete, kInsertIgnore, kChangelog };
 enum class IsolationLevel : uint8_t {
-  kReadUncommitted, kReadCommitted, kRepeatableRead, kSerializable
+  kReadUncommitted,
+  kReadCommitted,
+  kRepeatableRead,
+  kSerializable
 };
 enum class PartitionType : uint8_t { kRange, kList, kHash };
 enum class FireTriggers : uint8_t { kAlways, kReplica, kDisabled };
@@ -31,15 +34,15 @@ enum class Delivery : uint8_t { kAtLeastOnce, kExactlyOnce };
 enum class SchemaEvolution : uint8_t { kNone, kValidate, kAddColumns };
 enum class ConnectionType : uint8_t { kSink, kSource };
 
-/// SinkOptions are the options of one connection after checking. Members are named as the keys; times
-/// keep the key's unit in their name.
+/// SinkOptions are the options of one connection after checking. Members are named as the keys;
+/// times keep the key's unit in their name.
 struct SinkOptions {
   std::string connection_name;  ///< From CREATE CONNECTION; labels errors and metrics.
   ConnectionType type = ConnectionType::kSink;
 
   // where
-  std::string url;   ///< libpq URI or keyword/value string; excludes host … ssl_….
-  std::string host;  ///< Comma list, or a directory for a Unix socket.
+  std::string url;            ///< libpq URI or keyword/value string; excludes host … ssl_….
+  std::string host;           ///< Comma list, or a directory for a Unix socket.
   std::string port = "5432";  ///< Comma list parallel to host, or one for all.
   std::string database, username, password;
   std::string schema = "public", table;
@@ -122,11 +125,11 @@ struct OptionInfo {
   OptionType type = OptionType::kText;
   std::string_view default_text{};  ///< The value that equals leaving the option out; "" for none.
   std::string_view unset{};         ///< What leaving it out means where no value says so.
-  int64_t min = 0, max = 0;       ///< kInteger and kDecimal only; both ends are allowed.
+  int64_t min = 0, max = 0;         ///< kInteger and kDecimal only; both ends are allowed.
   std::string_view choices{};  ///< kChoice only: "insert|upsert|…"; case, '_' or ' ' do not matter.
-  std::string_view aliases{};  ///< What other programs call it, "user|login"; only to suggest the key.
-  bool required = false;     ///< Unless `url` gives it.
-  bool secret = false;       ///< Never shown.
+  std::string_view aliases{};  ///< What other programs call it, "user|login"; to suggest the key.
+  bool required = false;       ///< Unless `url` gives it.
+  bool secret = false;         ///< Never shown.
   bool in_specification = false;  ///< Otherwise an extension ("+").
   bool replaced_by_url = false;   ///< May not stand beside `url`, which says it too.
   /// "" if the option works; otherwise why this build refuses it when it is set to anything but its
@@ -147,16 +150,16 @@ struct OptionInfo {
 std::span<const OptionInfo> option_table();
 /// find_option gives the row of a key (lower case); null if unknown.
 const OptionInfo* find_option(std::string_view key);
-/// nearest_option gives the known key most like `key`, or the one that other programs call so; "" if
-/// none is near.
+/// nearest_option gives the known key most like `key`, or the one that other programs call so; ""
+/// if none is near.
 std::string_view nearest_option(std::string_view key);
 /// option_documentation is docs/options.md, whole.
 std::string option_documentation();
 /// option_json is the table for programs (`pgsink options --json`): an array of objects.
 std::string option_json();
 
-/// check_options checks what single options cannot say: required ones, contradictions (url with host,
-/// use_2pc with a foreign table, …). All faults, not only the first.
+/// check_options checks what single options cannot say: required ones, contradictions (url with
+/// host, use_2pc with a foreign table, …). All faults, not only the first.
 std::vector<Error> check_options(const SinkOptions& options);
 
 }  // namespace pgsink

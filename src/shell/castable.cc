@@ -8,6 +8,40 @@ struct CastType {
   bool awkward = false;
 };
 
+/// The types that stay what they are, and two that become text without being awkward.
+struct PlainType {
+  duckdb_type id;
+  const char* name;
+};
+constexpr PlainType kPlainTypes[] = {
+    {DUCKDB_TYPE_BOOLEAN, "BOOLEAN"},
+    {DUCKDB_TYPE_TINYINT, "TINYINT"},
+    {DUCKDB_TYPE_SMALLINT, "SMALLINT"},
+    {DUCKDB_TYPE_INTEGER, "INTEGER"},
+    {DUCKDB_TYPE_BIGINT, "BIGINT"},
+    {DUCKDB_TYPE_UTINYINT, "UTINYINT"},
+    {DUCKDB_TYPE_USMALLINT, "USMALLINT"},
+    {DUCKDB_TYPE_UINTEGER, "UINTEGER"},
+    {DUCKDB_TYPE_UBIGINT, "UBIGINT"},
+    {DUCKDB_TYPE_HUGEINT, "HUGEINT"},
+    {DUCKDB_TYPE_FLOAT, "FLOAT"},
+    {DUCKDB_TYPE_DOUBLE, "DOUBLE"},
+    {DUCKDB_TYPE_VARCHAR, "VARCHAR"},
+    {DUCKDB_TYPE_ENUM, "VARCHAR"},
+    {DUCKDB_TYPE_BLOB, "BLOB"},
+    {DUCKDB_TYPE_DATE, "DATE"},
+    {DUCKDB_TYPE_TIME, "TIME"},
+    {DUCKDB_TYPE_TIME_NS, "TIME_NS"},
+    {DUCKDB_TYPE_TIMESTAMP, "TIMESTAMP"},
+    {DUCKDB_TYPE_TIMESTAMP_S, "TIMESTAMP_S"},
+    {DUCKDB_TYPE_TIMESTAMP_MS, "TIMESTAMP_MS"},
+    {DUCKDB_TYPE_TIMESTAMP_NS, "TIMESTAMP_NS"},
+    {DUCKDB_TYPE_TIMESTAMP_TZ, "TIMESTAMPTZ"},
+    {DUCKDB_TYPE_INTERVAL, "INTERVAL"},
+    {DUCKDB_TYPE_UUID, "UUID"},
+    {DUCKDB_TYPE_SQLNULL, "VARCHAR"},
+};
+
 CastType child_of(duckdb_logical_type taken);
 
 /// The type as it is, but with text in the place of what is awkward, however deep.
@@ -43,58 +77,10 @@ CastType cast_type(duckdb_logical_type type) {
       return {"DECIMAL(" + std::to_string(duckdb_decimal_width(type)) + ", " +
                   std::to_string(duckdb_decimal_scale(type)) + ")",
               false};
-    case DUCKDB_TYPE_BOOLEAN:
-      return {"BOOLEAN", false};
-    case DUCKDB_TYPE_TINYINT:
-      return {"TINYINT", false};
-    case DUCKDB_TYPE_SMALLINT:
-      return {"SMALLINT", false};
-    case DUCKDB_TYPE_INTEGER:
-      return {"INTEGER", false};
-    case DUCKDB_TYPE_BIGINT:
-      return {"BIGINT", false};
-    case DUCKDB_TYPE_UTINYINT:
-      return {"UTINYINT", false};
-    case DUCKDB_TYPE_USMALLINT:
-      return {"USMALLINT", false};
-    case DUCKDB_TYPE_UINTEGER:
-      return {"UINTEGER", false};
-    case DUCKDB_TYPE_UBIGINT:
-      return {"UBIGINT", false};
-    case DUCKDB_TYPE_HUGEINT:
-      return {"HUGEINT", false};
-    case DUCKDB_TYPE_FLOAT:
-      return {"FLOAT", false};
-    case DUCKDB_TYPE_DOUBLE:
-      return {"DOUBLE", false};
-    case DUCKDB_TYPE_VARCHAR:
-    case DUCKDB_TYPE_ENUM:
-      return {"VARCHAR", false};
-    case DUCKDB_TYPE_BLOB:
-      return {"BLOB", false};
-    case DUCKDB_TYPE_DATE:
-      return {"DATE", false};
-    case DUCKDB_TYPE_TIME:
-      return {"TIME", false};
-    case DUCKDB_TYPE_TIME_NS:
-      return {"TIME_NS", false};
-    case DUCKDB_TYPE_TIMESTAMP:
-      return {"TIMESTAMP", false};
-    case DUCKDB_TYPE_TIMESTAMP_S:
-      return {"TIMESTAMP_S", false};
-    case DUCKDB_TYPE_TIMESTAMP_MS:
-      return {"TIMESTAMP_MS", false};
-    case DUCKDB_TYPE_TIMESTAMP_NS:
-      return {"TIMESTAMP_NS", false};
-    case DUCKDB_TYPE_TIMESTAMP_TZ:
-      return {"TIMESTAMPTZ", false};
-    case DUCKDB_TYPE_INTERVAL:
-      return {"INTERVAL", false};
-    case DUCKDB_TYPE_UUID:
-      return {"UUID", false};
-    case DUCKDB_TYPE_SQLNULL:
-      return {"VARCHAR", false};
     default:
+      for (const PlainType& plain : kPlainTypes) {
+        if (plain.id == duckdb_get_type_id(type)) return {plain.name, false};
+      }
       return {"VARCHAR", true};
   }
 }

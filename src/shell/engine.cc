@@ -125,6 +125,10 @@ EngineResult<Query> Engine::prepare(const std::string& sql) {
       const char* text = duckdb_prepare_error(query.prepared_.get());
       return std::unexpected(parse_engine_error(text == nullptr ? "cannot be prepared" : text));
     }
+    if (duckdb_nparams(query.prepared_.get()) > 0) {
+      return std::unexpected(parse_engine_error(
+          "a statement of a script has no parameters ($1, ?); ${name} is filled in by --set"));
+    }
     if (i + 1 < count) {
       if (auto started = query.start(); !started) return std::unexpected(started.error());
       continue;

@@ -67,7 +67,7 @@ constexpr Flag kFlags[] = {
      }},
     {"progress", '\0', "auto|always|never",
      "rows, rows/s, MB/s and time of a running pipeline on standard error:\n"
-     "auto only on a terminal; always also elsewhere, one plain line a second",
+     "auto: only on a terminal; always: elsewhere one plain line a second",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.progress = static_cast<When>(choice);
        return {};

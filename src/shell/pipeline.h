@@ -68,7 +68,7 @@ class Pipeline {
   const CreatePipeline& statement_;
   Context context_;
   CommonTables common_tables_;
-  size_t filled_tables_ = 0, created_tables_ = 0;
+  size_t created_tables_ = 0;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<SinkReport> reports_;
 };

@@ -23,13 +23,15 @@ class TablePrinter : public ResultPrinter {
   void chunk(duckdb_data_chunk chunk) override {
     const idx_t rows = duckdb_data_chunk_get_size(chunk);
     for (idx_t row = 0; row < rows; ++row) {
-      std::vector<std::string> cells;
+      Cells cells;
       for (size_t i = 0; i < heads_.size(); ++i) {
         std::string text;
         CellColumn{heads_[i].type, duckdb_data_chunk_get_vector(chunk, i)}.append(
             text, row, CellStyle::kPlain);
-        cells.push_back(printable(text));
-        if (!head_printed_) widths_[i] = std::max(widths_[i], display_width(cells[i]));
+        cells.push_back(lines_of(text));
+        for (const std::string& line : cells.back()) {
+          if (!head_printed_) widths_[i] = std::max(widths_[i], display_width(line));
+        }
       }
       ++count_;
       if (head_printed_) {
@@ -47,6 +49,7 @@ class TablePrinter : public ResultPrinter {
   }
 
  private:
+  using Cells = std::vector<std::vector<std::string>>;  ///< Of one row: the lines of each.
   static constexpr size_t kRowsMeasured = 1000;
 
   /// Prints the head and the rows that waited for the widths.
@@ -58,7 +61,7 @@ class TablePrinter : public ResultPrinter {
     for (size_t i = 0; i < heads_.size(); ++i) {
       names += i == 0 ? " " : "| ";
       const std::string name = printable(heads_[i].name);
-      names += name + std::string(widths_[i] - display_width(name) + 1, ' ');
+      names += aligned(name, i) + " ";
       rule += (i == 0 ? "" : "+") + std::string(widths_[i] + 2, '-');
     }
     trim(names);
@@ -67,23 +70,42 @@ class TablePrinter : public ResultPrinter {
     waiting_.clear();
   }
 
-  void print(const std::vector<std::string>& cells) {
-    std::string line;
-    for (size_t i = 0; i < cells.size(); ++i) {
-      line += i == 0 ? " " : "| ";
-      const size_t width = display_width(cells[i]);
-      const std::string gap(widths_[i] > width ? widths_[i] - width : 0, ' ');
-      line += heads_[i].type.is_number() ? gap + cells[i] : cells[i] + gap;
-      line += ' ';
+  /// A row takes as many lines as its tallest cell; a '+' says that a cell goes on in the next.
+  void print(const Cells& cells) {
+    size_t height = 1;
+    for (const auto& cell : cells) height = std::max(height, cell.size());
+    for (size_t at = 0; at < height; ++at) {
+      std::string line;
+      for (size_t i = 0; i < cells.size(); ++i) {
+        line += i == 0 ? " " : "| ";
+        line += aligned(at < cells[i].size() ? cells[i][at] : "", i);
+        line += at + 1 < cells[i].size() ? '+' : ' ';
+      }
+      trim(line);
+      out_.write(line += '\n');
     }
-    trim(line);
-    out_.write(line += '\n');
+  }
+
+  static std::vector<std::string> lines_of(std::string_view text) {
+    std::vector<std::string> lines;
+    while (true) {
+      const size_t end = text.find('\n');
+      lines.push_back(printable(text.substr(0, end)));
+      if (end == std::string_view::npos) return lines;
+      text.remove_prefix(end + 1);
+    }
+  }
+
+  std::string aligned(const std::string& text, size_t column) const {
+    const size_t width = display_width(text);
+    const std::string gap(widths_[column] > width ? widths_[column] - width : 0, ' ');
+    return heads_[column].type.is_number() ? gap + text : text + gap;
   }
 
   static void trim(std::string& line) { line.erase(line.find_last_not_of(' ') + 1); }
 
   std::vector<size_t> widths_;
-  std::vector<std::vector<std::string>> waiting_;
+  std::vector<Cells> waiting_;
   bool head_printed_ = false;
   uint64_t count_ = 0;
 };

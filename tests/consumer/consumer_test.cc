@@ -21,6 +21,9 @@ const fs::path kSource = PGSINK_SOURCE_DIR;
 const fs::path kConsumer = kSource / "tests/consumer";
 const fs::path kWork = fs::path(PGSINK_BUILD_DIR) / "tests/consumer/work";
 
+// The flags of the preset "debug", so that ccache knows the library's objects from its build.
+const std::string kAsThisBuild = "-DCMAKE_BUILD_TYPE=Debug -DPGSINK_WERROR=ON ";
+
 struct Outcome {
   int status = -1;
   std::string output;
@@ -51,7 +54,7 @@ fs::path build(const std::string& name, const std::string& options) {
   fs::remove_all(folder);
   const Outcome configured =
       run("cmake -G Ninja -S " + quoted(kConsumer / name) + " -B " + quoted(folder) +
-          " -DCMAKE_CXX_COMPILER='" PGSINK_CXX_COMPILER "' " + options);
+          " -DCMAKE_CXX_COMPILER='" PGSINK_CXX_COMPILER "' " + kAsThisBuild + options);
   EXPECT_EQ(configured.status, 0) << configured.output;
   const Outcome built = run("cmake --build " + quoted(folder));
   EXPECT_EQ(built.status, 0) << built.output;

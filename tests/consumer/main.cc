@@ -1,3 +1,4 @@
+#include <pgsink/batch_of.h>
 #include <pgsink/sink.h>
 
 struct Trade {

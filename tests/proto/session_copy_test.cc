@@ -531,6 +531,17 @@ TEST(SessionCopyBoth, TheServerMayEndFirstAndNameTheNextTimeline) {
   EXPECT_EQ(outcome.pending, 0U);
 }
 
+TEST(SessionCopyBoth, MustBeAnnounced) {
+  const CopyBothResponse both{{0, {}}};
+  const Outcome outcome = run_script([&] {
+    return Script{
+        trusted_startup(),
+        ask([](Session& s) { ASSERT_TRUE(s.query("START_REPLICATION 0/0")); }, encode(both))};
+  });
+  EXPECT_EQ(outcome.code, Errc::kProtocol);
+  EXPECT_THAT(outcome.error, HasSubstr("kBoth"));
+}
+
 TEST(SessionCopyBoth, MayFail) {
   const CopyBothResponse both{{0, {}}};
   bool refused = false;

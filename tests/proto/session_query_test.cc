@@ -146,6 +146,13 @@ TEST(SessionQuery, RejectsAnAnswerThatIsNone) {
   }
 }
 
+TEST(SessionQuery, TheErrorNamesTheMessageAndThePlace) {
+  EXPECT_THAT(converse(select, {columns(1), ready('I')}).error,
+              HasSubstr("the server sent ReadyForQuery among the rows of a result"));
+  EXPECT_THAT(converse([](Session&) {}, {CommandComplete{"SELECT 1"}}).error,
+              HasSubstr("the server sent CommandComplete while no request awaited an answer"));
+}
+
 // Trap 4 (RUSTSEC-2026-0178): a row must have the columns that were announced.
 TEST(SessionQuery, RejectsARowOfAnotherWidth) {
   for (const auto& bad : {row({}), row({"1"}), row({"1", "2", "3"})}) {

@@ -59,7 +59,7 @@ TEST(SessionTable, CopyCannotBeCompleteWhileWeSend) {
 
 TEST(SessionTable, SomeInputsAreNeverLegal) {
   EXPECT_EQ(accepting(Input::kAuthOther), PhaseSet{0});
-  EXPECT_EQ(accepting(Input::kCopyInUnanswerable), PhaseSet{0});
+  EXPECT_EQ(accepting(Input::kCopyUnanswerable), PhaseSet{0});
   EXPECT_EQ(accepting(Input::kOther), PhaseSet{0});
 }
 

@@ -52,9 +52,9 @@ TEST(Mistakes, UnknownConnectionNamesTheNearest) {
 
 TEST(Mistakes, SyntaxErrorOfTheQueryPointsIntoTheScript) {
   expect_mistake(
-      sink() + "CREATE PIPELINE p AS\nINSERT INTO target\nSELECT 1 AS id,\n  'x' name,,\n;",
-      "<stdin>:5:12: error[PGS-1010]: syntax error at or near \",\"\n  'x' name,,\n"
-      "           ^\n");
+      sink() + "CREATE PIPELINE p AS\nINSERT INTO target\nSELECT 1 AS id,\n  2 AS am,,\n;",
+      "<stdin>:5:11: error[PGS-1010]: syntax error at or near \",\"\n  2 AS am,,\n"
+      "          ^\n");
 }
 
 TEST(Mistakes, UnknownColumnOfTheQueryPointsAtIt) {
@@ -96,10 +96,11 @@ TEST(Mistakes, TypeWithoutAConversionIsToldBeforeARowIsSent) {
 }
 
 TEST(Mistakes, ValueThatDoesNotFitStopsThePipeline) {
-  expect_mistake(sink() +
-                     "INSERT INTO target SELECT i AS id, 'x' AS name, '12x' AS amount FROM "
-                     "range(3) AS r(i);",
-                 "error[PGS-4001]");
+  expect_mistake(
+      sink() +
+          "INSERT INTO target SELECT 9223372036854775806::UBIGINT + i::UBIGINT AS id, 'x' AS "
+          "name FROM range(3) AS r(i);",
+      "error[PGS-4001]");
 }
 
 TEST(Mistakes, DuplicateKeyIsTheServersWordWithTheRowsThatAreSafe) {
@@ -153,6 +154,13 @@ TEST(Mistakes, MissingExtensionFailsAtOnceWithoutADownload) {
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.err, HasSubstr("extension"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST(Mistakes, ParametersAreVariablesOfTheCommandLine) {
+  const auto run = pgsink_input("SELECT $1;", {"--check"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("--set"));
+  EXPECT_EQ(pgsink_input("PREPARE p AS SELECT $1 + 1; EXECUTE p(1);").exit_code, 0);
 }
 
 TEST(Mistakes, PlacesCountBehindFilledInVariables) {

@@ -25,12 +25,13 @@ std::string printed(const std::string& format, const std::string& sql) {
 
 TEST(Output, TableAlignsByWhatIsSeen) {
   EXPECT_EQ(printed("table", kRows),
-            "  id | name                  | amount\n"
-            "-----+-----------------------+--------\n"
-            "   1 | plain                 |   1.50\n"
-            " -20 | two\\nlines, \"quoted\" |   NULL\n"
-            " 300 | 日本                  |   0.05\n"
-            "   4 |                       |   1.00\n"
+            "  id | name            | amount\n"
+            "-----+-----------------+--------\n"
+            "   1 | plain           |   1.50\n"
+            " -20 | two            +|   NULL\n"
+            "     | lines, \"quoted\" |\n"
+            " 300 | 日本            |   0.05\n"
+            "   4 |                 |   1.00\n"
             "(4 rows)\n");
 }
 
@@ -79,7 +80,7 @@ TEST(Output, EveryTypeHasAForm) {
     '6ec0bd7f-11c0-43da-975e-2a8ad9ebae0b'::UUID AS u, '{"a": 1}'::JSON AS j,
     [1, NULL] AS l, {'a': 'x', 'b': DATE '2026-01-01'} AS s, MAP {'k': 1} AS m,
     'y'::ENUM('x', 'y') AS e, [1, 2]::INT[2] AS arr, '101'::BIT AS bit,
-    12345678901234567890123456789012345678901234567890::BIGNUM AS big)sql"),
+    '12345678901234567890123456789012345678901234567890'::BIGNUM AS big)sql"),
             " bool = true\n   i1 = -128\n   u8 = 18446744073709551615\n"
             "    h = -170141183460469231731687303715884105728\n"
             "   uh = 340282366920938463463374607431768211455\n"
@@ -98,7 +99,7 @@ TEST(Output, EveryTypeHasAForm) {
 
 TEST(Output, CannotMoveTheCursorOfATerminal) {
   EXPECT_EQ(printed("table", R"(SELECT E'\x1b[2J\ttab' AS "a\x07")"),
-            " a\\x07\n------------------\n \\x1b[2J\\ttab\n(1 row)\n");
+            " a\\x07\n--------------\n \\x1b[2J\\ttab\n(1 row)\n");
 }
 
 TEST(Output, ResultOfAnySizeNeedsTheMemoryOfAFewChunks) {

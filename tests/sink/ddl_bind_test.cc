@@ -36,12 +36,8 @@ TEST(BindConnection, FillsSinkOptionsAndDefaults) {
   EXPECT_EQ(options.session_variables[0].first, "app.current_tenant");
 }
 
-TEST(BindConnection, AnApplicationNameIsKeptWhereverItStands) {
+TEST(BindConnection, AnApplicationNameIsKept) {
   EXPECT_EQ(bind_with("application_name = 'x'").options->application_name, "x");
-  const Read read = bind_script(
-      "CREATE CONNECTION c TO postgresql (table = 't', url = 'host=h application_name=mine')");
-  ASSERT_TRUE(read.options) << read.report();
-  EXPECT_EQ(read.options->application_name, "");
 }
 
 TEST(BindConnection, TheBatchNeverExceedsTheBuffer) {
@@ -125,6 +121,23 @@ TEST(BindConnection, AUrlReplacesWhatItSays) {
     ++tested;
   }
   EXPECT_EQ(tested, 16U);
+}
+
+TEST(BindConnection, AUrlIsReadBeforeAnythingIsContacted) {
+  const std::string head = "CREATE CONNECTION c TO postgresql (table = 't', url = '";
+  for (const std::string url : {"postgresql://h:port/d", "host=h hots=x", "postgresql://h/%zz"}) {
+    const Read read = bind_script(head + url + "')");
+    ASSERT_EQ(read.faults.size(), 1U) << url;
+    EXPECT_EQ(read.marked(0), "url");
+    EXPECT_THAT(read.message(0), HasSubstr("url: ")) << url;
+  }
+  const Read standby = bind_script(head + "host=h target_session_attrs=standby')");
+  ASSERT_EQ(standby.faults.size(), 1U) << standby.report();
+  EXPECT_THAT(standby.message(0), HasSubstr("accepts writes"));
+  const Read secret =
+      bind_script(head + "${secret:url}')", {{"secret:url", "host=h password=can ary=1"}});
+  ASSERT_EQ(secret.faults.size(), 1U) << secret.report();
+  EXPECT_THAT(secret.message(0), Not(HasSubstr("ary")));
 }
 
 // ---- what contradicts --------------------------------------------------------------------------

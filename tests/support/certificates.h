@@ -17,15 +17,15 @@ enum class KeyKind : uint8_t { kRsa, kRsaPss, kEcdsa, kEd25519 };
 
 /// CertificateSpec says what a certificate claims.
 struct CertificateSpec {
-  std::string file;  ///< Base name of the files; must be unique.
-  std::string common_name;
-  std::vector<std::string> dns_names;
-  std::vector<std::string> ip_addresses;
+  std::string file = {};  ///< Base name of the files; must be unique.
+  std::string common_name = {};
+  std::vector<std::string> dns_names = {};
+  std::vector<std::string> ip_addresses = {};
   KeyKind key = KeyKind::kRsa;
   std::string digest = "SHA256";                ///< Of the signature; ignored for Ed25519.
   int valid_from_days = -1, valid_to_days = 2;  ///< Counted from today.
   bool by_other_authority = false;
-  std::string key_password;  ///< Encrypts the key file.
+  std::string key_password = {};  ///< Encrypts the key file.
 };
 
 /// Certificates is a directory with two authorities and what they signed.

@@ -14,9 +14,9 @@ using pgproto::TypeInfo;
 using Row = std::vector<std::optional<std::string>>;
 
 // One statement, so one round trip: every row says in its first column what it is about, and they
-// come in no order that could be relied on. With the
-// search path set to pg_catalog no function or operator of anybody else can be meant, and
-// format_type() names every other schema. $SCHEMA and $TABLE are replaced by literals.
+// come in no order that could be relied on. With the search path set to pg_catalog no function or
+// operator of anybody else can be meant, and format_type() names every other schema. $SCHEMA and
+// $TABLE are replaced by literals.
 constexpr std::string_view kSql = R"(SET LOCAL search_path TO pg_catalog;
 WITH RECURSIVE target AS (
   SELECT c.oid, c.relname, n.nspname, c.relkind, c.relrowsecurity,
@@ -299,10 +299,11 @@ std::unexpected<Error> Reader::no_such_table(std::string_view schema,
   for (const auto& [other_schema, other] : similar_) {
     const size_t distance = edit_distance(lower(table), lower(other));
     if (distance > std::max<size_t>(2, table.size() / 3)) continue;
-    near.emplace_back(distance, "\"" + other_schema + "\".\"" + other + "\"");
+    std::string name = "\"";
+    name.append(other_schema).append("\".\"").append(other) += '"';
+    near.emplace_back(distance, std::move(name));
   }
-  std::stable_sort(near.begin(), near.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(near.begin(), near.end());  // nearest first, then by name
   std::string message =
       "there is no table \"" + std::string(schema) + "\".\"" + std::string(table) + "\"";
   for (size_t i = 0; i < std::min(near.size(), kNamedMax); ++i) {

@@ -18,7 +18,9 @@ constexpr size_t kNonceBytes = 18;  // as libpq's; 24 characters of base64
 
 std::string seconds_text(Duration duration) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  return std::to_string(ms / 1000) + (ms % 1000 == 0 ? "" : "." + std::to_string(ms % 1000)) + " s";
+  std::string text = std::to_string(ms / 1000);
+  if (ms % 1000 != 0) text += "." + std::to_string(1000 + ms % 1000).substr(1);
+  return text + " s";
 }
 
 // A server that is starting up, shutting down or in recovery: another host may be ready.
@@ -45,8 +47,7 @@ std::string describe_address(const Address& address) {
   if (is_unix_socket(address)) return unix_socket_path(address);
   const std::string& literal = address.host_address.empty() ? address.host : address.host_address;
   const bool v6 = literal.find(':') != std::string::npos;
-  const std::string endpoint =
-      (v6 ? "[" + literal + "]" : literal) + ":" + std::to_string(address.port);
+  std::string endpoint = (v6 ? "[" + literal + "]" : literal) + ":" + std::to_string(address.port);
   if (address.host.empty() || address.host == literal) return endpoint;
   return address.host + " (" + endpoint + ")";
 }
@@ -269,8 +270,7 @@ Status Connector::log_in(Connection& connection, Attempt& attempt, Deadline dead
     if (std::holds_alternative<pgproto::Authentication>(message)) authenticated = true;
     if (const auto* refusal = std::get_if<pgproto::ErrorResponse>(&message)) {
       Error error = refusal->to_error();
-      const std::string_view kind = error.sqlstate.class_code();
-      if (kind == "28" || kind == "3D") error.code = Errc::kAuthentication;
+      if (error.sqlstate.class_code() == "28") error.code = Errc::kAuthentication;
       // Another way to encrypt may meet another line of pg_hba.conf, as long as nobody is let in.
       attempt.next = !authenticated ? Attempt::Next::kOtherEncryption : Attempt::Next::kStop;
       if (cannot_connect_now(error)) attempt.next = Attempt::Next::kNextHost;

@@ -100,14 +100,15 @@ Status apply_variables(ConnectOptions& options, Files& files) {
     if (info.environment.empty() || options.given.contains(info.keyword)) continue;
     if (info.untouched != nullptr && !info.untouched(options)) continue;
     const auto value = files.environment(std::string(info.environment));
-    if (!value) continue;
+    if (!value || value->empty()) continue;
     if (auto status = info.set(info, *value, options); !status) {
       return fail(status.error().code, "the environment variable " + std::string(info.environment) +
                                            ": " + status.error().message);
     }
   }
   // An old way to say sslmode=require.
-  const bool no_mode = !options.given.contains("sslmode") && !files.environment("PGSSLMODE");
+  const bool no_mode =
+      !options.given.contains("sslmode") && files.environment("PGSSLMODE").value_or("").empty();
   if (no_mode && options.ssl_mode == SslMode::kPrefer &&
       files.environment("PGREQUIRESSL").value_or("").starts_with('1')) {
     options.ssl_mode = SslMode::kRequire;

@@ -466,13 +466,11 @@ Status place_hosts(ConnectOptions& options) {
     auto hosts = combine_hosts(given_text(options, "host"), given_text(options, "hostaddr"), ports);
     if (!hosts) return fail(hosts.error());
     options.hosts = *std::move(hosts);
-  } else if (!ports.empty() && !options.hosts.empty()) {
-    std::string names(options.hosts.size() - 1, ',');
-    const auto placed = combine_hosts(names, "", ports);
+  } else if (!ports.empty()) {
+    const size_t count = options.hosts.empty() ? split_list(ports).size() : options.hosts.size();
+    const auto placed = combine_hosts(std::string(count - 1, ','), "", ports);
     if (!placed) return fail(placed.error());
-    for (size_t i = 0; i < options.hosts.size(); ++i) {
-      options.hosts[i].port = (*placed)[placed->size() == 1 ? 0 : i].port;
-    }
+    for (size_t i = 0; i < options.hosts.size(); ++i) options.hosts[i].port = (*placed)[i].port;
   }
   return {};
 }

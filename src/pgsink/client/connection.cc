@@ -1,5 +1,6 @@
 #include "pgsink/client/connection.h"
 
+#include <tuple>
 #include <utility>
 
 #include "pgsink/client/connect.h"
@@ -34,7 +35,7 @@ Connection::~Connection() {
   if (!broken_ && session_ && session_->output().empty()) {
     session_->terminate();
     if (!session_->output().empty()) {
-      (void)transport_->exchange(session_->output(), {}, kAtOnce);
+      std::ignore = transport_->exchange(session_->output(), {}, kAtOnce);
       transport_->end_stream();
     }
   }
@@ -53,7 +54,7 @@ std::unexpected<Error> Connection::break_with(Error error) {
 
 // The connection ended. What the server said before is read first: a FATAL explains the end better
 // than the socket does.
-std::unexpected<Error> Connection::lost(std::string_view reason) {
+std::unexpected<Error> Connection::lost(const Error* cause) {
   if (auto status = stash_events(); !status) return break_with(std::move(status.error()));
   Error error;
   if (auto status = session_->received_eof(); !status) {
@@ -62,7 +63,10 @@ std::unexpected<Error> Connection::lost(std::string_view reason) {
     error.code = Errc::kConnectionLost;
     error.message = "the server closed the connection";
   }
-  if (!error.sqlstate.is_set() && !reason.empty()) error.message.append(" (").append(reason) += ")";
+  if (!error.sqlstate.is_set() && cause != nullptr) {
+    error.message += " (" + cause->message + ")";
+    if (cause->code == Errc::kTls) error.code = Errc::kTls;
+  }
   error.message = endpoint_ + ": " + error.message;
   return break_with(std::move(error));
 }
@@ -75,13 +79,13 @@ Result<bool> Connection::pump(Deadline deadline) {
     if (moved.error().code == Errc::kTimeout) {
       return fail(Errc::kTimeout, endpoint_ + ": " + moved.error().message);
     }
-    return lost(moved.error().message);
+    return lost(&moved.error());
   }
   session_->output_sent(moved->sent);
   session_->received(moved->received);
   counters_.bytes_sent += moved->sent;
   counters_.bytes_received += moved->received;
-  if (moved->eof) return lost({});
+  if (moved->eof) return lost(nullptr);
   return !moved->interrupted;
 }
 
@@ -270,8 +274,8 @@ Result<QueryResult> Connection::collect(Deadline deadline) {
 }
 
 Result<QueryResult> Connection::query(std::string_view sql, Deadline deadline) {
-  PGPROTO_ASSERT(session_->pending_requests() == 0);
   if (broken_) return fail(*failure_);
+  PGPROTO_ASSERT(session_->pending_requests() == 0);
   if (const auto sent = session_->query(sql); !sent) return fail(sent.error());
   return collect(deadline);
 }
@@ -279,8 +283,8 @@ Result<QueryResult> Connection::query(std::string_view sql, Deadline deadline) {
 Result<QueryResult> Connection::query(std::string_view sql,
                                       std::span<const std::optional<std::string>> parameters,
                                       Deadline deadline) {
-  PGPROTO_ASSERT(session_->pending_requests() == 0);
   if (broken_) return fail(*failure_);
+  PGPROTO_ASSERT(session_->pending_requests() == 0);
   std::vector<pgproto::Session::Parameter> values;
   for (const auto& parameter : parameters) {
     pgproto::Session::Parameter value;

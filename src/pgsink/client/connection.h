@@ -142,7 +142,7 @@ class Connection {
   void keep_notice(const pgproto::NoticeResponse& notice);
   Status stash_events();
   std::unexpected<Error> break_with(Error error);
-  std::unexpected<Error> lost(std::string_view reason);
+  std::unexpected<Error> lost(const Error* cause);
   Result<QueryResult> collect(Deadline deadline);
 
   Env& env_;

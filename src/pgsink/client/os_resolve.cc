@@ -59,7 +59,7 @@ struct Question {
 }  // namespace
 
 Result<std::vector<std::string>> resolve_host(const std::string& host, Deadline deadline) {
-  if (Answer numeric = ask(host, AI_NUMERICHOST); numeric.code == 0) return numeric.addresses;
+  if (const Answer numeric = ask(host, AI_NUMERICHOST); numeric.code == 0) return numeric.addresses;
   const auto question = std::make_shared<Question>();
   try {
     std::thread([question, host] {

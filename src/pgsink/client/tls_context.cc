@@ -91,7 +91,7 @@ struct Password {
 int give_password(char* buffer, int size, int /*writing*/, void* user) {
   const std::string& text = static_cast<Password*>(user)->text;
   if (text.size() > static_cast<size_t>(size)) return 0;
-  std::memcpy(buffer, text.data(), text.size());
+  std::copy(text.begin(), text.end(), buffer);
   return static_cast<int>(text.size());
 }
 

@@ -24,15 +24,24 @@ struct Word<8> {
   using Type = uint64_t;
 };
 
+/// A value with what is added to it: an epoch, for dates and times.
+template <size_t width>
+inline auto load_word(const std::byte* from, uint64_t addend) {
+  using T = typename Word<width>::Type;
+  const T value = load<T>(from);
+  if constexpr (width >= 4) {
+    return static_cast<T>(value + static_cast<T>(addend));
+  } else {
+    return value;
+  }
+}
+
 template <size_t width>
 inline void store_value(std::byte* to, const std::byte* from, uint64_t addend) {
   if constexpr (width > 8) {
     std::memcpy(to, from, width);
   } else {
-    using T = typename Word<width>::Type;
-    T value = load<T>(from);
-    if constexpr (width >= 4) value = static_cast<T>(value + static_cast<T>(addend));
-    store<T>(to, big_endian(value));
+    store(to, big_endian(load_word<width>(from, addend)));
   }
 }
 
@@ -41,9 +50,7 @@ template <size_t width, bool loose>
 inline void store_field(std::byte* to, const std::byte* from, uint64_t addend) {
   constexpr bool kLittle = std::endian::native == std::endian::little;
   if constexpr (kLittle && (width == 4 || (loose && width < 4))) {
-    using T = typename Word<width>::Type;
-    T value = load<T>(from);
-    if constexpr (width >= 4) value = static_cast<T>(value + static_cast<T>(addend));
+    const auto value = load_word<width>(from, addend);
     const uint64_t length = big_endian(static_cast<uint32_t>(width));
     store<uint64_t>(to, length | static_cast<uint64_t>(big_endian(value)) << 32);
   } else {

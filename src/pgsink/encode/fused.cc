@@ -94,6 +94,7 @@ bool FusedRows::find_place(uint32_t width, Place& place) {
 }
 
 void FusedRows::add_field(uint32_t width, const Place& place) {
+  PGPROTO_ASSERT(width > 0 && width <= kSegmentBytesMax);
   FusedSegment& segment = segments_.back();
   const uint32_t lane = place.lane - segment.first_lane;
   const uint32_t length_at = segment.bytes;

@@ -10,8 +10,8 @@
 #endif
 #include <immintrin.h>
 
-#define PGSINK_AVX512 \
-  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi2,popcnt")))
+#define PGSINK_AVX512_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi2,popcnt"
+#define PGSINK_AVX512 __attribute__((target(PGSINK_AVX512_TARGET)))
 /// Parts of a kernel, which must become one with it.
 #define PGSINK_AVX512_PART PGSINK_AVX512 __attribute__((always_inline)) inline
 

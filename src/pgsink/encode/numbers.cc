@@ -53,6 +53,7 @@ struct IntegerToInteger {
   using Lane = T;
   TargetKind kind;
   bool convert(S value, T& lane) const {
+    // NOLINTNEXTLINE(bugprone-signed-char-misuse): a changed value is refused by the next line.
     lane = static_cast<T>(value);
     return std::in_range<T>(value);
   }

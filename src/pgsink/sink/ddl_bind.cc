@@ -46,7 +46,6 @@ class Binder {
       check_together();
     }
     if (faults_.empty()) return std::move(options_);
-    std::ranges::stable_sort(faults_, {}, [](const Diagnostic& d) { return d.begin.offset; });
     return std::unexpected(std::move(faults_));
   }
 
@@ -57,7 +56,10 @@ class Binder {
     fault.error.message = std::move(message);
     fault.begin = begin;
     fault.length = length;
-    faults_.push_back(std::move(fault));
+    // In the order of the script; those of one place in the order in which they were found.
+    const auto place = std::ranges::upper_bound(
+        faults_, begin.offset, {}, [](const Diagnostic& other) { return other.begin.offset; });
+    faults_.insert(place, std::move(fault));
   }
   void add_at_key(const RawOption& option, Errc code, std::string message) {
     add(code, std::move(message), option.key_position, option.key_length);
@@ -153,9 +155,7 @@ class Binder {
   }
 
   void add_defaults() {
-    // The url may name the application itself, in either of its two forms.
-    const bool named = options_.url.find("application_name") != std::string::npos;
-    if (options_.application_name.empty() && !named) {
+    if (options_.application_name.empty()) {
       options_.application_name = "pgsink/" + statement_.name;
     }
     if (!given_.contains("batch_bytes")) {
@@ -176,9 +176,15 @@ class Binder {
       if (at == given_.end()) {
         add(fault.error.code, std::move(fault.error.message), statement_.name_position,
             statement_.name_length);
-      } else {
-        add_at_key(*at->second, fault.error.code, std::move(fault.error.message));
+        continue;
       }
+      const RawOption& raw = *at->second;
+      // What is wrong inside a text is told with parts of it.
+      const bool inside = fault.key == "url" && fault.other.empty();
+      if (inside && raw.value.text.find("${") != std::string::npos) {
+        fault.error.message = "url: what ${…} stands for is no connection string that libpq takes";
+      }
+      add_at_key(raw, fault.error.code, std::move(fault.error.message));
     }
   }
 

@@ -122,7 +122,8 @@ class SecretFinder {
       const Token key = token;
       token = lexer.next();
       if (key.kind == TokenKind::kText && holds_a_password(key.text)) hide_token(key);
-      if (!tells(key)) continue;
+      const bool valueless = token.is_symbol(',') || token.is_symbol(')');
+      if (valueless || !tells(key)) continue;
       while (is_assignment(token)) token = lexer.next();
       const Token first = token;
       size_t end = first.begin.offset;
@@ -145,7 +146,7 @@ class SecretFinder {
       const Token key = token;
       token = lexer.next();
       if (is_literal(key) && holds_a_password(key.text)) hide_token(key);
-      if (!tells(key)) continue;
+      if ((!is_literal(token) && !is_assignment(token)) || !tells(key)) continue;
       while (is_assignment(token)) token = lexer.next();
       if (!is_literal(token)) continue;
       hide_token(token);

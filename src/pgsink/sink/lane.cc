@@ -15,8 +15,9 @@ using pgproto::as_text;
 using pgproto::Event;
 using Kind = FlightLog::Action::Kind;
 
-// What is appended before it is handed to the kernel. From 64 KiB up the cost of the call no longer
-// shows; the chunk must stay in L2 while it is written, sent and written again.
+// What is appended before it is handed to the kernel, headers included. From 64 KiB up the cost of
+// the call no longer shows; the chunk must stay in L2 while it is written, sent and written again.
+// A multiple of 16 KiB, so that TLS makes whole records of it and none of a few bytes.
 constexpr size_t kSendBytes = size_t{128} << 10;
 // A wait for this long proves that a backend that was told to go will not.
 constexpr Duration kFenceTimeout = std::chrono::seconds(10);
@@ -230,12 +231,11 @@ void Lane::begin_sending(FlightLog::Seq seq, bool possible_duplicate) {
 
 Result<bool> Lane::send_some() {
   Flight& current = flight(sending_);
-  pgproto::Session& session = connection_->session();
   if (log_.stop_error()) {
     abandon_sending(current, *log_.stop_error());
     return true;
   }
-  if (session.copy_refused()) {
+  if (connection_->session().copy_refused()) {
     end_sending(current);
     return true;
   }
@@ -254,13 +254,14 @@ Result<bool> Lane::encode_some(Flight& current) {
   bool worked = false;
   size_t space_wanted = 1;
   while (attempt.piece < current.pieces.size()) {
-    const size_t waiting = session.output().size();
-    if (waiting >= kSendBytes || (waiting > 0 && waiting + space_wanted > kSendBytes)) {
+    const size_t taken = session.output().size() + pgproto::kMessageHeaderBytes;
+    const size_t space_left = kSendBytes - std::min(taken, kSendBytes);
+    if (space_left < space_wanted && !session.output().empty()) {
       const auto drained = connection_->drain_output(0, kNoDeadline);
       if (!drained) return fail(drained.error());
       return true;  // Look at the answers once a chunk.
     }
-    const MutableBytes space = session.copy_space(std::max(kSendBytes - waiting, space_wanted));
+    const MutableBytes space = session.copy_space(std::max(space_left, space_wanted));
     const Piece& piece = current.pieces[attempt.piece];
     RowRange rows = piece.rows;
     rows.begin += attempt.row;
@@ -276,7 +277,9 @@ Result<bool> Lane::encode_some(Flight& current) {
       return true;
     }
     worked = true;
-    space_wanted = step.rows > 0 ? 1 : step.bytes_needed;
+    // An encoder that stops before the last row has met one that does not fit: what little room is
+    // left is not worth another look, nor a CopyData of its own.
+    space_wanted = step.rows > 0 ? kSendBytes : step.bytes_needed;
     attempt.encoded_bytes += step.bytes;
     attempt.row += step.rows;
     if (attempt.row == piece.rows.count) {
@@ -372,7 +375,7 @@ void Lane::on_row(Flight& oldest, const pgproto::DataRow& row) {
 
 void Lane::on_ready(Flight& oldest) {
   const FlightLog::Seq seq = oldest.seq;
-  Flight::Attempt& attempt = oldest.attempt;
+  const Flight::Attempt& attempt = oldest.attempt;
   const TimePoint now = env_.clock.now();
   wire_.pop_front();
   FlightLog::Answered answered{.seq = seq, .error = std::nullopt};

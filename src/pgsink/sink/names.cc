@@ -41,8 +41,10 @@ std::string_view nearest_name(std::string_view name, std::span<const std::string
   if (name.size() > kNameBytesMax) return nearest;
   for (const std::string_view candidate : candidates) {
     if (candidate.size() > kNameBytesMax) continue;
+    const size_t longer = std::max(name.size(), candidate.size());
+    const size_t allowed = std::max<size_t>(1, longer / 3);
+    if (longer - std::min(name.size(), candidate.size()) > allowed) continue;
     const size_t distance = edits(name, candidate);
-    const size_t allowed = std::max<size_t>(1, std::max(name.size(), candidate.size()) / 3);
     if (distance <= allowed && distance < fewest) {
       fewest = distance;
       nearest = candidate;

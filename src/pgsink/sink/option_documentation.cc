@@ -25,21 +25,21 @@ CREATE CONNECTION pg_events TO postgresql (
 );
 ```
 
-**Values.** Text stands in single quotes, a quote inside it twice (`'it''s'`); `E'…'` and `$$…$$` work as
-in PostgreSQL. Numbers and `true`/`false` stand bare; in quotes they are taken too. Lists are one text
-with commas: `'a, b'`; a name with a comma, a blank or a quote stands in double quotes inside it:
-`'"a,b", c'`. Nothing in a list is folded to lower case. Choices are taken in any case, with a blank or
-`_`. Keys are taken in any case.
+**Values.** Text stands in single quotes, a quote inside it twice (`'it''s'`); `E'…'` and `$$…$$`
+work as in PostgreSQL. Numbers and `true`/`false` stand bare; in quotes they are taken too. Lists
+are one text with commas: `'a, b'`; a name with a comma, a blank or a quote stands in double
+quotes inside it: `'"a,b", c'`. Nothing in a list is folded to lower case. Choices are taken in
+any case, with a blank or `_`. Keys are taken in any case.
 
 **Filled in.** Inside every text, `${secret:NAME}` is the content of the file `NAME` in the secret
-directory (`--secret-dir`), or else of the environment variable `PGSINK_SECRET_` and the name in upper
-case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set NAME=value`; `${uuid}`,
-in `prepared_transaction_id` only, is a fresh UUID for each transaction; `$${` is a literal `${`. What was
-filled in appears in no error, log, metric or trace.
+directory (`--secret-dir`), or else of the environment variable `PGSINK_SECRET_` and the name in
+upper case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set NAME=value`;
+`${uuid}`, in `prepared_transaction_id` only, is a fresh UUID for each transaction; `$${` is a
+literal `${`. What was filled in appears in no error, log, metric or trace.
 
-**Marks.** An option with `+` goes beyond the specification. **bold** options are required, unless `url`
-says the same. "Refused" names what this release does not do: such an option stops the statement with
-`PGS-1006` if it is set to anything but its default, rather than being ignored.
+**Marks.** An option with `+` goes beyond the specification. **bold** options are required, unless
+`url` says the same. "Refused" names what this release does not do: such an option stops the
+statement with `PGS-1006` if it is set to anything but its default, rather than being ignored.
 )";
 
 std::string integer_range(const OptionInfo& info) {

@@ -2,6 +2,7 @@
 
 #include <pgsink/options.h>
 
+#include "pgsink/client/connect_options.h"
 #include "pgsink/sink/names.h"
 #include "pgsink/sink/option_checks.h"
 #include "pgsink/sink/option_values.h"
@@ -98,6 +99,15 @@ class Faults {
       conflict_if(info.replaced_by_url && given_(info.key), info.key, "url",
                   std::string(info.key) + " and url exclude each other: say it inside the url");
     }
+    const auto parsed = parse_conninfo(options_.url);
+    if (!parsed) return add(parsed.error().code, "url: " + parsed.error().message, "url");
+    const TargetSessionAttrs wanted = parsed->target_session_attrs;
+    const bool never_writes = wanted == TargetSessionAttrs::kReadOnly ||
+                              wanted == TargetSessionAttrs::kStandby ||
+                              wanted == TargetSessionAttrs::kPreferStandby;
+    conflict_if(never_writes && options_.type == ConnectionType::kSink, "url", "type",
+                "url: a sink needs a server that accepts writes: use "
+                "target_session_attrs=read-write or primary");
   }
 
   void modes() {

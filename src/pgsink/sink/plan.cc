@@ -41,6 +41,7 @@ class Faults {
 
 std::vector<std::string_view> column_names(const CatalogTable& table) {
   std::vector<std::string_view> names;
+  names.reserve(table.columns.size());
   for (const CatalogColumn& column : table.columns) names.push_back(column.name);
   return names;
 }
@@ -65,7 +66,8 @@ Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::
   return fail(Errc::kNoSuchColumn, message);
 }
 
-/// The table column that an input column without a name (INSERT INTO … VALUES) goes to: by position.
+/// The table column that an input column without a name (INSERT INTO … VALUES) goes to: by
+/// position.
 Result<const CatalogColumn*> column_at(const CatalogTable& table, size_t index, size_t count) {
   if (index < table.columns.size()) return &table.columns[index];
   return fail(Errc::kNoSuchColumn, "it has " + std::to_string(table.columns.size()) +
