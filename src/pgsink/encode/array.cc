@@ -5,6 +5,7 @@
 #include <string>
 
 #include "pgsink/encode/fixed.h"
+#include "pgsink/encode/fused.h"
 #include "pgsink/encode/nested.h"
 #include "pgsink/encode/render.h"
 #include "pgsink/encode/staged.h"
@@ -45,6 +46,11 @@ class ArrayField final : public StagedBase {
       end_row(i, row_bytes);
     }
     return 0;
+  }
+
+  void use_portable_code() override {
+    vector_code_ = false;
+    element_->use_portable_code();
   }
 
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override {
@@ -127,7 +133,11 @@ class ArrayField final : public StagedBase {
         pgproto::store_be(to + 16, uint64_t{counts_[i]} << 32 | 1);  // lower bound 1
       }
     }
-    store_runs(run_lanes_, counts_.data(), places.data(), count);
+    if (vector_code_ && run_lanes_.width == 8 && run_lanes_.stride_bytes == 8) {
+      fused_store_runs(run_lanes_, counts_.data(), places.data(), count);
+    } else {
+      store_runs(run_lanes_, counts_.data(), places.data(), count);
+    }
   }
 
   bool put_array(const ColumnView& column, size_t row, Fault& fault) {
@@ -263,6 +273,7 @@ class ArrayField final : public StagedBase {
   std::vector<int32_t> widths_;
   CodecPointer element_;
   FixedField* fixed_ = nullptr;  ///< element_, if it is one.
+  bool vector_code_ = FusedRows::supported();
 
   // Of the block at hand.
   bool runs_ = false;

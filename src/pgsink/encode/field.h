@@ -102,6 +102,9 @@ class FieldCodec {
     static_cast<void>(faults);
   }
 
+  /// use_portable_code forbids code that not every processor can run; for tests and for comparing.
+  virtual void use_portable_code() {}
+
   /// This codec, if its values are of fixed width and wait in Lanes.
   virtual FixedField* as_fixed() { return nullptr; }
 };

@@ -291,6 +291,7 @@ Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
     auto codec = encode::make_codec(column.source, *target);
     if (!codec) return explain(std::move(codec.error()));
     (*codec)->defer_checks();
+    if (kernels == Kernels::kPortable) (*codec)->use_portable_code();
     state->columns.push_back({column.source_index, std::move(column.target_name),
                               std::move(target->name), std::move(*codec), 0});
   }

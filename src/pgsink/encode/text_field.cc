@@ -14,7 +14,7 @@ namespace {
 class TextField final : public FieldCodec {
  public:
   TextField(Field source, const TextRule& rule)
-      : source_(std::move(source)), rule_(rule), kernels_(best_text_kernels()) {}
+      : source_(std::move(source)), rule_(rule), kernels_(&best_text_kernels()) {}
 
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
@@ -47,13 +47,13 @@ class TextField final : public FieldCodec {
   void write_moving(std::byte** rows, size_t offset, size_t count) override {
     switch (layout_) {
       case Layout::kOffsets32:
-        return kernels_.write_offsets32(offsets32_, form_, rows, offset, count);
+        return kernels_->write_offsets32(offsets32_, form_, rows, offset, count);
       case Layout::kOffsets64:
-        return kernels_.write_offsets64(offsets64_, form_, rows, offset, count);
+        return kernels_->write_offsets64(offsets64_, form_, rows, offset, count);
       case Layout::kViews:
         break;
     }
-    kernels_.write_views({views_.data()}, form_, rows, offset, count);
+    kernels_->write_views({views_.data()}, form_, rows, offset, count);
   }
 
  private:
@@ -77,7 +77,7 @@ class TextField final : public FieldCodec {
     const auto begin = static_cast<size_t>(values.offset(0));
     const auto bytes = static_cast<size_t>(values.offset(block.count)) - begin;
     const bool plain =
-        !rule_.utf8 || deferred_ || kernels_.is_plain_ascii(values.heap + begin, bytes);
+        !rule_.utf8 || deferred_ || kernels_->is_plain_ascii(values.heap + begin, bytes);
     if (!plain || limited() || bytes >= kFieldBytesMax) check(values, block.count, faults);
     add_sizes(values, block.count, row_bytes);
   }
@@ -90,7 +90,7 @@ class TextField final : public FieldCodec {
     for (size_t i = 0; i < block.count; ++i) {
       const std::string_view value = views_[i];
       plain &= value.size() < kFieldBytesMax;
-      if (rule_.utf8 && !deferred_) plain &= kernels_.is_plain_ascii(value.data(), value.size());
+      if (rule_.utf8 && !deferred_) plain &= kernels_->is_plain_ascii(value.data(), value.size());
     }
     if (!plain || limited()) check(values, block.count, faults);
     add_sizes(values, block.count, row_bytes);
@@ -120,7 +120,7 @@ class TextField final : public FieldCodec {
 
   Field source_;
   TextRule rule_;
-  const TextKernels& kernels_;
+  const TextKernels* kernels_;
   bool deferred_ = false;
   bool plain_ = false;  ///< What was written last is plain ASCII.
   Layout layout_ = Layout::kViews;
