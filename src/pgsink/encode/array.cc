@@ -5,6 +5,7 @@
 #include <string>
 
 #include "pgsink/encode/fixed.h"
+#include "pgsink/encode/fused.h"
 #include "pgsink/encode/nested.h"
 #include "pgsink/encode/render.h"
 #include "pgsink/encode/staged.h"
@@ -32,6 +33,7 @@ class ArrayField final : public StagedBase {
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
     begin_block(column, block);
+    if (find_runs(column, block)) return measure_runs(block, row_bytes);
     for (size_t i = 0; i < block.count; ++i) {
       if (is_null(i)) {
         staging_.put_null_field();
@@ -46,7 +48,98 @@ class ArrayField final : public StagedBase {
     return 0;
   }
 
+  void use_portable_code() override {
+    vector_code_ = false;
+    element_->use_portable_code();
+  }
+
+  void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override {
+    if (!runs_) return StagedBase::write_strided(to, stride, count, exact);
+    for (size_t i = 0; i < count; ++i) cursors_[i] = to + i * stride;
+    write_runs(cursors_.data(), 0, count);
+  }
+  void write_at(std::byte* const* rows, size_t offset, size_t count, bool exact) override {
+    if (!runs_) return StagedBase::write_at(rows, offset, count, exact);
+    std::copy_n(rows, count, cursors_.data());
+    write_runs(cursors_.data(), offset, count);
+  }
+  void write_moving(std::byte** rows, size_t offset, size_t count) override {
+    if (!runs_) return StagedBase::write_moving(rows, offset, count);
+    write_runs(rows, offset, count);
+  }
+
  private:
+  static constexpr size_t kOneDimensionBytes = kHeaderBytes + kDimensionBytes;
+
+  /// Whether the block's elements can be stored straight from the source: one dimension, rows one
+  /// behind the other, elements of fixed width that need no conversion and are not NULL. Nothing is
+  /// staged then.
+  bool find_runs(const ColumnView& column, const Block& block) {
+    runs_ = false;
+    if (fixed_ == nullptr || widths_.size() != 1 || block.indexes != nullptr || block.count == 0 ||
+        column.kind == ColumnKind::kStdVector) {
+      return false;
+    }
+    const ListItems front = list_items(column, block.first, widths_[0], scratch_[0]);
+    const ListItems back =
+        list_items(column, block.first + block.count - 1, widths_[0], scratch_[0]);
+    const size_t count = back.first + back.count - front.first;
+    if (count > kElementsMax ||
+        !elements_are_plain({front.elements, front.first, count}, run_lanes_)) {
+      return false;
+    }
+    for (size_t i = 0; i < block.count; ++i) {
+      const ListItems items = list_items(column, block.first + i, widths_[0], scratch_[0]);
+      // A NULL list with elements would break the run.
+      if (is_null(i) && items.count != 0) return false;
+      counts_[i] = static_cast<uint32_t>(items.count);
+    }
+    runs_ = true;
+    return true;
+  }
+
+  size_t run_bytes(size_t i) const {
+    if (is_null(i)) return kLengthBytes;
+    if (counts_[i] == 0) return kLengthBytes + kHeaderBytes;
+    return kLengthBytes + kOneDimensionBytes + counts_[i] * (kLengthBytes + run_lanes_.width);
+  }
+
+  size_t measure_runs(const Block& block, size_t* row_bytes) {
+    const bool same =
+        valid() == nullptr &&
+        std::all_of(counts_.begin(), counts_.begin() + static_cast<ptrdiff_t>(block.count),
+                    [this](uint32_t n) { return n == counts_[0]; });
+    if (same) return run_bytes(0);
+    for (size_t i = 0; i < block.count; ++i) row_bytes[i] += run_bytes(i);
+    return 0;
+  }
+
+  void write_runs(std::byte** rows, size_t offset, size_t count) {
+    std::array<std::byte*, kBlockRowsMax> places;
+    for (size_t i = 0; i < count; ++i) {
+      std::byte* const to = rows[i] + offset;
+      const auto bytes = static_cast<uint32_t>(run_bytes(i) - kLengthBytes);
+      places[i] = to + kLengthBytes + kOneDimensionBytes;
+      rows[i] = to + kLengthBytes + bytes;
+      if (is_null(i)) {
+        store<uint32_t>(to, ~uint32_t{0});
+        rows[i] = to + kLengthBytes;
+      } else if (counts_[i] == 0) {
+        pgproto::store_be(to, uint64_t{bytes} << 32);
+        pgproto::store_be(to + 8, uint64_t{element_oid_});
+      } else {
+        pgproto::store_be(to, uint64_t{bytes} << 32 | 1);            // one dimension
+        pgproto::store_be(to + 8, uint64_t{element_oid_});           // no NULL
+        pgproto::store_be(to + 16, uint64_t{counts_[i]} << 32 | 1);  // lower bound 1
+      }
+    }
+    if (vector_code_ && run_lanes_.width == 8 && run_lanes_.stride_bytes == 8) {
+      fused_store_runs(run_lanes_, counts_.data(), places.data(), count);
+    } else {
+      store_runs(run_lanes_, counts_.data(), places.data(), count);
+    }
+  }
+
   bool put_array(const ColumnView& column, size_t row, Fault& fault) {
     const size_t begin = staging_.size();
     const size_t depth = widths_.size();
@@ -127,6 +220,14 @@ class ArrayField final : public StagedBase {
 
   /// Fixed-width elements without NULL go straight from the source to staging, however many.
   bool put_plain_elements(const ListItems& items) {
+    Lanes lanes;
+    if (!elements_are_plain(items, lanes)) return false;
+    const size_t stride = kLengthBytes + lanes.width;
+    store_strided(lanes, staging_.grow(items.count * stride), stride, items.count, true);
+    return true;
+  }
+
+  bool elements_are_plain(const ListItems& items, Lanes& lanes) const {
     if (fixed_ == nullptr || items.elements->validity_bytes != nullptr) return false;
     const ColumnView& elements = *items.elements;
     if (elements.validity_bits != nullptr &&
@@ -134,11 +235,7 @@ class ArrayField final : public StagedBase {
                       items.count)) {
       return false;
     }
-    Lanes lanes;
-    if (!fixed_->direct_lanes(elements, items.first, items.count, lanes)) return false;
-    const size_t stride = kLengthBytes + lanes.width;
-    store_strided(lanes, staging_.grow(items.count * stride), stride, items.count, true);
-    return true;
+    return fixed_->direct_lanes(elements, items.first, items.count, lanes);
   }
 
   bool put_block(const ColumnView& elements, const Block& block, size_t done, Fault& fault) {
@@ -176,6 +273,12 @@ class ArrayField final : public StagedBase {
   std::vector<int32_t> widths_;
   CodecPointer element_;
   FixedField* fixed_ = nullptr;  ///< element_, if it is one.
+  bool vector_code_ = FusedRows::supported();
+
+  // Of the block at hand.
+  bool runs_ = false;
+  Lanes run_lanes_;
+  std::array<uint32_t, kBlockRowsMax> counts_{};
 
   // Of the array at hand.
   std::array<size_t, kArrayDimensionsMax> lengths_{};

@@ -73,6 +73,10 @@ class CompositeField final : public FieldCodec {
     return 0;
   }
 
+  void use_portable_code() override {
+    for (const CodecPointer& codec : codecs_) codec->use_portable_code();
+  }
+
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override {
     for (size_t i = 0; i < count; ++i) put_header(to + i * stride, constant_);
     size_t offset = kLengthBytes + kCountBytes;

@@ -92,6 +92,19 @@ class FieldCodec {
   /// them. It works whatever measure() returned.
   virtual void write_moving(std::byte** rows, size_t offset, size_t count) = 0;
 
+  /// defer_checks lets a codec look at the bytes of its values while it writes them, and not
+  /// before. What it finds comes out of verify(); until then nothing that was written may be sent.
+  /// Only a codec whose owner calls verify() may be told so.
+  virtual void defer_checks() {}
+  /// verify appends the faults of the first `count` rows, which have been written.
+  virtual void verify(size_t count, FaultList& faults) {
+    static_cast<void>(count);
+    static_cast<void>(faults);
+  }
+
+  /// use_portable_code forbids code that not every processor can run; for tests and for comparing.
+  virtual void use_portable_code() {}
+
   /// This codec, if its values are of fixed width and wait in Lanes.
   virtual FixedField* as_fixed() { return nullptr; }
 };

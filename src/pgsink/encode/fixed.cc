@@ -194,6 +194,22 @@ void FixedField::load(const ColumnView& column, const Block& block, FaultList& f
   prepare(column, block, faults);
 }
 
+void store_runs(const Lanes& lanes, const uint32_t* counts, std::byte* const* places,
+                size_t row_count) {
+  with_width(lanes.width, [&](auto width) {
+    const std::byte* from = lanes.values;
+    const auto addend = static_cast<uint64_t>(lanes.addend);
+    for (size_t row = 0; row < row_count; ++row) {
+      std::byte* to = places[row];
+      for (uint32_t i = 0; i < counts[row]; ++i) {
+        store_field<width(), false>(to, from, addend);
+        to += kLengthBytes + width();
+        from += lanes.stride_bytes;
+      }
+    }
+  });
+}
+
 size_t FixedField::measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                            FaultList& faults) {
   load(column, block, faults);

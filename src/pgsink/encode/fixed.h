@@ -28,6 +28,10 @@ void store_at(const Lanes& lanes, std::byte* const* rows, size_t offset, size_t 
 void store_moving(const Lanes& lanes, const uint8_t* valid, std::byte** rows, size_t offset,
                   size_t count);
 
+/// store_runs stores the next counts[i] values behind each other at each places[i].
+void store_runs(const Lanes& lanes, const uint32_t* counts, std::byte* const* places,
+                size_t row_count);
+
 /// FixedField is the part of a fixed-width codec that does not depend on the types.
 class FixedField : public FieldCodec {
  public:

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "pgsink/encode/render.h"
+#include "pgsink/encode/valid_rows.h"
 
 namespace pgsink::encode {
 namespace {
@@ -15,8 +15,7 @@ ListItems offset_items(const ColumnView& column, size_t row) {
   return {&column.children[0], first, end - first};
 }
 
-/// DictionaryField hands blocks of the dictionary's rows to the codec of its values. NULL rows, and
-/// rows that refer to a NULL entry, are written here.
+/// DictionaryField hands blocks of the dictionary's rows to the codec of its values.
 class DictionaryField final : public FieldCodec {
  public:
   DictionaryField(ColumnKind index_kind, CodecPointer values)
@@ -24,18 +23,23 @@ class DictionaryField final : public FieldCodec {
 
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
-    valid_ = load_validity(column, block, valid_scratch_.data());
-    size_t count = 0;
+    valid_.begin(column, block);
+    const Block& rows = valid_.block();
+    for (size_t i = 0; i < rows.count; ++i) {
+      rows_[i] = static_cast<uint32_t>(dictionary_row(column, index_kind_, rows.row(i)));
+    }
+    const Block entries{0, rows.count, rows_.data()};
+    if (valid_.all()) {
+      return values_->measure(column.children[0], entries, row_bytes, faults);
+    }
+    measure_some(column.children[0], entries, row_bytes, faults);
     for (size_t i = 0; i < block.count; ++i) {
-      if (valid_ != nullptr && valid_[i] == 0) continue;
-      positions_[count] = static_cast<uint16_t>(i);
-      rows_[count++] = static_cast<uint32_t>(dictionary_row(column, index_kind_, block.row(i)));
+      if (!valid_.is_valid(i)) row_bytes[i] += kLengthBytes;
     }
-    if (valid_ == nullptr) {
-      return values_->measure(column.children[0], {0, count, rows_.data()}, row_bytes, faults);
-    }
-    return measure_some(column, block, count, row_bytes, faults);
+    return 0;
   }
+
+  void use_portable_code() override { values_->use_portable_code(); }
 
   // measure() has returned a size only if there is no NULL.
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override {
@@ -45,45 +49,30 @@ class DictionaryField final : public FieldCodec {
     values_->write_at(rows, offset, count, exact);
   }
   void write_moving(std::byte** rows, size_t offset, size_t count) override {
-    if (valid_ == nullptr) return values_->write_moving(rows, offset, count);
-    size_t used = 0;
-    for (size_t i = 0; i < count; ++i) {
-      if (valid_[i] != 0) {
-        cursors_[used++] = rows[i];
-      } else {
-        store<uint32_t>(rows[i] + offset, ~uint32_t{0});
-        rows[i] += offset + kLengthBytes;
-      }
-    }
-    values_->write_moving(cursors_.data(), offset, used);
-    for (size_t k = 0; k < used; ++k) rows[positions_[k]] = cursors_[k];
+    if (valid_.all()) return values_->write_moving(rows, offset, count);
+    const size_t used = valid_.gather(rows, offset, count, cursors_.data());
+    values_->write_moving(cursors_.data(), 0, used);
+    valid_.scatter(cursors_.data(), used, rows);
   }
 
  private:
-  size_t measure_some(const ColumnView& column, const Block& block, size_t count, size_t* row_bytes,
-                      FaultList& faults) {
+  void measure_some(const ColumnView& values, const Block& entries, size_t* row_bytes,
+                    FaultList& faults) {
     std::array<size_t, kBlockRowsMax> bytes{};
-    const size_t faults_before = faults.size();
-    const size_t same =
-        values_->measure(column.children[0], {0, count, rows_.data()}, bytes.data(), faults);
-    for (size_t f = faults_before; f < faults.size(); ++f) {
-      faults[f].position = positions_[faults[f].position];
+    const size_t before = faults.size();
+    const size_t same = values_->measure(values, entries, bytes.data(), faults);
+    for (size_t f = before; f < faults.size(); ++f) {
+      faults[f].position = valid_.position(faults[f].position);
     }
-    for (size_t k = 0; k < count; ++k) {
-      row_bytes[positions_[k]] += same != 0 ? same : bytes[k];
+    for (size_t i = 0; i < entries.count; ++i) {
+      row_bytes[valid_.position(i)] += same != 0 ? same : bytes[i];
     }
-    for (size_t i = 0; i < block.count; ++i) {
-      if (valid_[i] == 0) row_bytes[i] += kLengthBytes;
-    }
-    return 0;
   }
 
   ColumnKind index_kind_;
   CodecPointer values_;
-  const uint8_t* valid_ = nullptr;
-  std::array<uint8_t, kFlagBytes> valid_scratch_;
+  ValidRows valid_;
   std::array<uint32_t, kBlockRowsMax> rows_{};
-  std::array<uint16_t, kBlockRowsMax> positions_{};
   std::array<std::byte*, kBlockRowsMax> cursors_{};
 };
 

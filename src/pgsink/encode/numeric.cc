@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "pgsink/encode/copy_bytes.h"
 #include "pgsink/encode/staged.h"
 
 namespace pgsink::encode {
@@ -136,10 +137,6 @@ struct PutDecimal {
   using Value = Decimal;
   NumericLimit limit;
   bool operator()(const Decimal& value, Scratch& out, Fault& fault) const {
-    if ((value.words[1] | value.words[2] | value.words[3]) == 0 &&
-        put_numeric_small(value.words[0], value.negative, value.scale, limit, out)) {
-      return true;
-    }
     DigitBuffer buffer;
     return put_numeric(digits_of(value, buffer), limit, out, fault);
   }
@@ -148,8 +145,14 @@ struct PutDecimal {
 struct PutInteger {
   using Value = Integer;
   NumericLimit limit;
+  SmallNumeric small;
   bool operator()(const Integer& value, Scratch& out, Fault& fault) const {
-    if (put_numeric_small(value.magnitude, value.negative, 0, limit, out)) return true;
+    if (small.holds(value.magnitude)) {
+      const size_t size =
+          small.put(value.magnitude, value.negative, out.grow(SmallNumeric::kBytesMax));
+      out.shrink_last(SmallNumeric::kBytesMax, size);
+      return true;
+    }
     DigitBuffer buffer;
     return put_numeric(digits_of(value, buffer), limit, out, fault);
   }
@@ -170,6 +173,106 @@ struct PutFloat {
     DigitBuffer buffer;
     return put_numeric(digits_of(value, buffer), limit, out, fault);
   }
+};
+
+/// Decimals of up to 128 bits. Values that fit 64 bits, which is nearly all, wait in slots of equal
+/// size; the others are staged.
+class DecimalField final : public FieldCodec {
+ public:
+  DecimalField(const Field& source, const NumericLimit& limit)
+      : scale_(source.scale), small_(source.scale, limit), put_{limit} {}
+
+  size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
+                 FaultList& faults) override {
+    valid_ = load_validity(column, block, valid_scratch_.data());
+    staging_.clear();
+    switch (column.kind) {
+      case ColumnKind::kDecimal32:
+        measure_as<int32_t>(column, block, faults);
+        break;
+      case ColumnKind::kDecimal64:
+        measure_as<int64_t>(column, block, faults);
+        break;
+      default:
+        measure_as<Int128>(column, block, faults);
+        break;
+    }
+    for (size_t i = 0; i < block.count; ++i) row_bytes[i] += slots_[i].bytes;
+    return 0;
+  }
+
+  void write_strided(std::byte* to, size_t stride, size_t count, bool) override {
+    for (size_t i = 0; i < count; ++i) write_one(to + i * stride, slots_[i]);
+  }
+  void write_at(std::byte* const* rows, size_t offset, size_t count, bool) override {
+    for (size_t i = 0; i < count; ++i) write_one(rows[i] + offset, slots_[i]);
+  }
+  void write_moving(std::byte** rows, size_t offset, size_t count) override {
+    for (size_t i = 0; i < count; ++i) {
+      std::byte* const to = rows[i] + offset;
+      write_one(to, slots_[i]);
+      rows[i] = to + slots_[i].bytes;
+    }
+  }
+
+ private:
+  struct Slot {
+    std::array<std::byte, kLengthBytes + SmallNumeric::kBytesMax> field;
+    uint32_t
+        bytes;  ///< Of the field; above the array's size it is staged, and the array has the place.
+  };
+
+  template <class T>
+  void measure_as(const ColumnView& column, const Block& block, FaultList& faults) {
+    for_each_value<T>(column, block, [&](size_t i, T value) {
+      Slot& slot = slots_[i];
+      const bool negative = value < 0;
+      const auto wide = static_cast<UInt128>(value);
+      const UInt128 magnitude = negative ? 0 - wide : wide;
+      const auto low = static_cast<uint64_t>(magnitude);
+      if (valid_ != nullptr && valid_[i] == 0) {
+        store<uint32_t>(slot.field.data(), ~uint32_t{0});
+        slot.bytes = kLengthBytes;
+      } else if (magnitude >> 64 == 0 && small_.holds(low)) {
+        const size_t size = small_.put(low, negative, slot.field.data() + kLengthBytes);
+        store_be(slot.field.data(), static_cast<uint32_t>(size));
+        slot.bytes = static_cast<uint32_t>(kLengthBytes + size);
+      } else {
+        const Decimal decimal{
+            {low, static_cast<uint64_t>(magnitude >> 64), 0, 0}, negative, scale_};
+        stage(i, decimal, faults);
+      }
+    });
+  }
+
+  void stage(size_t i, const Decimal& value, FaultList& faults) {
+    Slot& slot = slots_[i];
+    const size_t begin = staging_.begin_field();
+    Fault fault;
+    if (!put_(value, staging_, fault)) faults.push_back({i, std::move(fault)});
+    staging_.end_field(begin);
+    const size_t place = begin - kLengthBytes;
+    slot.bytes = static_cast<uint32_t>(staging_.size() - place);
+    if (slot.bytes <= slot.field.size()) {
+      std::memcpy(slot.field.data(), staging_.data() + place, slot.bytes);
+    } else {
+      store(slot.field.data(), place);
+    }
+  }
+
+  void write_one(std::byte* to, const Slot& slot) const {
+    const std::byte* from = slot.field.data();
+    if (slot.bytes > slot.field.size()) from = staging_.data() + load<size_t>(from);
+    copy_bytes(to, from, slot.bytes);
+  }
+
+  int32_t scale_;
+  SmallNumeric small_;
+  PutDecimal put_;
+  const uint8_t* valid_ = nullptr;
+  Scratch staging_;
+  std::array<uint8_t, kFlagBytes> valid_scratch_;
+  std::array<Slot, kBlockRowsMax> slots_;
 };
 
 }  // namespace
@@ -238,53 +341,29 @@ bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, F
   return true;
 }
 
-bool put_numeric_small(uint64_t magnitude, bool negative, int32_t scale, const NumericLimit& limit,
-                       Scratch& out) {
-  constexpr uint64_t kGroup = 10'000;
-  constexpr uint64_t kTwoGroups = kGroup * kGroup;
-  if (scale < 0 || scale > 19) return false;
-  int32_t shown_scale = scale;
+SmallNumeric::SmallNumeric(int64_t scale, const NumericLimit& limit) {
+  constexpr int64_t kScaleEnd = 20;
+  constexpr int64_t kGroupsInAll = 5;
+  if (scale < 0 || scale >= kScaleEnd) return;
+  const auto pad = static_cast<size_t>((kDigitsPerGroup - scale % kDigitsPerGroup) % 4);
+  factor_ = kPowersOfTen[pad];
+  magnitude_end_ = ~uint64_t{0} / factor_;
+  int64_t shown_scale = scale;
   if (limit.precision != 0) {
-    const int32_t integer_digits = limit.precision - limit.scale;
-    if (limit.scale < scale || integer_digits < 0) return false;
-    const size_t bound = static_cast<size_t>(integer_digits) + static_cast<size_t>(scale);
-    if (bound < kPowersOfTen.size() && magnitude >= kPowersOfTen[bound]) return false;
+    const int64_t integer_digits = limit.precision - limit.scale;
+    if (limit.scale < scale || integer_digits < 0) {
+      magnitude_end_ = 0;
+      return;
+    }
+    const auto digits = static_cast<size_t>(integer_digits + scale);
+    if (digits < kPowersOfTen.size()) {
+      magnitude_end_ = std::min(magnitude_end_, kPowersOfTen[digits]);
+    }
     shown_scale = limit.scale;
   }
-  if (shown_scale > kScaleMax) return false;
-  const auto pad = static_cast<size_t>((kDigitsPerGroup - scale % kDigitsPerGroup) % 4);
-  if (magnitude > ~uint64_t{0} / 1000) return false;
-  magnitude *= kPowersOfTen[pad];
-  const auto fraction_groups = static_cast<int16_t>((scale + static_cast<int32_t>(pad)) / 4);
-
-  const uint64_t high = magnitude / kTwoGroups;
-  const uint64_t low = magnitude % kTwoGroups;
-  const uint64_t top = high / kTwoGroups;
-  const uint64_t middle = high % kTwoGroups;
-  // Five groups, the most significant one in the highest 16 bits of 80.
-  const uint64_t four =
-      (middle / kGroup) << 48 | (middle % kGroup) << 32 | (low / kGroup) << 16 | (low % kGroup);
-  UInt128 groups = static_cast<UInt128>(top) << 112 | static_cast<UInt128>(four) << 48;
-  std::byte* const to = out.grow(kHeaderBytes + 16);
-  if (magnitude == 0) {
-    put_header(to, {0, 0, kPositive, static_cast<uint16_t>(shown_scale)});
-    out.shrink_last(kHeaderBytes + 16, kHeaderBytes);
-    return true;
-  }
-  const auto upper = static_cast<uint64_t>(groups >> 64);
-  const auto lower = static_cast<uint64_t>(groups);
-  const int leading = upper != 0 ? std::countl_zero(upper) : 64 + std::countl_zero(lower);
-  const int trailing = lower != 0 ? std::countr_zero(lower) : 64 + std::countr_zero(upper);
-  const int leading_groups = leading / 16;
-  const int group_count = 8 - leading_groups - trailing / 16;
-  groups <<= 16 * leading_groups;
-  put_header(to, {static_cast<uint16_t>(group_count),
-                  static_cast<int16_t>(4 - fraction_groups - leading_groups),
-                  negative ? kNegative : kPositive, static_cast<uint16_t>(shown_scale)});
-  store_be(to + kHeaderBytes, static_cast<uint64_t>(groups >> 64));
-  store_be(to + kHeaderBytes + 8, static_cast<uint64_t>(groups));
-  out.shrink_last(kHeaderBytes + 16, kHeaderBytes + 2 * static_cast<size_t>(group_count));
-  return true;
+  const int64_t fraction_groups = (scale + static_cast<int64_t>(pad)) / kDigitsPerGroup;
+  const int64_t weight = kGroupsInAll - 1 - fraction_groups;
+  head_ = static_cast<uint64_t>(weight & 0xffff) << 32 | static_cast<uint64_t>(shown_scale);
 }
 
 bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratch& out,
@@ -331,10 +410,15 @@ bool integer_of(const Digits& value, Integer& integer) {
 }
 
 CodecPointer decimal_to_numeric(const Field& source, const Target& target) {
-  return staged_field(source, load_decimal, PutDecimal{numeric_limit(target.type_modifier)});
+  const NumericLimit limit = numeric_limit(target.type_modifier);
+  if (source.kind == ColumnKind::kDecimal256) {
+    return staged_field(source, load_decimal, PutDecimal{limit});
+  }
+  return std::make_unique<DecimalField>(source, limit);
 }
 CodecPointer integer_to_numeric(const Field& source, const Target& target) {
-  return staged_field(source, load_integer, PutInteger{numeric_limit(target.type_modifier)});
+  const NumericLimit limit = numeric_limit(target.type_modifier);
+  return staged_field(source, load_integer, PutInteger{limit, SmallNumeric(0, limit)});
 }
 CodecPointer float_to_numeric(const Field& source, const Target& target) {
   return staged_field(source, load_float, PutFloat{numeric_limit(target.type_modifier)});

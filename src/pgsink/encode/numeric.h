@@ -6,6 +6,8 @@
 // would be cut or rounded is a fault here.
 // Server: numeric_recv(), apply_typmod(), make_result().
 
+#include <array>
+#include <bit>
 #include <string>
 #include <string_view>
 
@@ -46,10 +48,23 @@ Digits digits_of(const Float& value, DigitBuffer& buffer);
 /// put_numeric appends the binary form, or says why the value does not fit.
 bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, Fault& fault);
 
-/// put_numeric_small is put_numeric for what fits 64 bits at a scale of 0 … 19, several times
-/// faster. Returns false if it cannot (too large, would be cut): then put_numeric decides.
-bool put_numeric_small(uint64_t magnitude, bool negative, int32_t scale, const NumericLimit& limit,
-                       Scratch& out);
+/// SmallNumeric is put_numeric() for one scale and values of up to 64 bits, several times faster.
+class SmallNumeric {
+ public:
+  /// The most that put() writes: header and eight groups, of which the last three are not counted.
+  static constexpr size_t kBytesMax = 24;
+
+  SmallNumeric(int64_t scale, const NumericLimit& limit);
+  /// holds says whether a magnitude fits; put_numeric() decides on the others.
+  bool holds(uint64_t magnitude) const { return magnitude < magnitude_end_; }
+  /// put writes kBytesMax bytes and returns how many of them count. REQUIRES: holds(magnitude)
+  size_t put(uint64_t magnitude, bool negative, std::byte* to) const;
+
+ private:
+  uint64_t magnitude_end_ = 0;
+  uint64_t factor_ = 1;  ///< Aligns the point to groups of four digits.
+  uint64_t head_ = 0;    ///< Weight of the fifth group, sign 0 and scale, as the header has them.
+};
 
 enum class NumericSpecial : uint16_t { kNan = 0xc000, kInfinity = 0xd000, kMinusInfinity = 0xf000 };
 bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratch& out,
@@ -62,6 +77,42 @@ std::string text_of(const Digits& value);
 /// number_fits_integer turns a decimal without fraction into an integer; false if it has one or is
 /// larger than 64 bits.
 bool integer_of(const Digits& value, Integer& integer);
+
+inline size_t SmallNumeric::put(uint64_t magnitude, bool negative, std::byte* to) const {
+  constexpr uint64_t kGroup = 10'000;
+  constexpr uint64_t kTwoGroups = kGroup * kGroup;
+  constexpr unsigned kGroupBits = 16;
+  constexpr uint64_t kNegative = uint64_t{0x4000} << kGroupBits;
+  magnitude *= factor_;
+  const uint64_t high = magnitude / kTwoGroups;
+  const uint64_t low = magnitude % kTwoGroups;
+  const uint64_t top = high / kTwoGroups;
+  const uint64_t middle = high % kTwoGroups;
+  // Five groups, the most significant one in the highest 16 of 80 bits; `lower` has the last of
+  // them.
+  const uint64_t last = low % kGroup;
+  const uint64_t upper =
+      top << 48 | (middle / kGroup) << 32 | (middle % kGroup) << 16 | low / kGroup;
+  const uint64_t lower = last << 48;
+  if (magnitude == 0) {
+    pgproto::store_be(to, head_ & 0xffff);
+    return sizeof(uint64_t);
+  }
+  const auto leading =
+      static_cast<unsigned>(upper != 0 ? std::countl_zero(upper) : 64 + std::countl_zero(lower)) /
+      kGroupBits;
+  const auto trailing =
+      static_cast<unsigned>(lower != 0 ? std::countr_zero(lower) : 64 + std::countr_zero(upper)) /
+      kGroupBits;
+  const unsigned count = 8 - leading - trailing;
+  const UInt128 groups = (static_cast<UInt128>(upper) << 64 | lower) << (kGroupBits * leading);
+  const uint64_t weight = ((head_ >> 32) - leading) & 0xffff;
+  pgproto::store_be(to, static_cast<uint64_t>(count) << 48 | weight << 32 |
+                            (negative ? kNegative : 0) | (head_ & 0xffff));
+  pgproto::store_be(to + 8, static_cast<uint64_t>(groups >> 64));
+  pgproto::store_be(to + 16, static_cast<uint64_t>(groups));
+  return sizeof(uint64_t) + 2 * size_t{count};
+}
 
 CodecPointer decimal_to_numeric(const Field& source, const Target& target);
 CodecPointer integer_to_numeric(const Field& source, const Target& target);

@@ -65,6 +65,7 @@ struct RowEncoder::State {
 
   size_t measure(const RecordBatch& batch, const Block& block);
   size_t fit(size_t constant, size_t count, size_t space) const;
+  bool verify(size_t count);
   size_t write(size_t constant, size_t count, std::byte* out);
   Outcome encode_fused(const RecordBatch& batch, const Block& block, MutableBytes out);
   void write_equal_rows(size_t row_size, size_t count, std::byte* out);
@@ -88,6 +89,15 @@ size_t RowEncoder::State::measure(const RecordBatch& batch, const Block& block) 
     if (!faults.empty()) note_faults(i);
   }
   return constant;
+}
+
+/// Asks the codecs what they saw while they wrote; false if a row must not be sent.
+bool RowEncoder::State::verify(size_t count) {
+  for (size_t i = 0; i < columns.size(); ++i) {
+    columns[i].codec->verify(count, faults);
+    if (!faults.empty()) note_faults(i);
+  }
+  return block_rejections.empty();
 }
 
 /// Of each row only the first fault is kept.
@@ -204,6 +214,7 @@ RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& ba
   } else {
     outcome.rows = fit(constant, block.count, out.size());
     outcome.bytes = write(constant, outcome.rows, out.data());
+    if (!verify(outcome.rows)) return encode_survivors(batch, block, out);
   }
   if (outcome.rows == 0) outcome.bytes_needed = constant + row_bytes[0];
   if (outcome.rows != 0) row_bytes_guess = outcome.bytes / outcome.rows;
@@ -279,6 +290,8 @@ Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
     if (!target) return explain(std::move(target.error()));
     auto codec = encode::make_codec(column.source, *target);
     if (!codec) return explain(std::move(codec.error()));
+    (*codec)->defer_checks();
+    if (kernels == Kernels::kPortable) (*codec)->use_portable_code();
     state->columns.push_back({column.source_index, std::move(column.target_name),
                               std::move(target->name), std::move(*codec), 0});
   }

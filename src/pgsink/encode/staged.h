@@ -11,9 +11,9 @@ namespace pgsink::encode {
 /// StagedBase keeps the fields of a block, length words included, one behind the other.
 class StagedBase : public FieldCodec {
  public:
-  void write_strided(std::byte* to, size_t stride, size_t count, bool exact) final;
-  void write_at(std::byte* const* rows, size_t offset, size_t count, bool exact) final;
-  void write_moving(std::byte** rows, size_t offset, size_t count) final;
+  void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override;
+  void write_at(std::byte* const* rows, size_t offset, size_t count, bool exact) override;
+  void write_moving(std::byte** rows, size_t offset, size_t count) override;
 
  protected:
   /// begin_block finds the NULLs and forgets the fields of the block before.

@@ -1,79 +1,134 @@
 #include "pgsink/encode/text_field.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
-#include "pgsink/encode/copy_bytes.h"
 #include "pgsink/encode/source.h"
+#include "pgsink/encode/text_kernels.h"
 #include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {
 
-constexpr std::byte kJsonbVersion{1};
-
 class TextField final : public FieldCodec {
  public:
-  TextField(Field source, const TextRule& rule) : source_(std::move(source)), rule_(rule) {}
+  TextField(Field source, const TextRule& rule)
+      : source_(std::move(source)), rule_(rule), kernels_(&best_text_kernels()) {}
 
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
-    valid_ = load_validity(column, block, valid_scratch_.data());
-    load_bytes(column, block, valid_, source_, values_.data());
-    check(block, faults);
-    const size_t prefix = kLengthBytes + (rule_.jsonb ? 1 : 0);
-    if (valid_ == nullptr) {
-      for (size_t i = 0; i < block.count; ++i) row_bytes[i] += prefix + values_[i].size();
-      return 0;
-    }
-    for (size_t i = 0; i < block.count; ++i) {
-      row_bytes[i] += valid_[i] != 0 ? prefix + values_[i].size() : kLengthBytes;
+    form_ = {load_validity(column, block, valid_scratch_.data()), rule_.jsonb};
+    layout_ = block.indexes != nullptr ? Layout::kViews : layout_of(column.kind);
+    switch (layout_) {
+      case Layout::kOffsets32:
+        measure_offsets(offsets32_, column, block, row_bytes, faults);
+        break;
+      case Layout::kOffsets64:
+        measure_offsets(offsets64_, column, block, row_bytes, faults);
+        break;
+      case Layout::kViews:
+        measure_views(column, block, row_bytes, faults);
+        break;
     }
     return 0;
   }
 
   void write_strided(std::byte* to, size_t stride, size_t count, bool) override {
-    for (size_t i = 0; i < count; ++i) write_one(to + i * stride, i);
+    std::array<std::byte*, kBlockRowsMax> rows;
+    for (size_t i = 0; i < count; ++i) rows[i] = to + i * stride;
+    write_moving(rows.data(), 0, count);
   }
   void write_at(std::byte* const* rows, size_t offset, size_t count, bool) override {
-    for (size_t i = 0; i < count; ++i) write_one(rows[i] + offset, i);
+    std::array<std::byte*, kBlockRowsMax> copies;
+    std::copy_n(rows, count, copies.data());
+    write_moving(copies.data(), offset, count);
   }
   void write_moving(std::byte** rows, size_t offset, size_t count) override {
-    for (size_t i = 0; i < count; ++i) rows[i] = write_one(rows[i] + offset, i);
+    switch (layout_) {
+      case Layout::kOffsets32:
+        return kernels_->write_offsets32(offsets32_, form_, rows, offset, count);
+      case Layout::kOffsets64:
+        return kernels_->write_offsets64(offsets64_, form_, rows, offset, count);
+      case Layout::kViews:
+        break;
+    }
+    kernels_->write_views({views_.data()}, form_, rows, offset, count);
   }
 
  private:
-  std::byte* write_one(std::byte* to, size_t i) const {
-    if (valid_ != nullptr && valid_[i] == 0) {
-      store<uint32_t>(to, ~uint32_t{0});
-      return to + kLengthBytes;
-    }
-    const std::string_view value = values_[i];
-    const size_t version = rule_.jsonb ? 1 : 0;
-    pgproto::store_be(to, static_cast<uint32_t>(value.size() + version));
-    to += kLengthBytes;
-    if (version != 0) *to++ = kJsonbVersion;
-    copy_bytes(to, reinterpret_cast<const std::byte*>(value.data()), value.size());
-    return to + value.size();
+  enum class Layout : uint8_t { kViews, kOffsets32, kOffsets64 };
+
+  static Layout layout_of(ColumnKind kind) {
+    if (kind == ColumnKind::kText32 || kind == ColumnKind::kBinary32) return Layout::kOffsets32;
+    if (kind == ColumnKind::kText64 || kind == ColumnKind::kBinary64) return Layout::kOffsets64;
+    return Layout::kViews;
   }
 
-  void check(const Block& block, FaultList& faults) const {
-    const bool limited = rule_.characters_max != 0 || rule_.bytes_max != 0;
+  bool is_null(size_t i) const { return form_.valid != nullptr && form_.valid[i] == 0; }
+  bool limited() const { return rule_.characters_max != 0 || rule_.bytes_max != 0; }
+  size_t head_bytes() const { return kLengthBytes + (rule_.jsonb ? 1 : 0); }
+
+  /// Rows one behind the other in the heap: all their bytes are looked at in one go.
+  template <class Offset>
+  void measure_offsets(OffsetReader<Offset>& values, const ColumnView& column, const Block& block,
+                       size_t* row_bytes, FaultList& faults) {
+    values = {value_at(column, block.first), static_cast<const char*>(column.heap)};
+    const auto begin = static_cast<size_t>(values.offset(0));
+    const auto bytes = static_cast<size_t>(values.offset(block.count)) - begin;
+    const bool plain =
+        !rule_.utf8 || deferred_ || kernels_->is_plain_ascii(values.heap + begin, bytes);
+    if (!plain || limited() || bytes >= kFieldBytesMax) check(values, block.count, faults);
+    add_sizes(values, block.count, row_bytes);
+  }
+
+  void measure_views(const ColumnView& column, const Block& block, size_t* row_bytes,
+                     FaultList& faults) {
+    load_bytes(column, block, form_.valid, source_, views_.data());
+    const ViewReader values{views_.data()};
+    bool plain = true;
     for (size_t i = 0; i < block.count; ++i) {
-      const std::string_view value = values_[i];
-      const bool plain = (!rule_.utf8 || is_plain_ascii(value)) && value.size() < kFieldBytesMax;
-      if (plain && !limited) continue;
-      if (valid_ != nullptr && valid_[i] == 0) continue;
+      const std::string_view value = views_[i];
+      plain &= value.size() < kFieldBytesMax;
+      if (rule_.utf8 && !deferred_) plain &= kernels_->is_plain_ascii(value.data(), value.size());
+    }
+    if (!plain || limited()) check(values, block.count, faults);
+    add_sizes(values, block.count, row_bytes);
+  }
+
+  template <class Reader>
+  void add_sizes(const Reader& values, size_t count, size_t* row_bytes) const {
+    const size_t head = head_bytes();
+    if (form_.valid == nullptr) {
+      for (size_t i = 0; i < count; ++i) row_bytes[i] += head + values[i].size();
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      row_bytes[i] += is_null(i) ? kLengthBytes : head + values[i].size();
+    }
+  }
+
+  template <class Reader>
+  void check(const Reader& values, size_t count, FaultList& faults) const {
+    for (size_t i = 0; i < count; ++i) {
       Fault fault;
-      if (text_fault(value, rule_, fault)) faults.push_back({i, std::move(fault)});
+      if (!is_null(i) && text_fault(values[i], rule_, fault)) {
+        faults.push_back({i, std::move(fault)});
+      }
     }
   }
 
   Field source_;
   TextRule rule_;
-  const uint8_t* valid_ = nullptr;
+  const TextKernels* kernels_;
+  bool deferred_ = false;
+  bool plain_ = false;  ///< What was written last is plain ASCII.
+  Layout layout_ = Layout::kViews;
+  TextForm form_;
+  OffsetReader<int32_t> offsets32_;
+  OffsetReader<int64_t> offsets64_;
   std::array<uint8_t, kFlagBytes> valid_scratch_;
-  std::array<std::string_view, kBlockRowsMax> values_;
+  std::array<std::string_view, kBlockRowsMax> views_;
 };
 
 bool spaces_only(std::string_view text) {
