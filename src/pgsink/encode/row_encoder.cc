@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <numeric>
 
 #include "pgsink/encode/field.h"
 #include "pgsink/encode/fused.h"
@@ -23,6 +23,8 @@ namespace {
 constexpr size_t kCountBytes = 2;
 /// The most columns that a table can have. Server: MaxTupleAttributeNumber.
 constexpr size_t kColumnsMax = 1664;
+/// The server makes a row in one piece of memory. Server: MaxAllocSize.
+constexpr size_t kRowBytesMax = 0x3fffffff;
 /// Output of one block: what the passes over its columns should find in the first-level cache.
 constexpr size_t kBlockBytes = 16 * 1024;
 
@@ -49,7 +51,7 @@ struct RowEncoder::State {
   struct Outcome {
     size_t rows = 0;  ///< Consumed from its front, rejected ones included.
     size_t bytes = 0;
-    size_t bytes_needed = 0;
+    size_t next_row_bytes = 0;  ///< Of the first row that did not fit.
   };
 
   std::vector<Column> columns;
@@ -59,19 +61,24 @@ struct RowEncoder::State {
   std::array<size_t, kBlockRowsMax> row_bytes{};
   std::array<std::byte*, kBlockRowsMax> cursors{};
   std::array<uint32_t, kBlockRowsMax> survivors{};
-  std::array<uint16_t, kBlockRowsMax> survivor_positions{};
   FaultList faults;
-  std::vector<Rejection> block_rejections;  ///< `row` is the position in the block.
+  std::vector<Rejection> block_rejections;  ///< `row` is the position in the block, at first.
 
-  size_t measure(const RecordBatch& batch, const Block& block);
-  size_t fit(size_t constant, size_t count, size_t space) const;
-  bool verify(size_t count);
-  size_t write(size_t constant, size_t count, std::byte* out);
-  Outcome encode_fused(const RecordBatch& batch, const Block& block, MutableBytes out);
-  void write_equal_rows(size_t row_size, size_t count, std::byte* out);
+  // Each fails by leaving rejections; the positions count within the block that was tried.
+  bool attempt(const RecordBatch& batch, const Block& block, MutableBytes out, Outcome& outcome);
+  bool attempt_fused(const RecordBatch& batch, const Block& block, MutableBytes out,
+                     Outcome& outcome);
   Outcome encode_block(const RecordBatch& batch, const Block& block, MutableBytes out);
   Outcome encode_survivors(const RecordBatch& batch, const Block& block, MutableBytes out);
+  void finish_rejections(const Block& block, size_t rows_consumed);
+
+  size_t measure(const RecordBatch& batch, const Block& block);
+  bool verify(size_t count);
   void note_faults(size_t column);
+  void reject_large_rows(const RecordBatch& batch, const Block& block, size_t constant);
+  size_t fit(size_t constant, size_t count, size_t space) const;
+  size_t write(size_t constant, size_t count, std::byte* out);
+  void write_equal_rows(size_t row_size, size_t count, std::byte* out);
   size_t block_rows(size_t rows, size_t space) const;
 };
 
@@ -88,7 +95,37 @@ size_t RowEncoder::State::measure(const RecordBatch& batch, const Block& block) 
     constant += column.constant_bytes;
     if (!faults.empty()) note_faults(i);
   }
+  const bool large = std::any_of(row_bytes.begin(), row_bytes.begin() + block.count,
+                                 [&](size_t bytes) { return bytes > kRowBytesMax - constant; });
+  if (large) reject_large_rows(batch, block, constant);
   return constant;
+}
+
+/// Finds the column that makes a row too large for the server, which holds a row in one piece.
+void RowEncoder::State::reject_large_rows(const RecordBatch& batch, const Block& block,
+                                          size_t constant) {
+  const std::array<size_t, kBlockRowsMax> bytes = row_bytes;
+  for (size_t position = 0; position < block.count; ++position) {
+    if (bytes[position] <= kRowBytesMax - constant) continue;
+    const auto row = static_cast<uint32_t>(block.row(position));
+    size_t largest = 0;
+    size_t largest_bytes = 0;
+    for (size_t i = 0; i < columns.size(); ++i) {
+      size_t own = 0;
+      FaultList ignored;
+      const ColumnView& view = batch.columns()[columns[i].source_index];
+      const size_t same = columns[i].codec->measure(view, {0, 1, &row}, &own, ignored);
+      if (same + own <= largest_bytes) continue;
+      largest = i;
+      largest_bytes = same + own;
+    }
+    faults.push_back({position,
+                      {encode::sqlstate::kProgramLimit,
+                       "the row takes " + std::to_string(bytes[position] + constant) +
+                           " bytes, of which this column " + std::to_string(largest_bytes) +
+                           "; the server's limit is 1 GiB a row"}});
+    note_faults(largest);
+  }
 }
 
 /// Asks the codecs what they saw while they wrote; false if a row must not be sent.
@@ -166,25 +203,23 @@ void RowEncoder::State::write_equal_rows(size_t row_size, size_t count, std::byt
   PGPROTO_ASSERT(offset == row_size);
 }
 
-/// The block at hand by FusedRows. Near the end of `out`, sizes are looked at row by row.
-RowEncoder::State::Outcome RowEncoder::State::encode_fused(const RecordBatch& batch,
-                                                           const Block& block, MutableBytes out) {
-  block_rejections.clear();
+/// A block by FusedRows. Near the end of `out`, sizes are looked at row by row.
+bool RowEncoder::State::attempt_fused(const RecordBatch& batch, const Block& block,
+                                      MutableBytes out, Outcome& outcome) {
   for (size_t i = 0; i < columns.size(); ++i) {
     const Column& column = columns[i];
     column.codec->as_fixed()->load(batch.columns()[column.source_index], block, faults);
     if (!faults.empty()) note_faults(i);
   }
-  if (!block_rejections.empty()) return encode_survivors(batch, block, out);
+  if (!block_rejections.empty()) return false;
   const size_t most = fused->row_bytes_max();
   const std::byte* const limit = out.data() + out.size();
-  Outcome outcome;
   outcome.rows = std::min(block.count, out.size() / most);
   if (!fused->note_nulls(block.count)) {
     fused->write_equal(outcome.rows, out.data(), limit);
     outcome.bytes = outcome.rows * most;
-    if (outcome.rows == 0) outcome.bytes_needed = most;
-    return outcome;
+    outcome.next_row_bytes = most;
+    return true;
   }
   if (outcome.rows < block.count) {
     outcome.rows = 0;
@@ -195,18 +230,19 @@ RowEncoder::State::Outcome RowEncoder::State::encode_fused(const RecordBatch& ba
   }
   const std::byte* const end = fused->write_nullable(outcome.rows, out.data(), limit);
   outcome.bytes = static_cast<size_t>(end - out.data());
-  if (outcome.rows == 0) outcome.bytes_needed = fused->row_bytes(0);
-  return outcome;
+  if (outcome.rows < block.count) outcome.next_row_bytes = fused->row_bytes(outcome.rows);
+  return true;
 }
 
-RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& batch,
-                                                           const Block& block, MutableBytes out) {
-  if (fused != nullptr) return encode_fused(batch, block, out);
+/// Writes as many rows of a block as fit, or leaves rejections.
+bool RowEncoder::State::attempt(const RecordBatch& batch, const Block& block, MutableBytes out,
+                                Outcome& outcome) {
+  block_rejections.clear();
+  if (fused != nullptr) return attempt_fused(batch, block, out, outcome);
   const size_t constant = measure(batch, block);
-  if (!block_rejections.empty()) return encode_survivors(batch, block, out);
+  if (!block_rejections.empty()) return false;
   const bool equal = std::all_of(columns.begin(), columns.end(),
                                  [](const Column& c) { return c.constant_bytes != 0; });
-  Outcome outcome;
   if (equal) {
     outcome.rows = std::min(block.count, out.size() / constant);
     outcome.bytes = outcome.rows * constant;
@@ -214,47 +250,64 @@ RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& ba
   } else {
     outcome.rows = fit(constant, block.count, out.size());
     outcome.bytes = write(constant, outcome.rows, out.data());
-    if (!verify(outcome.rows)) return encode_survivors(batch, block, out);
+    if (!verify(outcome.rows)) return false;
   }
-  if (outcome.rows == 0) outcome.bytes_needed = constant + row_bytes[0];
+  if (outcome.rows < block.count) outcome.next_row_bytes = constant + row_bytes[outcome.rows];
   if (outcome.rows != 0) row_bytes_guess = outcome.bytes / outcome.rows;
-  return outcome;
+  return true;
 }
 
-/// A block with rejected rows is measured again without them.
+RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& batch,
+                                                           const Block& block, MutableBytes out) {
+  Outcome outcome;
+  if (attempt(batch, block, out, outcome)) return outcome;
+  return encode_survivors(batch, block, out);
+}
+
+/// A block with rejected rows is tried again without them, until none is left: what is checked
+/// while it is written is found only then.
 RowEncoder::State::Outcome RowEncoder::State::encode_survivors(const RecordBatch& batch,
                                                                const Block& block,
                                                                MutableBytes out) {
-  std::vector<Rejection> rejections = std::move(block_rejections);
-  block_rejections.clear();
+  std::vector<Rejection> rejections;
   std::array<bool, kBlockRowsMax> rejected{};
-  for (const Rejection& rejection : rejections) rejected[rejection.row] = true;
-  size_t count = 0;
-  for (size_t i = 0; i < block.count; ++i) {
-    if (rejected[i]) continue;
-    survivor_positions[count] = static_cast<uint16_t>(i);
-    survivors[count++] = static_cast<uint32_t>(block.row(i));
-  }
+  std::array<uint16_t, kBlockRowsMax> positions;  // of the rows tried last, in the block
+  std::iota(positions.begin(), positions.end(), uint16_t{0});
+  size_t count = block.count;
   Outcome outcome;
-  if (count != 0) {
-    outcome = encode_block(batch, {0, count, survivors.data()}, out);
-    PGPROTO_ASSERT(block_rejections.empty());
-  }
-  const size_t written = outcome.rows;
-  outcome.rows = written == count ? block.count : survivor_positions[written];
-  if (outcome.rows != 0) outcome.bytes_needed = 0;
-  std::erase_if(rejections, [&](const Rejection& r) { return r.row >= outcome.rows; });
-  std::sort(rejections.begin(), rejections.end(),
+  do {
+    for (Rejection& rejection : block_rejections) {
+      rejection.row = positions[rejection.row];
+      rejected[rejection.row] = true;
+      rejections.push_back(std::move(rejection));
+    }
+    count = 0;
+    for (size_t i = 0; i < block.count; ++i) {
+      if (rejected[i]) continue;
+      positions[count] = static_cast<uint16_t>(i);
+      survivors[count++] = static_cast<uint32_t>(block.row(i));
+    }
+    outcome = {};
+    block_rejections.clear();
+  } while (count != 0 && !attempt(batch, {0, count, survivors.data()}, out, outcome));
+  outcome.rows = outcome.rows == count ? block.count : positions[outcome.rows];
+  block_rejections = std::move(rejections);
+  finish_rejections(block, outcome.rows);
+  return outcome;
+}
+
+/// Keeps the rejections of the rows consumed, in their order, and says where they are.
+void RowEncoder::State::finish_rejections(const Block& block, size_t rows_consumed) {
+  std::erase_if(block_rejections, [&](const Rejection& r) { return r.row >= rows_consumed; });
+  std::sort(block_rejections.begin(), block_rejections.end(),
             [](const Rejection& a, const Rejection& b) { return a.row < b.row; });
-  for (Rejection& rejection : rejections) {
+  for (Rejection& rejection : block_rejections) {
     rejection.row = block.row(rejection.row);
     const Column& column = columns[rejection.column];
     rejection.error.message = "row " + std::to_string(rejection.row) + ", column \"" +
                               column.target_name + "\" (" + column.type_name +
                               "): " + rejection.error.message;
   }
-  block_rejections = std::move(rejections);
-  return outcome;
 }
 
 size_t RowEncoder::State::block_rows(size_t rows, size_t space) const {
@@ -323,7 +376,7 @@ RowEncoder::Step RowEncoder::encode(const RecordBatch& batch, RowRange rows, Mut
     step.rows += outcome.rows;
     step.bytes += outcome.bytes;
     if (outcome.rows < block.count) {
-      if (step.rows == 0) step.bytes_needed = outcome.bytes_needed;
+      if (step.rows == 0) step.bytes_needed = outcome.next_row_bytes;
       break;
     }
   }

@@ -45,16 +45,23 @@ class TextField final : public FieldCodec {
     write_moving(copies.data(), offset, count);
   }
   void write_moving(std::byte** rows, size_t offset, size_t count) override {
+    plain_ = write(rows, offset, count);
+  }
+
+  void defer_checks() override { deferred_ = rule_.utf8 && !limited(); }
+  void verify(size_t count, FaultList& faults) override {
+    if (!deferred_ || plain_) return;
     switch (layout_) {
       case Layout::kOffsets32:
-        return kernels_->write_offsets32(offsets32_, form_, rows, offset, count);
+        return check(offsets32_, count, faults);
       case Layout::kOffsets64:
-        return kernels_->write_offsets64(offsets64_, form_, rows, offset, count);
+        return check(offsets64_, count, faults);
       case Layout::kViews:
-        break;
+        return check(ViewReader{views_.data()}, count, faults);
     }
-    kernels_->write_views({views_.data()}, form_, rows, offset, count);
   }
+
+  void use_portable_code() override { kernels_ = &portable_text_kernels(); }
 
  private:
   enum class Layout : uint8_t { kViews, kOffsets32, kOffsets64 };
@@ -63,6 +70,18 @@ class TextField final : public FieldCodec {
     if (kind == ColumnKind::kText32 || kind == ColumnKind::kBinary32) return Layout::kOffsets32;
     if (kind == ColumnKind::kText64 || kind == ColumnKind::kBinary64) return Layout::kOffsets64;
     return Layout::kViews;
+  }
+
+  bool write(std::byte** rows, size_t offset, size_t count) const {
+    switch (layout_) {
+      case Layout::kOffsets32:
+        return kernels_->write_offsets32(offsets32_, form_, rows, offset, count);
+      case Layout::kOffsets64:
+        return kernels_->write_offsets64(offsets64_, form_, rows, offset, count);
+      case Layout::kViews:
+        break;
+    }
+    return kernels_->write_views({views_.data()}, form_, rows, offset, count);
   }
 
   bool is_null(size_t i) const { return form_.valid != nullptr && form_.valid[i] == 0; }
@@ -122,7 +141,7 @@ class TextField final : public FieldCodec {
   TextRule rule_;
   const TextKernels* kernels_;
   bool deferred_ = false;
-  bool plain_ = false;  ///< What was written last is plain ASCII.
+  bool plain_ = false;  ///< No byte written last needs a closer look.
   Layout layout_ = Layout::kViews;
   TextForm form_;
   OffsetReader<int32_t> offsets32_;
