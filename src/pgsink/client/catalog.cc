@@ -53,7 +53,7 @@ SELECT 'type', p.oid::text, format_type(p.oid, NULL),
        COALESCE(CASE WHEN p.typcategory = 'A' THEN NULLIF(p.typelem, 0) END, r.rngsubtype,
                 m.rngtypid, 0)::text,
        p.typbasetype::text, p.typtypmod::text, p.typnotnull::text,
-       (p.typdefault IS NOT NULL)::text, NULL, NULL
+       (p.typdefault IS NOT NULL)::text, p.typarray::text, NULL
 FROM needed JOIN pg_type p ON p.oid = needed.oid
 LEFT JOIN pg_range r ON r.rngtypid = p.oid LEFT JOIN pg_range m ON m.rngmultitypid = p.oid
 UNION ALL
@@ -194,6 +194,7 @@ void Reader::take_type(const Row& row) {
   type.element_oid = number<Oid>(row[4]);
   type.base_oid = number<Oid>(row[5]);
   type.type_modifier = number<int32_t>(row[6]);
+  type.array_oid = number<Oid>(row[9]);
   domain_rules_[oid] = {truth(row[7]), truth(row[8])};
 }
 
