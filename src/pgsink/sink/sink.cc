@@ -76,19 +76,28 @@ class SinkImpl final : public Sink {
   Status start(ConnectOptions connect, std::unique_ptr<Connection> connection) {
     auto encoder = RowEncoder::create(plan_.columns, plan_.types);
     if (!encoder) return fail(encoder.error());
+    std::optional<ColumnArrays> arrays;
+    if (!plan_.statements.apply.empty()) {
+      auto made = ColumnArrays::create(plan_.columns, plan_.types);
+      if (!made) return fail(made.error());
+      arrays = std::move(*made);
+    }
     Lane::Setup setup{
         .env = env_,
         .inbox = inbox_,
         .plan = plan_,
         .connect = std::move(connect),
         .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
-                    .ordered = false,
+                    .ordered = plan_.ordered,
                     .retries_max = static_cast<uint32_t>(options_.max_retries),
                     .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
                     .jitter_seed = env_.random.next_u64()},
         .flight_bytes_max = static_cast<size_t>(options_.buffer_bytes / kFlightsInBuffer),
-        .name = options_.connection_name};
-    lane_.emplace(std::move(setup), std::move(*encoder));
+        .name = options_.connection_name,
+        .statements_max = options_.use_prepared_statements
+                              ? static_cast<size_t>(options_.statement_cache_size)
+                              : 0};
+    lane_.emplace(std::move(setup), std::move(*encoder), std::move(arrays));
     return lane_->start(std::move(connection));
   }
 

@@ -22,6 +22,25 @@ enum class Sql : uint8_t {
   kCopyIn,            ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
+  kRollback,
+  kSetFlight,         ///< {number}: the last flight that committed, for the session.
+  kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
+  kIndexOnly,         ///< Keys are looked up by index, never by reading the whole target.
+  kStage,             ///< {columns}, {table}: the staging table, emptied by every COMMIT.
+  kStageOnce,         ///< {columns}, {table}: one that vanishes with its transaction.
+  kStaged,            ///< {columns}: rows source, their order in `ctid`.
+  kUnnested,          ///< {unnests}, {columns}: rows source.
+  kUnnest,            ///< {number} of the parameter
+  kLastOfKey,         ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
+  kInsertSelect,      ///< {table}, {columns}, {overriding}, {columns}, {rows}
+  kOnConflictUpdate,  ///< {keys}, {assignments}, {condition}
+  kOnConflictNothing,  ///< {target}: " (columns)" or nothing
+  kNewer,              ///< {column} four times: the row given is newer than the one there.
+  kUpdateFrom,         ///< {table}, {assignments}, {rows}, {match}
+  kDeleteAny,          ///< {table}, {key}
+  kDeleteUsing,        ///< {table}, {rows}, {match}
+  kApplyChanges,       ///< {rows}, {table}, {match}, {keys}, {table}, {match}, {change}, {insert}
+  kChangedRows,        ///< {change}: those of kApplyChanges that are not deletes.
 };
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.
