@@ -46,7 +46,8 @@ UNION ALL
 SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, attnotnull::text,
        atthasdef::text, attgenerated::text, attidentity::text,
        has_column_privilege(attrelid, attnum, 'INSERT')::text,
-       (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname)
+       (SELECT CASE WHEN l.collisdeterministic THEN '=' ELSE '~' END
+               || quote_ident(n.nspname) || '.' || quote_ident(l.collname)
         FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
         JOIN pg_type p ON p.oid = atttypid
         WHERE l.oid = attcollation AND attcollation <> p.typcollation)
@@ -186,7 +187,10 @@ void Reader::take_column(const Row& row) {
   column.has_default = truth(row[6]) && column.generated == CatalogColumn::Generated::kNo;
   column.identity = static_cast<CatalogColumn::Identity>(letter(row[8]));
   column.insertable = truth(row[9]);
-  column.collation = row[10].value_or("");
+  if (row[10]) {
+    column.nondeterministic = row[10]->front() == '~';
+    column.collation = row[10]->substr(1);
+  }
   table_.columns.push_back(std::move(column));
 }
 

@@ -71,10 +71,20 @@ Lane::~Lane() {
   if (task_) task_->join();
 }
 
+uint64_t Lane::Flight::input_row(uint64_t n) const {
+  for (const Piece& piece : pieces) {
+    if (n < piece.rows.count) return piece.input_row(static_cast<size_t>(n));
+    n -= piece.rows.count;
+  }
+  return 0;
+}
+
 Status Lane::start(std::unique_ptr<Connection> connection) {
   adopt(std::move(connection));
+  inbox_.started();
   auto task = env_.tasks.spawn("pgsink-lane", [this] { run(); });
   if (!task) {
+    inbox_.ended();
     drop_connection();
     return fail(task.error());
   }
@@ -100,6 +110,7 @@ void Lane::run() {
   }
   drop_connection();
   flights_.clear();  // Gives the memory of what will not be written back to the host.
+  inbox_.ended();
 }
 
 bool Lane::turn() {
@@ -151,7 +162,7 @@ void Lane::perform(const FlightLog::Action& action) {
 
 void Lane::wait(Deadline deadline) {
   deadline = std::min(deadline, news_.wake_at);
-  if (!connection_) return inbox_.wait(deadline);
+  if (!connection_) return inbox_.wait(setup_.number, deadline);
   const auto moved = connection_->pump(deadline);
   if (!moved && moved.error().code != Errc::kTimeout) lost(moved.error());
 }
@@ -164,7 +175,7 @@ void Lane::take_rows() {
     Flight* open = open_flight();
     const size_t room = transaction_rows - (open != nullptr ? open->rows : 0);
     const auto since = open != nullptr ? std::optional(open->opened_at) : std::nullopt;
-    news_ = inbox_.take(room, since);
+    news_ = inbox_.take(setup_.number, room, since);
     const bool took = !news_.pieces.empty();
     if (took) add_pieces(std::exchange(news_.pieces, {}));
     open = open_flight();
@@ -188,17 +199,12 @@ void Lane::add_pieces(std::vector<Piece> pieces) {
     log_.step(FlightLog::Added{}, env_.clock.now());
     open = &flights_.emplace_back();
     open->seq = log_.last_added();
-    open->first_row = rows_taken_ + 1;
     open->opened_at = env_.clock.now();
   }
   for (Piece& piece : pieces) {
     open->rows += piece.rows.count;
     open->memory_bytes += piece.memory_bytes();
-    rows_taken_ += piece.rows.count;
-    if (piece.last_of_batch) {
-      open->through_batch = piece.number;
-      open->through_position = piece.batch->position;
-    }
+    if (piece.last) open->through_batch = piece.source->number;
     open->pieces.push_back(std::move(piece));
   }
 }
@@ -265,7 +271,7 @@ Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path
 void Lane::send_arrays(Flight& current) {
   const Status encoded = encode_arrays(current);
   if (!encoded) current.attempt.error = encoded.error();
-  if (encoded) {
+  if (encoded && arrays_->row_count() > 0) {  // A batch without rows still has a position.
     if (const Status executed = execute_arrays(); !executed) return lost(executed.error());
   }
   end_transaction(current, encoded ? plan_.commit : sql_text(Sql::kRollback));
@@ -278,16 +284,14 @@ Status Lane::encode_arrays(Flight& current) {
   // Source: MaxAllocSize of the server.
   constexpr size_t kParameterBytesMax = 0x3fffffff;
   arrays_->clear();
-  uint64_t first_row = current.first_row;
   for (const Piece& piece : current.pieces) {
-    arrays_->append(*piece.batch, piece.rows, rejected_);
+    arrays_->append(piece.batch(), piece.rows, rejected_);
     if (!rejected_.empty()) {
       Error error = std::move(rejected_.front().error);
-      name_row(error, first_row + rejected_.front().row - piece.rows.begin);
+      name_row(error, piece.source->first_row + rejected_.front().row);
       rejected_.clear();
       return fail(std::move(error));
     }
-    first_row += piece.rows.count;
   }
   if (arrays_->largest_bytes() > kParameterBytesMax) {
     return fail(Errc::kLimit, "a column of " + std::to_string(current.rows) + " rows takes " +
@@ -353,12 +357,11 @@ Result<bool> Lane::encode_some(Flight& current) {
     RowRange rows = piece.rows;
     rows.begin += attempt.row;
     rows.count -= attempt.row;
-    const RowEncoder::Step step = encoder_.encode(*piece.batch, rows, space, rejected_);
+    const RowEncoder::Step step = encoder_.encode(piece.batch(), rows, space, rejected_);
     if (step.bytes > 0) session.copy_commit(step.bytes);
     if (!rejected_.empty()) {
       Error error = std::move(rejected_.front().error);
-      name_row(error, current.first_row + encoded_rows(current) + rejected_.front().row -
-                          piece.rows.begin);
+      name_row(error, piece.source->first_row + rejected_.front().row);
       rejected_.clear();
       abandon_copy(current, std::move(error));
       return true;
@@ -376,12 +379,6 @@ Result<bool> Lane::encode_some(Flight& current) {
     }
   }
   return worked;
-}
-
-uint64_t Lane::encoded_rows(const Flight& current) const {
-  uint64_t rows = 0;
-  for (size_t i = 0; i < current.attempt.piece; ++i) rows += current.pieces[i].rows.count;
-  return rows;
 }
 
 void Lane::end_copy(Flight& current) {
@@ -493,7 +490,7 @@ void Lane::on_ready(Flight& oldest) {
       answered.error->message = "COMMIT was answered by ROLLBACK without any error before";
     }
     const uint64_t line = copy_line(answered.error->where);
-    if (line > 0) name_row(*answered.error, oldest.first_row + line - 1);
+    if (line > 0) name_row(*answered.error, oldest.input_row(line - 1));
     note_error(*answered.error);
     const Monitor::Lock lock(*metrics_monitor_);
     ++metrics_.failed_writes;
@@ -521,7 +518,7 @@ void Lane::on_committed(FlightLog::Seq seq) {
   done_flight.pieces.clear();
   while (!flights_.empty() && flights_.front().committed) {
     const Flight& first = flights_.front();
-    if (first.through_batch > 0) inbox_.durable(first.through_batch, first.through_position);
+    if (first.through_batch > 0) inbox_.durable(setup_.number, first.through_batch);
     flights_.pop_front();
   }
 }
@@ -548,13 +545,13 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   // Behind a pooler another backend serves each transaction: only the flight itself learns which.
   log_.step(FlightLog::Connected{server.incarnation, pooled_ ? BackendIdentity{} : server.backend},
             env_.clock.now());
-  inbox_.set_waker([open = connection_.get()] { open->interrupt(); });
+  inbox_.set_waker(setup_.number, [open = connection_.get()] { open->interrupt(); });
   const Monitor::Lock lock(*metrics_monitor_);
   ++metrics_.connections_opened;
 }
 
 void Lane::drop_connection() {
-  inbox_.set_waker({});
+  inbox_.set_waker(setup_.number, {});
   statements_.reset();
   connection_.reset();
   wire_.clear();
@@ -638,8 +635,11 @@ Error Lane::explain(Error cause) const {
   const FlightLog::Seq failed = log_.stop_seq();
   if (failed != 0 && !flights_.empty() && failed >= flights_.front().seq) {
     const Flight& flight = flights_[static_cast<size_t>(failed - flights_.front().seq)];
-    text += "; rows " + std::to_string(flight.first_row) + " to " +
-            std::to_string(flight.first_row + flight.rows - 1) +
+    const uint64_t first = flight.input_row(0);
+    const uint64_t last = flight.input_row(flight.rows - 1);
+    text += last - first + 1 == flight.rows ? "; rows "
+                                            : "; " + std::to_string(flight.rows) + " of rows ";
+    text += std::to_string(first) + " to " + std::to_string(last) +
             " were one transaction and were rolled back";
   }
   if (const size_t unknown = log_.unknown_count(); unknown > 0) {

@@ -32,6 +32,7 @@ class Lane {
   struct Setup {
     Env& env;
     Inbox& inbox;
+    size_t number = 0;  ///< Of the lane, in the inbox.
     const Plan& plan;
     ConnectOptions connect;
     FlightLog::Config flights;
@@ -54,10 +55,12 @@ class Lane {
     FlightLog::Seq seq = 0;
     std::vector<Piece> pieces;
     size_t rows = 0, memory_bytes = 0;
-    uint64_t first_row = 0;  ///< Of the sink's input, from 1.
-    bool closed = false;     ///< No more rows will join it.
+    bool closed = false;  ///< No more rows will join it.
     TimePoint opened_at{};
-    uint64_t through_batch = 0, through_position = 0;  ///< The last batch that ends in it.
+    uint64_t through_batch = 0;  ///< The last batch whose rows end in it.
+
+    /// The number in the sink's input, from 1, of its n-th row (from 0).
+    uint64_t input_row(uint64_t n) const;
 
     struct Attempt {
       Path path = Path::kCopy;
@@ -91,8 +94,6 @@ class Lane {
   /// Encodes and sends up to one chunk. False if there is nothing left to encode or end at present.
   Result<bool> send_some();
   Result<bool> encode_some(Flight& flight);
-  /// Rows of the pieces that are encoded whole.
-  uint64_t encoded_rows(const Flight& flight) const;
   void end_copy(Flight& flight);
   void abandon_copy(Flight& flight, Error error);
   /// COMMIT, or ROLLBACK of what shall not be.
@@ -133,7 +134,6 @@ class Lane {
   FlightLog::Seq sending_ = 0;       ///< The flight whose COPY is open for sending; 0: none.
   std::vector<Rejection> rejected_;
   Inbox::Taken news_;
-  uint64_t rows_taken_ = 0;
 
   std::unique_ptr<Connection> connection_;
   bool pooled_ = false;

@@ -89,8 +89,6 @@ constexpr std::string_view kReplication = "Logical replication";
 constexpr std::string_view kFailures = "Failures and rejected rows";
 
 constexpr std::string_view kNoPool = "connection pools come with a later release; leave it out";
-constexpr std::string_view kNoLanes =
-    "parallel lanes come with a later release; leave it out or use parallelism = 1";
 constexpr std::string_view kNoTwoPhase =
     "two-phase commit comes with a later release; leave it out: each transaction is committed "
     "alone";
@@ -391,14 +389,13 @@ constexpr OptionInfo kTable[] = {
     integer<&O::parallelism>({.key = "parallelism", .group = kConnections, .default_text = "1",
         .min = 1, .max = 256, .aliases = "threads|workers|writers|concurrency",
         .in_specification = true,
-        .refused = kNoLanes,
         .meaning = "Lanes that write at the same time, each with a connection and an encoder of "
                    "its own.", .example = "10"}),
     read_by<&O::partition_by, read_partition_by>(OptionType::kText, {.key = "partition_by",
         .group = kConnections, .unset = "`round_robin`, or the key columns",
         .aliases = "distribute_by|shard_by", .in_specification = true,
-        .refused = kNoLanes,
-        .meaning = "Which lane a row takes: `hash(column, …)`, `range(column)` or `round_robin`.",
+        .meaning = "Which lane a row takes: `hash(column, …)` or `round_robin`. Rows of one key "
+                   "keep their order only in one lane.",
         .example = "'hash(id)'"}),
 
     // ---- Partitions

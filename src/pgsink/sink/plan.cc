@@ -288,6 +288,9 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     return fail(faults.error(plan.table));
   }
   plan.statements = std::move(*statements);
+  if (mode != WriteMode::kInsertIgnore) {
+    for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
+  }
   plan.ordered = mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore;
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.transaction_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;

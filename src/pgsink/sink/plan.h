@@ -27,7 +27,8 @@ struct Plan {
   /// backend.
   std::string begin, begin_pooled;
   std::string commit;
-  std::string table;  ///< For messages: schema.table.
+  std::string table;              ///< For messages: schema.table.
+  std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;
   int64_t transaction_rows = 0;
   /// Flights must commit in their order: the outcome depends on it.

@@ -33,10 +33,13 @@ constexpr std::array<Template, 29> kTemplates{{
      "SELECT 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = {before})"
      "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', '{number}', false)"},
     // Above some thousand rows the planner would rather hash and read the target from end to end.
+    // A plan that must scan all the same (the staging table) then looks so dear that it would be
+    // compiled, which takes longer than running it.
     {Sql::kIndexOnly,
      "SELECT pg_catalog.set_config('enable_hashjoin', 'off', true),"
      " pg_catalog.set_config('enable_mergejoin', 'off', true),"
-     " pg_catalog.set_config('enable_seqscan', 'off', true)"},
+     " pg_catalog.set_config('enable_seqscan', 'off', true),"
+     " pg_catalog.set_config('jit', 'off', true)"},
     {Sql::kStage,
      "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DELETE ROWS AS"
      " SELECT {columns} FROM {table} WITH NO DATA"},
