@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "pgsink/encode/copy_bytes.h"
+#include "pgsink/encode/row_part.h"
 #include "pgsink/encode/shortest_float.h"
 #include "pgsink/encode/staged.h"
 
@@ -199,8 +200,12 @@ class DecimalField final : public FieldCodec {
         break;
     }
     for (size_t i = 0; i < block.count; ++i) row_bytes[i] += slots_[i].bytes;
+    part_.form = RowPart::Form::kSlots;
+    part_.values = reinterpret_cast<const std::byte*>(slots_.data());
+    part_.heap = staging_.data();
     return 0;
   }
+  const RowPart* row_part() const override { return &part_; }
 
   void write_strided(std::byte* to, size_t stride, size_t count, bool) override {
     for (size_t i = 0; i < count; ++i) write_one(to + i * stride, slots_[i]);
@@ -217,16 +222,12 @@ class DecimalField final : public FieldCodec {
   }
 
  private:
-  struct Slot {
-    std::array<std::byte, kLengthBytes + SmallNumeric::kBytesMax> field;
-    uint32_t
-        bytes;  ///< Of the field; above the array's size it is staged, and the array has the place.
-  };
+  static_assert(FieldSlot::kBytes == kLengthBytes + SmallNumeric::kBytesMax);
 
   template <class T>
   void measure_as(const ColumnView& column, const Block& block, FaultList& faults) {
     for_each_value<T>(column, block, [&](size_t i, T value) {
-      Slot& slot = slots_[i];
+      FieldSlot& slot = slots_[i];
       const bool negative = value < 0;
       const auto wide = static_cast<UInt128>(value);
       const UInt128 magnitude = negative ? 0 - wide : wide;
@@ -247,7 +248,7 @@ class DecimalField final : public FieldCodec {
   }
 
   void stage(size_t i, const Decimal& value, FaultList& faults) {
-    Slot& slot = slots_[i];
+    FieldSlot& slot = slots_[i];
     const size_t begin = staging_.begin_field();
     Fault fault;
     if (!put_(value, staging_, fault)) faults.push_back({i, std::move(fault)});
@@ -261,7 +262,7 @@ class DecimalField final : public FieldCodec {
     }
   }
 
-  void write_one(std::byte* to, const Slot& slot) const {
+  void write_one(std::byte* to, const FieldSlot& slot) const {
     const std::byte* from = slot.field.data();
     if (slot.bytes > slot.field.size()) from = staging_.data() + load<size_t>(from);
     copy_bytes(to, from, slot.bytes);
@@ -273,7 +274,8 @@ class DecimalField final : public FieldCodec {
   const uint8_t* valid_ = nullptr;
   Scratch staging_;
   std::array<uint8_t, kFlagBytes> valid_scratch_;
-  std::array<Slot, kBlockRowsMax> slots_;
+  RowPart part_;
+  std::array<FieldSlot, kBlockRowsMax> slots_;
 };
 
 }  // namespace
