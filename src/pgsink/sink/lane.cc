@@ -22,6 +22,7 @@ constexpr size_t kSendBytes = size_t{128} << 10;
 // A wait for this long proves that a backend that was told to go will not.
 constexpr Duration kFenceTimeout = std::chrono::seconds(10);
 constexpr Duration kStatusTimeout = std::chrono::seconds(10);
+constexpr Duration kRenewTimeout = std::chrono::seconds(30);
 
 uint64_t to_u64(std::string_view text) {
   uint64_t value = 0;
@@ -65,6 +66,9 @@ Lane::Lane(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
       encoder_(std::move(encoder)),
       arrays_(std::move(arrays)),
       log_(setup_.flights),
+      epochs_(setup_.epochs),
+      epoch_(setup_.epoch),
+      epoch_base_(setup_.epoch.epoch),
       metrics_monitor_(env_.tasks.monitor()) {}
 
 Lane::~Lane() {
@@ -104,7 +108,9 @@ void Lane::run() {
     log_.step(FlightLog::Stopped{std::move(error)}, env_.clock.now());
   }
   if (log_.stop_error()) {
-    const Error error = explain(*log_.stop_error());
+    Error error = *log_.stop_error();
+    name_new_writer(error);
+    error = explain(std::move(error));
     note_error(error);
     inbox_.stop(error);
   }
@@ -152,6 +158,8 @@ void Lane::perform(const FlightLog::Action& action) {
       return fence_backend(action.backend);
     case Kind::kAskStatus:
       return ask_status(action.seq, action.xid);
+    case Kind::kResolve:
+      return resolve(action.seq);
     case Kind::kSend:
       return send(action);
     case Kind::kWait:
@@ -204,7 +212,10 @@ void Lane::add_pieces(std::vector<Piece> pieces) {
   for (Piece& piece : pieces) {
     open->rows += piece.rows.count;
     open->memory_bytes += piece.memory_bytes();
-    if (piece.last) open->through_batch = piece.source->number;
+    if (piece.last) {
+      open->through_batch = piece.source->number;
+      open->through_position = piece.batch().position;
+    }
     open->pieces.push_back(std::move(piece));
   }
 }
@@ -218,7 +229,9 @@ Lane::Flight& Lane::flight(FlightLog::Seq seq) {
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flight(action.seq);
   const Path path = plan_.path(next.rows, next.memory_bytes);
-  if (path == Path::kArrays && !next.closed) return wait(action.until);
+  // What is said of the whole flight before its first row must wait for its last.
+  const bool whole = path == Path::kArrays || plan_.by_epoch;
+  if (whole && !next.closed) return wait(action.until);
   next.attempt = {};
   next.attempt.path = path;
   next.attempt.began = env_.clock.now();
@@ -246,7 +259,7 @@ void Lane::send(const FlightLog::Action& action) {
 void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
   if (pooled_) return;
   pgproto::Session& session = connection_->session();
-  if (plan_.ordered && !guard_set_) {
+  if (plan_.ordered && !plan_.by_epoch && !guard_set_) {
     std::ignore = session.query(sql_text(Sql::kSetFlight, {std::to_string(seq - 1)}));
     guard_set_ = true;
   }
@@ -257,8 +270,18 @@ void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
 
 /// Everything before the rows.
 Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path) {
-  std::string sql = pooled_ ? plan_.begin_pooled : plan_.begin;
-  if (plan_.ordered && !pooled_) {
+  std::string sql = plan_.begin;
+  if (epochs_ != nullptr) {
+    LaneEpoch before = epoch_;
+    before.epoch = epoch_base_ + seq - 1;
+    const auto guard = epochs_->guard_sql(before, flight(seq).through_position);
+    if (!guard) return fail(guard.error());
+    sql += *guard + "; ";
+  } else {
+    sql += pooled_ ? plan_.identify_pooled : plan_.identify;
+  }
+  sql += plan_.session;
+  if (plan_.ordered && epochs_ == nullptr && !pooled_) {
     sql += sql_text(Sql::kGuard, {std::to_string(seq - 1), std::to_string(seq)}) + "; ";
   }
   pgproto::Session& session = connection_->session();
@@ -444,7 +467,7 @@ void Lane::on_answer(const Event& event) {
   if (event.request < attempt.first_request) return;
 
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
-    if (of_first && !attempt.identified) on_row(oldest, *row);
+    if (of_first && !attempt.identified && epochs_ == nullptr) on_row(oldest, *row);
   } else if (failed != nullptr) {
     if (!attempt.error) on_error(oldest, *failed);
   } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
@@ -488,6 +511,10 @@ void Lane::on_ready(Flight& oldest) {
       answered.error.emplace();
       answered.error->code = Errc::kRolledBack;
       answered.error->message = "COMMIT was answered by ROLLBACK without any error before";
+    }
+    // Only its own guard can fail the first of the flights: those behind it fail with it.
+    if (seq == log_.committed_prefix() + 1 && Epochs::is_guard_failure(*answered.error)) {
+      answered.error->code = Errc::kFenced;
     }
     const uint64_t line = copy_line(answered.error->where);
     if (line > 0) name_row(*answered.error, oldest.input_row(line - 1));
@@ -538,6 +565,7 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   const ServerIdentity& server = connection_->server();
   pooled_ = server.backend.pid != connection_->session().backend_process_id();
   guard_set_ = false;
+  epoch_renewed_ = false;
   stage_request_ = 0;
   stage_error_.reset();
   // Behind a pooler another client's statements may have our names' place: nameless ones are safe.
@@ -606,6 +634,44 @@ void Lane::ask_status(FlightLog::Seq seq, uint64_t xid) {
   }
   const auto committed = log_.step(FlightLog::StatusAnswered{seq, status}, env_.clock.now());
   if (committed) on_committed(*committed);
+}
+
+void Lane::resolve(FlightLog::Seq seq) {
+  if (!epoch_renewed_) {
+    const Status renewed = renew_epoch();
+    if (connection_->broken()) return lost(renewed ? Error{} : renewed.error());
+    if (!renewed) {
+      log_.step(FlightLog::ResolveFailed{renewed.error()}, env_.clock.now());
+      return;
+    }
+  }
+  const bool committed = epoch_base_ + seq <= epoch_.epoch;
+  const auto proven = log_.step(FlightLog::Resolved{seq, committed}, env_.clock.now());
+  if (proven) on_committed(*proven);
+}
+
+Status Lane::renew_epoch() {
+  auto row = epochs_->renew(env_, *connection_, epoch_, env_.clock.now() + kRenewTimeout);
+  if (!row) return fail(row.error());
+  const uint64_t acknowledged = epoch_base_ + log_.committed_prefix();
+  if (row->epoch < acknowledged) {
+    return fail(Errc::kOutcomeUnknown,
+                "the server has lost transactions that were committed (a failover, a restore): its "
+                "epoch is " +
+                    std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
+                    " was acknowledged; open the sink again and go on behind position " +
+                    std::to_string(row->position));
+  }
+  epoch_ = std::move(*row);
+  epoch_renewed_ = true;
+  return {};
+}
+
+void Lane::name_new_writer(Error& error) {
+  if (epochs_ == nullptr || error.code != Errc::kFenced || !connection_) return;
+  if (connection_->session().pending_requests() > 0) return;
+  const auto why = epochs_->explain(*connection_, epoch_, env_.clock.now() + kStatusTimeout);
+  if (why && *why) error = **why;
 }
 
 // ---- telling -----------------------------------------------------------------------------------
