@@ -353,6 +353,34 @@ TEST_F(TwoPhaseTest, ARoleThatMayNotBecomeTheOwnerIsToldWhatToGrant) {
   EXPECT_TRUE(former.recover(world_.env(), *connection_, {}, world_.soon()));
 }
 
+TEST_F(TwoPhaseTest, ATransactionThatAnotherSessionIsResolvingIsWaitedFor) {
+  const TwoPhase two_phase = world_.claim(*connection_);
+  std::vector<PreparedTransaction> all;
+  for (int i = 0; i < 30; ++i) {
+    all.push_back({world_.prepare(*connection_, two_phase, i), "postgres"});
+  }
+  // Both resolve all of them; each is resolved once, and nobody fails.
+  std::vector<std::unique_ptr<Connection>> sessions;
+  std::vector<Result<size_t>> done(4, Result<size_t>(0));
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < done.size(); ++i) sessions.push_back(world_.open());
+  for (size_t i = 0; i < done.size(); ++i) {
+    threads.emplace_back([&, i] {
+      done[i] =
+          resolve_prepared(world_.env(), *sessions[i], all, Resolution::kCommit, world_.soon());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  size_t total = 0;
+  for (const auto& one : done) {
+    ASSERT_TRUE(one) << one.error().to_string();
+    total += *one;
+  }
+  EXPECT_EQ(total, all.size());
+  EXPECT_EQ(world_.rows(), std::to_string(all.size()));
+  EXPECT_EQ(world_.prepared(), "0");
+}
+
 // ---- the fence ---------------------------------------------------------------------------------
 
 TEST_F(TwoPhaseTest, TheSecondWriterClaimsAndTheFirstIsFenced) {

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 51> kTemplates{{
+constexpr std::array<Template, 52> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -180,6 +180,7 @@ constexpr std::array<Template, 51> kTemplates{{
     {Sql::kDecisionList,
      "SELECT d.sink_id, d.epoch, d.decided, g FROM {schema}.pgsink_decisions AS d,"
      " unnest(d.gids) AS g ORDER BY d.sink_id, d.epoch"},
+    {Sql::kCurrentRole, "SELECT current_user"},
     {Sql::kTakeRole, "SET ROLE {role}"},
     {Sql::kGiveBackRole, "RESET ROLE"},
     {Sql::kPrepare, "PREPARE TRANSACTION {gid}"},

@@ -65,10 +65,11 @@ enum class Sql : uint8_t {
   kSinkTables,      ///< Rows: schema of each kCreateWriters table that may be read.
   kSinkList,        ///< {schema}. Rows: sink_id, prefix, epoch, who.
   kDecisionList,    ///< {schema}. Rows: sink_id, epoch, decided, gid.
-  kTakeRole,        ///< {role}. Own statement, outside of a transaction.
-  kGiveBackRole,    ///< As kTakeRole.
-  kPrepare,         ///< {gid}. Ends a flight.
-  kCommitPrepared,  ///< {gid}. Own statement, outside of a transaction.
+  kCurrentRole,
+  kTakeRole,          ///< {role}. Own statement, outside of a transaction.
+  kGiveBackRole,      ///< As kTakeRole.
+  kPrepare,           ///< {gid}. Ends a flight.
+  kCommitPrepared,    ///< {gid}. Own statement, outside of a transaction.
   kRollbackPrepared,  ///< {gid}. Own statement, outside of a transaction.
   kNap,               ///< {seconds}
 };
