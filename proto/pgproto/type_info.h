@@ -26,6 +26,7 @@ struct TypeInfo {
   Oid oid = 0;
   std::string name;  ///< format_type(): "numeric", "public.mood", "integer[]".
   Kind kind = Kind::kBase;
+  Oid array_oid = 0;           ///< Of the array type of this type; 0: none.
   Oid element_oid = 0;         ///< Of an array; of a range its subtype.
   Oid base_oid = 0;            ///< Of a domain: the type below, all domains peeled off.
   int32_t type_modifier = -1;  ///< Of a domain.

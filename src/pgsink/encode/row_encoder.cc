@@ -4,15 +4,13 @@
 #include <array>
 #include <numeric>
 
+#include "pgsink/encode/column_codec.h"
 #include "pgsink/encode/field.h"
 #include "pgsink/encode/fused.h"
-#include "pgsink/encode/target.h"
-#include "pgsink/encode/type_table.h"
 
 namespace pgsink {
 
 using encode::Block;
-using encode::CodecPointer;
 using encode::FaultList;
 using encode::kBlockRowsMax;
 using pgproto::MutableBytes;
@@ -39,11 +37,7 @@ constexpr std::array<std::byte, 2> kCopyTrailer{std::byte{0xff}, std::byte{0xff}
 }  // namespace
 
 struct RowEncoder::State {
-  struct Column {
-    size_t source_index = 0;
-    std::string target_name;
-    std::string type_name;
-    CodecPointer codec;
+  struct Column : encode::ColumnCodec {
     size_t constant_bytes = 0;  ///< What measure() returned for the block at hand.
   };
 
@@ -137,22 +131,8 @@ bool RowEncoder::State::verify(size_t count) {
   return block_rejections.empty();
 }
 
-/// Of each row only the first fault is kept.
 void RowEncoder::State::note_faults(size_t column) {
-  for (encode::RowFault& found : faults) {
-    const bool known = std::any_of(block_rejections.begin(), block_rejections.end(),
-                                   [&](const Rejection& r) { return r.row == found.position; });
-    if (known) continue;
-    Rejection rejection;
-    rejection.row = found.position;
-    rejection.column = column;
-    rejection.error.code = Errc::kRowRejected;
-    rejection.error.sqlstate = pgproto::Sqlstate(found.fault.sqlstate);
-    rejection.error.column = columns[column].target_name;
-    rejection.error.message = std::move(found.fault.message);
-    block_rejections.push_back(std::move(rejection));
-  }
-  faults.clear();
+  encode::note_faults(faults, column, block_rejections);
 }
 
 /// How many of the measured rows go into `space` bytes.
@@ -303,10 +283,7 @@ void RowEncoder::State::finish_rejections(const Block& block, size_t rows_consum
             [](const Rejection& a, const Rejection& b) { return a.row < b.row; });
   for (Rejection& rejection : block_rejections) {
     rejection.row = block.row(rejection.row);
-    const Column& column = columns[rejection.column];
-    rejection.error.message = "row " + std::to_string(rejection.row) + ", column \"" +
-                              column.target_name + "\" (" + column.type_name +
-                              "): " + rejection.error.message;
+    encode::explain_rejection(rejection, columns[rejection.column]);
   }
 }
 
@@ -333,20 +310,12 @@ Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
                                            std::to_string(kColumnsMax));
   }
   auto state = std::make_unique<State>();
-  for (EncodeColumn& column : columns) {
-    const auto explain = [&](Error error) {
-      error.message = "column \"" + column.target_name + "\": " + error.message;
-      error.column = column.target_name;
-      return pgproto::fail(std::move(error));
-    };
-    auto target = encode::resolve_target(column.target_oid, column.type_modifier, types);
-    if (!target) return explain(std::move(target.error()));
-    auto codec = encode::make_codec(column.source, *target);
-    if (!codec) return explain(std::move(codec.error()));
-    (*codec)->defer_checks();
-    if (kernels == Kernels::kPortable) (*codec)->use_portable_code();
-    state->columns.push_back({column.source_index, std::move(column.target_name),
-                              std::move(target->name), std::move(*codec), 0});
+  for (const EncodeColumn& column : columns) {
+    auto made = encode::make_column_codec(column, types);
+    if (!made) return pgproto::fail(std::move(made.error()));
+    made->codec->defer_checks();
+    if (kernels == Kernels::kPortable) made->codec->use_portable_code();
+    state->columns.push_back({std::move(*made), 0});
   }
   if (kernels == Kernels::kBest) {
     std::vector<encode::FieldCodec*> codecs;

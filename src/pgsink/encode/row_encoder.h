@@ -27,6 +27,12 @@ struct EncodeColumn {
   std::string target_name;  ///< For messages.
   pgproto::Oid target_oid = 0;
   int32_t type_modifier = -1;  ///< For example of numeric(18,4), varchar(20), char(3).
+  enum class Role : uint8_t {
+    kValue,
+    kKey,     ///< A row whose value is NULL is rejected.
+    kChange,  ///< Text that says what the row does, written as the "char" I, U or D.
+  };
+  Role role = Role::kValue;
 };
 
 /// Rejection is a row whose value cannot become the column's type without changing.

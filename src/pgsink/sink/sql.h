@@ -22,17 +22,34 @@ enum class Sql : uint8_t {
   kCopyIn,            ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
+  kRollback,
+  kSetFlight,         ///< {number}: the last flight that committed, for the session.
+  kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
+  kIndexOnly,         ///< Keys are looked up by index, never by reading the whole target.
+  kStage,             ///< {columns}, {table}: the staging table, emptied by every COMMIT.
+  kStageOnce,         ///< {columns}, {table}: one that vanishes with its transaction.
+  kStaged,            ///< {columns}: rows source, their order in `ctid`.
+  kUnnested,          ///< {unnests}, {columns}: rows source.
+  kUnnest,            ///< {number} of the parameter
+  kLastOfKey,         ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
+  kInsertSelect,      ///< {table}, {columns}, {overriding}, {columns}, {rows}
+  kOnConflictUpdate,  ///< {keys}, {assignments}, {condition}
+  kOnConflictNothing,  ///< {target}: " (columns)" or nothing
+  kNewer,              ///< {column} four times: the row given is newer than the one there.
+  kUpdateFrom,         ///< {table}, {assignments}, {rows}, {match}
+  kDeleteAny,          ///< {table}, {key}
+  kDeleteUsing,        ///< {table}, {rows}, {match}
+  kApplyChanges,       ///< {rows}, {table}, {match}, {keys}, {table}, {match}, {change}, {insert}
+  kChangedRows,        ///< {change}: those of kApplyChanges that are not deletes.
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
-  kControlBegin,  ///< READ COMMITTED whatever the role's default is: each statement sees the
-                  ///< newest.
-  kAbandon,
-  kLockTimeoutControl,  ///< {milliseconds}
-  kDurable,             ///< This commit waits for the disk, whatever the role's setting says.
-  kTableShape,          ///< {schema}, {name} as literals. Row: kind, columns as text.
-  kCreateEpochs,        ///< {schema}
-  kCreateWriters,       ///< {schema}
-  kCreateDecisions,     ///< {schema}
+  kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the
+                     ///< newest.
+  kDurable,          ///< This commit waits for the disk, whatever the role's setting says.
+  kTableShape,       ///< {schema}, {name} as literals. Row: kind, columns as text.
+  kCreateEpochs,     ///< {schema}
+  kCreateWriters,    ///< {schema}
+  kCreateDecisions,  ///< {schema}
   // ---- epoch.h
   kEpochInsert,    ///< {table}, {sink}, {writer}, {lanes}: rows that are missing.
   kEpochLock,      ///< {table}, {sink}

@@ -181,7 +181,7 @@ Status TwoPhase::attach(Connection& connection, Deadline deadline) const {
   // One transaction, two snapshots: what the second statement reads is later than the lock.
   const auto answer =
       run_control(connection,
-                  sql_text(Sql::kLockTimeoutControl, {std::to_string(kAttachMaxMs)}) + "; " +
+                  sql_text(Sql::kLockTimeout, {std::to_string(kAttachMaxMs)}) + "; " +
                       sql_text(Sql::kWriterAttach, {whole(lock_key_)}) + "; " +
                       sql_text(Sql::kWriterRead, {quoted_schema_, quoted_sink_}),
                   deadline);
