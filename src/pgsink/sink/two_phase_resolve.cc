@@ -265,12 +265,14 @@ Result<TwoPhase::Recovered> TwoPhase::recover(Env& env, Connection& connection,
       connection, sql_text(Sql::kWriterPrefixes, {quoted_schema_, quoted_sink_}), deadline);
   if (!prefixes) return fail(prefixes.error());
   std::vector<std::string> fixed;
+  fixed.reserve(prefixes->rows.size());
   for (size_t i = 0; i < prefixes->rows.size(); ++i) fixed.push_back(cell(*prefixes, i, 0));
   const auto array = sql_array(fixed);
   if (!array) return fail(array.error());
   const auto rows = run_control(connection, sql_text(Sql::kPreparedList, {*array}), deadline);
   if (!rows) return fail(rows.error());
   std::vector<PreparedTransaction> left;
+  left.reserve(rows->rows.size());
   for (size_t i = 0; i < rows->rows.size(); ++i) {
     left.push_back({cell(*rows, i, 0), cell(*rows, i, 1)});
   }
