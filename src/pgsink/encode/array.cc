@@ -93,9 +93,23 @@ class ArrayField final : public StagedBase {
       // A NULL list with elements would break the run.
       if (is_null(i) && items.count != 0) return false;
       counts_[i] = static_cast<uint32_t>(items.count);
+      firsts_[i] = static_cast<uint32_t>(items.first - front.first);
     }
     runs_ = true;
+    note_runs();
     return true;
+  }
+
+  void note_runs() {
+    part_.form = RowPart::Form::kRuns;
+    part_.valid = valid();
+    part_.oid = element_oid_;
+    part_.width = static_cast<uint8_t>(run_lanes_.width);
+    part_.values = run_lanes_.values;
+    part_.stride_bytes = run_lanes_.stride_bytes;
+    part_.addend = static_cast<uint64_t>(run_lanes_.addend);
+    part_.counts = counts_.data();
+    part_.firsts = firsts_.data();
   }
 
   size_t run_bytes(size_t i) const {
@@ -124,13 +138,8 @@ class ArrayField final : public StagedBase {
       if (is_null(i)) {
         store<uint32_t>(to, ~uint32_t{0});
         rows[i] = to + kLengthBytes;
-      } else if (counts_[i] == 0) {
-        pgproto::store_be(to, uint64_t{bytes} << 32);
-        pgproto::store_be(to + 8, uint64_t{element_oid_});
       } else {
-        pgproto::store_be(to, uint64_t{bytes} << 32 | 1);            // one dimension
-        pgproto::store_be(to + 8, uint64_t{element_oid_});           // no NULL
-        pgproto::store_be(to + 16, uint64_t{counts_[i]} << 32 | 1);  // lower bound 1
+        put_array_head(to, element_oid_, counts_[i], run_lanes_.width);
       }
     }
     if (vector_code_ && run_lanes_.width == 8 && run_lanes_.stride_bytes == 8) {
@@ -279,6 +288,7 @@ class ArrayField final : public StagedBase {
   bool runs_ = false;
   Lanes run_lanes_;
   std::array<uint32_t, kBlockRowsMax> counts_{};
+  std::array<uint32_t, kBlockRowsMax> firsts_{};
 
   // Of the array at hand.
   std::array<size_t, kArrayDimensionsMax> lengths_{};

@@ -104,7 +104,7 @@ void ColumnArrays::State::append(const RecordBatch& batch, Block block,
   }
   found.clear();
   if (count == 0) return;
-  const bool whole = attempt(batch, {0, count, survivors.data()}, found);
+  [[maybe_unused]] const bool whole = attempt(batch, {0, count, survivors.data()}, found);
   PGPROTO_ASSERT(whole);
 }
 

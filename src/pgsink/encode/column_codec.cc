@@ -37,6 +37,7 @@ class NotNull final : public FieldCodec {
   void defer_checks() override { codec_->defer_checks(); }
   void verify(size_t count, FaultList& faults) override { codec_->verify(count, faults); }
   void use_portable_code() override { codec_->use_portable_code(); }
+  const RowPart* row_part() const override { return codec_->row_part(); }
 
  private:
   CodecPointer codec_;

@@ -64,6 +64,7 @@ struct RowFault {
 using FaultList = std::vector<RowFault>;
 
 class FixedField;
+struct RowPart;
 
 /// FieldCodec turns one column into fields: int32 length (-1 for NULL) and value.
 class FieldCodec {
@@ -104,6 +105,10 @@ class FieldCodec {
 
   /// use_portable_code forbids code that not every processor can run; for tests and for comparing.
   virtual void use_portable_code() {}
+
+  /// row_part is what RowWriter needs to write the fields of the measured block. Null, always, if
+  /// only the codec itself can write them.
+  virtual const RowPart* row_part() const { return nullptr; }
 
   /// This codec, if its values are of fixed width and wait in Lanes.
   virtual FixedField* as_fixed() { return nullptr; }

@@ -121,6 +121,21 @@ void with_width(uint32_t width, F&& f) {
   f(std::integral_constant<size_t, 16>{});
 }
 
+RowPart::Form form_of(uint32_t width) {
+  using Form = RowPart::Form;
+  constexpr std::array<Form, 17> kForms = [] {
+    std::array<Form, 17> forms{};
+    forms[1] = Form::kFixed1;
+    forms[2] = Form::kFixed2;
+    forms[4] = Form::kFixed4;
+    forms[8] = Form::kFixed8;
+    forms[12] = Form::kFixed12;
+    forms[16] = Form::kFixed16;
+    return forms;
+  }();
+  return kForms[width];
+}
+
 class NullField final : public FieldCodec {
  public:
   size_t measure(const ColumnView&, const Block&, size_t*, FaultList&) override {
@@ -136,6 +151,10 @@ class NullField final : public FieldCodec {
     write_at(rows, offset, count, true);
     for (size_t i = 0; i < count; ++i) rows[i] += offset + kLengthBytes;
   }
+  const RowPart* row_part() const override { return &part_; }
+
+ private:
+  RowPart part_;  ///< As it is: NULL.
 };
 
 class BoolBitsField final : public FixedField {
@@ -192,6 +211,11 @@ void store_moving(const Lanes& lanes, const uint8_t* valid, std::byte** rows, si
 void FixedField::load(const ColumnView& column, const Block& block, FaultList& faults) {
   valid_ = load_validity(column, block, valid_scratch_.data());
   prepare(column, block, faults);
+  part_.form = form_of(lanes_.width);
+  part_.valid = valid_;
+  part_.values = lanes_.values;
+  part_.stride_bytes = lanes_.stride_bytes;
+  part_.addend = static_cast<uint64_t>(lanes_.addend);
 }
 
 void store_runs(const Lanes& lanes, const uint32_t* counts, std::byte* const* places,
@@ -215,9 +239,10 @@ size_t FixedField::measure(const ColumnView& column, const Block& block, size_t*
   load(column, block, faults);
   const size_t bytes = kLengthBytes + lanes_.width;
   if (valid_ == nullptr) return bytes;
-  const size_t width = lanes_.width;
+  // Without a branch: what is NULL is often random.
+  for (size_t i = 0; i < block.count; ++i) row_bytes[i] += bytes;
   for (size_t i = 0; i < block.count; ++i) {
-    row_bytes[i] += kLengthBytes + (valid_[i] != 0 ? width : 0);
+    row_bytes[i] -= lanes_.width & (static_cast<size_t>(valid_[i]) - 1);
   }
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "pgsink/encode/field.h"
+#include "pgsink/encode/row_part.h"
 
 namespace pgsink::encode {
 
@@ -49,6 +50,7 @@ class FixedField : public FieldCodec {
     store_moving(lanes_, valid_, rows, offset, count);
   }
 
+  const RowPart* row_part() const final { return &part_; }
   FixedField* as_fixed() final { return this; }
 
   /// load does what measure() does but for the sizes: it finds NULLs and sets lanes().
@@ -77,6 +79,7 @@ class FixedField : public FieldCodec {
 
  private:
   const uint8_t* valid_ = nullptr;
+  RowPart part_;
   std::array<uint8_t, kFlagBytes> valid_scratch_;
 };
 

@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "pgsink/encode/copy_bytes.h"
+#include "pgsink/encode/row_part.h"
+#include "pgsink/encode/shortest_float.h"
 #include "pgsink/encode/staged.h"
 
 namespace pgsink::encode {
@@ -198,8 +200,12 @@ class DecimalField final : public FieldCodec {
         break;
     }
     for (size_t i = 0; i < block.count; ++i) row_bytes[i] += slots_[i].bytes;
+    part_.form = RowPart::Form::kSlots;
+    part_.values = reinterpret_cast<const std::byte*>(slots_.data());
+    part_.heap = staging_.data();
     return 0;
   }
+  const RowPart* row_part() const override { return &part_; }
 
   void write_strided(std::byte* to, size_t stride, size_t count, bool) override {
     for (size_t i = 0; i < count; ++i) write_one(to + i * stride, slots_[i]);
@@ -216,16 +222,12 @@ class DecimalField final : public FieldCodec {
   }
 
  private:
-  struct Slot {
-    std::array<std::byte, kLengthBytes + SmallNumeric::kBytesMax> field;
-    uint32_t
-        bytes;  ///< Of the field; above the array's size it is staged, and the array has the place.
-  };
+  static_assert(FieldSlot::kBytes == kLengthBytes + SmallNumeric::kBytesMax);
 
   template <class T>
   void measure_as(const ColumnView& column, const Block& block, FaultList& faults) {
     for_each_value<T>(column, block, [&](size_t i, T value) {
-      Slot& slot = slots_[i];
+      FieldSlot& slot = slots_[i];
       const bool negative = value < 0;
       const auto wide = static_cast<UInt128>(value);
       const UInt128 magnitude = negative ? 0 - wide : wide;
@@ -246,7 +248,7 @@ class DecimalField final : public FieldCodec {
   }
 
   void stage(size_t i, const Decimal& value, FaultList& faults) {
-    Slot& slot = slots_[i];
+    FieldSlot& slot = slots_[i];
     const size_t begin = staging_.begin_field();
     Fault fault;
     if (!put_(value, staging_, fault)) faults.push_back({i, std::move(fault)});
@@ -260,7 +262,7 @@ class DecimalField final : public FieldCodec {
     }
   }
 
-  void write_one(std::byte* to, const Slot& slot) const {
+  void write_one(std::byte* to, const FieldSlot& slot) const {
     const std::byte* from = slot.field.data();
     if (slot.bytes > slot.field.size()) from = staging_.data() + load<size_t>(from);
     copy_bytes(to, from, slot.bytes);
@@ -272,7 +274,8 @@ class DecimalField final : public FieldCodec {
   const uint8_t* valid_ = nullptr;
   Scratch staging_;
   std::array<uint8_t, kFlagBytes> valid_scratch_;
-  std::array<Slot, kBlockRowsMax> slots_;
+  RowPart part_;
+  std::array<FieldSlot, kBlockRowsMax> slots_;
 };
 
 }  // namespace
@@ -296,12 +299,9 @@ Digits digits_of(const Integer& value, DigitBuffer& buffer) {
 Digits digits_of(const Float& value, DigitBuffer& buffer) {
   const bool negative = std::signbit(value.value);
   const double magnitude = std::fabs(value.value);
-  std::array<char, 32> text;
-  const auto result =
-      value.single ? std::to_chars(text.data(), text.data() + text.size(),
-                                   static_cast<float>(magnitude), std::chars_format::scientific)
-                   : std::to_chars(text.data(), text.data() + text.size(), magnitude,
-                                   std::chars_format::scientific);
+  ShortestBuffer text;
+  const char* const end = value.single ? put_shortest(static_cast<float>(magnitude), text)
+                                       : put_shortest(magnitude, text);
   // d[.ddd]e±dd
   size_t count = 0;
   const char* at = text.data();
@@ -310,7 +310,7 @@ Digits digits_of(const Float& value, DigitBuffer& buffer) {
   }
   int exponent = 0;
   const char* const exponent_begin = at[1] == '+' ? at + 2 : at + 1;
-  std::from_chars(exponent_begin, result.ptr, exponent);
+  std::from_chars(exponent_begin, end, exponent);
   if (buffer[0] == '0') return {};  // zero, and numeric has no minus zero
   const int64_t scale = static_cast<int64_t>(count) - 1 - exponent;
   return {negative, {buffer.data(), count}, scale, std::max<int64_t>(scale, 0)};

@@ -7,6 +7,7 @@
 #include "pgsink/encode/column_codec.h"
 #include "pgsink/encode/field.h"
 #include "pgsink/encode/fused.h"
+#include "pgsink/encode/row_writer.h"
 
 namespace pgsink {
 
@@ -49,8 +50,9 @@ struct RowEncoder::State {
   };
 
   std::vector<Column> columns;
-  std::unique_ptr<encode::FusedRows> fused;  ///< If all columns are fixed and the processor can.
-  size_t row_bytes_guess = 0;                ///< Of the rows encoded last; sizes the next block.
+  std::unique_ptr<encode::FusedRows> fused;    ///< If all columns are fixed and the processor can.
+  std::unique_ptr<encode::RowWriter> by_rows;  ///< Else, if the processor can.
+  size_t row_bytes_guess = 0;                  ///< Of the rows encoded last; sizes the next block.
 
   std::array<size_t, kBlockRowsMax> row_bytes{};
   std::array<std::byte*, kBlockRowsMax> cursors{};
@@ -70,8 +72,9 @@ struct RowEncoder::State {
   bool verify(size_t count);
   void note_faults(size_t column);
   void reject_large_rows(const RecordBatch& batch, const Block& block, size_t constant);
-  size_t fit(size_t constant, size_t count, size_t space) const;
-  size_t write(size_t constant, size_t count, std::byte* out);
+  void fit(size_t constant, size_t count, size_t space, Outcome& outcome) const;
+  bool write(size_t constant, const Outcome& rows, MutableBytes out);
+  void write_columns(size_t constant, size_t count, std::byte* out);
   void write_equal_rows(size_t row_size, size_t count, std::byte* out);
   size_t block_rows(size_t rows, size_t space) const;
 };
@@ -85,7 +88,9 @@ size_t RowEncoder::State::measure(const RecordBatch& batch, const Block& block) 
   for (size_t i = 0; i < columns.size(); ++i) {
     Column& column = columns[i];
     const ColumnView& view = batch.columns()[column.source_index];
-    column.constant_bytes = column.codec->measure(view, block, row_bytes.data(), faults);
+    column.constant_bytes = by_rows != nullptr
+                                ? by_rows->measure(i, view, block, row_bytes.data(), faults)
+                                : column.codec->measure(view, block, row_bytes.data(), faults);
     constant += column.constant_bytes;
     if (!faults.empty()) note_faults(i);
   }
@@ -135,17 +140,14 @@ void RowEncoder::State::note_faults(size_t column) {
   encode::note_faults(faults, column, block_rejections);
 }
 
-/// How many of the measured rows go into `space` bytes.
-size_t RowEncoder::State::fit(size_t constant, size_t count, size_t space) const {
-  size_t used = 0;
-  for (size_t i = 0; i < count; ++i) {
-    used += constant + row_bytes[i];
-    if (used > space) return i;
-  }
-  return count;
+/// How many of the measured rows go into `space` bytes, and what they take of it.
+void RowEncoder::State::fit(size_t constant, size_t count, size_t space, Outcome& outcome) const {
+  outcome.rows = count;
+  outcome.bytes = std::accumulate(row_bytes.begin(), row_bytes.begin() + count, constant * count);
+  while (outcome.bytes > space) outcome.bytes -= constant + row_bytes[--outcome.rows];
 }
 
-size_t RowEncoder::State::write(size_t constant, size_t count, std::byte* out) {
+void RowEncoder::State::write_columns(size_t constant, size_t count, std::byte* out) {
   std::byte* at = out;
   const auto field_count = static_cast<int16_t>(columns.size());
   for (size_t i = 0; i < count; ++i) {
@@ -168,7 +170,6 @@ size_t RowEncoder::State::write(size_t constant, size_t count, std::byte* out) {
     }
   }
   PGPROTO_ASSERT(count == 0 || cursors[count - 1] + offset == at);
-  return static_cast<size_t>(at - out);
 }
 
 void RowEncoder::State::write_equal_rows(size_t row_size, size_t count, std::byte* out) {
@@ -221,20 +222,26 @@ bool RowEncoder::State::attempt(const RecordBatch& batch, const Block& block, Mu
   if (fused != nullptr) return attempt_fused(batch, block, out, outcome);
   const size_t constant = measure(batch, block);
   if (!block_rejections.empty()) return false;
-  const bool equal = std::all_of(columns.begin(), columns.end(),
-                                 [](const Column& c) { return c.constant_bytes != 0; });
-  if (equal) {
-    outcome.rows = std::min(block.count, out.size() / constant);
-    outcome.bytes = outcome.rows * constant;
-    write_equal_rows(constant, outcome.rows, out.data());
-  } else {
-    outcome.rows = fit(constant, block.count, out.size());
-    outcome.bytes = write(constant, outcome.rows, out.data());
-    if (!verify(outcome.rows)) return false;
-  }
+  fit(constant, block.count, out.size(), outcome);
+  if (!write(constant, outcome, out) && !verify(outcome.rows)) return false;
   if (outcome.rows < block.count) outcome.next_row_bytes = constant + row_bytes[outcome.rows];
   if (outcome.rows != 0) row_bytes_guess = outcome.bytes / outcome.rows;
   return true;
+}
+
+/// Writes measured rows; false if what was written must be verified.
+bool RowEncoder::State::write(size_t constant, const Outcome& rows, MutableBytes out) {
+  if (by_rows != nullptr) {
+    return by_rows->write(rows.rows, constant, row_bytes.data(), rows.bytes, out);
+  }
+  const bool equal = std::all_of(columns.begin(), columns.end(),
+                                 [](const Column& c) { return c.constant_bytes != 0; });
+  if (equal) {
+    write_equal_rows(constant, rows.rows, out.data());
+  } else {
+    write_columns(constant, rows.rows, out.data());
+  }
+  return equal;
 }
 
 RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& batch,
@@ -290,8 +297,8 @@ void RowEncoder::State::finish_rejections(const Block& block, size_t rows_consum
 size_t RowEncoder::State::block_rows(size_t rows, size_t space) const {
   size_t count = std::min(rows, kBlockRowsMax);
   if (row_bytes_guess != 0) {
-    const size_t bytes = std::min(space, kBlockBytes);
-    count = std::min(count, std::max<size_t>(bytes / row_bytes_guess, 1));
+    const size_t bytes = by_rows != nullptr ? space : std::min(space, kBlockBytes);
+    count = std::min(count, bytes / row_bytes_guess + 1);
   }
   return count;
 }
@@ -321,6 +328,7 @@ Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
     std::vector<encode::FieldCodec*> codecs;
     for (const State::Column& column : state->columns) codecs.push_back(column.codec.get());
     state->fused = encode::FusedRows::plan(codecs);
+    if (state->fused == nullptr) state->by_rows = encode::RowWriter::plan(codecs);
   }
   return RowEncoder(std::move(state));
 }

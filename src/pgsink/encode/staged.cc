@@ -8,6 +8,8 @@ void StagedBase::begin_block(const ColumnView& column, const Block& block) {
   valid_ = load_validity(column, block, valid_scratch_.data());
   staging_.clear();
   ends_[0] = 0;
+  part_.form = RowPart::Form::kStaged;
+  part_.ends = ends_.data();
 }
 
 void StagedBase::write_strided(std::byte* to, size_t stride, size_t count, bool) {

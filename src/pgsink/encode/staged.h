@@ -3,6 +3,7 @@
 // numbers, JSON, arrays, parsed text). measure() computes whole fields into scratch; write() copies
 // them, so what was measured is what is written, by construction.
 
+#include "pgsink/encode/row_part.h"
 #include "pgsink/encode/scratch.h"
 #include "pgsink/encode/source.h"
 
@@ -14,6 +15,7 @@ class StagedBase : public FieldCodec {
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override;
   void write_at(std::byte* const* rows, size_t offset, size_t count, bool exact) override;
   void write_moving(std::byte** rows, size_t offset, size_t count) override;
+  const RowPart* row_part() const final { return &part_; }
 
  protected:
   /// begin_block finds the NULLs and forgets the fields of the block before.
@@ -23,10 +25,12 @@ class StagedBase : public FieldCodec {
   /// end_row notes that the field of row i ends here.
   void end_row(size_t i, size_t* row_bytes) {
     ends_[i + 1] = staging_.size();
+    part_.heap = staging_.data();
     row_bytes[i] += ends_[i + 1] - ends_[i];
   }
 
   Scratch staging_;
+  RowPart part_;
 
  private:
   const uint8_t* valid_ = nullptr;

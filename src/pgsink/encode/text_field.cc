@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "pgsink/encode/row_part.h"
 #include "pgsink/encode/source.h"
 #include "pgsink/encode/text_kernels.h"
 #include "pgsink/encode/utf8.h"
@@ -14,12 +15,16 @@ namespace {
 class TextField final : public FieldCodec {
  public:
   TextField(Field source, const TextRule& rule)
-      : source_(std::move(source)), rule_(rule), kernels_(&best_text_kernels()) {}
+      : source_(std::move(source)), rule_(rule), kernels_(&best_text_kernels()) {
+    part_.version = rule.jsonb;
+  }
 
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
     form_ = {load_validity(column, block, valid_scratch_.data()), rule_.jsonb};
     layout_ = block.indexes != nullptr ? Layout::kViews : layout_of(column.kind);
+    plain_ = false;
+    part_.valid = form_.valid;
     switch (layout_) {
       case Layout::kOffsets32:
         measure_offsets(offsets32_, column, block, row_bytes, faults);
@@ -48,7 +53,10 @@ class TextField final : public FieldCodec {
     plain_ = write(rows, offset, count);
   }
 
-  void defer_checks() override { deferred_ = rule_.utf8 && !limited(); }
+  void defer_checks() override {
+    deferred_ = rule_.utf8 && !limited();
+    part_.checked = deferred_;
+  }
   void verify(size_t count, FaultList& faults) override {
     if (!deferred_ || plain_) return;
     switch (layout_) {
@@ -62,6 +70,7 @@ class TextField final : public FieldCodec {
   }
 
   void use_portable_code() override { kernels_ = &portable_text_kernels(); }
+  const RowPart* row_part() const override { return &part_; }
 
  private:
   enum class Layout : uint8_t { kViews, kOffsets32, kOffsets64 };
@@ -93,6 +102,9 @@ class TextField final : public FieldCodec {
   void measure_offsets(OffsetReader<Offset>& values, const ColumnView& column, const Block& block,
                        size_t* row_bytes, FaultList& faults) {
     values = {value_at(column, block.first), static_cast<const char*>(column.heap)};
+    part_.form = sizeof(Offset) == 4 ? RowPart::Form::kText32 : RowPart::Form::kText64;
+    part_.values = values.offsets;
+    part_.heap = static_cast<const std::byte*>(column.heap);
     const auto begin = static_cast<size_t>(values.offset(0));
     const auto bytes = static_cast<size_t>(values.offset(block.count)) - begin;
     const bool plain =
@@ -104,6 +116,8 @@ class TextField final : public FieldCodec {
   void measure_views(const ColumnView& column, const Block& block, size_t* row_bytes,
                      FaultList& faults) {
     load_bytes(column, block, form_.valid, source_, views_.data());
+    part_.form = RowPart::Form::kViews;
+    part_.values = reinterpret_cast<const std::byte*>(views_.data());
     const ViewReader values{views_.data()};
     bool plain = true;
     for (size_t i = 0; i < block.count; ++i) {
@@ -116,15 +130,23 @@ class TextField final : public FieldCodec {
   }
 
   template <class Reader>
-  void add_sizes(const Reader& values, size_t count, size_t* row_bytes) const {
+  void add_sizes(const Reader& values, size_t count, size_t* row_bytes) {
     const size_t head = head_bytes();
+    size_t most = 0;
     if (form_.valid == nullptr) {
-      for (size_t i = 0; i < count; ++i) row_bytes[i] += head + values[i].size();
-      return;
+      for (size_t i = 0; i < count; ++i) {
+        const size_t bytes = values[i].size();
+        row_bytes[i] += head + bytes;
+        most = std::max(most, bytes);
+      }
+    } else {
+      for (size_t i = 0; i < count; ++i) {
+        const size_t bytes = values[i].size();
+        row_bytes[i] += is_null(i) ? kLengthBytes : head + bytes;
+        most = std::max(most, bytes);
+      }
     }
-    for (size_t i = 0; i < count; ++i) {
-      row_bytes[i] += is_null(i) ? kLengthBytes : head + values[i].size();
-    }
+    part_.value_bytes_max = most;
   }
 
   template <class Reader>
@@ -144,6 +166,7 @@ class TextField final : public FieldCodec {
   bool plain_ = false;  ///< No byte written last needs a closer look.
   Layout layout_ = Layout::kViews;
   TextForm form_;
+  RowPart part_;
   OffsetReader<int32_t> offsets32_;
   OffsetReader<int64_t> offsets64_;
   std::array<uint8_t, kFlagBytes> valid_scratch_;

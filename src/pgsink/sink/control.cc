@@ -93,7 +93,7 @@ Result<QueryResult> run_control(Connection& connection, std::string_view stateme
   auto result = connection.query(text, deadline);
   if (connection.broken()) return result;
   if (connection.session().transaction_status() != pgproto::ReadyForQuery::Status::kIdle) {
-    std::ignore = connection.query(sql_text(Sql::kRollback), deadline);
+    std::ignore = connection.query(sql_text(Sql::kAbandon), deadline);
   }
   if (result && result->tag != "COMMIT") {
     return fail(Errc::kRolledBack, "the server answered COMMIT with " + result->tag);

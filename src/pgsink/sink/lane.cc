@@ -274,7 +274,7 @@ void Lane::send_arrays(Flight& current) {
   if (encoded && arrays_->row_count() > 0) {  // A batch without rows still has a position.
     if (const Status executed = execute_arrays(); !executed) return lost(executed.error());
   }
-  end_transaction(current, encoded ? plan_.commit : sql_text(Sql::kRollback));
+  end_transaction(current, encoded ? plan_.commit : sql_text(Sql::kAbandon));
   if (!connection_) return;
   const auto drained = connection_->drain_output(0, kNoDeadline);
   if (!drained) lost(drained.error());
@@ -402,7 +402,7 @@ void Lane::abandon_copy(Flight& current, Error error) {
   connection_->session().copy_fail("pgsink abandons this batch");
   sending_ = 0;
   current.attempt.error = std::move(error);
-  end_transaction(current, sql_text(Sql::kRollback));
+  end_transaction(current, sql_text(Sql::kAbandon));
 }
 
 void Lane::end_transaction(Flight& current, std::string_view sql) {

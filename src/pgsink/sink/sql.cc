@@ -31,7 +31,7 @@ constexpr std::array<Template, 69> kTemplates{{
     {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},
-    {Sql::kRollback, "ROLLBACK"},
+    {Sql::kAbandon, "ROLLBACK"},
     // A session setting rolls back with its transaction, so it is that of the last flight that
     // committed.
     {Sql::kSetFlight, "SELECT pg_catalog.set_config('pgsink.flight', '{number}', false)"},

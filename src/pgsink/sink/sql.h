@@ -22,7 +22,7 @@ enum class Sql : uint8_t {
   kCopyIn,            ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
-  kRollback,
+  kAbandon,
   kSetFlight,         ///< {number}: the last flight that committed, for the session.
   kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
   kIndexOnly,         ///< Keys are looked up by index, never by reading the whole target.

@@ -1,0 +1,59 @@
+#pragma once
+// RowWriter: rows of any columns, one after the other, on processors that have AVX-512 VBMI. Chosen
+// at run time; elsewhere the columns write themselves one after the other.
+//
+// Going row by row, every place but the first of a row is where the last field ended: nothing is
+// kept for each row, the chunk is written from front to back, and a field may be stored as a whole
+// register, since what spills over is overwritten by the next field. Only the rows near the end of
+// the chunk are stored to the byte.
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "pgsink/encode/field.h"
+#include "pgsink/encode/row_part.h"
+
+namespace pgsink::encode {
+
+class RowWriter {
+ public:
+  /// plan takes the columns of a row, which must live as long. Null if the processor cannot.
+  static std::unique_ptr<RowWriter> plan(std::span<FieldCodec* const> columns);
+
+  /// measure is FieldCodec::measure() of column `index`.
+  size_t measure(size_t index, const ColumnView& column, const Block& block, size_t* row_bytes,
+                 FaultList& faults);
+
+  /// write stores the first `count` measured rows at the front of `out`, where they must fit. Row
+  /// i has same_bytes + row_bytes[i] bytes, all of them together `bytes`. False if what was written
+  /// must be verified.
+  bool write(size_t count, size_t same_bytes, const size_t* row_bytes, size_t bytes,
+             pgproto::MutableBytes out);
+
+ private:
+  /// A column that only its codec can write.
+  struct Gap {
+    RowPart part;
+    std::array<std::byte*, kBlockRowsMax> places{};
+    std::array<size_t, kBlockRowsMax> sizes{};
+  };
+  struct Column {
+    FieldCodec* codec = nullptr;
+    std::unique_ptr<Gap> gap;
+  };
+
+  RowWriter() = default;
+
+  std::vector<Column> columns_;
+  std::vector<const RowPart*> parts_;  ///< Of each column.
+};
+
+/// row_writer_store stores rows [first, end) of the parts' block at `to`. Unless `exact`, up to
+/// kRowSpillBytes behind the last of them are overwritten with anything. Clears `plain` if a
+/// checked byte may not be in 1 … 127. Returns the place behind the last row.
+std::byte* row_writer_store(std::span<const RowPart* const> parts, size_t first, size_t end,
+                            bool exact, std::byte* to, bool& plain);
+inline constexpr size_t kRowSpillBytes = 64;
+
+}  // namespace pgsink::encode
