@@ -5,7 +5,6 @@
 
 #include "pgsink/encode/parse.h"
 #include "pgsink/encode/text_reader.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "pgsink/encode/calendar.h"
 #include "pgsink/encode/parse.h"
+#include "pgsink/encode/shortened.h"
 #include "pgsink/encode/temporal.h"
 #include "pgsink/encode/text_reader.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {
