@@ -88,12 +88,10 @@ class ArrayField final : public StagedBase {
         !elements_are_plain({front.elements, front.first, count}, run_lanes_)) {
       return false;
     }
-    for (size_t i = 0; i < block.count; ++i) {
-      const ListItems items = list_items(column, block.first + i, widths_[0], scratch_[0]);
-      // A NULL list with elements would break the run.
-      if (is_null(i) && items.count != 0) return false;
-      counts_[i] = static_cast<uint32_t>(items.count);
-      firsts_[i] = static_cast<uint32_t>(items.first - front.first);
+    list_counts(column, block, widths_[0], firsts_.data(), counts_.data());
+    // A NULL list with elements would break the run.
+    for (size_t i = 0; valid() != nullptr && i < block.count; ++i) {
+      if (is_null(i) && counts_[i] != 0) return false;
     }
     runs_ = true;
     note_runs();
@@ -114,8 +112,7 @@ class ArrayField final : public StagedBase {
 
   size_t run_bytes(size_t i) const {
     if (is_null(i)) return kLengthBytes;
-    if (counts_[i] == 0) return kLengthBytes + kHeaderBytes;
-    return kLengthBytes + kOneDimensionBytes + counts_[i] * (kLengthBytes + run_lanes_.width);
+    return kLengthBytes + array_bytes(counts_[i], run_lanes_.width);
   }
 
   size_t measure_runs(const Block& block, size_t* row_bytes) {
@@ -123,6 +120,7 @@ class ArrayField final : public StagedBase {
         valid() == nullptr &&
         std::all_of(counts_.begin(), counts_.begin() + static_cast<ptrdiff_t>(block.count),
                     [this](uint32_t n) { return n == counts_[0]; });
+    part_.equal_runs = same;
     if (same) return run_bytes(0);
     for (size_t i = 0; i < block.count; ++i) row_bytes[i] += run_bytes(i);
     return 0;

@@ -19,23 +19,24 @@ struct ArrayShape {
 /// lists itself (JSON, a domain over an array). kColumnType above six.
 Result<ArrayShape> array_shape(const Field& source, const Target& target);
 
-/// put_array_head stores the length and the header of an array of one dimension whose `count`
-/// elements, none NULL, are fields of `width` bytes. Returns the place behind it.
+/// array_bytes is the size of an array of one dimension, without length word, whose `count`
+/// elements, none NULL, have `width` bytes.
 // Server: array_recv(). int32 dimension count, flags (1: has NULLs), element OID; then for each
 // dimension its length and lower bound; then the elements as fields.
-inline std::byte* put_array_head(std::byte* to, pgproto::Oid element_oid, uint32_t count,
-                                 uint32_t width) {
+inline uint32_t array_bytes(uint32_t count, uint32_t width) {
   constexpr uint32_t kHeaderBytes = 12;
   constexpr uint32_t kDimensionBytes = 8;
-  if (count == 0) {
-    pgproto::store_be(to, uint64_t{kHeaderBytes} << 32);  // no dimension
-    pgproto::store_be(to + 8, uint64_t{element_oid});
-    return to + 16;
-  }
-  const uint32_t bytes =
-      kHeaderBytes + kDimensionBytes + count * (static_cast<uint32_t>(kLengthBytes) + width);
-  pgproto::store_be(to, uint64_t{bytes} << 32 | 1);       // one dimension
-  pgproto::store_be(to + 8, uint64_t{element_oid});       // no NULL
+  if (count == 0) return kHeaderBytes;
+  return kHeaderBytes + kDimensionBytes + count * (static_cast<uint32_t>(kLengthBytes) + width);
+}
+
+/// put_array_head stores length word and header of such an array; returns the place behind.
+inline std::byte* put_array_head(std::byte* to, pgproto::Oid element_oid, uint32_t count,
+                                 uint32_t width) {
+  const uint32_t dimensions = count == 0 ? 0 : 1;
+  pgproto::store_be(to, uint64_t{array_bytes(count, width)} << 32 | dimensions);
+  pgproto::store_be(to + 8, uint64_t{element_oid});  // no NULL
+  if (count == 0) return to + 16;
   pgproto::store_be(to + 16, uint64_t{count} << 32 | 1);  // lower bound 1
   return to + 24;
 }

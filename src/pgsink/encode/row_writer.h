@@ -7,6 +7,7 @@
 // register, since what spills over is overwritten by the next field. Only the rows near the end of
 // the chunk are stored to the byte.
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -26,10 +27,8 @@ class RowWriter {
                  FaultList& faults);
 
   /// write stores the first `count` measured rows at the front of `out`, where they must fit. Row
-  /// i has same_bytes + row_bytes[i] bytes, all of them together `bytes`. False if what was written
-  /// must be verified.
-  bool write(size_t count, size_t same_bytes, const size_t* row_bytes, size_t bytes,
-             pgproto::MutableBytes out);
+  /// i has same_bytes + row_bytes[i] bytes. False if what was written must be verified.
+  bool write(size_t count, size_t same_bytes, const size_t* row_bytes, pgproto::MutableBytes out);
 
  private:
   /// A column that only its codec can write.
@@ -47,13 +46,12 @@ class RowWriter {
 
   std::vector<Column> columns_;
   std::vector<const RowPart*> parts_;  ///< Of each column.
+  std::array<std::byte*, kBlockRowsMax> cursors_{};
 };
 
-/// row_writer_store stores rows [first, end) of the parts' block at `to`. Unless `exact`, up to
-/// kRowSpillBytes behind the last of them are overwritten with anything. Clears `plain` if a
-/// checked byte may not be in 1 … 127. Returns the place behind the last row.
-std::byte* row_writer_store(std::span<const RowPart* const> parts, size_t first, size_t end,
-                            bool exact, std::byte* to, bool& plain);
-inline constexpr size_t kRowSpillBytes = 64;
+/// row_writer_store stores rows [first, first + count) of the parts' block, row i at cursors[i],
+/// which it moves. False if a checked byte may not be in 1 … 127.
+bool row_writer_store(std::span<const RowPart* const> parts, size_t first, size_t count,
+                      std::byte** cursors);
 
 }  // namespace pgsink::encode
