@@ -46,6 +46,8 @@ enum class Errc : uint16_t {
   kColumnAmbiguous = 3006,  ///< Two columns differ only in case, or an input name stands twice.
   kNoUniqueIndex = 3007,    ///< The conflict columns have no matching unique index.
   kPrivilege = 3008,        ///< The role lacks a privilege on the target.
+  kCannotPrepare = 3009,    ///< Transactions on this target cannot be prepared (two-phase commit).
+  kControlTable = 3010,     ///< A table of ours in the target database is not what it must be.
 
   // 4xxx: rows
   kRowRejected = 4001,     ///< A value cannot become the column's type without changing.
@@ -55,10 +57,12 @@ enum class Errc : uint16_t {
   kServer = 5001,
 
   // 6xxx: outcomes
-  kOutcomeUnknown = 6001,  ///< Nobody can tell any more whether the transaction committed.
-  kFenced = 6002,          ///< Another writer took over.
-  kRolledBack = 6003,      ///< COMMIT was answered by ROLLBACK.
-  kCannotFence = 6004,     ///< The old backend could not be proven gone.
+  kOutcomeUnknown = 6001,         ///< Nobody can tell any more whether the transaction committed.
+  kFenced = 6002,                 ///< Another writer took over.
+  kRolledBack = 6003,             ///< COMMIT was answered by ROLLBACK.
+  kCannotFence = 6004,            ///< The old backend could not be proven gone.
+  kNoPreparedTransaction = 6005,  ///< A prepared transaction that must be there is not.
+  kResolveRefused = 6006,  ///< Resolving that prepared transaction now would break a promise.
 
   // 9xxx: ours
   kInternal = 9001,  ///< A bug of this library; please report it.

@@ -89,9 +89,13 @@ struct PlainMember {
 template <class T, class D, bool utc>
 struct TimeMember {
   static constexpr bool kDays = std::is_same_v<D, std::chrono::days>;
-  static constexpr ColumnKind kKind = kDays ? ColumnKind::kDate32 : ColumnKind::kTimestamp;
-  static_assert(std::is_integral_v<typename D::rep> && sizeof(typename D::rep) == (kDays ? 4 : 8),
-                "times are taken as 64-bit integers, days as 32-bit integers");
+  // A library's days count in 32 bits or in 64.
+  static constexpr bool kNarrow = sizeof(typename D::rep) == 4;
+  static constexpr ColumnKind kDaysKind = kNarrow ? ColumnKind::kDate32 : ColumnKind::kDays64;
+  static constexpr ColumnKind kKind = kDays ? kDaysKind : ColumnKind::kTimestamp;
+  static_assert(std::is_integral_v<typename D::rep> &&
+                    (sizeof(typename D::rep) == 8 || (kDays && kNarrow)),
+                "times are taken as 64-bit integers, days as 32-bit or 64-bit integers");
 
   static void describe(Field& field) {
     field.kind = kKind;

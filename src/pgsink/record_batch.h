@@ -45,6 +45,7 @@ enum class ColumnKind : uint8_t {
   kDecimal256,  ///< Two's complement, `scale` digits behind the point.
   kDate32,      ///< int32 days since 1970-01-01
   kDate64,      ///< int64 milliseconds since 1970-01-01
+  kDays64,      ///< int64 days since 1970-01-01 (std::chrono::days of libstdc++)
   kTime32,
   kTime64,     ///< int32/int64 of `unit` since midnight
   kTimestamp,  ///< int64 of `unit` since 1970-01-01; `utc` says an instant, otherwise a local time

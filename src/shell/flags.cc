@@ -11,6 +11,9 @@ namespace {
 /// What a flag that cannot be taken says; nullopt: taken.
 using Refusal = std::optional<std::string>;
 
+/// The commands that take a flag; bits.
+enum Of : unsigned { kOfRun = 1, kOfOptions = 2, kOfRecover = 4, kOfAll = 7 };
+
 struct Flag {
   std::string_view name;     ///< Without the dashes.
   char letter;               ///< '\0': none.
@@ -18,8 +21,7 @@ struct Flag {
   std::string_view meaning;  ///< Lines are broken where it says '\n'.
   /// Stores the value; `choice` is its index among the choices, if it has any.
   Refusal (*store)(std::string_view value, size_t choice, Flags& flags);
-  /// Only of `pgsink options`.
-  bool of_options = false;
+  unsigned commands = kOfRun;  ///< Which take it.
 };
 
 Refusal set_variable(std::string_view value, size_t, Flags& flags) {
@@ -36,25 +38,38 @@ Refusal set_variable(std::string_view value, size_t, Flags& flags) {
   return {};
 }
 
+Refusal set_recovery(Recovery recovery, std::string_view gid, Flags& flags) {
+  if (flags.recover.what != Recovery::kList) {
+    return "only one of --decided, --commit and --rollback";
+  }
+  flags.recover.what = recovery;
+  flags.recover.gid = gid;
+  return {};
+}
+
 constexpr Flag kFlags[] = {
     {"file", 'f', "FILE", "run the statements of FILE (- for standard input); may be repeated",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
        flags.inputs.push_back({true, std::string(value)});
        return {};
-     }},
+     },
+     kOfRun | kOfRecover},
     {"command", 'c', "SQL", "run these statements; may be repeated and mixed with --file",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
        flags.inputs.push_back({false, std::string(value)});
        return {};
-     }},
-    {"set", 's', "NAME=VALUE", "what ${NAME} in the statements stands for", set_variable},
+     },
+     kOfRun | kOfRecover},
+    {"set", 's', "NAME=VALUE", "what ${NAME} in the statements stands for", set_variable,
+     kOfRun | kOfRecover},
     {"secret-dir", '\0', "DIR",
      "${secret:NAME} is the content of the file DIR/NAME;\n"
      "without the file, of the environment's PGSINK_SECRET_NAME",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
        flags.secret_directory = value;
        return {};
-     }},
+     },
+     kOfRun | kOfRecover},
     {"check", '\0', "", "parse, bind and validate everything, contact no server, write nothing",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.check = true;
@@ -83,7 +98,8 @@ constexpr Flag kFlags[] = {
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.color = static_cast<When>(choice);
        return {};
-     }},
+     },
+     kOfRun | kOfRecover},
     {"log-level", '\0', "error|info|debug",
      "what is said on standard error: only errors; also the summary line of\n"
      "each pipeline; also each statement as it starts",
@@ -91,17 +107,45 @@ constexpr Flag kFlags[] = {
        flags.log_level = static_cast<LogLevel>(choice);
        return {};
      }},
-    {"json", '\0', "", "print the options as JSON",
+    {"json", '\0', "", "print the options, or what is in doubt, as JSON",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.json = true;
        return {};
      },
-     true},
+     kOfOptions | kOfRecover},
+    {"url", '\0', "URL", "the database, as libpq writes it, instead of a script: all sinks in it",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.recover.url = value;
+       return {};
+     },
+     kOfRecover},
+    {"connection", '\0', "NAME", "only this connection of the script",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.recover.connection = value;
+       return {};
+     },
+     kOfRecover},
+    {"decided", '\0', "", "commit everything that was decided and is not committed yet",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       return set_recovery(Recovery::kCommitDecided, {}, flags);
+     },
+     kOfRecover},
+    {"commit", '\0', "GID", "commit this one prepared transaction",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       return set_recovery(Recovery::kCommit, value, flags);
+     },
+     kOfRecover},
+    {"rollback", '\0', "GID", "roll this one prepared transaction back",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       return set_recovery(Recovery::kRollback, value, flags);
+     },
+     kOfRecover},
     {"help", 'h', "", "print this",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.help = true;
        return {};
-     }},
+     },
+     kOfAll},
     {"version", 'V', "", "print the versions of pgsink, its compiler, OpenSSL and DuckDB",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.version = true;
@@ -144,32 +188,50 @@ class Reader {
   explicit Reader(std::span<const std::string_view> arguments) : arguments_(arguments) {}
 
   std::expected<Flags, std::string> read() {
-    if (!arguments_.empty() && arguments_[0] == "options") {
-      flags_.command = Flags::Command::kOptions;
+    for (const Command& command : kCommands) {
+      if (arguments_.empty() || arguments_[0] != command.name) continue;
+      flags_.command = command.command;
+      takes_ = command.of;
       at_ = 1;
     }
     while (at_ < arguments_.size()) {
       if (Refusal refusal = argument(arguments_[at_++])) return std::unexpected(*refusal);
     }
+    if (Refusal refusal = check_recover()) return std::unexpected(*refusal);
     return std::move(flags_);
   }
 
  private:
+  struct Command {
+    std::string_view name;
+    Flags::Command command;
+    Of of;
+  };
+  static constexpr Command kCommands[] = {{"options", Flags::Command::kOptions, kOfOptions},
+                                          {"recover", Flags::Command::kRecover, kOfRecover}};
+
+  Refusal check_recover() const {
+    if (flags_.command != Flags::Command::kRecover || flags_.help) return {};
+    if (flags_.inputs.empty() == flags_.recover.url.empty()) {
+      return "recover takes either a script that creates the connection (-f FILE, -c SQL) or --url";
+    }
+    if (!flags_.recover.url.empty() && !flags_.recover.connection.empty()) {
+      return "--connection names a connection of a script, not of --url";
+    }
+    return {};
+  }
+
   Refusal argument(std::string_view text) {
     if (text.starts_with("--") && text.size() > 2) return long_flag(text.substr(2));
     if (text.starts_with('-') && text.size() > 1) return short_flag(text);
-    constexpr std::string_view kCommands[] = {"options"};
+    std::vector<std::string_view> names;
+    for (const Command& command : kCommands) names.push_back(command.name);
     return "unexpected argument '" + std::string(text) + "'" +
-           did_you_mean(text, kCommands, "the command ") +
+           did_you_mean(text, names, "the command ") +
            "; a script is given by -f FILE, statements by -c SQL";
   }
 
-  bool applies(const Flag& flag) const {
-    if (flags_.command == Flags::Command::kOptions) {
-      return flag.of_options || flag.name == "help";
-    }
-    return !flag.of_options;
-  }
+  bool applies(const Flag& flag) const { return (flag.commands & takes_) != 0; }
 
   Refusal long_flag(std::string_view text) {
     const size_t equals = text.find('=');
@@ -206,6 +268,7 @@ class Reader {
 
   std::span<const std::string_view> arguments_;
   size_t at_ = 0;
+  unsigned takes_ = kOfRun;
   Flags flags_;
 };
 
@@ -238,10 +301,15 @@ std::string help_text() {
       "  pgsink [flags] -c SQL           run statements\n"
       "  pgsink [flags] < FILE.sql       run standard input\n"
       "  pgsink options [--json]         list the options of CREATE CONNECTION\n"
+      "  pgsink recover -f FILE.sql      list the prepared transactions that sinks left in doubt\n"
       "\n"
       "Flags:\n";
   for (const Flag& flag : kFlags) {
-    if (!flag.of_options) append_flag(out, flag);
+    if ((flag.commands & kOfRun) != 0) append_flag(out, flag);
+  }
+  out += "\nFlags of recover, besides --file, --command, --set, --secret-dir and --color:\n";
+  for (const Flag& flag : kFlags) {
+    if ((flag.commands & kOfRecover) != 0 && (flag.commands & kOfRun) == 0) append_flag(out, flag);
   }
   out +=
       "\n"

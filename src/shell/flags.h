@@ -16,9 +16,12 @@ enum class When : uint8_t { kAuto, kAlways, kNever };
 /// How much is said on stderr besides errors: nothing, what a pipeline did, and each statement.
 enum class LogLevel : uint8_t { kError, kInfo, kDebug };
 
+/// What `pgsink recover` does to prepared transactions.
+enum class Recovery : uint8_t { kList, kCommitDecided, kCommit, kRollback };
+
 /// Flags are what the command line asks for.
 struct Flags {
-  enum class Command : uint8_t { kRun, kOptions };
+  enum class Command : uint8_t { kRun, kOptions, kRecover };
   struct Input {
     bool is_file = false;
     std::string value;  ///< A path, "-" for standard input, or the statements themselves.
@@ -33,7 +36,13 @@ struct Flags {
   When color = When::kAuto;
   LogLevel log_level = LogLevel::kInfo;
   bool check = false;
-  bool json = false;  ///< `pgsink options --json`
+  bool json = false;  ///< `pgsink options --json`, `pgsink recover --json`
+  struct Recover {
+    std::string url;         ///< Instead of a script.
+    std::string connection;  ///< "": all of the script.
+    Recovery what = Recovery::kList;
+    std::string gid;
+  } recover;
   bool help = false;
   bool version = false;
 };

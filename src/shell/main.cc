@@ -11,6 +11,7 @@
 
 #include "shell/engine_functions.h"
 #include "shell/flags.h"
+#include "shell/recover.h"
 #include "shell/runner.h"
 #include "shell/text_file.h"
 #include "shell/version.h"
@@ -91,6 +92,21 @@ int run(const Flags& flags) {
   return kDone;
 }
 
+int run_recover(const Flags& flags) {
+  Reporter reporter(flags.color, flags.log_level);
+  std::vector<Script> scripts;
+  if (flags.recover.url.empty()) {
+    auto read = read_scripts(flags);
+    if (!read) {
+      reporter.error(read.error().message);
+      return kUsage;
+    }
+    scripts = std::move(*read);
+  }
+  Output output(stdout);
+  return recover(flags, scripts, output, reporter) ? kDone : kFailed;
+}
+
 int print(const std::string& text) {
   Output output(stdout);
   output.write(text);
@@ -113,5 +129,6 @@ int main(int argc, char** argv) {
   if (flags->command == Flags::Command::kOptions) {
     return print(flags->json ? pgsink::option_json() : pgsink::option_documentation());
   }
+  if (flags->command == Flags::Command::kRecover) return run_recover(*flags);
   return run(*flags);
 }

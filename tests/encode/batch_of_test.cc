@@ -137,7 +137,31 @@ TEST(BatchOf, SysTimeIsAnInstantAndLocalTimeIsNot) {
   EXPECT_TRUE(batch.schema()->at(0).utc);
   EXPECT_FALSE(batch.schema()->at(1).utc);
   EXPECT_EQ(batch.schema()->at(1).unit, TimeUnit::kNano);
-  EXPECT_EQ(batch.schema()->at(2).kind, ColumnKind::kDate32);
+  const bool wide = sizeof(std::chrono::days::rep) == 8;
+  EXPECT_EQ(batch.schema()->at(2).kind, wide ? ColumnKind::kDays64 : ColumnKind::kDate32);
+}
+
+// A 64-bit count of days must not be read as 32 bits: 2^32 days later is another date.
+TEST(BatchOf, DaysBeyondTheRangeAreRejectedNotWrapped) {
+  using Days = std::chrono::sys_days;
+  constexpr auto kWrap = std::chrono::days{int64_t{1} << 32};
+  struct Row {
+    Days day;
+    Days at;
+  };
+  const auto largest = std::chrono::days{std::numeric_limits<std::chrono::days::rep>::max()};
+  const auto lowest = std::chrono::days{std::numeric_limits<std::chrono::days::rep>::min()};
+  std::vector<Row> rows{{Days{}, Days{}},        {Days{kWrap}, Days{}},   {Days{}, Days{kWrap}},
+                        {Days{largest}, Days{}}, {Days{}, Days{largest}}, {Days{lowest}, Days{}},
+                        {Days{}, Days{lowest}},  {Days{}, Days{}}};
+  const RecordBatch batch =
+      batch_of(std::move(rows), column("day", &Row::day), column("at", &Row::at));
+  auto encoder =
+      RowEncoder::create(test::encode_columns(batch, {{oid::kDate}, {oid::kTimestamp}}), {});
+  ASSERT_TRUE(encoder);
+  const test::Encoded encoded = test::encode_all(*encoder, batch, {0, 8, nullptr}, 200);
+  EXPECT_EQ(encoded.rejected.size(), 6U);
+  EXPECT_EQ(test::decode_tuples(encoded.tuples, 2).size(), 2U);
 }
 
 // What MemberType<std::optional<T>> builds on.

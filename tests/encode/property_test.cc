@@ -163,6 +163,7 @@ TEST(Property, DoublesKeepEveryBit) {
   for (size_t i = 0; i < kRows; ++i) {
     double value = random.one_in(10) ? random.pick(extremes) : std::bit_cast<double>(random.bits());
     if (std::isnan(value)) value = extremes[8];
+    if (i < 2098) value = std::ldexp(1.0, static_cast<int>(i) - 1074);  // all powers of two
     values.emplace_back(value);
     bits.push_back(std::bit_cast<uint64_t>(value));
   }
@@ -192,7 +193,8 @@ TEST(Property, SinglesKeepEveryBitAndPrintAsTheServerDoes) {
   Nullable<float> values;
   for (size_t i = 0; i < kRows; ++i) {
     const auto value = std::bit_cast<float>(static_cast<uint32_t>(random.bits()));
-    values.emplace_back(std::isnan(value) ? 0.1F : value);
+    const float power = std::ldexp(1.0F, static_cast<int>(i) - 149);
+    values.emplace_back(i < 277 ? power : std::isnan(value) ? 0.1F : value);
   }
   CopyTable table(test::shared_server(), database(), "singles", {"float4"});
   const Encoded encoded = encode_column(arrow_fixed("f", values), table);

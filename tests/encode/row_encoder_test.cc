@@ -80,7 +80,9 @@ RecordBatch assorted_batch(size_t rows) {
     names.push_back(i % 7 == 0 ? std::nullopt : std::optional(std::string(i % 90, 'n')));
     views.emplace_back(std::string(i % 30, 'v') + "é");
     sizes.push_back(i % 11 == 0 ? std::nullopt : std::optional<size_t>(i % 4));
-    for (size_t k = 0; k < sizes.back().value_or(0); ++k) readings.emplace_back(i + k / 8.0);
+    for (size_t k = 0; k < sizes.back().value_or(0); ++k) {
+      readings.emplace_back(static_cast<double>(i) + static_cast<double>(k) / 8);
+    }
     times.emplace_back(1'700'000'000'000'000 + static_cast<int64_t>(i));
     indexes.push_back(i % 4 == 1 ? std::nullopt : std::optional(static_cast<int64_t>(i % 3)));
   }

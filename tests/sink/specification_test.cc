@@ -76,14 +76,10 @@ TEST(Specification, EveryBlockParses) {
 
 /// What is refused of each connection in this release; all others bind.
 const std::map<std::string, std::set<std::string>> kRefused{
-    {"pg_upsert", {"write_mode", "conflict_columns", "update_columns"}},
-    {"pg_update", {"write_mode", "key_columns"}},
-    {"pg_delete", {"write_mode", "key_columns"}},
     {"pg_partitioned", {"partition_column", "partition_type", "create_partitions"}},
     {"pg_list_partition", {"partition_column", "partition_type"}},
     {"pg_2pc", {"use_2pc", "prepared_transaction_id"}},
     {"pg_pooled", {"connection_pool_size"}},
-    {"pg_parallel", {"parallelism", "partition_by"}},
     {"pg_fdw", {"is_foreign_table"}},
     {"pg_logical", {"replication_slot", "publication"}},
     {"pg_retry", {"retry_on_errors"}},

@@ -116,14 +116,16 @@ Encoded encode_all(RowEncoder& encoder, const RecordBatch& batch, RowRange rows,
                           out.begin() + static_cast<ptrdiff_t>(step.bytes));
     if (step.rows == 0) {
       if (step.bytes_needed <= out.size()) throw std::runtime_error("no progress");
-      // Exactly what was asked for must do.
+      // Exactly what was asked for must do, unless the row turns out bad while it is written.
       std::vector<std::byte> larger(step.bytes_needed);
       const RowRange one{rows.begin, 1, rows.indexes};
+      const size_t rejected = encoded.rejected.size();
       const RowEncoder::Step again = encoder.encode(batch, one, larger, encoded.rejected);
-      if (again.rows != 1 || again.bytes != larger.size()) {
+      const bool rejects = encoded.rejected.size() != rejected;
+      if (again.rows != 1 || again.bytes != (rejects ? 0 : larger.size())) {
         throw std::runtime_error("bytes_needed was wrong");
       }
-      encoded.tuples.insert(encoded.tuples.end(), larger.begin(), larger.end());
+      if (!rejects) encoded.tuples.insert(encoded.tuples.end(), larger.begin(), larger.end());
       rows.begin += 1;
       rows.count -= 1;
       continue;

@@ -45,7 +45,12 @@ FROM target
 UNION ALL
 SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, attnotnull::text,
        atthasdef::text, attgenerated::text, attidentity::text,
-       has_column_privilege(attrelid, attnum, 'INSERT')::text, NULL
+       has_column_privilege(attrelid, attnum, 'INSERT')::text,
+       (SELECT CASE WHEN l.collisdeterministic THEN '=' ELSE '~' END
+               || quote_ident(n.nspname) || '.' || quote_ident(l.collname)
+        FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+        JOIN pg_type p ON p.oid = atttypid
+        WHERE l.oid = attcollation AND attcollation <> p.typcollation)
 FROM col
 UNION ALL
 SELECT 'type', p.oid::text, format_type(p.oid, NULL),
@@ -182,6 +187,10 @@ void Reader::take_column(const Row& row) {
   column.has_default = truth(row[6]) && column.generated == CatalogColumn::Generated::kNo;
   column.identity = static_cast<CatalogColumn::Identity>(letter(row[8]));
   column.insertable = truth(row[9]);
+  if (row[10]) {
+    column.nondeterministic = row[10]->front() == '~';
+    column.collation = row[10]->substr(1);
+  }
   table_.columns.push_back(std::move(column));
 }
 

@@ -12,6 +12,9 @@ using pgproto::Event;
 
 namespace {
 
+// Statements of query_each() that wait for answers: more do not make it faster.
+constexpr size_t kQueriesAtOnceMax = 64;
+
 std::string cut(std::string_view text) { return std::string(text.substr(0, kNoticeBytesMax)); }
 
 }  // namespace
@@ -232,6 +235,26 @@ Result<QueryResult> Connection::query(std::string_view sql,
   auto result = collect(deadline);
   if (!bound) return fail(bound.error());
   return result;
+}
+
+Result<std::vector<Result<QueryResult>>> Connection::query_each(
+    std::span<const std::string> statements, Deadline deadline) {
+  if (broken_) return fail(*failure_);
+  PGPROTO_ASSERT(session_->pending_requests() == 0);
+  std::vector<Result<QueryResult>> results;
+  size_t sent = 0;
+  while (results.size() < statements.size()) {
+    // Few enough that their answers fit where nobody reads yet.
+    for (; sent < statements.size() && sent - results.size() < kQueriesAtOnceMax; ++sent) {
+      if (const auto request = session_->query(statements[sent]); !request) {
+        return break_with(request.error());
+      }
+    }
+    auto result = collect(deadline);
+    if (broken_) return fail(*failure_);
+    results.push_back(std::move(result));
+  }
+  return results;
 }
 
 }  // namespace pgsink

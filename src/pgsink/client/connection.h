@@ -114,6 +114,12 @@ class Connection {
                             std::span<const std::optional<std::string>> parameters,
                             Deadline deadline);
 
+  /// query for several statements at once: each a simple Query and so a transaction of its own,
+  /// sent together and answered in their order. Fails if the connection broke: then nobody knows
+  /// what became of them. REQUIRES: no request is pending, no statement starts a COPY.
+  Result<std::vector<Result<QueryResult>>> query_each(std::span<const std::string> statements,
+                                                      Deadline deadline);
+
   /// Sends a CancelRequest over a connection of its own (TLS if this one is) and waits for its EOF,
   /// so that it cannot hit a later query.
   Status cancel(Deadline deadline);

@@ -47,6 +47,7 @@ size_t fixed_bytes(const Field& field, ColumnKind kind) {
     case ColumnKind::kFloat64:
     case ColumnKind::kDecimal64:
     case ColumnKind::kDate64:
+    case ColumnKind::kDays64:
     case ColumnKind::kTime64:
     case ColumnKind::kTimestamp:
     case ColumnKind::kDuration:

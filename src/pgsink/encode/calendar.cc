@@ -55,9 +55,10 @@ void append_plural(int64_t value, std::string_view unit, bool& first, bool& afte
 Civil civil_from_days(int64_t days_since_1970) {
   constexpr int64_t kDaysPerEra = 146'097;
   constexpr int64_t kDaysToMarchOfYearZero = 719'468;
-  const int64_t days = days_since_1970 + kDaysToMarchOfYearZero;
-  const int64_t era = floor_div(days, kDaysPerEra);
-  const int64_t day_of_era = days - era * kDaysPerEra;
+  // The era first: so no 64-bit count of days overflows.
+  const int64_t days = floor_mod(days_since_1970, kDaysPerEra) + kDaysToMarchOfYearZero;
+  const int64_t era = floor_div(days_since_1970, kDaysPerEra) + days / kDaysPerEra;
+  const int64_t day_of_era = days % kDaysPerEra;
   const int64_t year_of_era =
       (day_of_era - day_of_era / 1460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
   const int64_t day_of_year =

@@ -25,7 +25,11 @@ inline constexpr int64_t kTimestampEndDays = 106'762'940;  ///< 294277-01-01, no
 constexpr int64_t floor_div(int64_t a, int64_t b) {
   return a / b - ((a % b != 0 && (a % b < 0) != (b < 0)) ? 1 : 0);
 }
-constexpr int64_t floor_mod(int64_t a, int64_t b) { return a - floor_div(a, b) * b; }
+// Without a - floor_div(a, b) * b, whose product overflows near INT64_MIN.
+constexpr int64_t floor_mod(int64_t a, int64_t b) {
+  const int64_t rest = a % b;
+  return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}
 
 /// Civil is a date with an astronomical year: 0 is 1 BC.
 struct Civil {

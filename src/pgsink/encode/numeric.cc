@@ -6,6 +6,7 @@
 
 #include "pgsink/encode/copy_bytes.h"
 #include "pgsink/encode/row_part.h"
+#include "pgsink/encode/shortest_float.h"
 #include "pgsink/encode/staged.h"
 
 namespace pgsink::encode {
@@ -298,12 +299,9 @@ Digits digits_of(const Integer& value, DigitBuffer& buffer) {
 Digits digits_of(const Float& value, DigitBuffer& buffer) {
   const bool negative = std::signbit(value.value);
   const double magnitude = std::fabs(value.value);
-  std::array<char, 32> text;
-  const auto result =
-      value.single ? std::to_chars(text.data(), text.data() + text.size(),
-                                   static_cast<float>(magnitude), std::chars_format::scientific)
-                   : std::to_chars(text.data(), text.data() + text.size(), magnitude,
-                                   std::chars_format::scientific);
+  ShortestBuffer text;
+  const char* const end = value.single ? put_shortest(static_cast<float>(magnitude), text)
+                                       : put_shortest(magnitude, text);
   // d[.ddd]e±dd
   size_t count = 0;
   const char* at = text.data();
@@ -312,7 +310,7 @@ Digits digits_of(const Float& value, DigitBuffer& buffer) {
   }
   int exponent = 0;
   const char* const exponent_begin = at[1] == '+' ? at + 2 : at + 1;
-  std::from_chars(exponent_begin, result.ptr, exponent);
+  std::from_chars(exponent_begin, end, exponent);
   if (buffer[0] == '0') return {};  // zero, and numeric has no minus zero
   const int64_t scale = static_cast<int64_t>(count) - 1 - exponent;
   return {negative, {buffer.data(), count}, scale, std::max<int64_t>(scale, 0)};

@@ -124,6 +124,7 @@ bool append_ticks(const Field& field, const ColumnView& column, size_t row, Date
   }
   switch (field.kind) {
     case ColumnKind::kDate32:
+    case ColumnKind::kDays64:
       append_date(ticks, to);
       return true;
     case ColumnKind::kDate64:

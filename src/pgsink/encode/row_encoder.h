@@ -60,7 +60,8 @@ class RowEncoder {
   struct Step {
     size_t rows = 0;   ///< Rows consumed from the front of `rows`, rejected ones included.
     size_t bytes = 0;  ///< Bytes written from the start of `out`.
-    /// With rows == 0: the next row alone needs that many bytes (it is not rejected).
+    /// With rows == 0: the next row alone needs that many bytes. Text is checked while it is
+    /// written, so that the row may still be rejected then.
     size_t bytes_needed = 0;
   };
   /// encode writes as many rows from the front of `rows` as fit into `out`. Rejected rows are left

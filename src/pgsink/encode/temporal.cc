@@ -116,7 +116,18 @@ struct TimestampToTimestamp {
   Fault fault(int64_t value) const { return timestamp_fault(ticks_shown(value, unit), step); }
 };
 
+/// Dates in 32 bits count days; in 64 bits milliseconds, or days too.
 template <class S>
+constexpr int64_t kDateUnitsPerDay = sizeof(S) == 8 ? kSecondsPerDay * 1000 : 1;
+
+std::string date_shown(int64_t value, int64_t units_per_day) {
+  if (units_per_day != 1) return ticks_shown(value, TimeUnit::kMilli);
+  std::string shown;
+  append_date(value, shown);
+  return shown;
+}
+
+template <class S, int64_t kUnitsPerDay = kDateUnitsPerDay<S>>
 struct DateToDate {
   using Source = S;
   using Lane = int32_t;
@@ -134,7 +145,6 @@ struct DateToDate {
       lane = value > 0 ? kInt32Max : kInt32Min;
       return true;
     }
-    constexpr int64_t kUnitsPerDay = sizeof(S) == 8 ? kSecondsPerDay * 1000 : 1;
     if (value % kUnitsPerDay != 0) return false;
     const int64_t days = value / kUnitsPerDay;
     if (days < kDateMinDays || days >= kDateEndDays) return false;
@@ -142,18 +152,13 @@ struct DateToDate {
     return true;
   }
   Fault fault(S value) const {
-    std::string shown;
-    if constexpr (sizeof(S) == 8) {
-      shown = ticks_shown(value, TimeUnit::kMilli);
-    } else {
-      append_date(value, shown);
-    }
     return {sqlstate::kDatetimeOverflow,
-            shown + " is outside date's range (4714-11-24 BC to 5874897-12-31) or not a whole day"};
+            date_shown(value, kUnitsPerDay) +
+                " is outside date's range (4714-11-24 BC to 5874897-12-31) or not a whole day"};
   }
 };
 
-template <class S>
+template <class S, int64_t kUnitsPerDay = kDateUnitsPerDay<S>>
 struct DateToTimestamp {
   using Source = S;
   using Lane = int64_t;
@@ -165,20 +170,12 @@ struct DateToTimestamp {
       return true;
     }
     // The epoch first: from 1970 the last years of the range do not fit.
-    constexpr int64_t kTicksToMicros = sizeof(S) == 8 ? 1000 : kMicrosPerDay;
+    constexpr int64_t kTicksToMicros = kMicrosPerDay / kUnitsPerDay;
     int64_t ticks = 0;
     return !__builtin_sub_overflow(int64_t{value}, kEpochMicros / kTicksToMicros, &ticks) &&
            !__builtin_mul_overflow(ticks, kTicksToMicros, &lane) && micros_in_range(lane);
   }
-  Fault fault(S value) const {
-    std::string shown;
-    if constexpr (sizeof(S) == 8) {
-      shown = ticks_shown(value, TimeUnit::kMilli);
-    } else {
-      append_date(value, shown);
-    }
-    return timestamp_fault(std::move(shown), 1);
-  }
+  Fault fault(S value) const { return timestamp_fault(date_shown(value, kUnitsPerDay), 1); }
 };
 
 struct TimestampToDate {
@@ -372,12 +369,18 @@ CodecPointer date_to_date(const Field& source, const Target&) {
   if (source.kind == ColumnKind::kDate32) {
     return convert_field(DateToDate<int32_t>{{source.infinities}});
   }
+  if (source.kind == ColumnKind::kDays64) {
+    return convert_field(DateToDate<int64_t, 1>{{source.infinities}});
+  }
   return convert_field(DateToDate<int64_t>{{source.infinities}});
 }
 
 CodecPointer date_to_timestamp(const Field& source, const Target&) {
   if (source.kind == ColumnKind::kDate32) {
     return convert_field(DateToTimestamp<int32_t>{{source.infinities}});
+  }
+  if (source.kind == ColumnKind::kDays64) {
+    return convert_field(DateToTimestamp<int64_t, 1>{{source.infinities}});
   }
   return convert_field(DateToTimestamp<int64_t>{{source.infinities}});
 }

@@ -234,6 +234,7 @@ constexpr std::string_view kKindNames[] = {
     "decimal256",
     "date32",
     "date64",
+    "std::chrono::days",
     "time32",
     "time64",
     "timestamp",
@@ -297,7 +298,7 @@ SourceClass source_class(const Field& field) {
   if (within(K::kInt8, K::kUint64)) return S::kInteger;
   if (within(K::kFloat16, K::kFloat64)) return S::kFloat;
   if (within(K::kDecimal32, K::kDecimal256)) return S::kDecimal;
-  if (within(K::kDate32, K::kDate64)) return S::kDate;
+  if (within(K::kDate32, K::kDays64)) return S::kDate;
   if (within(K::kTime32, K::kTime64)) return S::kTime;
   if (kind == K::kTimestamp) return S::kTimestamp;
   if (kind == K::kDuration) return S::kDuration;

@@ -105,7 +105,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Answered& event, TimePoint now
     // Its guard, or the broken transaction before it, rolled it back: no fault of its own.
     flight(event.seq).state = State::kToSend;
   } else {
-    fail_flight(event.seq, *event.error, now);
+    fail_flight(event.seq, *event.error, event.repeat, now);
   }
   return std::nullopt;
 }
@@ -191,12 +191,13 @@ std::optional<FlightLog::Seq> FlightLog::commit(Seq seq) {
   return seq;
 }
 
-void FlightLog::fail_flight(Seq seq, const Error& error, TimePoint now) {
+void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now) {
   Flight& failed = flight(seq);
   failed.state = State::kToSend;
   ++failed.failures;
   failed.not_before = now + backoff_.delay(failed.failures);
-  if (!is_transient(error) || failed.failures > config_.retries_max) stop(error, seq);
+  const bool again = repeat || is_transient(error);
+  if (!again || failed.failures > config_.retries_max) stop(error, seq);
 }
 
 void FlightLog::send_again_as_unknown(Flight& lost) {
@@ -224,7 +225,9 @@ size_t FlightLog::unknown_count() const {
 }
 
 std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_at) const {
-  if (stop_error_ || on_the_wire_ >= config_.window_max) return std::nullopt;
+  const bool one_by_one = config_.ordered && backend_.pid == 0;
+  const size_t window = one_by_one ? 1 : config_.window_max;
+  if (stop_error_ || on_the_wire_ >= window) return std::nullopt;
   std::optional<Seq> found;
   for (size_t i = 0; i < flights_.size(); ++i) {
     const Flight& candidate = flights_[i];

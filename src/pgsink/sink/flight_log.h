@@ -36,7 +36,8 @@ class FlightLog {
   struct Config {
     size_t window_max = 16;  ///< Flights on the wire at once.
     /// A flight must not commit after one before it failed: the flights carry a guard that makes
-    /// the server roll them back, and the log sends all of them again, in order.
+    /// the server roll them back, and the log sends all of them again, in order. Where guards do
+    /// not hold (behind a pooler, where the backend is not known) they go one by one.
     bool ordered = false;
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
     Duration backoff = std::chrono::seconds(1);
@@ -67,6 +68,7 @@ class FlightLog {
   struct Answered {  ///< ReadyForQuery behind COMMIT; no error: the tag was COMMIT.
     Seq seq;
     std::optional<Error> error;
+    bool repeat = false;  ///< The error is worth another attempt whatever its class.
   };
   struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
     Error error;
@@ -157,7 +159,7 @@ class FlightLog {
   Flight& flight(Seq seq) { return flights_[static_cast<size_t>(seq - first_seq())]; }
   const Flight& flight(Seq seq) const { return flights_[static_cast<size_t>(seq - first_seq())]; }
   std::optional<Seq> commit(Seq seq);
-  void fail_flight(Seq seq, const Error& error, TimePoint now);
+  void fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now);
   void send_again_as_unknown(Flight& flight);
   void stop(const Error& error, Seq seq);
   std::optional<Seq> first_unknown() const;

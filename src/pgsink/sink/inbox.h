@@ -1,5 +1,5 @@
 #pragma once
-// Inbox: where producers and the lane meet. It holds what is accepted and not yet taken, counts
+// Inbox: where producers and the lanes meet. It holds what is accepted and not yet taken, counts
 // what is accepted and not yet durable against buffer_bytes, and carries flush, close and failure
 // across. All of it is guarded by one monitor, taken once a batch or flight, never for a row.
 
@@ -13,21 +13,35 @@
 #include <pgsink/record_batch.h>
 
 #include "pgsink/client/env.h"
+#include "pgsink/sink/router.h"
 
 namespace pgsink {
+
+/// Accepted is a batch with the lists of rows that its pieces refer to.
+struct Accepted {
+  RecordBatch batch;
+  std::vector<Share> shares;
+  uint64_t number = 0;     ///< Counted from 1.
+  uint64_t first_row = 0;  ///< Of the sink's input, counted from 1.
+};
 
 /// Piece is a slice of an accepted batch. It keeps the batch alive; when the last piece of a batch
 /// goes, its memory goes back to the host and its bytes to the budget.
 struct Piece {
-  std::shared_ptr<const RecordBatch> batch;
+  std::shared_ptr<const Accepted> source;
   RowRange rows;
-  uint64_t number = 0;  ///< Of the batch, counted from 1.
-  bool last_of_batch = false;
+  bool last = false;  ///< Of the lane's rows of that batch.
 
+  const RecordBatch& batch() const { return source->batch; }
   /// Its share of the batch's memory.
   size_t memory_bytes() const {
-    const size_t rows_all = batch->row_count();
-    return rows_all == 0 ? 0 : batch->memory_bytes() / rows_all * rows.count;
+    const size_t rows_all = batch().row_count();
+    return rows_all == 0 ? 0 : batch().memory_bytes() / rows_all * rows.count;
+  }
+  /// The number in the sink's input, from 1, of its i-th row.
+  uint64_t input_row(size_t i) const {
+    const size_t at = rows.begin + i;
+    return source->first_row + (rows.indexes != nullptr ? rows.indexes[at] : at);
   }
 };
 
@@ -40,7 +54,7 @@ class Inbox {
     Duration batch_timeout{};
   };
 
-  Inbox(Env& env, Limits limits);
+  Inbox(Env& env, Limits limits, Router router);
 
   // ---- producers -------------------------------------------------------------------------------
   /// Accepts a batch, waiting while the budget is used up. A batch larger than the whole budget is
@@ -48,13 +62,13 @@ class Inbox {
   Status push(RecordBatch batch);
   /// Waits until all that was accepted before is durable.
   Status flush();
-  /// No more push(); what is accepted shall be written. Returns as flush().
+  /// No more push(); what is accepted shall be written. Returns as flush(), once every lane has
+  /// ended: if one failed, the others first write what they have.
   Status close();
-  /// The lane shall give up at once.
+  /// The lanes shall give up at once.
   void abort();
 
-  // ---- the lane
-  // ----------------------------------------------------------------------------------
+  // ---- a lane ----------------------------------------------------------------------------------
   struct Taken {
     std::vector<Piece> pieces;
     bool end_transaction = false;  ///< A flush, the close or the timeout wants the commit now.
@@ -66,45 +80,64 @@ class Inbox {
   /// Takes up to `rows_max` rows if they are due: a batch is complete, timed out, flushed, or its
   /// memory is wanted. `transaction_open_since` is when the transaction under way took its first
   /// row. If there is nothing for the lane to do, the next news calls the waker.
-  Taken take(size_t rows_max, std::optional<TimePoint> transaction_open_since);
-  /// Everything up to batch `number` is durable.
-  void durable(uint64_t number, uint64_t position);
-  /// The sink stopped: wakes everybody; push, flush and close fail with this from now on.
+  Taken take(size_t lane, size_t rows_max, std::optional<TimePoint> transaction_open_since);
+  /// The lane's rows of all batches up to `number` are durable.
+  void durable(size_t lane, uint64_t number);
+  /// The lane failed: wakes everybody; push, flush and close fail with this from now on.
   void stop(Error error);
+  /// A lane begins and ends: close() waits for all that began.
+  void started();
+  void ended();
   /// Says how to wake the lane while it waits elsewhere; nothing to unset.
-  void set_waker(std::function<void()> wake);
-  /// Sleeps until something happens here or the deadline.
-  void wait(Deadline deadline);
+  void set_waker(size_t lane, std::function<void()> wake);
+  /// Sleeps until something happens for the lane or the deadline.
+  void wait(size_t lane, Deadline deadline);
 
   uint64_t durable_position() const;
   void read_gauges(SinkMetrics& metrics) const;
 
  private:
-  bool rows_due(TimePoint now) const;
-  void take_rows(size_t rows_max, std::vector<Piece>& pieces);
-  void wake_lane();
+  /// What waits for one lane.
+  struct Queue {
+    size_t rows = 0, bytes = 0;
+    TimePoint oldest{};
+    uint64_t pushed = 0;   ///< The last batch that gave it rows.
+    uint64_t durable = 0;  ///< Of those that gave it rows.
+    bool sleeps = false;
+    std::function<void()> wake;
+    std::deque<Piece> pieces;
+  };
+
+  Status wait_for_memory(size_t bytes);
+  void accept(std::unique_ptr<Accepted> accepted);
+  bool rows_due(const Queue& queue, TimePoint now) const;
+  static void take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces);
+  uint64_t durable_batches() const;
+  void advance();
+  void wake(Queue& queue);
+  void wake_all();
   Status wait_durable(uint64_t number);
 
   Env& env_;
   const Limits limits_;
+  /// Held while one batch after the other is routed; taken before monitor_, which lanes need too.
+  std::unique_ptr<Monitor> routing_;
+  Router router_;  ///< Guarded by routing_.
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:
-  size_t queued_rows_ = 0;
-  size_t queued_bytes_ = 0;
-  TimePoint oldest_{};
   size_t held_bytes_ = 0;  ///< Accepted, not durable.
   uint64_t accepted_batches_ = 0;
   uint64_t accepted_rows_ = 0;
   uint64_t durable_batches_ = 0;
   uint64_t durable_position_ = 0;
+  std::deque<uint64_t> positions_;  ///< Of the batches accepted and not durable.
   uint64_t flush_through_ = 0;  ///< Batches up to this number are to be written without waiting.
   size_t waiting_for_memory_ = 0;
-  bool lane_sleeps_ = false;
+  size_t running_ = 0;
   bool closing_ = false;
   bool aborted_ = false;
   std::optional<Error> failure_;
-  std::function<void()> wake_;
-  std::deque<Piece> queue_;  // Last: its pieces give their memory back through the rest.
+  std::vector<Queue> queues_;  // Last: its pieces give their memory back through the rest.
 };
 
 }  // namespace pgsink

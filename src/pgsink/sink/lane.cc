@@ -57,12 +57,13 @@ Error stopped_error() {
 
 }  // namespace
 
-Lane::Lane(Setup setup, RowEncoder encoder)
+Lane::Lane(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
     : setup_(std::move(setup)),
       env_(setup_.env),
       inbox_(setup_.inbox),
       plan_(setup_.plan),
       encoder_(std::move(encoder)),
+      arrays_(std::move(arrays)),
       log_(setup_.flights),
       metrics_monitor_(env_.tasks.monitor()) {}
 
@@ -70,10 +71,20 @@ Lane::~Lane() {
   if (task_) task_->join();
 }
 
+uint64_t Lane::Flight::input_row(uint64_t n) const {
+  for (const Piece& piece : pieces) {
+    if (n < piece.rows.count) return piece.input_row(static_cast<size_t>(n));
+    n -= piece.rows.count;
+  }
+  return 0;
+}
+
 Status Lane::start(std::unique_ptr<Connection> connection) {
   adopt(std::move(connection));
+  inbox_.started();
   auto task = env_.tasks.spawn("pgsink-lane", [this] { run(); });
   if (!task) {
+    inbox_.ended();
     drop_connection();
     return fail(task.error());
   }
@@ -99,6 +110,7 @@ void Lane::run() {
   }
   drop_connection();
   flights_.clear();  // Gives the memory of what will not be written back to the host.
+  inbox_.ended();
 }
 
 bool Lane::turn() {
@@ -141,7 +153,7 @@ void Lane::perform(const FlightLog::Action& action) {
     case Kind::kAskStatus:
       return ask_status(action.seq, action.xid);
     case Kind::kSend:
-      return begin_sending(action.seq, action.possible_duplicate);
+      return send(action);
     case Kind::kWait:
     case Kind::kFinished:
       return wait(action.until);
@@ -150,7 +162,7 @@ void Lane::perform(const FlightLog::Action& action) {
 
 void Lane::wait(Deadline deadline) {
   deadline = std::min(deadline, news_.wake_at);
-  if (!connection_) return inbox_.wait(deadline);
+  if (!connection_) return inbox_.wait(setup_.number, deadline);
   const auto moved = connection_->pump(deadline);
   if (!moved && moved.error().code != Errc::kTimeout) lost(moved.error());
 }
@@ -163,7 +175,7 @@ void Lane::take_rows() {
     Flight* open = open_flight();
     const size_t room = transaction_rows - (open != nullptr ? open->rows : 0);
     const auto since = open != nullptr ? std::optional(open->opened_at) : std::nullopt;
-    news_ = inbox_.take(room, since);
+    news_ = inbox_.take(setup_.number, room, since);
     const bool took = !news_.pieces.empty();
     if (took) add_pieces(std::exchange(news_.pieces, {}));
     open = open_flight();
@@ -187,17 +199,12 @@ void Lane::add_pieces(std::vector<Piece> pieces) {
     log_.step(FlightLog::Added{}, env_.clock.now());
     open = &flights_.emplace_back();
     open->seq = log_.last_added();
-    open->first_row = rows_taken_ + 1;
     open->opened_at = env_.clock.now();
   }
   for (Piece& piece : pieces) {
     open->rows += piece.rows.count;
     open->memory_bytes += piece.memory_bytes();
-    rows_taken_ += piece.rows.count;
-    if (piece.last_of_batch) {
-      open->through_batch = piece.number;
-      open->through_position = piece.batch->position;
-    }
+    if (piece.last) open->through_batch = piece.source->number;
     open->pieces.push_back(std::move(piece));
   }
 }
@@ -208,41 +215,125 @@ Lane::Flight& Lane::flight(FlightLog::Seq seq) {
 
 // ---- sending -----------------------------------------------------------------------------------
 
-void Lane::begin_sending(FlightLog::Seq seq, bool possible_duplicate) {
-  Flight& next = flight(seq);
+void Lane::send(const FlightLog::Action& action) {
+  Flight& next = flight(action.seq);
+  const Path path = plan_.path(next.rows, next.memory_bytes);
+  if (path == Path::kArrays && !next.closed) return wait(action.until);
   next.attempt = {};
+  next.attempt.path = path;
   next.attempt.began = env_.clock.now();
-  pgproto::Session& session = connection_->session();
-  const auto request = session.query(pooled_ ? plan_.begin_copy_pooled : plan_.begin_copy,
-                                     pgproto::Session::Copy::kIn);
+  prepare_connection(action.seq, path);
+  const auto request = begin_transaction(action.seq, path);
   if (!request) return lost(request.error());
-  next.attempt.copy_request = *request;
+  next.attempt.first_request = *request;
+  log_.step(FlightLog::SendBegan{action.seq}, env_.clock.now());
+  wire_.push_back(action.seq);
+  count_in_flight();
+  {
+    const Monitor::Lock lock(*metrics_monitor_);
+    metrics_.retry_count = log_.retry_count();
+    if (action.possible_duplicate) metrics_.possible_duplicates += next.rows;
+  }
+  if (path == Path::kArrays) return send_arrays(next);
+  sending_ = action.seq;
+  pgproto::Session& session = connection_->session();
   const Bytes header = copy_header();
   std::memcpy(session.copy_space(header.size()).data(), header.data(), header.size());
   session.copy_commit(header.size());
-  log_.step(FlightLog::SendBegan{seq}, env_.clock.now());
-  wire_.push_back(seq);
-  sending_ = seq;
-  count_in_flight();
-  const Monitor::Lock lock(*metrics_monitor_);
-  metrics_.retry_count = log_.retry_count();
-  if (possible_duplicate) metrics_.possible_duplicates += next.rows;
+}
+
+/// What a connection needs before its first flight of that kind, each in a transaction of its own.
+void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
+  if (pooled_) return;
+  pgproto::Session& session = connection_->session();
+  if (plan_.ordered && !guard_set_) {
+    std::ignore = session.query(sql_text(Sql::kSetFlight, {std::to_string(seq - 1)}));
+    guard_set_ = true;
+  }
+  if (path == Path::kStaged && stage_request_ == 0) {
+    stage_request_ = session.query(plan_.statements.stage).value_or(0);
+  }
+}
+
+/// Everything before the rows.
+Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path) {
+  std::string sql = pooled_ ? plan_.begin_pooled : plan_.begin;
+  if (plan_.ordered && !pooled_) {
+    sql += sql_text(Sql::kGuard, {std::to_string(seq - 1), std::to_string(seq)}) + "; ";
+  }
+  pgproto::Session& session = connection_->session();
+  if (path == Path::kArrays) return session.query(sql);
+  if (path == Path::kStaged && pooled_) sql += plan_.statements.stage_pooled + "; ";
+  return session.query(sql + plan_.statements.copy, pgproto::Session::Copy::kIn);
+}
+
+/// A flight as one statement over arrays.
+void Lane::send_arrays(Flight& current) {
+  const Status encoded = encode_arrays(current);
+  if (!encoded) current.attempt.error = encoded.error();
+  if (encoded && arrays_->row_count() > 0) {  // A batch without rows still has a position.
+    if (const Status executed = execute_arrays(); !executed) return lost(executed.error());
+  }
+  end_transaction(current, encoded ? plan_.commit : sql_text(Sql::kAbandon));
+  if (!connection_) return;
+  const auto drained = connection_->drain_output(0, kNoDeadline);
+  if (!drained) lost(drained.error());
+}
+
+Status Lane::encode_arrays(Flight& current) {
+  // Source: MaxAllocSize of the server.
+  constexpr size_t kParameterBytesMax = 0x3fffffff;
+  arrays_->clear();
+  for (const Piece& piece : current.pieces) {
+    arrays_->append(piece.batch(), piece.rows, rejected_);
+    if (!rejected_.empty()) {
+      Error error = std::move(rejected_.front().error);
+      name_row(error, piece.source->first_row + rejected_.front().row);
+      rejected_.clear();
+      return fail(std::move(error));
+    }
+  }
+  if (arrays_->largest_bytes() > kParameterBytesMax) {
+    return fail(Errc::kLimit, "a column of " + std::to_string(current.rows) + " rows takes " +
+                                  std::to_string(arrays_->largest_bytes()) +
+                                  " bytes, the server's limit is 1 GiB: use a smaller "
+                                  "transaction_size, or use_copy = true");
+  }
+  return {};
+}
+
+Status Lane::execute_arrays() {
+  pgproto::Session& session = connection_->session();
+  const auto name = statements_->prepare(plan_.statements.apply, plan_.statements.array_types);
+  if (!name) return fail(name.error());
+  constexpr int16_t kBinary = 1;
+  std::vector<pgproto::Session::Parameter> parameters;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < plan_.columns.size(); ++i) {
+    parameters.push_back({.value = arrays_->array(i), .format = kBinary});
+    bytes += parameters.back().value->size();
+  }
+  flight(wire_.back()).attempt.encoded_bytes = bytes;
+  if (const auto sent = session.bind("", *name, parameters); !sent) return fail(sent.error());
+  if (const auto sent = session.execute(""); !sent) return fail(sent.error());
+  session.sync();
+  return {};
 }
 
 Result<bool> Lane::send_some() {
   Flight& current = flight(sending_);
   if (log_.stop_error()) {
-    abandon_sending(current, *log_.stop_error());
+    abandon_copy(current, *log_.stop_error());
     return true;
   }
   if (connection_->session().copy_refused()) {
-    end_sending(current);
+    end_copy(current);
     return true;
   }
   const auto encoded = encode_some(current);
   if (!encoded) return fail(encoded.error());
   if (sending_ != 0 && current.closed && current.attempt.piece == current.pieces.size()) {
-    end_sending(current);
+    end_copy(current);
     return true;
   }
   return *encoded;
@@ -266,14 +357,13 @@ Result<bool> Lane::encode_some(Flight& current) {
     RowRange rows = piece.rows;
     rows.begin += attempt.row;
     rows.count -= attempt.row;
-    const RowEncoder::Step step = encoder_.encode(*piece.batch, rows, space, rejected_);
+    const RowEncoder::Step step = encoder_.encode(piece.batch(), rows, space, rejected_);
     if (step.bytes > 0) session.copy_commit(step.bytes);
     if (!rejected_.empty()) {
       Error error = std::move(rejected_.front().error);
-      name_row(error, current.first_row + encoded_rows(current) + rejected_.front().row -
-                          piece.rows.begin);
+      name_row(error, piece.source->first_row + rejected_.front().row);
       rejected_.clear();
-      abandon_sending(current, std::move(error));
+      abandon_copy(current, std::move(error));
       return true;
     }
     worked = true;
@@ -291,34 +381,33 @@ Result<bool> Lane::encode_some(Flight& current) {
   return worked;
 }
 
-uint64_t Lane::encoded_rows(const Flight& current) const {
-  uint64_t rows = 0;
-  for (size_t i = 0; i < current.attempt.piece; ++i) rows += current.pieces[i].rows.count;
-  return rows;
-}
-
-void Lane::end_sending(Flight& current) {
+void Lane::end_copy(Flight& current) {
   pgproto::Session& session = connection_->session();
-  if (!session.copy_refused()) {
+  const bool refused = session.copy_refused();
+  if (!refused) {
     const Bytes trailer = copy_trailer();
     std::memcpy(session.copy_space(trailer.size()).data(), trailer.data(), trailer.size());
     session.copy_commit(trailer.size());
   }
   session.copy_done();
   sending_ = 0;
-  const auto request = session.query(plan_.commit);
-  if (!request) return lost(request.error());
-  current.attempt.commit_request = *request;
-  current.attempt.commit_end = session.appended_position();
+  if (current.attempt.path == Path::kStaged && !refused) {
+    const auto merging = session.query(plan_.statements.merge);
+    if (!merging) return lost(merging.error());
+  }
+  end_transaction(current, plan_.commit);
 }
 
-void Lane::abandon_sending(Flight& current, Error error) {
-  pgproto::Session& session = connection_->session();
-  session.copy_fail("pgsink abandons this batch");
+void Lane::abandon_copy(Flight& current, Error error) {
+  connection_->session().copy_fail("pgsink abandons this batch");
   sending_ = 0;
   current.attempt.error = std::move(error);
-  // COMMIT of the failed transaction: answered by ROLLBACK, as for any other failure.
-  const auto request = session.query(plan_.commit);
+  end_transaction(current, sql_text(Sql::kAbandon));
+}
+
+void Lane::end_transaction(Flight& current, std::string_view sql) {
+  pgproto::Session& session = connection_->session();
+  const auto request = session.query(sql);
   if (!request) return lost(request.error());
   current.attempt.commit_request = *request;
   current.attempt.commit_end = session.appended_position();
@@ -342,26 +431,39 @@ void Lane::on_answer(const Event& event) {
       return;  // The connection ends; what that means for the flights is the log's to say.
     }
   }
+  if (statements_) statements_->observe(event);
+  const auto* failed = std::get_if<pgproto::ErrorResponse>(&event.message);
+  if (failed != nullptr && stage_request_ != 0 && event.request == stage_request_) {
+    stage_error_ = failed->to_error();
+  }
   if (wire_.empty()) return;
   Flight& oldest = flight(wire_.front());
   Flight::Attempt& attempt = oldest.attempt;
-  const bool of_copy = event.request == attempt.copy_request;
+  const bool of_first = event.request == attempt.first_request;
   const bool of_commit = attempt.commit_request != 0 && event.request == attempt.commit_request;
-  if (!of_copy && !of_commit) return;
+  if (event.request < attempt.first_request) return;
 
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
-    if (of_copy && !attempt.identified) on_row(oldest, *row);
-  } else if (const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message)) {
-    if (!attempt.error) attempt.error = error->to_error();
+    if (of_first && !attempt.identified) on_row(oldest, *row);
+  } else if (failed != nullptr) {
+    if (!attempt.error) on_error(oldest, *failed);
   } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
     constexpr std::string_view kCopyTag = "COPY ";
     if (of_commit) attempt.commit_tag = complete->tag == "COMMIT";
-    if (of_copy && complete->tag.starts_with(kCopyTag)) {
+    if (of_first && complete->tag.starts_with(kCopyTag)) {
       attempt.copied_rows = to_u64(complete->tag.substr(kCopyTag.size()));
     }
   } else if (std::holds_alternative<pgproto::ReadyForQuery>(event.message)) {
     if (of_commit) on_ready(oldest);
   }
+}
+
+void Lane::on_error(Flight& oldest, const pgproto::ErrorResponse& error) {
+  Flight::Attempt& attempt = oldest.attempt;
+  attempt.error = error.to_error();
+  attempt.stale_statement =
+      attempt.path == Path::kArrays && statements_ &&
+      statements_->stale(attempt.error->sqlstate, error.routine, plan_.statements.apply);
 }
 
 void Lane::on_row(Flight& oldest, const pgproto::DataRow& row) {
@@ -378,16 +480,17 @@ void Lane::on_ready(Flight& oldest) {
   const Flight::Attempt& attempt = oldest.attempt;
   const TimePoint now = env_.clock.now();
   wire_.pop_front();
-  FlightLog::Answered answered{.seq = seq, .error = std::nullopt};
+  FlightLog::Answered answered{
+      .seq = seq, .error = std::nullopt, .repeat = attempt.stale_statement};
   if (!attempt.commit_tag) {
-    answered.error = attempt.error;
+    answered.error = stage_error_ && attempt.path == Path::kStaged ? stage_error_ : attempt.error;
     if (!answered.error) {
       answered.error.emplace();
       answered.error->code = Errc::kRolledBack;
       answered.error->message = "COMMIT was answered by ROLLBACK without any error before";
     }
     const uint64_t line = copy_line(answered.error->where);
-    if (line > 0) name_row(*answered.error, oldest.first_row + line - 1);
+    if (line > 0) name_row(*answered.error, oldest.input_row(line - 1));
     note_error(*answered.error);
     const Monitor::Lock lock(*metrics_monitor_);
     ++metrics_.failed_writes;
@@ -403,7 +506,8 @@ void Lane::on_committed(FlightLog::Seq seq) {
   {
     const Monitor::Lock lock(*metrics_monitor_);
     // Known by its tag, or, if only the outcome survived the connection, by what was sent.
-    metrics_.rows_written += attempt.commit_tag ? attempt.copied_rows : done_flight.rows;
+    const bool told = attempt.commit_tag && attempt.path == Path::kCopy;
+    metrics_.rows_written += told ? attempt.copied_rows : done_flight.rows;
     metrics_.bytes_written += attempt.encoded_bytes;
     ++metrics_.batches_sent;
     metrics_.write_latency.observe(
@@ -414,7 +518,7 @@ void Lane::on_committed(FlightLog::Seq seq) {
   done_flight.pieces.clear();
   while (!flights_.empty() && flights_.front().committed) {
     const Flight& first = flights_.front();
-    if (first.through_batch > 0) inbox_.durable(first.through_batch, first.through_position);
+    if (first.through_batch > 0) inbox_.durable(setup_.number, first.through_batch);
     flights_.pop_front();
   }
 }
@@ -433,16 +537,22 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   fatal_.reset();
   const ServerIdentity& server = connection_->server();
   pooled_ = server.backend.pid != connection_->session().backend_process_id();
+  guard_set_ = false;
+  stage_request_ = 0;
+  stage_error_.reset();
+  // Behind a pooler another client's statements may have our names' place: nameless ones are safe.
+  statements_.emplace(*connection_, env_.random, pooled_ ? 0 : setup_.statements_max);
   // Behind a pooler another backend serves each transaction: only the flight itself learns which.
   log_.step(FlightLog::Connected{server.incarnation, pooled_ ? BackendIdentity{} : server.backend},
             env_.clock.now());
-  inbox_.set_waker([open = connection_.get()] { open->interrupt(); });
+  inbox_.set_waker(setup_.number, [open = connection_.get()] { open->interrupt(); });
   const Monitor::Lock lock(*metrics_monitor_);
   ++metrics_.connections_opened;
 }
 
 void Lane::drop_connection() {
-  inbox_.set_waker({});
+  inbox_.set_waker(setup_.number, {});
+  statements_.reset();
   connection_.reset();
   wire_.clear();
   sending_ = 0;
@@ -525,8 +635,11 @@ Error Lane::explain(Error cause) const {
   const FlightLog::Seq failed = log_.stop_seq();
   if (failed != 0 && !flights_.empty() && failed >= flights_.front().seq) {
     const Flight& flight = flights_[static_cast<size_t>(failed - flights_.front().seq)];
-    text += "; rows " + std::to_string(flight.first_row) + " to " +
-            std::to_string(flight.first_row + flight.rows - 1) +
+    const uint64_t first = flight.input_row(0);
+    const uint64_t last = flight.input_row(flight.rows - 1);
+    text += last - first + 1 == flight.rows ? "; rows "
+                                            : "; " + std::to_string(flight.rows) + " of rows ";
+    text += std::to_string(first) + " to " + std::to_string(last) +
             " were one transaction and were rolled back";
   }
   if (const size_t unknown = log_.unknown_count(); unknown > 0) {

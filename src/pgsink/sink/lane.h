@@ -6,6 +6,8 @@
 // A flight is sent without waiting for any answer, and the next flights follow:
 //   Query "BEGIN …; SELECT xid, pid; settings; COPY … FROM STDIN"   CopyData…  CopyDone   Query
 //   "COMMIT"
+// Through a staging table another Query with the statement that applies it stands before COMMIT;
+// with arrays, Parse/Bind/Execute/Sync stand in the place of COPY.
 // A COPY that fails to start or in the middle is safe: the server drops CopyData and CopyDone until
 // the next Query, and the COMMIT of a failed transaction answers ROLLBACK.
 
@@ -16,6 +18,8 @@
 #include <pgsink/metrics.h>
 
 #include "pgsink/client/connection.h"
+#include "pgsink/client/statement_cache.h"
+#include "pgsink/encode/column_arrays.h"
 #include "pgsink/encode/row_encoder.h"
 #include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/inbox.h"
@@ -28,14 +32,17 @@ class Lane {
   struct Setup {
     Env& env;
     Inbox& inbox;
+    size_t number = 0;  ///< Of the lane, in the inbox.
     const Plan& plan;
     ConnectOptions connect;
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
     std::string name;             ///< The connection's, for messages.
+    size_t statements_max = 0;    ///< Prepared statements kept; 0: none is named.
     pgproto::SaltedKeyCache* salted_keys = nullptr;
   };
-  Lane(Setup setup, RowEncoder encoder);
+  /// `arrays` if the plan has a path that needs them.
+  Lane(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays);
   /// Waits for the task. REQUIRES: the inbox was closed, stopped or aborted.
   ~Lane();
 
@@ -48,16 +55,20 @@ class Lane {
     FlightLog::Seq seq = 0;
     std::vector<Piece> pieces;
     size_t rows = 0, memory_bytes = 0;
-    uint64_t first_row = 0;  ///< Of the sink's input, from 1.
-    bool closed = false;     ///< No more rows will join it.
+    bool closed = false;  ///< No more rows will join it.
     TimePoint opened_at{};
-    uint64_t through_batch = 0, through_position = 0;  ///< The last batch that ends in it.
+    uint64_t through_batch = 0;  ///< The last batch whose rows end in it.
+
+    /// The number in the sink's input, from 1, of its n-th row (from 0).
+    uint64_t input_row(uint64_t n) const;
 
     struct Attempt {
+      Path path = Path::kCopy;
       size_t piece = 0, row = 0;  ///< What is encoded next.
-      pgproto::RequestId copy_request = 0, commit_request = 0;
+      pgproto::RequestId first_request = 0, commit_request = 0;
       uint64_t commit_end = 0;  ///< appended_position() behind COMMIT; 0 while it is not appended.
       bool identified = false, commit_tag = false;
+      bool stale_statement = false;
       uint64_t copied_rows = 0, encoded_bytes = 0;
       TimePoint began{};
       std::optional<Error> error;
@@ -74,19 +85,25 @@ class Lane {
   bool done(const FlightLog::Action& action) const;
 
   // sending
-  void begin_sending(FlightLog::Seq seq, bool possible_duplicate);
+  void send(const FlightLog::Action& action);
+  void prepare_connection(FlightLog::Seq seq, Path path);
+  Result<pgproto::RequestId> begin_transaction(FlightLog::Seq seq, Path path);
+  void send_arrays(Flight& flight);
+  Status encode_arrays(Flight& flight);
+  Status execute_arrays();
   /// Encodes and sends up to one chunk. False if there is nothing left to encode or end at present.
   Result<bool> send_some();
   Result<bool> encode_some(Flight& flight);
-  /// Rows of the pieces that are encoded whole.
-  uint64_t encoded_rows(const Flight& flight) const;
-  void end_sending(Flight& flight);
-  void abandon_sending(Flight& flight, Error error);
+  void end_copy(Flight& flight);
+  void abandon_copy(Flight& flight, Error error);
+  /// COMMIT, or ROLLBACK of what shall not be.
+  void end_transaction(Flight& flight, std::string_view sql);
 
   // receiving
   Status handle_answers();
   void on_answer(const pgproto::Event& event);
   void on_row(Flight& flight, const pgproto::DataRow& row);
+  void on_error(Flight& flight, const pgproto::ErrorResponse& error);
   void on_ready(Flight& flight);
   void on_committed(FlightLog::Seq seq);
 
@@ -110,16 +127,20 @@ class Lane {
   Inbox& inbox_;
   const Plan& plan_;
   RowEncoder encoder_;
+  std::optional<ColumnArrays> arrays_;
   FlightLog log_;
   std::deque<Flight> flights_;       ///< From the first not committed to the open one.
   std::deque<FlightLog::Seq> wire_;  ///< Sent, in the order of sending.
   FlightLog::Seq sending_ = 0;       ///< The flight whose COPY is open for sending; 0: none.
   std::vector<Rejection> rejected_;
   Inbox::Taken news_;
-  uint64_t rows_taken_ = 0;
 
   std::unique_ptr<Connection> connection_;
   bool pooled_ = false;
+  std::optional<StatementCache> statements_;
+  bool guard_set_ = false;                ///< The session knows the flight before the next.
+  pgproto::RequestId stage_request_ = 0;  ///< That made the staging table; 0: it is not there.
+  std::optional<Error> stage_error_;
   std::optional<Error> fatal_;  ///< The server's last word on this connection.
 
   std::unique_ptr<Monitor> metrics_monitor_;

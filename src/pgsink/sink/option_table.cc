@@ -88,11 +88,7 @@ constexpr std::string_view kTriggers = "Triggers and foreign tables";
 constexpr std::string_view kReplication = "Logical replication";
 constexpr std::string_view kFailures = "Failures and rejected rows";
 
-constexpr std::string_view kNoUpsert =
-    "it belongs to upsert, update and delete, which come with a later release; leave it out";
 constexpr std::string_view kNoPool = "connection pools come with a later release; leave it out";
-constexpr std::string_view kNoLanes =
-    "parallel lanes come with a later release; leave it out or use parallelism = 1";
 constexpr std::string_view kNoTwoPhase =
     "two-phase commit comes with a later release; leave it out: each transaction is committed "
     "alone";
@@ -256,8 +252,6 @@ constexpr OptionInfo kTable[] = {
     choice<&O::write_mode>({.key = "write_mode", .group = kWriting, .default_text = "insert",
         .choices = "insert|upsert|update|delete|insert_ignore|changelog",
         .aliases = "mode|insert_mode|operation", .in_specification = true,
-        .refused = "upsert, update, delete, insert_ignore and changelog come with a later release; "
-                   "use write_mode = 'insert'",
         .meaning = "What a row does to the table: add, add or update (`upsert`), update, delete, "
                    "add unless there (`insert_ignore`), or what its column `_op` says "
                    "(`changelog`).", .example = "'insert'"}),
@@ -265,22 +259,18 @@ constexpr OptionInfo kTable[] = {
         .unset = "the primary key",
         .aliases = "conflict_column|on_conflict|upsert_keys|unique_columns",
         .in_specification = true,
-        .refused = kNoUpsert,
         .meaning = "Columns of upsert's conflict target; a unique index on them must exist.",
         .example = "'user_id'"}),
     columns<&O::update_columns>({.key = "update_columns", .group = kWriting,
         .unset = "every column sent that is no key", .aliases = "set_columns",
         .in_specification = true,
-        .refused = kNoUpsert,
         .meaning = "Columns that are set when the row is there already.",
         .example = "'last_seen,activity_count'"}),
     text<&O::newer_by>({.key = "newer_by", .group = kWriting, .aliases = "version_column",
-        .refused = kNoUpsert,
         .meaning = "Column that decides which row is newer: an update happens only if the incoming "
                    "value is greater.", .example = "'updated_at'"}),
     columns<&O::key_columns>({.key = "key_columns", .group = kWriting, .unset = "the primary key",
         .aliases = "key_column|keys|key|primary_key|pk_columns", .in_specification = true,
-        .refused = kNoUpsert,
         .meaning = "Columns by which update and delete find their row.",
         .example = "'product_id'"}),
     boolean<&O::create_table>({.key = "create_table", .group = kWriting, .default_text = "false",
@@ -312,9 +302,8 @@ constexpr OptionInfo kTable[] = {
     boolean<&O::use_copy>({.key = "use_copy", .group = kAmounts,
         .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",
         .in_specification = true,
-        .refused = "writing without COPY comes with a later release; leave it out or use use_copy "
-                   "= true", .refused_values = "false",
-        .meaning = "Whether rows are sent by binary COPY.", .example = "true"}),
+        .meaning = "Whether rows are sent by binary COPY; if not, as arrays in one statement.",
+        .example = "true"}),
     integer<&O::copy_batch_size>({.key = "copy_batch_size", .group = kAmounts,
         .default_text = "10000", .min = 1, .max = 100'000'000,
         .aliases = "copy_batch_rows|copy_size", .in_specification = true,
@@ -336,11 +325,11 @@ constexpr OptionInfo kTable[] = {
     boolean<&O::use_prepared_statements>({.key = "use_prepared_statements", .group = kAmounts,
         .default_text = "true", .aliases = "prepared_statements|prepare", .in_specification = true,
         .meaning = "Whether statements are prepared once for each connection. Writing by COPY "
-                   "prepares nothing, so that both values do the same there.", .example = "false"}),
+                   "prepares nothing, so that both values do the same there; behind a pooler none "
+                   "is ever given a name.", .example = "false"}),
     integer<&O::statement_cache_size>({.key = "statement_cache_size", .group = kAmounts,
         .default_text = "100", .min = 0, .max = 10'000,
         .aliases = "prepared_statement_cache_size|statement_cache", .in_specification = true,
-        .refused = "prepared statements come with modes of a later release; leave it out",
         .meaning = "Prepared statements kept for each connection.", .example = "100"}),
 
     // ---- Transactions and delivery
@@ -400,14 +389,13 @@ constexpr OptionInfo kTable[] = {
     integer<&O::parallelism>({.key = "parallelism", .group = kConnections, .default_text = "1",
         .min = 1, .max = 256, .aliases = "threads|workers|writers|concurrency",
         .in_specification = true,
-        .refused = kNoLanes,
         .meaning = "Lanes that write at the same time, each with a connection and an encoder of "
                    "its own.", .example = "10"}),
     read_by<&O::partition_by, read_partition_by>(OptionType::kText, {.key = "partition_by",
         .group = kConnections, .unset = "`round_robin`, or the key columns",
         .aliases = "distribute_by|shard_by", .in_specification = true,
-        .refused = kNoLanes,
-        .meaning = "Which lane a row takes: `hash(column, …)`, `range(column)` or `round_robin`.",
+        .meaning = "Which lane a row takes: `hash(column, …)` or `round_robin`. Rows of one key "
+                   "keep their order only in one lane.",
         .example = "'hash(id)'"}),
 
     // ---- Partitions

@@ -267,8 +267,7 @@ Result<std::string> read_require_auth(const OptionValue& value, const OptionInfo
 }
 
 Result<std::string> read_partition_by(const OptionValue& value, const OptionInfo& info) {
-  constexpr std::string_view kTakes =
-      "'hash(column, …)', 'range(column)' or 'round_robin', each column once";
+  constexpr std::string_view kTakes = "'hash(column, …)' or 'round_robin', each column once";
   auto text = read_text(value, info);
   if (!text) return std::unexpected(std::move(text.error()));
   const std::string_view rule = trimmed(*text);
@@ -279,8 +278,7 @@ Result<std::string> read_partition_by(const OptionValue& value, const OptionInfo
   OptionValue inside;
   inside.text = rule.substr(open + 1, rule.size() - open - 2);
   const auto columns = read_names(inside, info);
-  const bool fits = columns && (kind == "hash" || (kind == "range" && columns->size() == 1));
-  if (!fits) return refuse(info, kTakes);
+  if (!columns || kind != "hash") return refuse(info, kTakes);
   return kind + "(" + inside.text + ")";
 }
 

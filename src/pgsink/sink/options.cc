@@ -118,7 +118,7 @@ class Faults {
     needs("conflict_columns", upsert || mode == WriteMode::kInsertIgnore, "write_mode",
           "write_mode = 'upsert', 'insert_ignore' or 'changelog'");
     needs("update_columns", upsert, "write_mode", "write_mode = 'upsert' or 'changelog'");
-    needs("newer_by", upsert, "write_mode", "write_mode = 'upsert' or 'changelog'");
+    needs("newer_by", mode == WriteMode::kUpsert, "write_mode", "write_mode = 'upsert'");
     needs("key_columns", keyed, "write_mode", "write_mode = 'update', 'delete' or 'changelog'");
     const bool foreign = options_.is_foreign_table.value_or(false);
     conflict_if(foreign && (upsert || mode == WriteMode::kInsertIgnore), "write_mode",

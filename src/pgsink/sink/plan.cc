@@ -14,6 +14,9 @@ namespace {
 using pgproto::quote_identifier;
 using pgproto::quote_literal;
 
+/// The input column that says what each row of a changelog does.
+constexpr std::string_view kChangeColumn = "_op";
+
 /// Faults collects everything wrong with a plan; the first code names the error.
 class Faults {
  public:
@@ -75,20 +78,22 @@ Result<const CatalogColumn*> column_at(const CatalogTable& table, size_t index, 
                                        " values a row");
 }
 
-void check_writable(const CatalogColumn& column, Faults& faults) {
+void check_writable(const CatalogColumn& column, WriteMode mode, Faults& faults) {
   if (column.generated != CatalogColumn::Generated::kNo) {
     faults.add(Errc::kColumnGenerated,
                "column \"" + column.name + "\" is generated and cannot be written: leave it out");
-  } else if (!column.insertable) {
+  } else if (!column.insertable && mode != WriteMode::kUpdate) {
     faults.add(Errc::kPrivilege, "the role may not INSERT into column \"" + column.name + "\"");
   }
 }
 
 /// Maps the input's columns in their order; `used` are the table columns that they fill.
 std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& schema,
-                                      std::vector<const CatalogColumn*>& used, Faults& faults) {
+                                      WriteMode mode, std::vector<const CatalogColumn*>& used,
+                                      Faults& faults) {
   std::vector<EncodeColumn> columns;
   for (size_t i = 0; i < schema.size(); ++i) {
+    if (mode == WriteMode::kChangelog && schema[i].name == kChangeColumn) continue;
     const auto matched = schema[i].name.empty() ? column_at(table, i, schema.size())
                                                 : match_column(table, schema[i].name);
     if (!matched) {
@@ -101,7 +106,7 @@ std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& s
                  "column \"" + column->name + "\" stands twice in the input");
       continue;
     }
-    check_writable(*column, faults);
+    if (mode != WriteMode::kDelete) check_writable(*column, mode, faults);
     used.push_back(column);
     columns.push_back({.source_index = i,
                        .source = schema[i],
@@ -157,60 +162,140 @@ Result<std::string> session_sql(const SinkOptions& options) {
   return sql;
 }
 
-Result<std::string> copy_sql(const CatalogTable& table, const std::vector<EncodeColumn>& columns) {
-  const auto schema = quote_identifier(table.schema);
-  if (!schema) return fail(schema.error());
-  const auto name = quote_identifier(table.name);
-  if (!name) return fail(name.error());
-  std::string list;
-  for (const EncodeColumn& column : columns) {
-    const auto quoted = quote_identifier(column.target_name);
-    if (!quoted) return fail(quoted.error());
-    if (!list.empty()) list += ", ";
-    list += *quoted;
-  }
-  return sql_text(Sql::kCopyIn, {*schema + "." + *name, list});
-}
+// Where arrays stop being the faster way, measured by bench/modes_vs_libpq_bench: above it a
+// staging table wins for upserts. Deletes are always faster by arrays, but memory must be bounded.
+constexpr size_t kArraysRowsMax = 5000;
+constexpr size_t kArraysBytesMax = size_t{4} << 20;
+// The server takes no parameter of 1 GiB, and a value may grow when it is encoded.
+constexpr size_t kArraysOnlyBytesMax = size_t{256} << 20;
 
-Status write_sql(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+Status write_sql(const SinkOptions& options, Plan& plan) {
   const auto session = session_sql(options);
   if (!session) return fail(session.error());
-  const auto copy = copy_sql(table, plan.columns);
-  if (!copy) return fail(copy.error());
   const std::string begin = sql_text(Sql::kBegin, {isolation_sql(options.isolation_level)}) + "; ";
+  std::string rest = "; " + *session;
+  if (!plan.statements.prepare_plan.empty()) rest += plan.statements.prepare_plan + "; ";
   // The transaction names itself first: the first row of the answer is its id.
-  const std::string rest = "; " + *session + *copy;
-  plan.begin_copy = begin + sql_text(Sql::kIdentify) + rest;
-  plan.begin_copy_pooled = begin + sql_text(Sql::kIdentifyPooled) + rest;
+  plan.begin = begin + sql_text(Sql::kIdentify) + rest;
+  plan.begin_pooled = begin + sql_text(Sql::kIdentifyPooled) + rest;
   plan.commit = sql_text(Sql::kCommit);
+  if (!options.set_role.empty() && !plan.statements.stage.empty()) {
+    // Who writes it must own it.
+    const auto role = quote_identifier(options.set_role);
+    if (!role) return fail(role.error());
+    plan.statements.stage = sql_text(Sql::kSetRole, {*role}) + "; " + plan.statements.stage;
+  }
   return {};
+}
+
+/// Decides which paths may be taken.
+Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  const bool arrays_possible = !plan.statements.apply.empty();
+  if (options.use_copy == false && !arrays_possible) {
+    const EncodeColumn* column = first_not_unnestable(table, plan.columns);
+    return fail(Errc::kOptionConflict, "use_copy = false: column \"" + column->target_name +
+                                           "\" is an array or a composite, which only COPY can "
+                                           "carry; leave use_copy out");
+  }
+  if (options.use_copy == false) {
+    plan.statements.copy.clear();
+    plan.arrays_bytes_max = kArraysOnlyBytesMax;
+    return {};
+  }
+  const bool copy_only = options.use_copy == true || options.write_mode == WriteMode::kInsert;
+  if (!copy_only && arrays_possible) {
+    plan.arrays_rows_max = kArraysRowsMax;
+    plan.arrays_bytes_max = kArraysBytesMax;
+  }
+  return {};
+}
+
+/// Deletes send their keys only.
+void keep_keys(const Keys& keys, std::vector<EncodeColumn>& columns) {
+  std::erase_if(columns, [&](const EncodeColumn& column) {
+    return std::ranges::none_of(
+        keys.columns, [&](const CatalogColumn* key) { return key->name == column.target_name; });
+  });
+}
+
+std::optional<EncodeColumn> take_change_column(const CatalogTable& table, const Schema& schema) {
+  const auto found = std::ranges::find(schema, kChangeColumn, &Field::name);
+  if (found == schema.end()) return std::nullopt;
+  constexpr Oid kCharOid = 18;  // Source: pg_type.dat of the server
+  std::string name = "pgsink_change";
+  while (table.find_column(name) != nullptr) name += '_';
+  return EncodeColumn{.source_index = static_cast<size_t>(found - schema.begin()),
+                      .source = *found,
+                      .target_name = std::move(name),
+                      .target_oid = kCharOid,
+                      .type_modifier = -1,
+                      .role = EncodeColumn::Role::kChange};
 }
 
 }  // namespace
 
 Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
                        const Schema& schema) {
+  const WriteMode mode = options.write_mode;
+  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
   Plan plan;
   plan.table = table.schema + "." + table.name;
+  plan.types = table.types;
   Faults faults;
   if (schema.empty()) faults.add(Errc::kColumnRequired, "the input has no column");
-  if (!table.has_insert_privilege &&
+  if (inserts && !table.has_insert_privilege &&
       std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
     faults.add(Errc::kPrivilege,
                "the role may not INSERT into it: GRANT INSERT ON " + plan.table + " TO the role");
   }
   std::vector<const CatalogColumn*> used;
-  plan.columns = map_columns(table, schema, used, faults);
-  check_required(table, used, faults);
-  plan.types = table.types;
+  plan.columns = map_columns(table, schema, mode, used, faults);
+  if (inserts) check_required(table, used, faults);
+  Keys keys;
+  if (mode != WriteMode::kInsert) {
+    auto found = find_keys(options, table, used);
+    if (found) {
+      keys = std::move(*found);
+    } else {
+      faults.add(found.error());
+    }
+  }
   if (faults.any()) return fail(faults.error(plan.table));
+  for (EncodeColumn& column : plan.columns) {
+    const bool key = std::ranges::any_of(keys.columns, [&](const CatalogColumn* known) {
+      return known->name == column.target_name;
+    });
+    if (key && mode != WriteMode::kInsertIgnore) column.role = EncodeColumn::Role::kKey;
+  }
+  if (mode == WriteMode::kDelete) keep_keys(keys, plan.columns);
+  if (mode == WriteMode::kChangelog) {
+    auto change = take_change_column(table, schema);
+    if (!change) {
+      faults.add(Errc::kColumnRequired,
+                 "a changelog's input needs a column \"_op\" that says "
+                 "what each row does: I, U or D");
+      return fail(faults.error(plan.table));
+    }
+    plan.columns.insert(plan.columns.begin(), std::move(*change));
+  }
   // Says at once which types do not fit, by making the encoder that each lane will make.
   if (const auto encoder = RowEncoder::create(plan.columns, plan.types); !encoder) {
     return fail(encoder.error());
   }
+  auto statements = write_statements(options, table, plan.columns, keys);
+  if (!statements) {
+    faults.add(statements.error());
+    return fail(faults.error(plan.table));
+  }
+  plan.statements = std::move(*statements);
+  if (mode != WriteMode::kInsertIgnore) {
+    for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
+  }
+  plan.ordered = mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore;
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.transaction_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
-  if (auto written = write_sql(options, table, plan); !written) return fail(written.error());
+  if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());
+  if (auto written = write_sql(options, plan); !written) return fail(written.error());
   return plan;
 }
 

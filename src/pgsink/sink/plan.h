@@ -7,19 +7,41 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/row_encoder.h"
+#include "pgsink/sink/mode.h"
 
 namespace pgsink {
+
+/// Path is how the rows of one flight travel.
+enum class Path : uint8_t {
+  kCopy,    ///< COPY into the table.
+  kStaged,  ///< COPY into the staging table, then one statement.
+  kArrays,  ///< One statement over arrays. Its rows are encoded before it is sent.
+};
 
 struct Plan {
   std::vector<EncodeColumn> columns;
   pgproto::TypeMap types;
-  /// BEGIN … COPY … FROM STDIN, to be sent as one simple Query. Two forms: `begin_copy` on a direct
-  /// connection, `begin_copy_pooled` where each transaction may run in another backend.
-  std::string begin_copy, begin_copy_pooled;
+  Statements statements;
+  /// What every transaction begins with, to be sent as the start of a simple Query. Two forms:
+  /// `begin` on a direct connection, `begin_pooled` where each transaction may run in another
+  /// backend.
+  std::string begin, begin_pooled;
   std::string commit;
-  std::string table;  ///< For messages: schema.table.
+  std::string table;              ///< For messages: schema.table.
+  std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;
   int64_t transaction_rows = 0;
+  /// Flights must commit in their order: the outcome depends on it.
+  bool ordered = false;
+  /// Flights of up to so many rows and bytes go as arrays, all others by COPY.
+  size_t arrays_rows_max = 0, arrays_bytes_max = 0;
+
+  Path path(size_t rows, size_t memory_bytes) const {
+    if (statements.copy.empty() || (rows <= arrays_rows_max && memory_bytes <= arrays_bytes_max)) {
+      return Path::kArrays;
+    }
+    return statements.merge.empty() ? Path::kCopy : Path::kStaged;
+  }
 };
 
 /// make_plan maps input columns to table columns by name (exact, else without case if unambiguous).

@@ -6,6 +6,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/env.h"
+#include "pgsink/client/salted_keys.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
@@ -30,12 +31,13 @@ std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
   return fail(std::move(error));
 }
 
-Result<Opened> open_target(const SinkOptions& options, Env& env) {
+Result<Opened> open_target(const SinkOptions& options, Env& env,
+                           pgproto::SaltedKeyCache* salted_keys = nullptr) {
   Opened opened;
   auto connect = to_connect_options(options, env.files);
   if (!connect) return fail_at(options, connect.error());
   opened.connect = std::move(*connect);
-  auto connection = Connection::open(env, opened.connect);
+  auto connection = Connection::open(env, opened.connect, salted_keys);
   if (!connection) return fail_at(options, connection.error());
   opened.connection = std::move(*connection);
   const Deadline deadline = env.clock.now() + opened.connect.connect_timeout;
@@ -59,37 +61,30 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
 
 class SinkImpl final : public Sink {
  public:
-  SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options,
-           std::shared_ptr<const Schema> schema, Plan plan)
+  SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, std::unique_ptr<SharedSaltedKeys> salted_keys,
+           SinkOptions options, std::shared_ptr<const Schema> schema, Plan plan, Router router)
       : own_env_(std::move(own_env)),
+        salted_keys_(std::move(salted_keys)),
         options_(std::move(options)),
         schema_(std::move(schema)),
         plan_(std::move(plan)),
-        inbox_(env, {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
-                     .batch_rows = static_cast<size_t>(plan_.batch_rows),
-                     .batch_bytes = static_cast<size_t>(options_.batch_bytes),
-                     .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms)}),
+        inbox_(env,
+               {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
+                .batch_rows = static_cast<size_t>(plan_.batch_rows),
+                .batch_bytes = static_cast<size_t>(options_.batch_bytes),
+                .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms)},
+               std::move(router)),
         env_(env) {}
 
   ~SinkImpl() override { inbox_.abort(); }
 
-  Status start(ConnectOptions connect, std::unique_ptr<Connection> connection) {
-    auto encoder = RowEncoder::create(plan_.columns, plan_.types);
-    if (!encoder) return fail(encoder.error());
-    Lane::Setup setup{
-        .env = env_,
-        .inbox = inbox_,
-        .plan = plan_,
-        .connect = std::move(connect),
-        .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
-                    .ordered = false,
-                    .retries_max = static_cast<uint32_t>(options_.max_retries),
-                    .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
-                    .jitter_seed = env_.random.next_u64()},
-        .flight_bytes_max = static_cast<size_t>(options_.buffer_bytes / kFlightsInBuffer),
-        .name = options_.connection_name};
-    lane_.emplace(std::move(setup), std::move(*encoder));
-    return lane_->start(std::move(connection));
+  /// Starts a lane on each connection.
+  Status start(const ConnectOptions& connect,
+               std::vector<std::unique_ptr<Connection>> connections) {
+    for (auto& connection : connections) {
+      if (auto started = start_lane(connect, std::move(connection)); !started) return started;
+    }
+    return {};
   }
 
   Status write(RecordBatch batch) override {
@@ -109,11 +104,43 @@ class SinkImpl final : public Sink {
     SinkMetrics metrics;
     metrics.connection_name = options_.connection_name;
     inbox_.read_gauges(metrics);
-    if (lane_) lane_->read_metrics(metrics);
+    for (const auto& lane : lanes_) lane->read_metrics(metrics);
     return metrics;
   }
 
  private:
+  Status start_lane(const ConnectOptions& connect, std::unique_ptr<Connection> connection) {
+    auto encoder = RowEncoder::create(plan_.columns, plan_.types);
+    if (!encoder) return fail(encoder.error());
+    std::optional<ColumnArrays> arrays;
+    if (!plan_.statements.apply.empty()) {
+      auto made = ColumnArrays::create(plan_.columns, plan_.types);
+      if (!made) return fail(made.error());
+      arrays = std::move(*made);
+    }
+    const auto lanes = static_cast<size_t>(options_.parallelism);
+    Lane::Setup setup{
+        .env = env_,
+        .inbox = inbox_,
+        .number = lanes_.size(),
+        .plan = plan_,
+        .connect = connect,
+        .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
+                    .ordered = plan_.ordered,
+                    .retries_max = static_cast<uint32_t>(options_.max_retries),
+                    .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
+                    .jitter_seed = env_.random.next_u64()},
+        .flight_bytes_max = static_cast<size_t>(options_.buffer_bytes / kFlightsInBuffer) / lanes,
+        .name = options_.connection_name,
+        .statements_max = options_.use_prepared_statements
+                              ? static_cast<size_t>(options_.statement_cache_size)
+                              : 0,
+        .salted_keys = salted_keys_.get()};
+    lanes_.push_back(
+        std::make_unique<Lane>(std::move(setup), std::move(*encoder), std::move(arrays)));
+    return lanes_.back()->start(std::move(connection));
+  }
+
   /// Memory that runs out is an Error at this boundary, not an exception.
   template <typename F>
   static Status guarded(F&& body) {
@@ -125,12 +152,13 @@ class SinkImpl final : public Sink {
   }
 
   std::unique_ptr<OsEnv> own_env_;
+  std::unique_ptr<SharedSaltedKeys> salted_keys_;
   const SinkOptions options_;
   const std::shared_ptr<const Schema> schema_;
   const Plan plan_;
   Inbox inbox_;
   Env& env_;
-  std::optional<Lane> lane_;  // Last: joined before what it works on goes.
+  std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
 };
 
 Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
@@ -143,14 +171,25 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     own_env = std::make_unique<OsEnv>();
     env = &own_env->env();
   }
-  auto opened = open_target(options, *env);
+  auto salted_keys = std::make_unique<SharedSaltedKeys>(env->tasks);
+  auto opened = open_target(options, *env, salted_keys.get());
   if (!opened) return fail(opened.error());
   auto plan = make_plan(options, opened->table, *schema);
   if (!plan) return fail_at(options, plan.error());
-  auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(options),
-                                         std::move(schema), std::move(*plan));
-  if (auto started = sink->start(std::move(opened->connect), std::move(opened->connection));
-      !started) {
+  auto router = Router::create(options, opened->table, plan->columns, plan->keys,
+                               static_cast<size_t>(plan->transaction_rows));
+  if (!router) return fail_at(options, router.error());
+  std::vector<std::unique_ptr<Connection>> connections;
+  connections.push_back(std::move(opened->connection));
+  while (connections.size() < router->lanes()) {
+    auto another = Connection::open(*env, opened->connect, salted_keys.get());
+    if (!another) return fail_at(options, another.error());
+    connections.push_back(std::move(*another));
+  }
+  auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
+                                         std::move(options), std::move(schema), std::move(*plan),
+                                         std::move(*router));
+  if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }
   return sink;

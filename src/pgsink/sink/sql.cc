@@ -10,8 +10,14 @@ struct Template {
   std::string_view text;
 };
 
+// Who writes, for people: the text of a column, from pg_stat_get_activity() AS a.
+#define PGSINK_WRITER_NAME                                                        \
+  "format('\"%s\" from %s, server process %s, since %s UTC', a.application_name," \
+  " coalesce(host(a.client_addr), 'the local socket'), a.pid,"                    \
+  " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
+
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 10> kTemplates{{
+constexpr std::array<Template, 69> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -25,6 +31,206 @@ constexpr std::array<Template, 10> kTemplates{{
     {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},
+    // A session setting rolls back with its transaction, so it is that of the last flight that
+    // committed.
+    {Sql::kSetFlight, "SELECT pg_catalog.set_config('pgsink.flight', '{number}', false)"},
+    {Sql::kGuard,
+     "SELECT 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = {before})"
+     "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', '{number}', false)"},
+    // Above some thousand rows the planner would rather hash and read the target from end to end.
+    // A plan that must scan all the same (the staging table) then looks so dear that it would be
+    // compiled, which takes longer than running it.
+    {Sql::kIndexOnly,
+     "SELECT pg_catalog.set_config('enable_hashjoin', 'off', true),"
+     " pg_catalog.set_config('enable_mergejoin', 'off', true),"
+     " pg_catalog.set_config('enable_seqscan', 'off', true),"
+     " pg_catalog.set_config('jit', 'off', true)"},
+    {Sql::kStage,
+     "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DELETE ROWS AS"
+     " SELECT {columns} FROM {table} WITH NO DATA"},
+    {Sql::kStageOnce,
+     "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DROP AS"
+     " SELECT {columns} FROM {table} WITH NO DATA"},
+    {Sql::kStaged, "pg_temp.pgsink_staging"},
+    {Sql::kUnnested, "ROWS FROM ({unnests}) WITH ORDINALITY AS given({columns})"},
+    {Sql::kUnnest, "pg_catalog.unnest(${number})"},
+    {Sql::kLastOfKey,
+     "SELECT DISTINCT ON ({keys}) {columns} FROM {source} ORDER BY {keys}, {order}"},
+    {Sql::kInsertSelect,
+     "INSERT INTO {table} AS target ({columns}){overriding} SELECT {columns} FROM {rows}"},
+    {Sql::kOnConflictUpdate, " ON CONFLICT ({keys}) DO UPDATE SET {assignments}{condition}"},
+    {Sql::kOnConflictNothing, " ON CONFLICT{target} DO NOTHING"},
+    {Sql::kNewer,
+     " WHERE target.{column} < EXCLUDED.{column}"
+     " OR (target.{column} IS NULL AND EXCLUDED.{column} IS NOT NULL)"},
+    {Sql::kUpdateFrom,
+     "UPDATE {table} AS target SET {assignments} FROM ({rows}) AS given WHERE {match}"},
+    {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} = ANY ($1)"},
+    {Sql::kDeleteUsing, "DELETE FROM {table} AS target USING ({rows}) AS given WHERE {match}"},
+    // The rows that are there are locked first, in the order of their keys: deletes and upserts
+    // take their locks one kind after the other, and two sinks could wait for each other.
+    {Sql::kApplyChanges,
+     "WITH given AS MATERIALIZED ({rows}), present AS MATERIALIZED (SELECT FROM {table} AS target"
+     " JOIN given ON {match} ORDER BY {keys} FOR UPDATE OF target), locked AS MATERIALIZED"
+     " (SELECT pg_catalog.count(*) FROM present), gone AS (DELETE FROM {table} AS target"
+     " USING given, locked WHERE {match} AND given.{change} = 'D')"
+     " {insert}"},
+    {Sql::kChangedRows, "given, locked WHERE given.{change} <> 'D'"},
+    // ---- bookkeeping tables
+    {Sql::kControlBegin,
+     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog"},
+    {Sql::kAbandon, "ROLLBACK"},
+    {Sql::kLockTimeoutControl, "SET LOCAL lock_timeout = {milliseconds}"},
+    {Sql::kDurable,
+     "SELECT set_config('synchronous_commit', 'on', true)"
+     " WHERE current_setting('synchronous_commit') = 'off'"},
+    {Sql::kTableShape,
+     "SELECT c.relkind, (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid,"
+     " a.atttypmod), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a"
+     " WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)"
+     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND c.relname = {name}"},
+    // One row is updated by every flight: room on its page lets the updates stay there (HOT).
+    {Sql::kCreateEpochs,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_epochs (sink_id text NOT NULL,"
+     " lane integer NOT NULL, epoch bigint NOT NULL, host_position numeric(20,0) NOT NULL,"
+     " writer text NOT NULL, writer_name text NOT NULL, updated_at timestamptz NOT NULL,"
+     " PRIMARY KEY (sink_id, lane)) WITH (fillfactor = 10)"},
+    {Sql::kCreateWriters,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_writers (sink_id text NOT NULL,"
+     " generation bigint NOT NULL, epoch numeric(20,0) NOT NULL,"
+     " host_position numeric(20,0) NOT NULL, gid_prefixes text[] NOT NULL,"
+     " writer_name text NOT NULL, claimed_at timestamptz NOT NULL, PRIMARY KEY (sink_id))"},
+    {Sql::kCreateDecisions,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_decisions (sink_id text NOT NULL,"
+     " epoch numeric(20,0) NOT NULL, host_position numeric(20,0) NOT NULL,"
+     " decided boolean NOT NULL, gids text[] NOT NULL, recorded_at timestamptz NOT NULL,"
+     " PRIMARY KEY (sink_id, epoch))"},
+    {Sql::kEpochInsert,
+     "INSERT INTO {table} (sink_id, lane, epoch, host_position, writer, writer_name, updated_at)"
+     " SELECT {sink}, l, 0, 0, {writer}, '', now() FROM generate_series(0, {lanes} - 1) AS l"
+     " ORDER BY l ON CONFLICT (sink_id, lane) DO NOTHING"},
+    {Sql::kEpochLock, "SELECT 1 FROM {table} WHERE sink_id = {sink} ORDER BY lane FOR UPDATE"},
+    {Sql::kEpochClaim,
+     "UPDATE {table} AS e SET writer = {writer}, writer_name = " PGSINK_WRITER_NAME
+     ", updated_at = now() FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " WHERE e.sink_id = {sink} RETURNING e.lane, e.epoch, e.host_position"},
+    {Sql::kEpochRenew,
+     "UPDATE {table} SET writer = {new writer}, updated_at = now() WHERE sink_id = {sink}"
+     " AND lane = {lane} AND starts_with(writer, {claim}) RETURNING epoch, host_position"},
+    {Sql::kEpochRead,
+     "SELECT epoch, host_position, writer, writer_name FROM {table}"
+     " WHERE sink_id = {sink} AND lane = {lane}"},
+    // The old version of a row that is being changed names the transaction that changes it.
+    {Sql::kEpochBlockers,
+     "SELECT l.pid, a.backend_start, a.usesysid, l.transactionid FROM {table} AS e"
+     " JOIN pg_catalog.pg_locks AS l ON l.locktype = 'transactionid'"
+     " AND l.transactionid = e.xmax AND l.granted AND l.mode = 'ExclusiveLock'"
+     " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE e.sink_id = {sink}"},
+    // A writer that is not the row's, or not at its epoch, would store NULL: 23502 with table and
+    // column fails the transaction, and says so by itself.
+    {Sql::kEpochGuard,
+     "WITH g AS (UPDATE {table} AS e SET epoch = e.epoch OPERATOR(pg_catalog.+) 1,"
+     " host_position = {position}, updated_at = pg_catalog.now()"
+     " WHERE e.sink_id OPERATOR(pg_catalog.=) {sink} AND e.lane OPERATOR(pg_catalog.=) {lane}"
+     " AND e.writer OPERATOR(pg_catalog.=) {writer} AND e.epoch OPERATOR(pg_catalog.=) {epoch}"
+     " RETURNING 1) INSERT INTO {table} (sink_id, lane)"
+     " SELECT {sink}, {lane} WHERE NOT EXISTS (SELECT 1 FROM g)"},
+    {Sql::kDatabase, "SELECT pg_catalog.current_database()"},
+    {Sql::kPreparedLimits,
+     "SELECT count(*) FILTER (WHERE c.relkind = 'f'), current_setting('max_prepared_transactions')"
+     " FROM pg_partition_tree((SELECT t.oid::regclass FROM pg_catalog.pg_class t"
+     " JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace"
+     " WHERE n.nspname = {schema} AND t.relname = {table})) AS p"
+     " JOIN pg_catalog.pg_class AS c ON c.oid = p.relid"},
+    {Sql::kWriterClaim,
+     "INSERT INTO {schema}.pgsink_writers AS w (sink_id, generation, epoch, host_position,"
+     " gid_prefixes, writer_name, claimed_at) SELECT {sink}, 1, 0, 0, "
+     "ARRAY[{prefix}], " PGSINK_WRITER_NAME
+     ", now() FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " ON CONFLICT (sink_id) DO UPDATE SET generation = w.generation + 1,"
+     " gid_prefixes = CASE WHEN {prefix} = ANY (w.gid_prefixes) THEN w.gid_prefixes"
+     " ELSE array_append(w.gid_prefixes, {prefix}) END,"
+     " writer_name = EXCLUDED.writer_name, claimed_at = now() RETURNING w.generation"},
+    {Sql::kWriterAttach, "SELECT pg_advisory_lock_shared({key})"},
+    {Sql::kWriterDetach, "SELECT pg_catalog.pg_advisory_unlock_shared({key})"},
+    {Sql::kWriterRead,
+     "SELECT generation, epoch, host_position, writer_name FROM {schema}.pgsink_writers"
+     " WHERE sink_id = {sink}"},
+    {Sql::kWriterPrefixes,
+     "SELECT unnest(gid_prefixes) FROM {schema}.pgsink_writers WHERE sink_id = {sink}"},
+    {Sql::kWriterTidy,
+     "UPDATE {schema}.pgsink_writers SET gid_prefixes = ARRAY[{prefix}]"
+     " WHERE sink_id = {sink} AND generation = {generation} AND cardinality(gid_prefixes) > 1"},
+    {Sql::kWriterSessions,
+     "SELECT l.pid, a.backend_start, a.usesysid, a.application_name,"
+     " coalesce(host(a.client_addr), 'the local socket') FROM pg_catalog.pg_locks AS l"
+     " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
+     " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d"
+     " WHERE d.datname = current_database()) AND l.classid = '{classid}'::oid"
+     " AND l.objid = '{objid}'::oid AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()"},
+    // Where no session can be attached, each transaction attaches itself. Its snapshot is taken
+    // behind the lock, which READ COMMITTED alone grants.
+    {Sql::kWriterGuard,
+     "SELECT pg_catalog.pg_advisory_xact_lock_shared({high}, {low});"
+     " INSERT INTO {schema}.pgsink_writers (sink_id) SELECT {sink} WHERE NOT EXISTS"
+     " (SELECT 1 FROM {schema}.pgsink_writers AS w WHERE w.sink_id OPERATOR(pg_catalog.=) {sink}"
+     " AND w.generation OPERATOR(pg_catalog.=) {generation})"},
+    {Sql::kDecisionRecord,
+     "WITH w AS (SELECT sink_id FROM {schema}.pgsink_writers WHERE sink_id = {sink}"
+     " AND generation = {generation} AND epoch < {epoch} FOR SHARE)"
+     " INSERT INTO {schema}.pgsink_decisions AS d (sink_id, epoch, host_position, decided, gids,"
+     " recorded_at) SELECT w.sink_id, {epoch}, {position}, false, {gids}, now() FROM w"
+     " ON CONFLICT (sink_id, epoch) DO UPDATE SET host_position = EXCLUDED.host_position,"
+     " gids = EXCLUDED.gids, recorded_at = now() WHERE NOT d.decided RETURNING 1"},
+    {Sql::kDecisionDecide,
+     "WITH w AS (UPDATE {schema}.pgsink_writers SET epoch = {epoch}, host_position = {position}"
+     " WHERE sink_id = {sink} AND generation = {generation} AND epoch < {epoch}"
+     " RETURNING sink_id), older AS (UPDATE {schema}.pgsink_decisions AS d SET decided = true,"
+     " recorded_at = now() FROM w WHERE d.sink_id = w.sink_id AND d.epoch < {epoch}"
+     " AND NOT d.decided) INSERT INTO {schema}.pgsink_decisions (sink_id, epoch, host_position,"
+     " decided, gids, recorded_at) SELECT w.sink_id, {epoch}, {position}, true, {gids}, now()"
+     " FROM w ON CONFLICT (sink_id, epoch) DO UPDATE SET decided = true,"
+     " host_position = EXCLUDED.host_position, gids = EXCLUDED.gids, recorded_at = now()"
+     " RETURNING 1"},
+    {Sql::kDecisionDrop,
+     "DELETE FROM {schema}.pgsink_decisions AS d USING {schema}.pgsink_writers AS w"
+     " WHERE d.sink_id = {sink} AND w.sink_id = d.sink_id AND w.generation = {generation}"
+     " AND d.epoch <= {epoch} AND d.decided"},
+    {Sql::kDecisionForget,
+     "DELETE FROM {schema}.pgsink_decisions AS d USING {schema}.pgsink_writers AS w"
+     " WHERE d.sink_id = {sink} AND w.sink_id = d.sink_id AND w.generation = {generation}"
+     " AND d.epoch >= {epoch} AND NOT d.decided"},
+    {Sql::kDecisionRead,
+     "SELECT d.epoch, d.host_position, d.decided, g.gid, p.owner, p.gid IS NOT NULL"
+     " FROM {schema}.pgsink_decisions AS d LEFT JOIN LATERAL unnest(d.gids) AS g(gid) ON true"
+     " LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.gid = g.gid"
+     " AND p.database = current_database() WHERE d.sink_id = {sink} ORDER BY d.epoch, g.gid"},
+    {Sql::kPreparedList,
+     "SELECT p.gid, p.owner, p.prepared FROM pg_catalog.pg_prepared_xacts AS p"
+     " WHERE p.database = current_database() AND EXISTS (SELECT 1 FROM unnest({prefixes}) AS x"
+     " WHERE starts_with(p.gid, x)) ORDER BY p.gid"},
+    {Sql::kPreparedAll,
+     "SELECT p.gid, p.owner, to_char(p.prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+     " FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = current_database()"
+     " ORDER BY p.prepared, p.gid"},
+    {Sql::kSinkTables,
+     "SELECT n.nspname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n"
+     " ON n.oid = c.relnamespace WHERE c.relname = 'pgsink_writers' AND c.relkind = 'r'"
+     " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+     " ORDER BY n.nspname"},
+    {Sql::kSinkList,
+     "SELECT w.sink_id, x, w.epoch, w.writer_name FROM {schema}.pgsink_writers AS w,"
+     " unnest(w.gid_prefixes) AS x ORDER BY w.sink_id, x"},
+    {Sql::kDecisionList,
+     "SELECT d.sink_id, d.epoch, d.decided, g FROM {schema}.pgsink_decisions AS d,"
+     " unnest(d.gids) AS g ORDER BY d.sink_id, d.epoch"},
+    {Sql::kTakeRole, "SET ROLE {role}"},
+    {Sql::kGiveBackRole, "RESET ROLE"},
+    {Sql::kPrepare, "PREPARE TRANSACTION {gid}"},
+    {Sql::kCommitPrepared, "COMMIT PREPARED {gid}"},
+    {Sql::kRollbackPrepared, "ROLLBACK PREPARED {gid}"},
+    {Sql::kNap, "SELECT pg_catalog.pg_sleep({seconds})"},
 }};
 
 consteval bool ids_are_indexes() {

@@ -21,7 +21,74 @@ enum class Sql : uint8_t {
   kLockTimeout,       ///< {milliseconds}
   kCopyIn,            ///< {table}, {columns}
   kCommit,
-  kXactStatus,  ///< $1 = xid8
+  kXactStatus,        ///< $1 = xid8
+  kSetFlight,         ///< {number}: the last flight that committed, for the session.
+  kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
+  kIndexOnly,         ///< Keys are looked up by index, never by reading the whole target.
+  kStage,             ///< {columns}, {table}: the staging table, emptied by every COMMIT.
+  kStageOnce,         ///< {columns}, {table}: one that vanishes with its transaction.
+  kStaged,            ///< {columns}: rows source, their order in `ctid`.
+  kUnnested,          ///< {unnests}, {columns}: rows source.
+  kUnnest,            ///< {number} of the parameter
+  kLastOfKey,         ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
+  kInsertSelect,      ///< {table}, {columns}, {overriding}, {columns}, {rows}
+  kOnConflictUpdate,  ///< {keys}, {assignments}, {condition}
+  kOnConflictNothing,  ///< {target}: " (columns)" or nothing
+  kNewer,              ///< {column} four times: the row given is newer than the one there.
+  kUpdateFrom,         ///< {table}, {assignments}, {rows}, {match}
+  kDeleteAny,          ///< {table}, {key}
+  kDeleteUsing,        ///< {table}, {rows}, {match}
+  kApplyChanges,       ///< {rows}, {table}, {match}, {keys}, {table}, {match}, {change}, {insert}
+  kChangedRows,        ///< {change}: those of kApplyChanges that are not deletes.
+  // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
+  // sets the search path, except those that say otherwise.
+  kControlBegin,  ///< READ COMMITTED whatever the role's default is: each statement sees the
+                  ///< newest.
+  kAbandon,
+  kLockTimeoutControl,  ///< {milliseconds}
+  kDurable,             ///< This commit waits for the disk, whatever the role's setting says.
+  kTableShape,          ///< {schema}, {name} as literals. Row: kind, columns as text.
+  kCreateEpochs,        ///< {schema}
+  kCreateWriters,       ///< {schema}
+  kCreateDecisions,     ///< {schema}
+  // ---- epoch.h
+  kEpochInsert,    ///< {table}, {sink}, {writer}, {lanes}: rows that are missing.
+  kEpochLock,      ///< {table}, {sink}
+  kEpochClaim,     ///< {table}, {writer}, {sink}. Rows: lane, epoch, host_position.
+  kEpochRenew,     ///< {table}, {new writer}, {sink}, {lane}, {claim}. Row: epoch, host_position.
+  kEpochRead,      ///< {table}, {sink}, {lane}. Row: epoch, host_position, writer, who.
+  kEpochBlockers,  ///< {table}, {sink}. Rows: pid, backend_start, role, xid.
+  kEpochGuard,     ///< Any search path. {table}, {position}, {sink}, {lane}, {writer}, {epoch},
+                   ///< {table}, {sink}, {lane}
+  // ---- two_phase.h
+  kDatabase,        ///< The database's name.
+  kPreparedLimits,  ///< {schema}, {table} as literals. Row: foreign partitions, reachable.
+  kWriterClaim,     ///< {schema}, {sink}, {prefix}, {prefix}, {prefix}. Row: generation.
+  kWriterAttach,    ///< {key}. The lock outlives its transaction.
+  kWriterDetach,    ///< {key}
+  kWriterRead,      ///< {schema}, {sink}. Row: generation, epoch, host_position, who.
+  kWriterPrefixes,  ///< {schema}, {sink}. Rows: prefix.
+  kWriterTidy,      ///< {schema}, {prefix}, {sink}, {generation}: only this prefix is left.
+  kWriterSessions,  ///< {classid}, {objid}. Rows: pid, backend_start, role, application, address.
+  kWriterGuard,     ///< Any search path. {high}, {low}, {schema}, {sink}, {schema}, {sink},
+                    ///< {generation}
+  kDecisionRecord,  ///< {schema}, {sink}, {generation}, {schema}, {epoch}, {position}, {gids}
+  kDecisionDecide,  ///< {schema}, {epoch}, {position}, {sink}, {generation}, {epoch}, {schema},
+                    ///< {epoch}, {schema}, {epoch}, {position}, {gids}
+  kDecisionDrop,    ///< {schema}, {schema}, {sink}, {generation}, {epoch}: decided ones.
+  kDecisionForget,  ///< {schema}, {schema}, {sink}, {generation}, {epoch}: undecided ones from it.
+  kDecisionRead,    ///< {schema}, {sink}. Rows: epoch, host_position, decided, gid, owner.
+  kPreparedList,    ///< {prefixes}. Rows: gid, owner, prepared, seconds, is our own role's.
+  kPreparedAll,     ///< Rows as kPreparedList, of the whole database.
+  kSinkTables,      ///< Rows: schema of each kCreateWriters table that may be read.
+  kSinkList,        ///< {schema}. Rows: sink_id, prefix, epoch, who.
+  kDecisionList,    ///< {schema}. Rows: sink_id, epoch, decided, gid.
+  kTakeRole,        ///< {role}. Own statement, outside of a transaction.
+  kGiveBackRole,    ///< As kTakeRole.
+  kPrepare,         ///< {gid}. Ends a flight.
+  kCommitPrepared,  ///< {gid}. Own statement, outside of a transaction.
+  kRollbackPrepared,  ///< {gid}. Own statement, outside of a transaction.
+  kNap,               ///< {seconds}
 };
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.

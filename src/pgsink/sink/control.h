@@ -1,0 +1,57 @@
+#pragma once
+// The small tables in the target database that exactly-once and two-phase commit keep their truth
+// in, and the transactions that read and change them. docs/delivery.md shows them to operators.
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "pgsink/client/connection.h"
+
+namespace pgsink {
+
+/// ControlTable is one of the tables, which stand in the schema of the sink's target.
+enum class ControlTable : uint8_t { kEpochs, kWriters, kDecisions };
+
+/// control_table_name is the table's name, without its schema.
+std::string_view control_table_name(ControlTable table);
+
+/// ensure_control_table creates the table if it is not there; any number of sinks may do so at
+/// once. Fails with kPrivilege, naming what to run by hand, if it is missing and may not be
+/// created; with kControlTable if something else has that name.
+Status ensure_control_table(Connection& connection, std::string_view schema, ControlTable table,
+                            Deadline deadline);
+
+/// run_control runs statements, joined by "; ", as one READ COMMITTED transaction whose search path
+/// is pg_catalog, and commits it. The result is that of the last statement that returned rows.
+/// After an error of the server the transaction is rolled back and the connection is usable.
+/// `durable`: the commit is on disk when this returns, even where the role's synchronous_commit is
+/// off. REQUIRES: no request is pending, no transaction is open.
+Result<QueryResult> run_control(Connection& connection, std::string_view statements,
+                                Deadline deadline, bool durable = false);
+
+/// sql_array is an array of texts as an SQL expression.
+Result<std::string> sql_array(std::span<const std::string> texts);
+
+/// Quoted is what may fail to be quoted, quoted; the first failure is kept. So a statement with ten
+/// names is checked once.
+class Quoted {
+ public:
+  /// The name as an identifier, or "" after a failure.
+  std::string identifier(std::string_view name);
+  /// The text as a literal, or "" after a failure.
+  std::string literal(std::string_view text);
+  const Status& status() const { return status_; }
+
+ private:
+  std::string keep(Result<std::string> quoted);
+  Status status_;
+};
+
+/// parse_number reads a number that the server printed; 0 for what is none.
+uint64_t parse_number(std::string_view text);
+
+/// cell is the text of a value of a result; "" for NULL. REQUIRES: the row has that many columns.
+std::string cell(const QueryResult& result, size_t row, size_t column);
+
+}  // namespace pgsink

@@ -1,0 +1,95 @@
+#pragma once
+// Epochs: exactly-once delivery. Each lane of a sink has one row in the table pgsink_epochs of the
+// target's schema: how many flights of it are committed, and up to which position of the host. A
+// flight carries a guard in its own transaction that moves the row from N to N+1 together with the
+// flight's rows. So the row is the truth about what is committed, and nobody needs to ask for
+// transaction ids.
+//
+// The row also names its writer by a token. claim() puts a new token into it; from then on the
+// guard of the former writer, whose token is no longer there, fails its transaction. This holds
+// against a zombie, a backend whose client is gone or believes itself the writer:
+//   - its transaction is open behind the guard: it holds the row's lock, so claim() waits until it
+//     has committed or rolled back, and returns the epoch that this left;
+//   - its guard runs while claim() is open: it waits for claim() and then finds the new token
+//     (READ COMMITTED reads the row again; stricter levels fail with 40001, and find it when the
+//     flight is repeated);
+//   - its guard runs later: it finds the new token.
+// A zombie that keeps the lock without going on is terminated.
+//
+//   auto epochs = Epochs::create("public", "orders-1");
+//   epochs->ensure_table(connection, deadline);
+//   auto rows = epochs->claim(env, connection, lanes, deadline);       // who wrote before is
+//   fenced "BEGIN …; " + *epochs->guard_sql((*rows)[0], position) + "; COPY …"   // then
+//   ++rows[0].epoch
+//   // Connection lost: *epochs->renew(env, connection, row, deadline) tells what is committed.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pgsink/client/connection.h"
+
+namespace pgsink {
+
+/// LaneEpoch is what a lane's row says.
+struct LaneEpoch {
+  int lane = 0;
+  uint64_t epoch = 0;     ///< Flights committed, ever.
+  uint64_t position = 0;  ///< The host's position that the last of them stored.
+  std::string writer;     ///< The token that may move the row.
+};
+
+class Epochs {
+ public:
+  /// For the tables of a schema and the lanes of one sink. Fails with kUsage on what cannot be
+  /// quoted.
+  static Result<Epochs> create(std::string_view schema, std::string_view sink_id);
+
+  /// Creates pgsink_epochs if it is missing: see ensure_control_table().
+  Status ensure_table(Connection& connection, Deadline deadline) const;
+  /// Claim takes over all rows of the sink under one new token, making those of lanes 0 …
+  /// lanes - 1 that are missing. Returns all rows by lane, also of lanes that a former run had
+  /// more. Waits for transactions of the former writer, and terminates those that keep it waiting
+  /// for longer than kBlockedMax. Fails with kCannotFence if that is not allowed or does not help.
+  Result<std::vector<LaneEpoch>> claim(Env& env, Connection& connection, int lanes,
+                                       Deadline deadline) const;
+  /// Renew gives one lane a new token in place of its own. After a lost connection this fences the
+  /// flights that the old backend may still hold, and the row returned is final: it says which
+  /// flights are committed. Waits and terminates like claim(). Fails with kFenced if another writer
+  /// has claimed the sink meanwhile.
+  Result<LaneEpoch> renew(Env& env, Connection& connection, const LaneEpoch& row,
+                          Deadline deadline) const;
+  /// What the row says now, without changing it; a zombie may change it still. nullopt: no row.
+  Result<std::optional<LaneEpoch>> read(Connection& connection, int lane, Deadline deadline) const;
+
+  /// The guard of the flight that follows `row`, to stand in its transaction in front of any SET
+  /// LOCAL ROLE: it moves the row to the next epoch and `position`, or fails the transaction.
+  /// At the front it fails before rows are sent; its answer is one CommandComplete, "INSERT 0 0".
+  Result<std::string> guard_sql(const LaneEpoch& row, uint64_t position) const;
+  /// Whether an error of the server is a guard's. Decided by SQLSTATE, table and column.
+  static bool is_guard_failure(const Error& error);
+  /// Why the guard behind `row` failed: kFenced "fenced by …" if the row has another writer or is
+  /// gone; nullopt if it is still this claim's: then a flight before it did not commit, and after
+  /// renew() the flights are sent again from the row's epoch.
+  Result<std::optional<Error>> explain(Connection& connection, const LaneEpoch& row,
+                                       Deadline deadline) const;
+
+  /// How long claim() and renew() wait for a transaction before they terminate its backend.
+  static constexpr int64_t kBlockedMaxMs = 1000;
+
+ private:
+  struct Read {
+    LaneEpoch row;
+    std::string writer_name;
+  };
+  Result<QueryResult> change(Env& env, Connection& connection, const std::string& statements,
+                             Deadline deadline) const;
+  Status end_blockers(Connection& connection, Deadline deadline) const;
+  Result<std::optional<Read>> read_row(Connection& connection, int lane, Deadline deadline) const;
+  Error fenced(const std::optional<Read>& now) const;
+
+  std::string schema_, sink_id_;
+  std::string table_, sink_;  // quoted
+};
+
+}  // namespace pgsink

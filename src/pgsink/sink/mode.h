@@ -1,0 +1,48 @@
+#pragma once
+// Mode: what a row does to the table, as statements. Insert sends rows by COPY straight into the
+// table. The others take a number of rows at once, either as one array a column (unnest) or by COPY
+// through a staging table, and apply them in one statement: the last row of a key wins, and keys
+// are touched in their order, so that two sinks never wait for each other.
+
+#include <optional>
+
+#include <pgsink/options.h>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/encode/row_encoder.h"
+
+namespace pgsink {
+
+/// Statements are the texts of one mode on one table. Those that a mode does not need are empty.
+struct Statements {
+  std::string copy;          ///< COPY … FROM STDIN, into the table or into the staging table.
+  std::string stage;         ///< Makes the staging table, once for each connection.
+  std::string stage_pooled;  ///< The same inside each transaction, behind a pooler.
+  std::string merge;         ///< Applies the staging table's rows.
+  std::string apply;         ///< Applies $1, $2, …: one array a column.
+  std::vector<Oid> array_types;
+  std::string prepare_plan;  ///< Planner settings of the transaction.
+};
+
+/// Keys are the columns by which a mode finds the row that is there.
+struct Keys {
+  std::vector<const CatalogColumn*> columns;
+  bool indexed = false;  ///< An index leads to them.
+};
+
+/// find_keys takes the option's columns or the primary key, and checks them against table and
+/// input. `used` are the table columns that the input fills. All faults in one error.
+Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
+                       const std::vector<const CatalogColumn*>& used);
+
+/// write_statements composes the texts. `columns` are those to send, the change column (if any)
+/// first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
+Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
+                                    const std::vector<EncodeColumn>& columns, const Keys& keys);
+
+/// can_unnest says whether every column can be sent as an array: unnest() would flatten arrays and
+/// take composites apart. The column that cannot, or null.
+const EncodeColumn* first_not_unnestable(const CatalogTable& table,
+                                         const std::vector<EncodeColumn>& columns);
+
+}  // namespace pgsink

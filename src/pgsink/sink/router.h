@@ -1,0 +1,45 @@
+#pragma once
+// Router: which lane a row takes. Rows of equal keys take the same, so that their order is kept.
+
+#include <optional>
+#include <vector>
+
+#include <pgsink/options.h>
+#include <pgsink/record_batch.h>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/encode/key_hash.h"
+
+namespace pgsink {
+
+/// Share is what one lane gets of a batch: a range of its rows, or those listed.
+struct Share {
+  size_t lane = 0;
+  size_t begin = 0, count = 0;
+  std::vector<uint32_t> indexes;  ///< Empty: rows [begin, begin + count).
+};
+
+class Router {
+ public:
+  /// `columns` are the plan's; `keys` names those that keep rows in order, if the mode has any.
+  static Result<Router> create(const SinkOptions& options, const CatalogTable& table,
+                               const std::vector<EncodeColumn>& columns,
+                               const std::vector<std::string>& keys, size_t run_rows);
+
+  size_t lanes() const { return lanes_; }
+  /// route cuts a batch into shares, at least one, in the order of the rows. Not thread-safe.
+  std::vector<Share> route(const RecordBatch& batch);
+
+ private:
+  Router(size_t lanes, size_t run_rows) : lanes_(lanes), run_rows_(run_rows) {}
+  std::vector<Share> by_turns(size_t rows);
+  std::vector<Share> by_hash(const RecordBatch& batch);
+
+  size_t lanes_ = 1;
+  std::optional<KeyHash> hash_;
+  std::vector<uint64_t> hashes_;
+  size_t run_rows_ = 0;  ///< Rows that one lane gets before it is the next one's turn.
+  size_t turn_ = 0, turn_rows_ = 0;
+};
+
+}  // namespace pgsink
