@@ -137,7 +137,7 @@ class ArrayField final : public StagedBase {
         store<uint32_t>(to, ~uint32_t{0});
         rows[i] = to + kLengthBytes;
       } else {
-        put_array_head(to, element_oid_, counts_[i], run_lanes_.width);
+        put_array_head(to, array_head(element_oid_, counts_[i], run_lanes_.width));
       }
     }
     if (vector_code_ && run_lanes_.width == 8 && run_lanes_.stride_bytes == 8) {

@@ -1,6 +1,8 @@
 #pragma once
 // Arrays: lists of any depth as arrays of PostgreSQL.
 
+#include <array>
+
 #include "pgsink/encode/field.h"
 #include "pgsink/encode/target.h"
 
@@ -30,15 +32,26 @@ inline uint32_t array_bytes(uint32_t count, uint32_t width) {
   return kHeaderBytes + kDimensionBytes + count * (static_cast<uint32_t>(kLengthBytes) + width);
 }
 
-/// put_array_head stores length word and header of such an array; returns the place behind.
-inline std::byte* put_array_head(std::byte* to, pgproto::Oid element_oid, uint32_t count,
-                                 uint32_t width) {
+/// ArrayHead is what stands before the elements of such an array, length word included.
+struct ArrayHead {
+  std::array<uint64_t, 3> words{};  ///< In host order.
+  size_t count = 0;                 ///< Of the words.
+};
+
+inline ArrayHead array_head(pgproto::Oid element_oid, uint32_t count, uint32_t width) {
   const uint32_t dimensions = count == 0 ? 0 : 1;
-  pgproto::store_be(to, uint64_t{array_bytes(count, width)} << 32 | dimensions);
-  pgproto::store_be(to + 8, uint64_t{element_oid});  // no NULL
-  if (count == 0) return to + 16;
-  pgproto::store_be(to + 16, uint64_t{count} << 32 | 1);  // lower bound 1
-  return to + 24;
+  const uint64_t length = array_bytes(count, width);
+  return {{length << 32 | dimensions,
+           element_oid,                 // no NULL
+           uint64_t{count} << 32 | 1},  // lower bound 1
+          size_t{2} + dimensions};
+}
+
+/// put_array_head stores it; returns the place behind.
+inline std::byte* put_array_head(std::byte* to, const ArrayHead& head) {
+  for (size_t i = 0; i < head.count; ++i)
+    pgproto::store_be(to + i * sizeof(uint64_t), head.words[i]);
+  return to + head.count * sizeof(uint64_t);
 }
 
 /// array_field writes lists; `element` is the codec from shape.element to target.parts[0].
