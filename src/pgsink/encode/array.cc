@@ -5,7 +5,6 @@
 #include <string>
 
 #include "pgsink/encode/fixed.h"
-#include "pgsink/encode/fused.h"
 #include "pgsink/encode/nested.h"
 #include "pgsink/encode/render.h"
 #include "pgsink/encode/staged.h"
@@ -48,10 +47,7 @@ class ArrayField final : public StagedBase {
     return 0;
   }
 
-  void use_portable_code() override {
-    vector_code_ = false;
-    element_->use_portable_code();
-  }
+  void use_portable_code() override { element_->use_portable_code(); }
 
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override {
     if (!runs_) return StagedBase::write_strided(to, stride, count, exact);
@@ -140,11 +136,7 @@ class ArrayField final : public StagedBase {
         put_array_head(to, array_head(element_oid_, counts_[i], run_lanes_.width));
       }
     }
-    if (vector_code_ && run_lanes_.width == 8 && run_lanes_.stride_bytes == 8) {
-      fused_store_runs(run_lanes_, counts_.data(), places.data(), count);
-    } else {
-      store_runs(run_lanes_, counts_.data(), places.data(), count);
-    }
+    store_runs(run_lanes_, counts_.data(), places.data(), count);
   }
 
   bool put_array(const ColumnView& column, size_t row, Fault& fault) {
@@ -280,7 +272,6 @@ class ArrayField final : public StagedBase {
   std::vector<int32_t> widths_;
   CodecPointer element_;
   FixedField* fixed_ = nullptr;  ///< element_, if it is one.
-  bool vector_code_ = FusedRows::supported();
 
   // Of the block at hand.
   bool runs_ = false;

@@ -1,6 +1,6 @@
 #pragma once
-// RowPart: what a column's fields of one measured block are made of, so that a loop over rows
-// (RowWriter) can write them without asking the codec.
+// RowPart: what a column's fields of one measured block are made of, so that RowWriter can write
+// them without asking the codec.
 
 #include <array>
 #include <cstddef>

@@ -1,11 +1,12 @@
 #pragma once
-// RowWriter: rows of any columns, one after the other, on processors that have AVX-512 VBMI. Chosen
-// at run time; elsewhere the columns write themselves one after the other.
+// RowWriter: rows of any columns, on processors that have AVX-512 VBMI. Chosen at run time;
+// elsewhere the columns write themselves (FieldCodec::write_…).
 //
-// Going row by row, every place but the first of a row is where the last field ended: nothing is
-// kept for each row, the chunk is written from front to back, and a field may be stored as a whole
-// register, since what spills over is overwritten by the next field. Only the rows near the end of
-// the chunk are stored to the byte.
+// A block is written in windows: as many rows as take a few kilobytes of the chunk, so that the
+// passes over the columns find their part of it in the first-level cache, and the next window
+// follows in memory. One function knows every form that fields are made of (RowPart): no virtual
+// call, and values move in whole registers under a mask of their size, so that no byte behind a
+// field is touched. A column that only its codec can write leaves a gap, filled at the end.
 
 #include <array>
 #include <memory>
