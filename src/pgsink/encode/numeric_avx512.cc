@@ -32,25 +32,28 @@ PGSINK_AVX512_PART __mmask8 first_lanes(size_t count) {
   return static_cast<__mmask8>((1U << (count < kEight ? count : kEight)) - 1);
 }
 
+PGSINK_AVX512_PART Magnitudes magnitudes(__m512i values, __mmask8 fit) {
+  return {_mm512_abs_epi64(values), _mm512_movepi64_mask(values), fit};
+}
+
 template <size_t width>
 PGSINK_AVX512_PART Magnitudes load_eight(const std::byte* from, size_t count) {
-  __m512i low;
-  __mmask8 fit = 0xff;
   if constexpr (width == 4) {
-    low = _mm512_cvtepi32_epi64(_mm256_maskz_loadu_epi32(first_lanes(count), from));
+    return magnitudes(_mm512_cvtepi32_epi64(_mm256_maskz_loadu_epi32(first_lanes(count), from)),
+                      0xff);
   } else if constexpr (width == 8) {
-    low = _mm512_maskz_loadu_epi64(first_lanes(count), from);
+    return magnitudes(_mm512_maskz_loadu_epi64(first_lanes(count), from), 0xff);
   } else {
     const __m512i front = _mm512_maskz_loadu_epi64(first_lanes(2 * count), from);
     const size_t behind = count > 4 ? count - 4 : 0;
     const __m512i back =
         _mm512_maskz_loadu_epi64(first_lanes(2 * behind), behind != 0 ? from + 64 : from);
-    low = _mm512_permutex2var_epi64(front, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), back);
+    const __m512i low =
+        _mm512_permutex2var_epi64(front, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), back);
     const __m512i high =
         _mm512_permutex2var_epi64(front, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), back);
-    fit = _mm512_cmpeq_epi64_mask(high, _mm512_srai_epi64(low, 63));
+    return magnitudes(low, _mm512_cmpeq_epi64_mask(high, _mm512_srai_epi64(low, 63)));
   }
-  return {_mm512_abs_epi64(low), _mm512_movepi64_mask(low), fit};
 }
 
 struct Division {

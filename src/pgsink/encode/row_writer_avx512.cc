@@ -24,10 +24,6 @@ namespace {
 using pgproto::big_endian;
 
 constexpr size_t kStep = sizeof(__m512i);
-/// Values up to this many steps take as many moves as the longest of their block, so that no branch
-/// depends on a value's size.
-constexpr size_t kEqualStepsMax = 8;
-
 /// What bytes have in common.
 struct Seen {
   __m512i least;  ///< The least of each, as unsigned bytes.
@@ -60,8 +56,8 @@ PGSINK_AVX512_PART void move_step(std::byte* to, const std::byte* from, Seen& se
   seen.least = _mm512_min_epu8(seen.least, bytes);
 }
 
-/// The bytes of a value in `steps` moves, if it has at least one step and at most that many; 0: as
-/// many as it needs. The last move ends with the value.
+/// The bytes of a value in `steps` moves, so that no branch depends on its size, if it has at least
+/// one step and at most that many; 0: as many as it needs. The last move ends with the value.
 template <size_t steps>
 PGSINK_AVX512_PART void move_bytes(std::byte* to, const std::byte* from, size_t size, Seen& seen) {
   if (steps == 1 || size < kStep) return move_short(to, from, size, seen);
@@ -97,15 +93,10 @@ PGSINK_AVX512_PART void put_texts(const RowPart part, const Reader values, const
       static_cast<size_t>(values[rows.first + rows.count - 1].data() - values[rows.first].data());
   for (size_t i = 0; i < rows.count; ++i) {
     const std::string_view value = values[rows.first + i];
-    size_t size = value.size();
-    size_t head = version;
-    uint32_t null_bits = 0;
-    if constexpr (nullable) {
-      const size_t present = part.valid[rows.first + i];
-      size &= 0 - present;
-      head &= present;
-      null_bits = static_cast<uint32_t>(present) - 1;
-    }
+    const size_t present = nullable ? part.valid[rows.first + i] : 1;
+    const size_t size = value.size() & (0 - present);
+    const size_t head = version & present;
+    const auto null_bits = static_cast<uint32_t>(present - 1);
     std::byte* to = rows.cursors[i] + rows.offset;
     to[kLengthBytes - 1 + head] = std::byte{1};  // the version, or what the length overwrites
     store(to, big_endian(static_cast<uint32_t>(size + head) | null_bits));
