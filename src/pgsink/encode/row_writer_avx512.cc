@@ -1,6 +1,8 @@
 // The loop over rows of RowWriter. Compiled for the processors that have what it takes, whatever
 // the rest is compiled for.
 
+#include <algorithm>
+
 #include "pgsink/encode/array.h"
 #include "pgsink/encode/fixed.h"
 #include "pgsink/encode/row_writer.h"
@@ -81,6 +83,7 @@ struct Rows {
   size_t count = 0;
   std::byte** cursors = nullptr;  ///< Of these rows.
   size_t offset = 0;              ///< Of the next field from the cursors.
+  size_t ahead_bytes = 0;         ///< From a field to the one that is fetched meanwhile.
 };
 
 template <size_t steps, bool nullable, class Reader>
@@ -107,6 +110,7 @@ PGSINK_AVX512_PART void put_texts(const RowPart part, const Reader values, const
     }
     move_bytes<steps>(to, from, size, seen);
     rows.cursors[i] = to + size;
+    for (size_t k = 0; k < steps; ++k) __builtin_prefetch(to + rows.ahead_bytes + k * kStep, 1);
   }
   if (part.checked) plain &= all_plain(seen);
 }
@@ -295,6 +299,8 @@ PGSINK_AVX512_PART void put_equal_runs(const RowPart part, const Rows rows) {
   for (size_t i = 0; i < rows.count; ++i, from += count * sizeof(uint64_t)) {
     std::byte* const to = rows.cursors[i] + rows.offset;
     _mm256_mask_storeu_epi8(to, head_mask, head);
+    __builtin_prefetch(to + rows.ahead_bytes, 1);
+    __builtin_prefetch(to + rows.ahead_bytes + kStep, 1);
     const __m512i values = _mm512_add_epi64(_mm512_maskz_loadu_epi64(elements_mask, from), addend);
     const __m512i fields = _mm512_or_si512(
         _mm512_maskz_permutexvar_epi8(kRunBytes.value_mask, index, values), pattern);
@@ -388,14 +394,29 @@ PGSINK_AVX512 size_t put_part(const RowPart& part, const Rows& rows, bool& plain
   __builtin_unreachable();
 }
 
+/// The chunk is larger than the first-level cache, so each pass fetches a part of what follows.
+/// Long rows are fetched at a distance of whole rows: there the pass finds its own part. Found by
+/// measuring.
+size_t ahead_bytes(std::byte* const* cursors, size_t count) {
+  constexpr size_t kAheadBytes = 1024;
+  constexpr size_t kLongRowBytes = 512;
+  if (count < 2) return kAheadBytes;
+  const size_t row_bytes = static_cast<size_t>(cursors[count - 1] - cursors[0]) / (count - 1);
+  return row_bytes < kLongRowBytes ? kAheadBytes
+                                   : std::max(row_bytes, kAheadBytes / row_bytes * row_bytes);
+}
+
 }  // namespace
 
 bool row_writer_store(std::span<const RowPart* const> parts, size_t first, size_t count,
                       std::byte** cursors) {
   bool plain = true;
-  Rows rows{first, count, cursors, 0};
+  Rows rows{first, count, cursors, 0, ahead_bytes(cursors, count)};
   const auto field_count = static_cast<int16_t>(parts.size());
-  for (size_t i = 0; i < count; ++i) pgproto::store_be(cursors[i], field_count);
+  for (size_t i = 0; i < count; ++i) {
+    pgproto::store_be(cursors[i], field_count);
+    __builtin_prefetch(cursors[i] + rows.ahead_bytes, 1);
+  }
   rows.offset = sizeof field_count;
   for (const RowPart* const part : parts) rows.offset = put_part(*part, rows, plain);
   return plain;
