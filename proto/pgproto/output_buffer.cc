@@ -9,8 +9,8 @@ namespace {
 
 // Large enough for the startup and for small requests; a lane's first chunk makes it grow once.
 constexpr size_t kFirstCapacity = 8 * 1024;
-// A larger buffer is given back once it is empty: one huge value must not stay in each connection of
-// a pool. Far above a lane's chunks, which must stay where they are.
+// A larger buffer is given back once it is empty: one huge value must not stay in each connection
+// of a pool. Far above a lane's chunks, which must stay where they are.
 constexpr size_t kKeptCapacityMax = 16 * 1024 * 1024;
 
 }  // namespace

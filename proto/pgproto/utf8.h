@@ -2,6 +2,7 @@
 // UTF-8, strictly: no overlong form, no surrogate, nothing above U+10FFFF.
 // Source: RFC 3629, section 4; Server: pg_utf8_islegal().
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,5 +16,25 @@ std::optional<char32_t> utf8_decode_next(std::string_view& text);
 void utf8_append(std::string& text, char32_t code);
 /// utf8_valid says whether the whole text is valid.
 bool utf8_valid(std::string_view text);
+
+/// utf8_fault_at returns the position of the first byte that no text of PostgreSQL can hold: NUL,
+/// or one that belongs to no character; npos if there is none.
+size_t utf8_fault_at(std::string_view text);
+/// utf8_is_text says that PostgreSQL can hold the text: valid, and without NUL.
+bool utf8_is_text(std::string_view text);
+/// utf8_length counts the characters of valid UTF-8.
+size_t utf8_length(std::string_view text);
+/// is_plain_ascii says that every byte is in 1 … 127: no check of any kind is left to do.
+bool is_plain_ascii(std::string_view text);
+
+/// CodePoint is one character of a text that may hold anything. An invalid byte is a code point of
+/// its own: U+FFFD.
+struct CodePoint {
+  char32_t value = 0;
+  size_t bytes = 1;
+  bool valid = true;
+};
+/// code_point_at decodes the character at `offset`. REQUIRES: offset < text.size().
+CodePoint code_point_at(std::string_view text, size_t offset);
 
 }  // namespace pgproto

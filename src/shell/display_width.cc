@@ -5,7 +5,7 @@
 #include <span>
 #include <utility>
 
-#include "pgsink/sink/utf8.h"
+#include <pgproto/utf8.h>
 
 namespace pgsink::shell {
 namespace {
@@ -48,7 +48,7 @@ size_t display_width(std::string_view text) {
       ++i;
       continue;
     }
-    const CodePoint point = code_point_at(text, i);
+    const pgproto::CodePoint point = pgproto::code_point_at(text, i);
     width += contains(kNarrow, point.value) ? 0 : contains(kWide, point.value) ? 2 : 1;
     i += point.bytes;
   }
@@ -60,7 +60,7 @@ std::string printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
-    const CodePoint point = code_point_at(text, i);
+    const pgproto::CodePoint point = pgproto::code_point_at(text, i);
     if (!point.valid) {
       out += "\xef\xbf\xbd";
     } else if (point.value == '\n') {

@@ -240,6 +240,7 @@ Outcome Pipeline::stream(Branch& branch) {
     auto batch = branch.rows.batch(*chunk);
     if (!batch) return stopped_by(branch, batch.error());
     branch.rows_read += batch->row_count();
+    batch->position = branch.rows_read;  // What exactly-once goes on behind.
     if (auto written = branch.sink->write(std::move(*batch)); !written) {
       return stopped_by(branch, written.error());
     }

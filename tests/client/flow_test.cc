@@ -363,6 +363,39 @@ TEST_F(FlowTest, DestructorSendsNoForgottenCommit) {
   EXPECT_EQ(connection->query("SELECT count(*) FROM t", soon())->scalar(), "0");
 }
 
+TEST_F(FlowTest, StatementsSentTogetherAreTransactionsOfTheirOwn) {
+  for (const std::string& way : all_ways()) {
+    sql("DROP TABLE IF EXISTS t; CREATE TABLE t (a int PRIMARY KEY)");
+    auto connection = connect(way);
+    std::vector<std::string> statements;
+    for (int i = 0; i < 200; ++i) {
+      statements.push_back("INSERT INTO t VALUES (" + std::to_string(i % 150) + ")");
+    }
+    const auto results = connection->query_each(statements, soon());
+    ASSERT_TRUE(results.has_value()) << results.error().to_string();
+    ASSERT_EQ(results->size(), statements.size());
+    for (size_t i = 0; i < results->size(); ++i) {
+      const auto& result = (*results)[i];
+      EXPECT_EQ(result.has_value(), i < 150) << i;
+      if (!result) {
+        EXPECT_EQ(result.error().sqlstate, "23505");
+      }
+    }
+    EXPECT_EQ(connection->query("SELECT count(*) FROM t", soon())->scalar(), "150");
+    EXPECT_TRUE(connection->query_each({}, soon())->empty());
+  }
+}
+
+TEST_F(FlowTest, ABreakAmongStatementsSentTogetherFailsThemAll) {
+  auto connection = connect(unix_way());
+  const std::vector<std::string> statements{
+      "SELECT 1", "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 3"};
+  const auto results = connection->query_each(statements, soon());
+  ASSERT_FALSE(results.has_value());
+  EXPECT_TRUE(connection->broken());
+  EXPECT_FALSE(connection->query_each(statements, soon()).has_value());
+}
+
 TEST_F(FlowTest, InterruptWakesAPumpFromAnotherThread) {
   auto connection = connect(tls_way());
   std::thread other([&] {

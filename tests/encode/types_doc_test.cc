@@ -53,7 +53,7 @@ TEST(TypesDoc, ShowsTheTableOfTheEncoder) {
   if (shown == table()) return;
   const std::string made = PGSINK_BUILD_DIR "/types.md";
   std::ofstream(made) << text.substr(0, from) << table() << text.substr(end);
-  ADD_FAILURE() << "docs/types.md shows another table than the encoder has; what it should be is in "
+  ADD_FAILURE() << "docs/types.md shows another table than the encoder has; it should be "
                 << made;
 }
 

@@ -195,6 +195,73 @@ FROM range(1400) AS r(i);
   EXPECT_EQ(transactions[10][0], "50");
 }
 
+/// The rows of a table on the server as text, in the order of its first column.
+std::string rows_of(const std::string& table) {
+  return analytics_server().scalar(
+      "SELECT string_agg(r::text, ' ' ORDER BY 1) FROM (SELECT * FROM " + table +
+          " ORDER BY 1) AS r",
+      "analytics");
+}
+
+TEST_F(Specification, UpsertModeAddsUsersAndUpdatesTheColumnsNamed) {
+  create_table("users",
+               "(user_id bigint PRIMARY KEY, username text, last_seen timestamptz, "
+               "activity_count int)");
+  analytics_server().sql(
+      "INSERT INTO users VALUES (1, 'kept', '2000-01-01', 5), (9, 'other', "
+      "'2000-01-01', 1)",
+      "analytics");
+  const auto run = pgsink_input(
+      "CREATE TABLE user_activity AS SELECT * FROM (VALUES (1, 'renamed', 6), (2, 'new', 0), "
+      "(2, 'newer', 41)) AS v(user_id, username, activity_count);" +
+      block("UPSERT Mode (INSERT ON CONFLICT)"));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  analytics_server().sql(
+      "ALTER TABLE users ADD fresh boolean; UPDATE users SET fresh = last_seen "
+      "> now() - interval '1 hour'; ALTER TABLE users DROP last_seen",
+      "analytics");
+  EXPECT_EQ(rows_of("users"), "(1,kept,7,t) (2,newer,42,t) (9,other,1,f)");
+}
+
+TEST_F(Specification, UpdateModeSetsPricesOfProductsThatAreThere) {
+  create_table("products",
+               "(product_id int PRIMARY KEY, name text, price numeric(10,2), "
+               "updated_at timestamptz)");
+  analytics_server().sql("INSERT INTO products VALUES (1, 'bolt', 1), (2, 'nut', 2)", "analytics");
+  const auto run = pgsink_input(
+      "CREATE TABLE price_changes AS SELECT * FROM (VALUES (2, 2.50), (3, 9.99)) AS v(product_id, "
+      "new_price);" +
+      block("UPDATE Mode"));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  analytics_server().sql("ALTER TABLE products DROP updated_at", "analytics");
+  EXPECT_EQ(rows_of("products"), "(1,bolt,1.00) (2,nut,2.50)");
+}
+
+TEST_F(Specification, DeleteModeTakesTheSessionsAway) {
+  create_table("expired_sessions", "(session_id text PRIMARY KEY, note int)");
+  analytics_server().sql("INSERT INTO expired_sessions VALUES ('a', 1), ('b', 2), ('c', 3)",
+                         "analytics");
+  const auto run = pgsink_input(
+      "CREATE TABLE sessions AS SELECT * FROM (VALUES ('a', TIMESTAMPTZ '2020-01-01'), "
+      "('c', now()), ('zzz', TIMESTAMPTZ '2020-01-01')) AS v(session_id, expired_at);" +
+      block("DELETE Mode"));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(rows_of("expired_sessions"), "(b,2) (c,3)");
+}
+
+TEST_F(Specification, ParallelWritesUseTenSessions) {
+  create_table("large_table", "(id bigint, value text, writer int DEFAULT pg_backend_pid())");
+  const auto run = pgsink_input(
+      block("Parallel Writes") +
+      "INSERT INTO pg_parallel SELECT i AS id, 'v' || i AS value FROM range(100000) AS r(i);");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(analytics_server().scalar(
+                "SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || sum(id) || ' ' || "
+                "count(DISTINCT writer) FROM large_table",
+                "analytics"),
+            "100000 100000 4999950000 10");
+}
+
 TEST_F(Specification, TlsConnectionIsEncryptedWithTheClientsCertificate) {
   auto& server = analytics_server();
   CertificateSpec spec;

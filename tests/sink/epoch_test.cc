@@ -268,6 +268,58 @@ TEST_F(EpochTest, TheGuardMeansTheSameUnderAHostileSearchPath) {
   EXPECT_EQ(claim(*connection_).epoch, 1U);
 }
 
+// Whatever ends the writer, in the middle of a window of flights: the row says how many of them are
+// there, and the next writer goes on behind them.
+TEST(EpochCrash, TheRowSaysWhatIsThere) {
+  const auto server = PostgresServer::start();
+  OsEnv os;
+  const auto soon = [&] { return os.env().clock.now() + std::chrono::seconds(30); };
+  const auto open = [&](const std::string& database) {
+    return *Connection::open(
+        os.env(), *apply_environment(*parse_conninfo(server->conninfo(database)), os.env().files));
+  };
+  const std::string database = server->create_database();
+  server->sql("CREATE TABLE t (n bigint)", database);
+  const Epochs epochs = *Epochs::create("public", "crash");
+  ASSERT_TRUE(epochs.ensure_table(*open(database), soon()));
+  enum Crash { kKillBackend, kTerminateBackend, kImmediateStop, kGoAway, kCrashCount };
+  uint64_t last = 0;
+  int in_the_middle = 0;
+  for (int round = 0; round < 16; ++round) {
+    const auto crash = round % kCrashCount;
+    {
+      const auto writer = open(database);
+      LaneEpoch row = epochs.claim(os.env(), *writer, 1, soon())->at(0);
+      ASSERT_EQ(row.epoch, last);
+      for (int i = 0; i < 30; ++i, ++row.epoch) {
+        ASSERT_TRUE(writer->session().query(
+            "BEGIN; " + *epochs.guard_sql(row, row.epoch + 1) + "; INSERT INTO t VALUES (" +
+            std::to_string(row.epoch + 1) + "); SELECT pg_sleep(0.002); COMMIT"));
+      }
+      ASSERT_TRUE(writer->drain_output(0, soon()));
+      std::this_thread::sleep_for(std::chrono::milliseconds(7 * (round + 1)));
+      const pid_t pid = writer->server().backend.pid;
+      if (crash == kKillBackend) server->kill_backend(pid);
+      if (crash == kTerminateBackend) server->kill_backend(pid, SIGTERM);
+      if (crash == kImmediateStop) server->restart(StopMode::kImmediate);
+      server->wait_until_ready();
+    }
+    const auto next = open(database);
+    const LaneEpoch found = epochs.claim(os.env(), *next, 1, soon())->at(0);
+    const auto count = next->query("SELECT count(*), max(n), count(DISTINCT n) FROM t", soon());
+    ASSERT_TRUE(count);
+    const std::string expected = std::to_string(found.epoch);
+    EXPECT_EQ(count->rows[0][0], expected) << "crash " << crash << " of round " << round;
+    EXPECT_EQ(count->rows[0][2], expected);
+    EXPECT_EQ(found.position, found.epoch);
+    EXPECT_EQ(count->rows[0][1].value_or("0"), expected);
+    EXPECT_GE(found.epoch, last);
+    if (found.epoch > last && found.epoch < last + 30) ++in_the_middle;
+    last = found.epoch;
+  }
+  EXPECT_GT(in_the_middle, 1) << "the crashes came too early or too late to prove anything";
+}
+
 // ---- the tables --------------------------------------------------------------------------------
 
 TEST_F(EpochTest, TablesAreCreatedByManyAtOnce) {

@@ -30,8 +30,12 @@ Error error_of(Errc code, std::string_view sqlstate = "00000") {
 Error transient_error() { return error_of(Errc::kServer, "40001"); }
 Error permanent_error() { return error_of(Errc::kServer, "23505"); }
 
-FlightLog::Config config_of(bool ordered) {
-  return {.window_max = 3, .ordered = ordered, .retries_max = 3, .jitter_seed = 42};
+FlightLog::Config config_of(bool ordered, bool by_epoch = false) {
+  return {.window_max = 3,
+          .ordered = ordered,
+          .by_epoch = by_epoch,
+          .retries_max = 3,
+          .jitter_seed = 42};
 }
 
 // ---- every order of answers, errors and cuts ---------------------------------------------------
@@ -46,10 +50,12 @@ struct Attempt {
 };
 
 struct World {
-  explicit World(bool is_ordered) : log(config_of(is_ordered)), ordered(is_ordered) {}
+  World(bool is_ordered, bool has_epochs)
+      : log(config_of(is_ordered, has_epochs)), ordered(is_ordered), by_epoch(has_epochs) {}
 
   FlightLog log;
   bool ordered;
+  bool by_epoch;
   TimePoint now = kStart;
   int connection = 0;
   int life = 0;
@@ -120,6 +126,8 @@ class Explorer {
         return connects(world, depth);
       case Kind::kFence:
         return fences(world, action, depth);
+      case Kind::kResolve:
+        return resolves(world, action, depth);
       case Kind::kAskStatus:
         return statuses(world, action, depth);
       default:
@@ -152,7 +160,10 @@ class Explorer {
       const bool same_life = world.life_of_connection[attempt.connection] == world.life;
       knowable &= attempt.identified && same_life;
     }
-    if (committed_before > 0) {
+    if (world.by_epoch) {
+      EXPECT_EQ(committed_before, 0) << "sent again what the epoch row holds";
+      EXPECT_FALSE(action.possible_duplicate);
+    } else if (committed_before > 0) {
       EXPECT_TRUE(action.possible_duplicate) << "sent again what is committed, without saying so";
       EXPECT_TRUE(!knowable || world.fence_failed)
           << "sent again what could be known to be committed";
@@ -176,6 +187,7 @@ class Explorer {
   /// The server finishes an attempt. In ordered mode the guard lets it commit only right behind its
   /// predecessor of the same session.
   static bool may_commit(const World& world, size_t index) {
+    if (world.by_epoch) return world.attempts[index].seq == world.commits.size() + 1;
     if (!world.ordered) return true;
     for (size_t i = 0; i < index; ++i) {
       const Attempt& before = world.attempts[i];
@@ -319,6 +331,21 @@ class Explorer {
     explore(std::move(next), depth + 1);
   }
 
+  /// The row's new writer waits for what runs, or ends it; then the row is the truth.
+  void resolves(const World& world, const FlightLog::Action& action, int depth) {
+    const size_t open = open_attempts(world).size();
+    for (size_t fates = 0; fates < (size_t{1} << open); ++fates) {
+      World next = world;
+      decide(next, fates);
+      const bool committed = std::ranges::find(next.commits, action.seq) != next.commits.end();
+      step(next, FlightLog::Resolved{action.seq, committed});
+      explore(std::move(next), depth + 1);
+    }
+    World next = world;
+    step(next, FlightLog::ResolveFailed{error_of(Errc::kFenced)});
+    explore(std::move(next), depth + 1);
+  }
+
   void statuses(const World& world, const FlightLog::Action& action, int depth) {
     const auto found =
         std::find_if(world.attempts.rbegin(), world.attempts.rend(),
@@ -358,8 +385,8 @@ class Explorer {
   std::unordered_map<std::string, int> seen_;  ///< The least depth at which a world was reached.
 };
 
-void enumerate(bool ordered, int depth) {
-  World world(ordered);
+void enumerate(bool ordered, bool by_epoch, int depth) {
+  World world(ordered, by_epoch);
   for (int i = 0; i < 3; ++i) world.log.step(FlightLog::Added{}, kStart);
   Explorer explorer(depth);
   explorer.explore(world, 0);
@@ -368,10 +395,12 @@ void enumerate(bool ordered, int depth) {
 }
 
 TEST(FlightLog, AcknowledgesOnlyTheCommittedAndRepeatsOnlyTheUnknownInEveryOrderOfEvents) {
-  enumerate(false, 10);
+  enumerate(false, false, 10);
 }
 
-TEST(FlightLog, KeepsTheOrderInEveryOrderOfEvents) { enumerate(true, 10); }
+TEST(FlightLog, KeepsTheOrderInEveryOrderOfEvents) { enumerate(true, false, 10); }
+
+TEST(FlightLog, WritesEachFlightOnceByItsEpochInEveryOrderOfEvents) { enumerate(true, true, 10); }
 
 // ---- single facts
 // --------------------------------------------------------------------------------

@@ -353,6 +353,34 @@ TEST_F(TwoPhaseTest, ARoleThatMayNotBecomeTheOwnerIsToldWhatToGrant) {
   EXPECT_TRUE(former.recover(world_.env(), *connection_, {}, world_.soon()));
 }
 
+TEST_F(TwoPhaseTest, ATransactionThatAnotherSessionIsResolvingIsWaitedFor) {
+  const TwoPhase two_phase = world_.claim(*connection_);
+  std::vector<PreparedTransaction> all;
+  for (int i = 0; i < 30; ++i) {
+    all.push_back({world_.prepare(*connection_, two_phase, i), "postgres"});
+  }
+  // Both resolve all of them; each is resolved once, and nobody fails.
+  std::vector<std::unique_ptr<Connection>> sessions;
+  std::vector<Result<size_t>> done(4, Result<size_t>(0));
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < done.size(); ++i) sessions.push_back(world_.open());
+  for (size_t i = 0; i < done.size(); ++i) {
+    threads.emplace_back([&, i] {
+      done[i] =
+          resolve_prepared(world_.env(), *sessions[i], all, Resolution::kCommit, world_.soon());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  size_t total = 0;
+  for (const auto& one : done) {
+    ASSERT_TRUE(one) << one.error().to_string();
+    total += *one;
+  }
+  EXPECT_EQ(total, all.size());
+  EXPECT_EQ(world_.rows(), std::to_string(all.size()));
+  EXPECT_EQ(world_.prepared(), "0");
+}
+
 // ---- the fence ---------------------------------------------------------------------------------
 
 TEST_F(TwoPhaseTest, TheSecondWriterClaimsAndTheFirstIsFenced) {
@@ -577,6 +605,93 @@ TEST(TwoPhaseCrash, BetweenEachTwoPhasesAllOrNone) {
       EXPECT_EQ(world.scalar("SELECT count(*) FROM pgsink_decisions"), "0") << what;
     }
   }
+}
+
+/// A writer that takes the sink over, writes some epochs on two lanes and vanishes anywhere.
+class RacingWriter {
+ public:
+  RacingWriter(World& world, uint64_t seed) : world_(world), state_(seed | 1) {}
+
+  /// Lets the others live, too.
+  void rest() { std::this_thread::sleep_for(std::chrono::milliseconds(draw(400))); }
+  /// One life. Every failure is another writer's claim: then there is nothing more to do.
+  void live() {
+    const auto a = world_.open();
+    const auto b = world_.open();
+    const auto claimed = TwoPhase::claim(*a, {"public", "race", "race_${uuid}"}, world_.soon());
+    if (!claimed || !claimed->attach(*b, world_.soon())) return;
+    const auto recovered = claimed->recover(world_.env(), *a, {}, world_.soon());
+    if (!recovered) return;
+    for (uint64_t epoch = recovered->epoch + 1; draw(20) != 0; ++epoch) {
+      if (!write(*claimed, *a, *b, epoch)) return;
+      ++epochs_;
+    }
+  }
+  uint64_t epochs() const { return epochs_; }
+
+ private:
+  uint64_t draw(uint64_t below) {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return state_ % below;
+  }
+  bool prepare(const TwoPhase& two_phase, Connection& connection, uint64_t epoch, int lane,
+               Gids& gids) {
+    gids.push_back(two_phase.make_gid(world_.env().random));
+    const std::string row = std::to_string(epoch) + ", " + std::to_string(lane) + ", " +
+                            std::to_string(two_phase.generation());
+    const std::string flight =
+        "BEGIN; INSERT INTO race VALUES (" + row + "); " + *two_phase.prepare_sql(gids.back());
+    if (draw(20) == 0) {  // Vanishes with the flight in the server's receive buffer.
+      EXPECT_TRUE(connection.session().query(flight));
+      std::ignore = connection.drain_output(0, world_.soon());
+      return false;
+    }
+    return connection.query(flight, world_.soon()).has_value();
+  }
+  bool write(const TwoPhase& two_phase, Connection& a, Connection& b, uint64_t epoch) {
+    Gids gids;
+    if (!prepare(two_phase, a, epoch, 0, gids)) return false;
+    if (!prepare(two_phase, b, epoch, 1, gids)) return false;
+    if (!two_phase.decide(a, epoch, epoch, gids, world_.soon()) || draw(10) == 0) return false;
+    return two_phase.commit_decided(world_.env(), b, world_.soon()).has_value();
+  }
+
+  World& world_;
+  uint64_t state_;
+  uint64_t epochs_ = 0;
+};
+
+// Writers that take over from each other at every moment: each epoch is there with both lanes of
+// one writer, none is missing, none is there twice.
+TEST_F(TwoPhaseTest, WritersThatTakeOverAllTheTimeLoseAndDoubleNothing) {
+  world_.server().sql("CREATE TABLE race (epoch bigint, lane int, generation bigint)",
+                      world_.database());
+  const TimePoint end = world_.env().clock.now() + std::chrono::seconds(6);
+  std::vector<RacingWriter> writers;
+  for (uint64_t i = 0; i < 3; ++i) writers.emplace_back(world_, 77 + i);
+  std::vector<std::thread> threads;
+  for (RacingWriter& writer : writers) {
+    threads.emplace_back([&world = world_, &writer, end] {
+      for (; world.env().clock.now() < end; writer.rest()) writer.live();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const TwoPhase last = world_.claim(*connection_, "race", "race_${uuid}");
+  const auto recovered = last.recover(world_.env(), *connection_, {}, world_.soon());
+  ASSERT_TRUE(recovered) << recovered.error().to_string();
+  EXPECT_EQ(world_.prepared(), "0");
+  const std::string epochs = std::to_string(recovered->epoch);
+  EXPECT_EQ(world_.scalar("SELECT count(*) FROM (SELECT FROM race GROUP BY epoch HAVING count(*) = "
+                          "2 AND sum(lane) = 1 AND min(generation) = max(generation)) AS whole"),
+            epochs);
+  EXPECT_EQ(world_.scalar("SELECT count(DISTINCT epoch) || ' ' || max(epoch) FROM race"),
+            epochs + " " + epochs);
+  EXPECT_GT(recovered->epoch, 5U);
+  EXPECT_GT(last.generation(), 20U) << "too few takeovers to prove anything";
+  RecordProperty("epochs", epochs);
+  RecordProperty("generations", std::to_string(last.generation()));
 }
 
 // ---- for people --------------------------------------------------------------------------------

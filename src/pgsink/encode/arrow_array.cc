@@ -79,7 +79,7 @@ class ArrayReader {
     if (auto status = check_frame(array, skip, length, path); !status) {
       return pgproto::fail(std::move(status.error()));
     }
-    Window window{field, *array, array->offset + skip, length, path};
+    const Window window{field, *array, array->offset + skip, length, path};
     ColumnView view;
     view.kind = field.kind;
     view.offset = window.first;

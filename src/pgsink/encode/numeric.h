@@ -112,6 +112,7 @@ inline size_t SmallNumeric::put(uint64_t magnitude, bool negative, std::byte* to
   const auto trailing =
       static_cast<unsigned>(lower != 0 ? std::countr_zero(lower) : 64 + std::countr_zero(upper)) /
       kGroupBits;
+  PGPROTO_ASSERT(leading + trailing < 8);  // a digit is not zero
   const unsigned count = 8 - leading - trailing;
   const UInt128 groups = (static_cast<UInt128>(upper) << 64 | lower) << (kGroupBits * leading);
   const uint64_t weight = ((head_ >> 32) - leading) & 0xffff;

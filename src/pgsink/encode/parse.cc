@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "pgsink/encode/shortened.h"
 #include "pgsink/encode/staged.h"
 #include "pgsink/encode/text_field.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {

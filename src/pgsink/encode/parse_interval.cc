@@ -6,9 +6,9 @@
 
 #include "pgsink/encode/calendar.h"
 #include "pgsink/encode/parse.h"
+#include "pgsink/encode/shortened.h"
 #include "pgsink/encode/temporal.h"
 #include "pgsink/encode/text_reader.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {
@@ -76,6 +76,17 @@ constexpr Unit kUnits[] = {
     {"microseconds", Part::kMicros, 1},
 };
 
+/// One bit for each unit, whatever its name.
+uint64_t unit_bit(Part part, int64_t factor) {
+  static_assert(std::size(kUnits) <= 64);
+  uint64_t bit = 1;
+  for (const Unit& unit : kUnits) {
+    if (unit.part == part && unit.factor == factor) break;
+    bit <<= 1;
+  }
+  return bit;
+}
+
 const Unit* find_unit(std::string_view name) {
   for (const Unit& unit : kUnits) {
     if (unit.name.size() == name.size() &&
@@ -131,9 +142,10 @@ class IntervalParser {
       } else {
         reader_.skip_spaces();
         const Unit* unit = find_unit(reader_.take_letters());
-        if (unit == nullptr) return fail();
+        if (unit == nullptr || !first_of(*unit, quantity)) return fail();
         add(quantity, unit->part, unit->factor);
       }
+      if (!reader_.done() && !TextReader::is_space(reader_.peek())) return fail();
       reader_.skip_spaces();
     }
   }
@@ -146,7 +158,7 @@ class IntervalParser {
         continue;
       }
       Quantity quantity;
-      if (!read_quantity(quantity)) return fail();
+      if (reader_.peek() == '+' || !read_quantity(quantity)) return fail();
       const char unit = reader_.peek();
       reader_.skip(reader_.done() ? 0 : 1);
       if (!time && unit == 'Y') {
@@ -167,6 +179,24 @@ class IntervalParser {
         return fail();
       }
     }
+  }
+
+  static uint64_t seconds_units() {
+    return unit_bit(Part::kMicros, kMicrosPerSecond) | unit_bit(Part::kMicros, 1000) |
+           unit_bit(Part::kMicros, 1);
+  }
+  static uint64_t clock_units() {
+    return unit_bit(Part::kMicros, kHour) | unit_bit(Part::kMicros, kMinute) | seconds_units();
+  }
+  /// The server takes a unit only once. A fraction of seconds has the smaller units in it.
+  bool first_of(const Unit& unit, const Quantity& quantity) {
+    const bool fraction = quantity.millionths != 0 && unit.factor == kMicrosPerSecond;
+    return first_of_all(fraction ? seconds_units() : unit_bit(unit.part, unit.factor));
+  }
+  bool first_of_all(uint64_t units) {
+    const bool first = (units_ & units) == 0;
+    units_ |= units;
+    return first;
   }
 
   bool read_quantity(Quantity& quantity) {
@@ -197,7 +227,8 @@ class IntervalParser {
     Quantity minutes;
     Quantity seconds;
     reader_.take(':');
-    if (hours.millionths != 0 || !reader_.take_number(2, 2, minutes.whole) || minutes.whole > 59) {
+    if (hours.millionths != 0 || !first_of_all(clock_units()) ||
+        !reader_.take_number(2, 2, minutes.whole) || minutes.whole > 59) {
       return fail();
     }
     if (reader_.take(':')) {
@@ -244,6 +275,7 @@ class IntervalParser {
 
   TextReader reader_;
   int fields_ = 0;
+  uint64_t units_ = 0;  ///< Seen so far.
   bool ok_ = true;
   bool overflow_ = false;
 };

@@ -273,7 +273,7 @@ bool parse_composite(const Target& target, std::string_view text, Scratch& out, 
   bool quoted = false;
   for (size_t i = 0; i < target.parts.size(); ++i) {
     if (i != 0 && !reader.take(',')) return failed(target, text, kForm, fault);
-    if (!read_quotable(reader, ",()", value, quoted)) {
+    if (!read_quotable(reader, ",)", value, quoted)) {
       return failed(target, text, kForm, fault);
     }
     out.put(target.parts[i].oid);

@@ -5,7 +5,6 @@
 
 #include "pgsink/encode/parse.h"
 #include "pgsink/encode/text_reader.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {
@@ -24,11 +23,14 @@ int hex_digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/// a.b.c.d into four bytes.
-bool read_ipv4(TextReader& reader, uint8_t* bytes) {
+/// a.b.c.d into four bytes. Server: inet_net_pton_ipv4() takes leading zeros, getv4() does not.
+bool read_ipv4(TextReader& reader, bool leading_zeros, uint8_t* bytes) {
   for (size_t i = 0; i < kIpv4Bytes; ++i) {
     int64_t number = 0;
     if (i != 0 && !reader.take('.')) return false;
+    const std::string_view rest = reader.rest();
+    const bool padded = rest.size() > 1 && rest[0] == '0' && TextReader::is_digit(rest[1]);
+    if (padded && !leading_zeros) return false;
     if (!reader.take_number(1, 3, number) || number > 255) return false;
     bytes[i] = static_cast<uint8_t>(number);
   }
@@ -57,7 +59,7 @@ bool read_ipv6(TextReader& reader, Address& address) {
   }
   while (used < kIpv6Bytes && (hex_digit(reader.peek()) >= 0)) {
     TextReader ahead = reader;
-    if (used + kIpv4Bytes <= kIpv6Bytes && read_ipv4(ahead, address.bytes.data() + used)) {
+    if (used + kIpv4Bytes <= kIpv6Bytes && read_ipv4(ahead, false, address.bytes.data() + used)) {
       reader = ahead;
       used += kIpv4Bytes;
       break;
@@ -107,13 +109,16 @@ bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault
   if (reader.rest().find(':') != std::string_view::npos) {
     good = read_ipv6(reader, address);
   } else {
-    good = read_ipv4(reader, address.bytes.data());
+    good = read_ipv4(reader, true, address.bytes.data());
     address.size = kIpv4Bytes;
   }
   auto bits = static_cast<int64_t>(address.size * 8);
   if (good && reader.take('/')) {
     const int64_t most = bits;
-    good = reader.take_number(1, 3, bits) && bits <= most;
+    // Server: getbits() takes no leading zeros, inet_net_pton_ipv4() does.
+    const bool padded = reader.peek() == '0' && reader.rest().size() > 1;
+    good =
+        (!padded || address.size == kIpv4Bytes) && reader.take_number(1, 3, bits) && bits <= most;
   }
   if (!good || !reader.done()) {
     fault = parse_fault(target, text, "an IPv4 or IPv6 address, /bits after it if need be");

@@ -9,7 +9,7 @@
 #include "pgsink/encode/numbers.h"
 #include "pgsink/encode/numeric.h"
 #include "pgsink/encode/parse.h"
-#include "pgsink/encode/utf8.h"
+#include "pgsink/encode/shortened.h"
 
 namespace pgsink::encode {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "pgsink/encode/calendar.h"
 #include "pgsink/encode/parse.h"
+#include "pgsink/encode/shortened.h"
 #include "pgsink/encode/temporal.h"
 #include "pgsink/encode/text_reader.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {
@@ -87,8 +87,10 @@ bool read_zone(TextReader& reader, Moment& moment) {
   int64_t hours = 0;
   int64_t minutes = 0;
   int64_t seconds = 0;
+  const size_t digits_before = reader.rest().size();
   if (!reader.take_number(1, 4, hours)) return false;
-  if (hours > 99) {
+  // Three digits or four have the minutes in them: +011 is eleven minutes, not hours.
+  if (digits_before - reader.rest().size() > 2) {
     minutes = hours % 100;
     hours /= 100;
   } else if (reader.take(':')) {

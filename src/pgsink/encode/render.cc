@@ -7,7 +7,6 @@
 #include "pgsink/encode/number_text.h"
 #include "pgsink/encode/staged.h"
 #include "pgsink/encode/text_field.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {

@@ -260,7 +260,7 @@ RowEncoder::State::Outcome RowEncoder::State::encode_survivors(const RecordBatch
   std::array<bool, kBlockRowsMax> rejected{};
   std::array<uint16_t, kBlockRowsMax> positions;  // of the rows tried last, in the block
   std::iota(positions.begin(), positions.end(), uint16_t{0});
-  size_t count = block.count;
+  size_t count = 0;
   Outcome outcome;
   do {
     for (Rejection& rejection : block_rejections) {
@@ -308,7 +308,7 @@ RowEncoder::RowEncoder(RowEncoder&&) noexcept = default;
 RowEncoder& RowEncoder::operator=(RowEncoder&&) noexcept = default;
 RowEncoder::~RowEncoder() = default;
 
-Result<RowEncoder> RowEncoder::create(std::vector<EncodeColumn> columns,
+Result<RowEncoder> RowEncoder::create(const std::vector<EncodeColumn>& columns,
                                       const pgproto::TypeMap& types, Kernels kernels) {
   if (columns.empty()) return pgproto::fail(Errc::kUsage, "a row needs at least one column");
   if (columns.size() > kColumnsMax) {

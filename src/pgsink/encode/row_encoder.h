@@ -52,8 +52,8 @@ class RowEncoder {
  public:
   /// Chooses the functions. Fails with kColumnType naming column, source and target type, and what
   /// would work. `types` must hold each target OID that is not built in, transitively.
-  static Result<RowEncoder> create(std::vector<EncodeColumn> columns, const pgproto::TypeMap& types,
-                                   Kernels kernels = Kernels::kBest);
+  static Result<RowEncoder> create(const std::vector<EncodeColumn>& columns,
+                                   const pgproto::TypeMap& types, Kernels kernels = Kernels::kBest);
   RowEncoder(RowEncoder&&) noexcept;
   RowEncoder& operator=(RowEncoder&&) noexcept;
   ~RowEncoder();

@@ -4,10 +4,12 @@
 #include <array>
 #include <string>
 
+#include <pgproto/utf8.h>
+
 #include "pgsink/encode/row_part.h"
+#include "pgsink/encode/shortened.h"
 #include "pgsink/encode/source.h"
 #include "pgsink/encode/text_kernels.h"
-#include "pgsink/encode/utf8.h"
 
 namespace pgsink::encode {
 namespace {
@@ -196,7 +198,7 @@ bool text_fault(std::string_view value, const TextRule& rule, Fault& fault) {
     return true;
   }
   if (rule.utf8) {
-    const size_t at = utf8_fault_at(value);
+    const size_t at = pgproto::utf8_fault_at(value);
     if (at != std::string_view::npos) {
       const bool nul = value[at] == '\0';
       fault = {sqlstate::kEncoding,
@@ -212,7 +214,7 @@ bool text_fault(std::string_view value, const TextRule& rule, Fault& fault) {
     return true;
   }
   if (rule.characters_max == 0 || value.size() <= rule.characters_max) return false;
-  const size_t characters = utf8_length(value);
+  const size_t characters = pgproto::utf8_length(value);
   if (characters <= rule.characters_max) return false;
   if (rule.spaces_may_exceed && spaces_only(behind(value, rule.characters_max))) return false;
   fault = {sqlstate::kStringTooLong, shortened(value) + " has " + std::to_string(characters) +

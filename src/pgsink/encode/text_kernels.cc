@@ -1,7 +1,8 @@
 #include "pgsink/encode/text_kernels.h"
 
+#include <pgproto/utf8.h>
+
 #include "pgsink/encode/copy_bytes.h"
-#include "pgsink/encode/utf8.h"
 
 #if defined(__x86_64__)
 #if defined(__GNUC__) && !defined(__clang__)
@@ -14,7 +15,7 @@
 namespace pgsink::encode {
 namespace {
 
-bool plain_portable(const char* text, size_t size) { return is_plain_ascii({text, size}); }
+bool plain_portable(const char* text, size_t size) { return pgproto::is_plain_ascii({text, size}); }
 
 template <class Reader>
 bool write_portable(const Reader& values, const TextForm& form, std::byte** rows, size_t offset,
@@ -31,7 +32,7 @@ bool write_portable(const Reader& values, const TextForm& form, std::byte** rows
     to = put_text_head(to, value.size(), form.version);
     copy_bytes(to, reinterpret_cast<const std::byte*>(value.data()), value.size());
     rows[i] = to + value.size();
-    plain &= is_plain_ascii(value);
+    plain &= pgproto::is_plain_ascii(value);
   }
   return plain;
 }
@@ -64,7 +65,7 @@ PGSINK_AVX2 bool plain_avx2(const char* text, size_t size) {
   }
   const __m256i zero = _mm256_cmpeq_epi8(least, _mm256_setzero_si256());
   if (_mm256_movemask_epi8(_mm256_or_si256(zero, all)) != 0) return false;
-  return is_plain_ascii({text + at, size - at});
+  return pgproto::is_plain_ascii({text + at, size - at});
 }
 
 PGSINK_AVX512 bool plain_avx512(const char* text, size_t size) {

@@ -63,7 +63,6 @@ Status ensure_control_table(Connection& connection, std::string_view schema, Con
       sql_text(Sql::kTableShape, {quoted.literal(schema), quoted.literal(shape.name)});
   const std::string create = sql_text(shape.create, {quoted.identifier(schema)});
   if (!quoted.status()) return quoted.status();
-  Error last;
   for (int attempt = 0; attempt < kCreateAttemptsMax; ++attempt) {
     const auto found = run_control(connection, look, deadline);
     if (!found) return fail(found.error());

@@ -1,7 +1,8 @@
+#include <pgproto/utf8.h>
+
 #include <pgsink/ddl.h>
 
 #include "pgsink/sink/ddl_parser.h"
-#include "pgsink/sink/utf8.h"
 
 namespace pgsink {
 
@@ -101,13 +102,13 @@ Parsed<void> Parser::check_text(size_t bytes_max) const {
                          " bytes; at most " + std::to_string(bytes_max) + " are taken",
                      Errc::kLimit);
   }
-  const std::optional<size_t> invalid = first_invalid_utf8(statement_.text);
-  if (!invalid) return {};
+  const size_t invalid = pgproto::utf8_fault_at(statement_.text);
+  if (invalid == std::string_view::npos) return {};
   Diagnostic fault;
   fault.error.code = Errc::kSyntax;
   fault.error.message =
       "this byte is not valid UTF-8, or is NUL; neither can be text in PostgreSQL";
-  fault.begin = position_behind(statement_.begin, statement_.text.substr(0, *invalid));
+  fault.begin = position_behind(statement_.begin, statement_.text.substr(0, invalid));
   fault.length = 1;
   return std::unexpected(std::move(fault));
 }

@@ -1,7 +1,8 @@
 #include "pgsink/sink/ddl_lexer.h"
 
+#include <pgproto/utf8.h>
+
 #include "pgsink/sink/names.h"
-#include "pgsink/sink/utf8.h"
 
 namespace pgsink {
 namespace {
@@ -30,7 +31,7 @@ size_t blank_bytes(std::string_view text, size_t offset) {
   if (offset >= text.size()) return 0;
   if (is_ascii_blank(text[offset])) return 1;
   if (!is_high(text[offset])) return 0;
-  const CodePoint point = code_point_at(text, offset);
+  const pgproto::CodePoint point = pgproto::code_point_at(text, offset);
   return is_unicode_blank(point.value) ? point.bytes : 0;
 }
 
@@ -259,7 +260,7 @@ std::expected<void, std::string> decode_escape(std::string_view text, size_t& i,
       if (digits.count != wanted || digits.value == 0 || digits.value > 0x10ffff || surrogate) {
         return std::unexpected("\\u takes 4 and \\U 8 hexadecimal digits of one character");
       }
-      append_utf8(digits.value, value);
+      pgproto::utf8_append(value, digits.value);
       return {};
     }
     case 'x':
@@ -298,7 +299,7 @@ std::expected<std::string, std::string> decode_escapes(std::string_view text) {
       i += text[i] == '\'' ? 2 : 1;
     }
   }
-  if (first_invalid_utf8(value)) return std::unexpected("its escapes do not make valid UTF-8");
+  if (!pgproto::utf8_is_text(value)) return std::unexpected("its escapes do not make valid UTF-8");
   return value;
 }
 

@@ -1,9 +1,10 @@
 #include <algorithm>
 
+#include <pgproto/utf8.h>
+
 #include <pgsink/ddl.h>
 
 #include "pgsink/sink/ddl_secrets.h"
-#include "pgsink/sink/utf8.h"
 
 namespace pgsink {
 namespace {
@@ -15,7 +16,7 @@ struct Cell {
 };
 
 /// What a terminal may be sent: no control character but the tab, and no broken UTF-8.
-char32_t printable(const CodePoint& point) {
+char32_t printable(const pgproto::CodePoint& point) {
   constexpr char32_t kReplacement = 0xfffd;
   const char32_t c = point.value;
   const bool control = (c < 0x20 && c != '\t') || (c >= 0x7f && c <= 0x9f);
@@ -25,9 +26,9 @@ char32_t printable(const CodePoint& point) {
 std::string printable_text(std::string_view text) {
   std::string shown;
   for (size_t i = 0; i < text.size();) {
-    const CodePoint point = code_point_at(text, i);
+    const pgproto::CodePoint point = pgproto::code_point_at(text, i);
     const bool line_break = point.value == '\n' || point.value == '\r';
-    append_utf8(line_break ? U' ' : printable(point), shown);
+    pgproto::utf8_append(shown, line_break ? U' ' : printable(point));
     i += point.bytes;
   }
   return shown;
@@ -62,7 +63,7 @@ std::vector<Cell> cells_of(std::string_view script, Line line, size_t mark_begin
       i = hidden->end;
       continue;
     }
-    const CodePoint point = code_point_at(script, i);
+    const pgproto::CodePoint point = pgproto::code_point_at(script, i);
     cells.push_back({.character = printable(point), .marked = i >= mark_begin && i < mark_end});
     i += point.bytes;
   }
@@ -93,7 +94,7 @@ void append_marked_line(const std::vector<Cell>& cells, std::string& text) {
   bool marked_before = false;
   size_t carets_end = 0;
   for (const Cell& cell : cells) {
-    append_utf8(cell.character, text);
+    pgproto::utf8_append(text, cell.character);
     if (cell.marked) {
       carets += marked_before ? '~' : '^';
       marked_before = true;

@@ -90,7 +90,7 @@ Result<LaneEpoch> Epochs::renew(Env& env, Connection& connection, const LaneEpoc
 Result<QueryResult> Epochs::change(Env& env, Connection& connection, const std::string& statements,
                                    Deadline deadline) const {
   const std::string bounded =
-      sql_text(Sql::kLockTimeoutControl, {std::to_string(kBlockedMaxMs)}) + "; " + statements;
+      sql_text(Sql::kLockTimeout, {std::to_string(kBlockedMaxMs)}) + "; " + statements;
   for (;;) {
     auto result = run_control(connection, bounded, deadline);
     if (result || connection.broken() || result.error().sqlstate != "55P03") return result;

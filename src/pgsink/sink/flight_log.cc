@@ -34,6 +34,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
   incarnation_ = event.incarnation;
   backend_ = event.backend;
   fenced_.reset();
+  if (config_.by_epoch) return std::nullopt;
   for (Flight& flight : flights_) {
     if (flight.state != State::kUnknown) continue;
     if (flight.incarnation != incarnation_) {
@@ -119,7 +120,9 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
   for (size_t i = 0; i < flights_.size(); ++i) {
     Flight& sent = flights_[i];
     if (sent.state != State::kOnWire) continue;
-    sent.state = sent.commit_handed ? State::kUnknown : State::kToSend;
+    // Without COMMIT it cannot be committed; but its backend may still hold the epoch row.
+    const bool ask = sent.commit_handed || config_.by_epoch;
+    sent.state = ask ? State::kUnknown : State::kToSend;
     sent.not_before = now;
     if (++sent.failures > config_.retries_max) stop(event.error, first_seq() + i);
   }
@@ -179,6 +182,19 @@ std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoi
   return std::nullopt;
 }
 
+std::optional<FlightLog::Seq> FlightLog::on(const Resolved& event, TimePoint) {
+  PGPROTO_ASSERT(connected_ && flight(event.seq).state == State::kUnknown);
+  if (event.committed) return commit(event.seq);
+  flight(event.seq).state = State::kToSend;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const ResolveFailed& event, TimePoint) {
+  stop(event.error, 0);
+  gave_up_connecting_ = true;
+  return std::nullopt;
+}
+
 std::optional<FlightLog::Seq> FlightLog::on(const Stopped& event, TimePoint) {
   stop(event.error, 0);
   return std::nullopt;
@@ -225,7 +241,7 @@ size_t FlightLog::unknown_count() const {
 }
 
 std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_at) const {
-  const bool one_by_one = config_.ordered && backend_.pid == 0;
+  const bool one_by_one = config_.ordered && !config_.by_epoch && backend_.pid == 0;
   const size_t window = one_by_one ? 1 : config_.window_max;
   if (stop_error_ || on_the_wire_ >= window) return std::nullopt;
   std::optional<Seq> found;
@@ -286,7 +302,9 @@ FlightLog::Action FlightLog::next(TimePoint now) const {
     action.seq = *unknown;
     action.xid = lost.xid;
     action.backend = lost.backend;
-    if (fenced_ != lost.backend) {
+    if (config_.by_epoch) {
+      action.kind = Action::Kind::kResolve;
+    } else if (fenced_ != lost.backend) {
       action.kind = Action::Kind::kFence;
     } else if (now >= lost.not_before) {
       action.kind = Action::Kind::kAskStatus;

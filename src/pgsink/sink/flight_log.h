@@ -39,6 +39,9 @@ class FlightLog {
     /// the server roll them back, and the log sends all of them again, in order. Where guards do
     /// not hold (behind a pooler, where the backend is not known) they go one by one.
     bool ordered = false;
+    /// The target's epoch row says what is committed, and fences whoever wrote before: kResolve
+    /// takes the place of kFence and kAskStatus. Implies an order that holds behind a pooler too.
+    bool by_epoch = false;
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
     Duration backoff = std::chrono::seconds(1);
     Duration backoff_max = std::chrono::seconds(60);
@@ -81,11 +84,19 @@ class FlightLog {
     Seq seq;
     XactStatus status;
   };
+  struct Resolved {  ///< What the epoch row says of a flight that kResolve asked for.
+    Seq seq;
+    bool committed;
+  };
+  struct ResolveFailed {
+    Error error;
+  };
   struct Stopped {  ///< Nothing more shall be sent; what is on the wire is still awaited.
     Error error;
   };
-  using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
-                             Answered, Lost, Fenced, FenceFailed, StatusAnswered, Stopped>;
+  using Event =
+      std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded, Answered,
+                   Lost, Fenced, FenceFailed, StatusAnswered, Resolved, ResolveFailed, Stopped>;
 
   // ---- what to do ------------------------------------------------------------------------------
   struct Action {
@@ -94,6 +105,7 @@ class FlightLog {
       kConnect,
       kFence,      ///< Prove `backend` gone.
       kAskStatus,  ///< Ask pg_xact_status(`xid`) for `seq`.
+      kResolve,    ///< Ask the epoch row for `seq`, having fenced the backend before.
       kSend,       ///< Send `seq`.
       kFinished,   ///< Stopped, and nothing on the wire: stop_error() is final.
     };
@@ -153,6 +165,8 @@ class FlightLog {
   std::optional<Seq> on(const Fenced&, TimePoint);
   std::optional<Seq> on(const FenceFailed&, TimePoint);
   std::optional<Seq> on(const StatusAnswered&, TimePoint);
+  std::optional<Seq> on(const Resolved&, TimePoint);
+  std::optional<Seq> on(const ResolveFailed&, TimePoint);
   std::optional<Seq> on(const Stopped&, TimePoint);
 
   Seq first_seq() const { return last_added_ + 1 - flights_.size(); }

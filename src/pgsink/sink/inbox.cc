@@ -6,22 +6,47 @@ namespace pgsink {
 
 Inbox::Inbox(Env& env, Limits limits, Router router)
     : env_(env),
-      limits_(limits),
+      limits_(std::move(limits)),
       routing_(env.tasks.monitor()),
       router_(std::move(router)),
       monitor_(env.tasks.monitor()),
+      durable_position_(limits_.committed.empty() ? 0 : std::ranges::min(limits_.committed)),
       queues_(router_.lanes()) {}
 
 Status Inbox::push(RecordBatch batch) {
   const Monitor::Lock routing(*routing_);
+  if (auto fits = check_position(batch.position); !fits) return fits;
   if (auto room = wait_for_memory(batch.memory_bytes()); !room) return room;
   auto accepted = std::make_unique<Accepted>();
   accepted->shares = router_.route(batch);
   accepted->batch = std::move(batch);
+  routed_position_ = accepted->batch.position;
+  std::shared_ptr<const Accepted> source;  // Goes after the lock.
   const Monitor::Lock lock(*monitor_);
   if (failure_) return fail(*failure_);
   if (closing_) return fail(Errc::kUsage, "write() after close()");
-  accept(std::move(accepted));
+  source = accept(std::move(accepted));
+  return {};
+}
+
+/// Exactly-once lives on positions: they say what a replay need not write again.
+Status Inbox::check_position(uint64_t position) {
+  if (limits_.committed.empty()) return {};
+  if (position <= routed_position_) {
+    return fail(Errc::kUsage,
+                "write(): exactly-once needs a RecordBatch::position that grows with "
+                "each batch; " +
+                    std::to_string(position) + " follows " + std::to_string(routed_position_));
+  }
+  // Where the first batch begins only the host knows: right behind durable_position(), or anywhere
+  // before with the batches cut as they were.
+  for (const uint64_t committed : limits_.committed) {
+    if (routed_position_ == 0 || committed <= routed_position_ || committed >= position) continue;
+    return fail(Errc::kUsage, "write(): the batch up to position " + std::to_string(position) +
+                                  " holds rows on both sides of " + std::to_string(committed) +
+                                  ", up to where everything is committed: cut the batches of a "
+                                  "replay as they were");
+  }
   return {};
 }
 
@@ -38,7 +63,7 @@ Status Inbox::wait_for_memory(size_t bytes) {
   return {};
 }
 
-void Inbox::accept(std::unique_ptr<Accepted> accepted) {
+std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted) {
   const size_t bytes = accepted->batch.memory_bytes();
   accepted->number = ++accepted_batches_;
   accepted->first_row = accepted_rows_ + 1;
@@ -51,9 +76,12 @@ void Inbox::accept(std::unique_ptr<Accepted> accepted) {
     held_bytes_ -= bytes;
     monitor_->notify_all();
   };
-  const std::shared_ptr<const Accepted> source(accepted.release(), give_back);
+  std::shared_ptr<const Accepted> source(accepted.release(), give_back);
   for (size_t i = 0; i < source->shares.size(); ++i) {
     const Share& share = source->shares[i];
+    const bool committed =
+        !limits_.committed.empty() && source->batch.position <= limits_.committed[share.lane];
+    if (committed) continue;
     Queue& queue = queues_[share.lane];
     // A lane may have several shares in a row; only the last ends the batch for it.
     const bool last =
@@ -74,6 +102,8 @@ void Inbox::accept(std::unique_ptr<Accepted> accepted) {
       wake(queue);
     }
   }
+  advance();
+  return source;
 }
 
 Status Inbox::flush() {
@@ -103,7 +133,7 @@ void Inbox::abort() {
   closing_ = true;
   aborted_ = true;
   monitor_->notify_all();
-  for (Queue& queue : queues_) {
+  for (const Queue& queue : queues_) {
     if (queue.wake) queue.wake();
   }
 }
@@ -144,15 +174,16 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
   return taken;
 }
 
-void Inbox::take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces) {
+void Inbox::take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces) const {
   while (!queue.pieces.empty() && (rows_max > 0 || queue.pieces.front().rows.count == 0)) {
     Piece& front = queue.pieces.front();
     Piece part = front;
-    part.rows.count = std::min(rows_max, front.rows.count);
+    part.rows.count =
+        limits_.whole_batches ? front.rows.count : std::min(rows_max, front.rows.count);
     part.last = front.last && part.rows.count == front.rows.count;
     queue.rows -= part.rows.count;
     queue.bytes -= std::min(queue.bytes, part.memory_bytes());
-    rows_max -= part.rows.count;
+    rows_max -= std::min(rows_max, part.rows.count);
     front.rows.begin += part.rows.count;
     front.rows.count -= part.rows.count;
     const bool exhausted = front.rows.count == 0;

@@ -52,6 +52,10 @@ class Inbox {
     size_t batch_rows = 0;
     size_t batch_bytes = 0;
     Duration batch_timeout{};
+    bool whole_batches = false;  ///< take() never cuts a lane's rows of a batch.
+    /// If not empty: the position of each lane up to which everything is committed already. Batches
+    /// up to it are acknowledged without being written; positions must grow.
+    std::vector<uint64_t> committed{};
   };
 
   Inbox(Env& env, Limits limits, Router router);
@@ -109,9 +113,11 @@ class Inbox {
   };
 
   Status wait_for_memory(size_t bytes);
-  void accept(std::unique_ptr<Accepted> accepted);
+  Status check_position(uint64_t position);
+  /// What it returns must outlive the lock: if no lane needs the batch, it gives its memory back.
+  [[nodiscard]] std::shared_ptr<const Accepted> accept(std::unique_ptr<Accepted> accepted);
   bool rows_due(const Queue& queue, TimePoint now) const;
-  static void take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces);
+  void take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces) const;
   uint64_t durable_batches() const;
   void advance();
   void wake(Queue& queue);
@@ -122,7 +128,8 @@ class Inbox {
   const Limits limits_;
   /// Held while one batch after the other is routed; taken before monitor_, which lanes need too.
   std::unique_ptr<Monitor> routing_;
-  Router router_;  ///< Guarded by routing_.
+  Router router_;                 ///< Guarded by routing_.
+  uint64_t routed_position_ = 0;  ///< Guarded by routing_: of the batch before; 0 before the first.
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:
   size_t held_bytes_ = 0;  ///< Accepted, not durable.

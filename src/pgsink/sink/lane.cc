@@ -19,9 +19,6 @@ using Kind = FlightLog::Action::Kind;
 // the call no longer shows; the chunk must stay in L2 while it is written, sent and written again.
 // A multiple of 16 KiB, so that TLS makes whole records of it and none of a few bytes.
 constexpr size_t kSendBytes = size_t{128} << 10;
-// A wait for this long proves that a backend that was told to go will not.
-constexpr Duration kFenceTimeout = std::chrono::seconds(10);
-constexpr Duration kStatusTimeout = std::chrono::seconds(10);
 
 uint64_t to_u64(std::string_view text) {
   uint64_t value = 0;
@@ -65,6 +62,9 @@ Lane::Lane(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
       encoder_(std::move(encoder)),
       arrays_(std::move(arrays)),
       log_(setup_.flights),
+      epochs_(setup_.epochs),
+      epoch_(setup_.epoch),
+      epoch_base_(setup_.epoch.epoch),
       metrics_monitor_(env_.tasks.monitor()) {}
 
 Lane::~Lane() {
@@ -104,7 +104,9 @@ void Lane::run() {
     log_.step(FlightLog::Stopped{std::move(error)}, env_.clock.now());
   }
   if (log_.stop_error()) {
-    const Error error = explain(*log_.stop_error());
+    Error error = *log_.stop_error();
+    name_new_writer(error);
+    error = explain(std::move(error));
     note_error(error);
     inbox_.stop(error);
   }
@@ -152,6 +154,8 @@ void Lane::perform(const FlightLog::Action& action) {
       return fence_backend(action.backend);
     case Kind::kAskStatus:
       return ask_status(action.seq, action.xid);
+    case Kind::kResolve:
+      return resolve(action.seq);
     case Kind::kSend:
       return send(action);
     case Kind::kWait:
@@ -204,7 +208,10 @@ void Lane::add_pieces(std::vector<Piece> pieces) {
   for (Piece& piece : pieces) {
     open->rows += piece.rows.count;
     open->memory_bytes += piece.memory_bytes();
-    if (piece.last) open->through_batch = piece.source->number;
+    if (piece.last) {
+      open->through_batch = piece.source->number;
+      open->through_position = piece.batch().position;
+    }
     open->pieces.push_back(std::move(piece));
   }
 }
@@ -218,7 +225,9 @@ Lane::Flight& Lane::flight(FlightLog::Seq seq) {
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flight(action.seq);
   const Path path = plan_.path(next.rows, next.memory_bytes);
-  if (path == Path::kArrays && !next.closed) return wait(action.until);
+  // What is said of the whole flight before its first row must wait for its last.
+  const bool whole = path == Path::kArrays || plan_.by_epoch;
+  if (whole && !next.closed) return wait(action.until);
   next.attempt = {};
   next.attempt.path = path;
   next.attempt.began = env_.clock.now();
@@ -246,7 +255,7 @@ void Lane::send(const FlightLog::Action& action) {
 void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
   if (pooled_) return;
   pgproto::Session& session = connection_->session();
-  if (plan_.ordered && !guard_set_) {
+  if (plan_.ordered && !plan_.by_epoch && !guard_set_) {
     std::ignore = session.query(sql_text(Sql::kSetFlight, {std::to_string(seq - 1)}));
     guard_set_ = true;
   }
@@ -257,8 +266,18 @@ void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
 
 /// Everything before the rows.
 Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path) {
-  std::string sql = pooled_ ? plan_.begin_pooled : plan_.begin;
-  if (plan_.ordered && !pooled_) {
+  std::string sql = plan_.begin;
+  if (epochs_ != nullptr) {
+    LaneEpoch before = epoch_;
+    before.epoch = epoch_base_ + seq - 1;
+    const auto guard = epochs_->guard_sql(before, flight(seq).through_position);
+    if (!guard) return fail(guard.error());
+    sql += *guard + "; ";
+  } else {
+    sql += pooled_ ? plan_.identify_pooled : plan_.identify;
+  }
+  sql += plan_.session;
+  if (plan_.ordered && epochs_ == nullptr && !pooled_) {
     sql += sql_text(Sql::kGuard, {std::to_string(seq - 1), std::to_string(seq)}) + "; ";
   }
   pgproto::Session& session = connection_->session();
@@ -444,7 +463,7 @@ void Lane::on_answer(const Event& event) {
   if (event.request < attempt.first_request) return;
 
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
-    if (of_first && !attempt.identified) on_row(oldest, *row);
+    if (of_first && !attempt.identified && epochs_ == nullptr) on_row(oldest, *row);
   } else if (failed != nullptr) {
     if (!attempt.error) on_error(oldest, *failed);
   } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
@@ -489,6 +508,10 @@ void Lane::on_ready(Flight& oldest) {
       answered.error->code = Errc::kRolledBack;
       answered.error->message = "COMMIT was answered by ROLLBACK without any error before";
     }
+    // Only its own guard can fail the first of the flights: those behind it fail with it.
+    if (seq == log_.committed_prefix() + 1 && Epochs::is_guard_failure(*answered.error)) {
+      answered.error->code = Errc::kFenced;
+    }
     const uint64_t line = copy_line(answered.error->where);
     if (line > 0) name_row(*answered.error, oldest.input_row(line - 1));
     note_error(*answered.error);
@@ -520,150 +543,6 @@ void Lane::on_committed(FlightLog::Seq seq) {
     const Flight& first = flights_.front();
     if (first.through_batch > 0) inbox_.durable(setup_.number, first.through_batch);
     flights_.pop_front();
-  }
-}
-
-// ---- connection --------------------------------------------------------------------------------
-
-void Lane::connect() {
-  auto opened = Connection::open(env_, setup_.connect, setup_.salted_keys);
-  if (opened) return adopt(std::move(*opened));
-  note_error(opened.error());
-  log_.step(FlightLog::ConnectFailed{opened.error()}, env_.clock.now());
-}
-
-void Lane::adopt(std::unique_ptr<Connection> connection) {
-  connection_ = std::move(connection);
-  fatal_.reset();
-  const ServerIdentity& server = connection_->server();
-  pooled_ = server.backend.pid != connection_->session().backend_process_id();
-  guard_set_ = false;
-  stage_request_ = 0;
-  stage_error_.reset();
-  // Behind a pooler another client's statements may have our names' place: nameless ones are safe.
-  statements_.emplace(*connection_, env_.random, pooled_ ? 0 : setup_.statements_max);
-  // Behind a pooler another backend serves each transaction: only the flight itself learns which.
-  log_.step(FlightLog::Connected{server.incarnation, pooled_ ? BackendIdentity{} : server.backend},
-            env_.clock.now());
-  inbox_.set_waker(setup_.number, [open = connection_.get()] { open->interrupt(); });
-  const Monitor::Lock lock(*metrics_monitor_);
-  ++metrics_.connections_opened;
-}
-
-void Lane::drop_connection() {
-  inbox_.set_waker(setup_.number, {});
-  statements_.reset();
-  connection_.reset();
-  wire_.clear();
-  sending_ = 0;
-}
-
-void Lane::lost(Error error) {
-  std::ignore = handle_answers();  // What arrived before the break counts.
-  const TimePoint now = env_.clock.now();
-  const uint64_t sent = connection_->session().sent_position();
-  for (const FlightLog::Seq seq : wire_) {
-    const Flight::Attempt& attempt = flight(seq).attempt;
-    const bool handed = attempt.commit_end > 0 && sent >= attempt.commit_end;
-    if (handed) log_.step(FlightLog::CommitHanded{seq}, now);
-  }
-  if (fatal_) error = std::move(*fatal_);
-  note_error(error);
-  {
-    const Monitor::Lock lock(*metrics_monitor_);
-    metrics_.failed_writes += wire_.size();
-  }
-  drop_connection();
-  log_.step(FlightLog::Lost{std::move(error)}, now);
-  count_in_flight();
-}
-
-void Lane::fence_backend(const BackendIdentity& backend) {
-  const auto fenced = fence(*connection_, backend, env_.clock.now() + kFenceTimeout);
-  if (connection_->broken()) return lost(fenced ? Error{} : fenced.error());
-  if (fenced) {
-    log_.step(FlightLog::Fenced{}, env_.clock.now());
-  } else {
-    note_error(fenced.error());
-    log_.step(FlightLog::FenceFailed{fenced.error()}, env_.clock.now());
-  }
-}
-
-void Lane::ask_status(FlightLog::Seq seq, uint64_t xid) {
-  const std::optional<std::string> parameter = std::to_string(xid);
-  const auto answer = connection_->query(sql_text(Sql::kXactStatus), std::span(&parameter, 1),
-                                         env_.clock.now() + kStatusTimeout);
-  if (connection_->broken()) return lost(answer ? Error{} : answer.error());
-  XactStatus status = XactStatus::kTooOld;
-  if (!answer) {
-    status = XactStatus::kInFuture;  // 22023 "transaction ID … is in the future", or worse.
-  } else if (answer->scalar() == "committed") {
-    status = XactStatus::kCommitted;
-  } else if (answer->scalar() == "aborted") {
-    status = XactStatus::kAborted;
-  } else if (answer->scalar() == "in progress") {
-    status = XactStatus::kInProgress;
-  }
-  const auto committed = log_.step(FlightLog::StatusAnswered{seq, status}, env_.clock.now());
-  if (committed) on_committed(*committed);
-}
-
-// ---- telling -----------------------------------------------------------------------------------
-
-void Lane::note_error(const Error& error) {
-  const Monitor::Lock lock(*metrics_monitor_);
-  metrics_.last_error = error.to_string();
-  metrics_.last_error_wall_us = env_.clock.wall_us();
-}
-
-void Lane::count_in_flight() {
-  uint64_t rows = 0;
-  for (const FlightLog::Seq seq : wire_) rows += flight(seq).rows;
-  const Monitor::Lock lock(*metrics_monitor_);
-  metrics_.in_flight_rows = rows;
-}
-
-Error Lane::explain(Error cause) const {
-  std::string text =
-      "connection \"" + setup_.name + "\", table " + plan_.table + ": " + cause.message + ". ";
-  uint64_t committed = 0;
-  {
-    const Monitor::Lock lock(*metrics_monitor_);
-    committed = metrics_.rows_written;
-  }
-  text += std::to_string(committed) + " rows are committed";
-  const FlightLog::Seq failed = log_.stop_seq();
-  if (failed != 0 && !flights_.empty() && failed >= flights_.front().seq) {
-    const Flight& flight = flights_[static_cast<size_t>(failed - flights_.front().seq)];
-    const uint64_t first = flight.input_row(0);
-    const uint64_t last = flight.input_row(flight.rows - 1);
-    text += last - first + 1 == flight.rows ? "; rows "
-                                            : "; " + std::to_string(flight.rows) + " of rows ";
-    text += std::to_string(first) + " to " + std::to_string(last) +
-            " were one transaction and were rolled back";
-  }
-  if (const size_t unknown = log_.unknown_count(); unknown > 0) {
-    text +=
-        "; of " + std::to_string(unknown) + " transactions it is not known whether they committed";
-  }
-  cause.message = text + "; what was accepted behind them was not written";
-  return cause;
-}
-
-void Lane::read_metrics(SinkMetrics& metrics) const {
-  const Monitor::Lock lock(*metrics_monitor_);
-  metrics.rows_written += metrics_.rows_written;
-  metrics.bytes_written += metrics_.bytes_written;
-  metrics.batches_sent += metrics_.batches_sent;
-  metrics.failed_writes += metrics_.failed_writes;
-  metrics.possible_duplicates += metrics_.possible_duplicates;
-  metrics.retry_count += metrics_.retry_count;
-  metrics.in_flight_rows += metrics_.in_flight_rows;
-  metrics.connections_opened += metrics_.connections_opened;
-  metrics.write_latency.merge(metrics_.write_latency);
-  if (metrics_.last_error_wall_us >= metrics.last_error_wall_us) {
-    metrics.last_error = metrics_.last_error;
-    metrics.last_error_wall_us = metrics_.last_error_wall_us;
   }
 }
 

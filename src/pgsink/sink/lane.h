@@ -21,6 +21,7 @@
 #include "pgsink/client/statement_cache.h"
 #include "pgsink/encode/column_arrays.h"
 #include "pgsink/encode/row_encoder.h"
+#include "pgsink/sink/epoch.h"
 #include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/plan.h"
@@ -38,7 +39,10 @@ class Lane {
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
     std::string name;             ///< The connection's, for messages.
-    size_t statements_max = 0;    ///< Prepared statements kept; 0: none is named.
+    /// Exactly-once: the row of this lane as claim() left it.
+    const Epochs* epochs = nullptr;
+    LaneEpoch epoch{};
+    size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
     pgproto::SaltedKeyCache* salted_keys = nullptr;
   };
   /// `arrays` if the plan has a path that needs them.
@@ -57,7 +61,7 @@ class Lane {
     size_t rows = 0, memory_bytes = 0;
     bool closed = false;  ///< No more rows will join it.
     TimePoint opened_at{};
-    uint64_t through_batch = 0;  ///< The last batch whose rows end in it.
+    uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
 
     /// The number in the sink's input, from 1, of its n-th row (from 0).
     uint64_t input_row(uint64_t n) const;
@@ -115,6 +119,10 @@ class Lane {
   void lost(Error error);
   void fence_backend(const BackendIdentity& backend);
   void ask_status(FlightLog::Seq seq, uint64_t xid);
+  void resolve(FlightLog::Seq seq);
+  Status renew_epoch();
+  /// Says who took over, if the log stopped because of that.
+  void name_new_writer(Error& error);
   void wait(Deadline deadline);
 
   Flight& flight(FlightLog::Seq seq);
@@ -134,6 +142,11 @@ class Lane {
   FlightLog::Seq sending_ = 0;       ///< The flight whose COPY is open for sending; 0: none.
   std::vector<Rejection> rejected_;
   Inbox::Taken news_;
+
+  const Epochs* epochs_;
+  LaneEpoch epoch_;             ///< Its row as read last, with the token of this lane.
+  const uint64_t epoch_base_;   ///< Flight 1 moves the row from this epoch to the next.
+  bool epoch_renewed_ = false;  ///< On this connection: the row is the truth.
 
   std::unique_ptr<Connection> connection_;
   bool pooled_ = false;

@@ -173,7 +173,7 @@ std::string Composer::match() const {
   std::string text;
   for (const std::string& key : key_names_) {
     if (!text.empty()) text += " AND ";
-    text += "target." + key + " = given." + key;
+    text.append("target.").append(key).append(" = given.").append(key);
   }
   return text;
 }

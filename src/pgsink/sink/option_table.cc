@@ -92,8 +92,6 @@ constexpr std::string_view kNoPool = "connection pools come with a later release
 constexpr std::string_view kNoTwoPhase =
     "two-phase commit comes with a later release; leave it out: each transaction is committed "
     "alone";
-constexpr std::string_view kNoExactlyOnce =
-    "exactly-once delivery comes with a later release; leave it out for at_least_once";
 constexpr std::string_view kNoPartitions =
     "looking after partitions comes with a later release; leave it out: the server routes rows to "
     "partitions that exist";
@@ -342,12 +340,10 @@ constexpr OptionInfo kTable[] = {
     choice<&O::delivery>({.key = "delivery", .group = kTransactions,
         .default_text = "at_least_once", .choices = "at_least_once|exactly_once",
         .aliases = "delivery_guarantee|semantics|delivery_mode",
-        .refused = kNoExactlyOnce,
         .meaning = "`exactly_once` records each batch's epoch in the target database in the same "
                    "transaction, with a fence against a second writer of the same `sink_id`.",
         .example = "'exactly_once'"}),
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
-        .refused = kNoExactlyOnce,
         .meaning = "Name under which `exactly_once` keeps its epochs.", .example = "'events-1'"}),
     boolean<&O::use_2pc>({.key = "use_2pc", .group = kTransactions, .default_text = "false",
         .aliases = "two_phase_commit|use_two_phase_commit|xa", .in_specification = true,

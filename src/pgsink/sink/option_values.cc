@@ -6,9 +6,10 @@
 #include <cmath>
 #include <expected>
 
+#include <pgproto/utf8.h>
+
 #include "pgsink/sink/ddl_lexer.h"
 #include "pgsink/sink/names.h"
-#include "pgsink/sink/utf8.h"
 
 namespace pgsink {
 namespace {
@@ -72,7 +73,7 @@ Result<std::string> read_text(const OptionValue& value, const OptionInfo& info) 
   if (value.text.find('\0') != std::string::npos) {
     return refuse(info, "text without a zero byte, which PostgreSQL cannot hold");
   }
-  if (!info.secret && first_invalid_utf8(value.text)) return refuse(info, "valid UTF-8");
+  if (!info.secret && !pgproto::utf8_is_text(value.text)) return refuse(info, "valid UTF-8");
   return value.text;
 }
 
@@ -197,7 +198,7 @@ Result<std::vector<std::pair<std::string, std::string>>> read_settings(const Opt
   for (size_t i = 0; i < value.map.size(); ++i) {
     const auto& [name, setting] = value.map[i];
     if (auto fault = setting_fault(name)) return refuse(info, *fault);
-    if (first_invalid_utf8(name) || first_invalid_utf8(setting)) {
+    if (!pgproto::utf8_is_text(name) || !pgproto::utf8_is_text(setting)) {
       return refuse(info, "valid UTF-8 without zero bytes");
     }
     for (size_t j = 0; j < i; ++j) {

@@ -172,12 +172,14 @@ constexpr size_t kArraysOnlyBytesMax = size_t{256} << 20;
 Status write_sql(const SinkOptions& options, Plan& plan) {
   const auto session = session_sql(options);
   if (!session) return fail(session.error());
-  const std::string begin = sql_text(Sql::kBegin, {isolation_sql(options.isolation_level)}) + "; ";
-  std::string rest = "; " + *session;
-  if (!plan.statements.prepare_plan.empty()) rest += plan.statements.prepare_plan + "; ";
+  plan.begin = sql_text(Sql::kBegin, {isolation_sql(options.isolation_level)}) + "; ";
   // The transaction names itself first: the first row of the answer is its id.
-  plan.begin = begin + sql_text(Sql::kIdentify) + rest;
-  plan.begin_pooled = begin + sql_text(Sql::kIdentifyPooled) + rest;
+  plan.identify = sql_text(Sql::kIdentify) + "; ";
+  plan.identify_pooled = sql_text(Sql::kIdentifyPooled) + "; ";
+  plan.session = *session;
+  if (!plan.statements.prepare_plan.empty()) {
+    plan.session += plan.statements.prepare_plan + "; ";
+  }
   plan.commit = sql_text(Sql::kCommit);
   if (!options.set_role.empty() && !plan.statements.stage.empty()) {
     // Who writes it must own it.
@@ -291,7 +293,8 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   if (mode != WriteMode::kInsertIgnore) {
     for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
   }
-  plan.ordered = mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore;
+  plan.by_epoch = options.delivery == Delivery::kExactlyOnce;
+  plan.ordered = plan.by_epoch || (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.transaction_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());

@@ -22,10 +22,9 @@ struct Plan {
   std::vector<EncodeColumn> columns;
   pgproto::TypeMap types;
   Statements statements;
-  /// What every transaction begins with, to be sent as the start of a simple Query. Two forms:
-  /// `begin` on a direct connection, `begin_pooled` where each transaction may run in another
-  /// backend.
-  std::string begin, begin_pooled;
+  /// What every transaction begins with, each part ending in "; ": BEGIN, who it is (in another
+  /// form where each transaction may run in another backend), and the role and settings.
+  std::string begin, identify, identify_pooled, session;
   std::string commit;
   std::string table;              ///< For messages: schema.table.
   std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
@@ -33,6 +32,8 @@ struct Plan {
   int64_t transaction_rows = 0;
   /// Flights must commit in their order: the outcome depends on it.
   bool ordered = false;
+  /// Each flight moves the epoch row of its lane, so it is made of whole batches.
+  bool by_epoch = false;
   /// Flights of up to so many rows and bytes go as arrays, all others by COPY.
   size_t arrays_rows_max = 0, arrays_bytes_max = 0;
 

@@ -27,6 +27,8 @@ class Router {
                                const std::vector<std::string>& keys, size_t run_rows);
 
   size_t lanes() const { return lanes_; }
+  /// Whether a row's lane depends on nothing but the row.
+  bool hashes() const { return hash_.has_value(); }
   /// route cuts a batch into shares, at least one, in the order of the rows. Not thread-safe.
   std::vector<Share> route(const RecordBatch& batch);
 

@@ -7,10 +7,12 @@
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/env.h"
 #include "pgsink/client/salted_keys.h"
+#include "pgsink/sink/epoch.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/target.h"
+#include "pgsink/sink/two_phase.h"
 
 namespace pgsink {
 namespace {
@@ -59,20 +61,64 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
   return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
 }
 
+/// Claim is what exactly-once holds of the target: the rows of this sink's lanes.
+struct Claim {
+  Epochs epochs;
+  std::vector<LaneEpoch> rows;
+
+  std::vector<uint64_t> positions() const {
+    std::vector<uint64_t> all;
+    for (const LaneEpoch& row : rows) all.push_back(row.position);
+    return all;
+  }
+};
+
+/// How long the former writer's transactions may keep us waiting.
+constexpr Duration kClaimTimeout = std::chrono::seconds(30);
+
+Result<Claim> claim_epochs(const SinkOptions& options, Env& env, Connection& connection) {
+  const std::string sink_id = two_phase_sink_id(options);
+  auto epochs = Epochs::create(options.schema, sink_id);
+  if (!epochs) return fail(epochs.error());
+  const Deadline deadline = env.clock.now() + kClaimTimeout;
+  if (auto made = epochs->ensure_table(connection, deadline); !made) return fail(made.error());
+  const auto lanes = static_cast<int>(options.parallelism);
+  // Rows are routed by the number of lanes: with another number a replay would write some twice.
+  const auto first = epochs->read(connection, 0, deadline);
+  if (!first) return fail(first.error());
+  const auto last = epochs->read(connection, lanes - 1, deadline);
+  if (!last) return fail(last.error());
+  const auto beyond = epochs->read(connection, lanes, deadline);
+  if (!beyond) return fail(beyond.error());
+  if (*first && (!*last || *beyond)) {
+    return fail(Errc::kOptionConflict, "parallelism: sink_id \"" + sink_id +
+                                           "\" was written with " + (*beyond ? "more" : "fewer") +
+                                           " lanes than " + std::to_string(lanes) +
+                                           "; use the number of before, or another sink_id");
+  }
+  auto rows = epochs->claim(env, connection, lanes, deadline);
+  if (!rows) return fail(rows.error());
+  return Claim{std::move(*epochs), std::move(*rows)};
+}
+
 class SinkImpl final : public Sink {
  public:
   SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, std::unique_ptr<SharedSaltedKeys> salted_keys,
-           SinkOptions options, std::shared_ptr<const Schema> schema, Plan plan, Router router)
+           SinkOptions options, std::shared_ptr<const Schema> schema, Plan plan, Router router,
+           std::optional<Claim> claim)
       : own_env_(std::move(own_env)),
         salted_keys_(std::move(salted_keys)),
         options_(std::move(options)),
         schema_(std::move(schema)),
         plan_(std::move(plan)),
+        claim_(std::move(claim)),
         inbox_(env,
                {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
                 .batch_rows = static_cast<size_t>(plan_.batch_rows),
                 .batch_bytes = static_cast<size_t>(options_.batch_bytes),
-                .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms)},
+                .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms),
+                .whole_batches = plan_.by_epoch,
+                .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{}},
                std::move(router)),
         env_(env) {}
 
@@ -127,11 +173,14 @@ class SinkImpl final : public Sink {
         .connect = connect,
         .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                     .ordered = plan_.ordered,
+                    .by_epoch = plan_.by_epoch,
                     .retries_max = static_cast<uint32_t>(options_.max_retries),
                     .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
                     .jitter_seed = env_.random.next_u64()},
         .flight_bytes_max = static_cast<size_t>(options_.buffer_bytes / kFlightsInBuffer) / lanes,
         .name = options_.connection_name,
+        .epochs = claim_ ? &claim_->epochs : nullptr,
+        .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
         .statements_max = options_.use_prepared_statements
                               ? static_cast<size_t>(options_.statement_cache_size)
                               : 0,
@@ -156,6 +205,7 @@ class SinkImpl final : public Sink {
   const SinkOptions options_;
   const std::shared_ptr<const Schema> schema_;
   const Plan plan_;
+  const std::optional<Claim> claim_;
   Inbox inbox_;
   Env& env_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
@@ -179,6 +229,17 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto router = Router::create(options, opened->table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->transaction_rows));
   if (!router) return fail_at(options, router.error());
+  std::optional<Claim> claim;
+  if (plan->by_epoch) {
+    if (router->lanes() > 1 && !router->hashes()) {
+      return fail_at(options, Error{.code = Errc::kOptionConflict,
+                                    .message = "exactly-once with parallelism needs partition_by = "
+                                               "'hash(…)': a replay must take the same lanes"});
+    }
+    auto claimed = claim_epochs(options, *env, *opened->connection);
+    if (!claimed) return fail_at(options, claimed.error());
+    claim = std::move(*claimed);
+  }
   std::vector<std::unique_ptr<Connection>> connections;
   connections.push_back(std::move(opened->connection));
   while (connections.size() < router->lanes()) {
@@ -188,7 +249,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   }
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
-                                         std::move(*router));
+                                         std::move(*router), std::move(claim));
   if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }

@@ -31,6 +31,7 @@ constexpr std::array<Template, 69> kTemplates{{
     {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},
+    {Sql::kAbandon, "ROLLBACK"},
     // A session setting rolls back with its transaction, so it is that of the last flight that
     // committed.
     {Sql::kSetFlight, "SELECT pg_catalog.set_config('pgsink.flight', '{number}', false)"},
@@ -79,8 +80,6 @@ constexpr std::array<Template, 69> kTemplates{{
     // ---- bookkeeping tables
     {Sql::kControlBegin,
      "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog"},
-    {Sql::kAbandon, "ROLLBACK"},
-    {Sql::kLockTimeoutControl, "SET LOCAL lock_timeout = {milliseconds}"},
     {Sql::kDurable,
      "SELECT set_config('synchronous_commit', 'on', true)"
      " WHERE current_setting('synchronous_commit') = 'off'"},
@@ -225,6 +224,7 @@ constexpr std::array<Template, 69> kTemplates{{
     {Sql::kDecisionList,
      "SELECT d.sink_id, d.epoch, d.decided, g FROM {schema}.pgsink_decisions AS d,"
      " unnest(d.gids) AS g ORDER BY d.sink_id, d.epoch"},
+    {Sql::kCurrentRole, "SELECT current_user"},
     {Sql::kTakeRole, "SET ROLE {role}"},
     {Sql::kGiveBackRole, "RESET ROLE"},
     {Sql::kPrepare, "PREPARE TRANSACTION {gid}"},

@@ -21,7 +21,8 @@ enum class Sql : uint8_t {
   kLockTimeout,       ///< {milliseconds}
   kCopyIn,            ///< {table}, {columns}
   kCommit,
-  kXactStatus,        ///< $1 = xid8
+  kXactStatus,  ///< $1 = xid8
+  kAbandon,
   kSetFlight,         ///< {number}: the last flight that committed, for the session.
   kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
   kIndexOnly,         ///< Keys are looked up by index, never by reading the whole target.
@@ -42,15 +43,13 @@ enum class Sql : uint8_t {
   kChangedRows,        ///< {change}: those of kApplyChanges that are not deletes.
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
-  kControlBegin,  ///< READ COMMITTED whatever the role's default is: each statement sees the
-                  ///< newest.
-  kAbandon,
-  kLockTimeoutControl,  ///< {milliseconds}
-  kDurable,             ///< This commit waits for the disk, whatever the role's setting says.
-  kTableShape,          ///< {schema}, {name} as literals. Row: kind, columns as text.
-  kCreateEpochs,        ///< {schema}
-  kCreateWriters,       ///< {schema}
-  kCreateDecisions,     ///< {schema}
+  kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the
+                     ///< newest.
+  kDurable,          ///< This commit waits for the disk, whatever the role's setting says.
+  kTableShape,       ///< {schema}, {name} as literals. Row: kind, columns as text.
+  kCreateEpochs,     ///< {schema}
+  kCreateWriters,    ///< {schema}
+  kCreateDecisions,  ///< {schema}
   // ---- epoch.h
   kEpochInsert,    ///< {table}, {sink}, {writer}, {lanes}: rows that are missing.
   kEpochLock,      ///< {table}, {sink}
@@ -83,10 +82,11 @@ enum class Sql : uint8_t {
   kSinkTables,      ///< Rows: schema of each kCreateWriters table that may be read.
   kSinkList,        ///< {schema}. Rows: sink_id, prefix, epoch, who.
   kDecisionList,    ///< {schema}. Rows: sink_id, epoch, decided, gid.
-  kTakeRole,        ///< {role}. Own statement, outside of a transaction.
-  kGiveBackRole,    ///< As kTakeRole.
-  kPrepare,         ///< {gid}. Ends a flight.
-  kCommitPrepared,  ///< {gid}. Own statement, outside of a transaction.
+  kCurrentRole,
+  kTakeRole,          ///< {role}. Own statement, outside of a transaction.
+  kGiveBackRole,      ///< As kTakeRole.
+  kPrepare,           ///< {gid}. Ends a flight.
+  kCommitPrepared,    ///< {gid}. Own statement, outside of a transaction.
   kRollbackPrepared,  ///< {gid}. Own statement, outside of a transaction.
   kNap,               ///< {seconds}
 };

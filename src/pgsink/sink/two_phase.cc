@@ -64,8 +64,8 @@ Status check_pooler(const SinkOptions& options) {
   if (!options.set_role.empty()) {
     return fail(Errc::kOptionConflict,
                 "use_2pc through a pooler in transaction mode cannot be combined with set_role: "
-                "COMMIT PREPARED needs the role of the whole session; connect to the server "
-                "itself, or in session mode");
+                "a prepared transaction is committed by its owner, and the pooler would lend the "
+                "role to others; connect to the server itself, or in session mode");
   }
   return {};
 }
@@ -181,7 +181,7 @@ Status TwoPhase::attach(Connection& connection, Deadline deadline) const {
   // One transaction, two snapshots: what the second statement reads is later than the lock.
   const auto answer =
       run_control(connection,
-                  sql_text(Sql::kLockTimeoutControl, {std::to_string(kAttachMaxMs)}) + "; " +
+                  sql_text(Sql::kLockTimeout, {std::to_string(kAttachMaxMs)}) + "; " +
                       sql_text(Sql::kWriterAttach, {whole(lock_key_)}) + "; " +
                       sql_text(Sql::kWriterRead, {quoted_schema_, quoted_sink_}),
                   deadline);

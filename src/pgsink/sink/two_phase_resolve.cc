@@ -85,9 +85,11 @@ class Resolver {
   size_t resolved_ = 0;
 };
 
-Status resolve_as(Connection& connection, Resolver& resolver, const std::string& owner,
+// A role that is dropped leaves no owner: then a superuser may. A session that is the owner already
+// is left alone, because behind a pooler its role would become somebody else's.
+Status resolve_as(Connection& connection, Resolver& resolver, const std::string& owner, bool own,
                   const std::vector<std::string>& gids, Deadline deadline) {
-  if (owner.empty()) return resolver.run(gids);  // The role was dropped: a superuser may.
+  if (owner.empty() || own) return resolver.run(gids);
   Quoted quoted;
   const std::string take = sql_text(Sql::kTakeRole, {quoted.identifier(owner)});
   if (!quoted.status()) return quoted.status();
@@ -109,11 +111,15 @@ Result<size_t> resolve_prepared(Env& env, Connection& connection,
                                 Resolution resolution, Deadline deadline) {
   std::map<std::string, std::vector<std::string>> by_owner;
   for (const PreparedTransaction& one : transactions) by_owner[one.owner].push_back(one.gid);
+  if (by_owner.empty()) return 0;
+  const auto role = connection.query(sql_text(Sql::kCurrentRole), deadline);
+  if (!role) return fail(role.error());
   Resolver resolver(env, connection, resolution, deadline);
   Status status;
   // One owner's trouble is no reason to leave the others' in doubt.
   for (const auto& [owner, gids] : by_owner) {
-    const Status done = resolve_as(connection, resolver, owner, gids, deadline);
+    const Status done =
+        resolve_as(connection, resolver, owner, owner == role->scalar(), gids, deadline);
     if (connection.broken()) return fail(done.error());
     if (status) status = done;
   }
@@ -259,12 +265,14 @@ Result<TwoPhase::Recovered> TwoPhase::recover(Env& env, Connection& connection,
       connection, sql_text(Sql::kWriterPrefixes, {quoted_schema_, quoted_sink_}), deadline);
   if (!prefixes) return fail(prefixes.error());
   std::vector<std::string> fixed;
+  fixed.reserve(prefixes->rows.size());
   for (size_t i = 0; i < prefixes->rows.size(); ++i) fixed.push_back(cell(*prefixes, i, 0));
   const auto array = sql_array(fixed);
   if (!array) return fail(array.error());
   const auto rows = run_control(connection, sql_text(Sql::kPreparedList, {*array}), deadline);
   if (!rows) return fail(rows.error());
   std::vector<PreparedTransaction> left;
+  left.reserve(rows->rows.size());
   for (size_t i = 0; i < rows->rows.size(); ++i) {
     left.push_back({cell(*rows, i, 0), cell(*rows, i, 1)});
   }

@@ -1,0 +1,142 @@
+// The lane's connection: how it comes, goes and comes back, and what became of the flights that
+// were on it.
+
+#include <algorithm>
+#include <utility>
+
+#include "pgsink/sink/lane.h"
+#include "pgsink/sink/sql.h"
+
+namespace pgsink {
+namespace {
+
+// A wait for this long proves that a backend that was told to go will not.
+constexpr Duration kFenceTimeout = std::chrono::seconds(10);
+constexpr Duration kStatusTimeout = std::chrono::seconds(10);
+constexpr Duration kRenewTimeout = std::chrono::seconds(30);
+
+}  // namespace
+
+void Lane::connect() {
+  auto opened = Connection::open(env_, setup_.connect, setup_.salted_keys);
+  if (opened) return adopt(std::move(*opened));
+  note_error(opened.error());
+  log_.step(FlightLog::ConnectFailed{opened.error()}, env_.clock.now());
+}
+
+void Lane::adopt(std::unique_ptr<Connection> connection) {
+  connection_ = std::move(connection);
+  fatal_.reset();
+  const ServerIdentity& server = connection_->server();
+  pooled_ = server.backend.pid != connection_->session().backend_process_id();
+  guard_set_ = false;
+  epoch_renewed_ = false;
+  stage_request_ = 0;
+  stage_error_.reset();
+  // Behind a pooler another client's statements may have our names' place: nameless ones are safe.
+  statements_.emplace(*connection_, env_.random, pooled_ ? 0 : setup_.statements_max);
+  // Behind a pooler another backend serves each transaction: only the flight itself learns which.
+  log_.step(FlightLog::Connected{server.incarnation, pooled_ ? BackendIdentity{} : server.backend},
+            env_.clock.now());
+  inbox_.set_waker(setup_.number, [open = connection_.get()] { open->interrupt(); });
+  const Monitor::Lock lock(*metrics_monitor_);
+  ++metrics_.connections_opened;
+}
+
+void Lane::drop_connection() {
+  inbox_.set_waker(setup_.number, {});
+  statements_.reset();
+  connection_.reset();
+  wire_.clear();
+  sending_ = 0;
+}
+
+void Lane::lost(Error error) {
+  std::ignore = handle_answers();  // What arrived before the break counts.
+  const TimePoint now = env_.clock.now();
+  const uint64_t sent = connection_->session().sent_position();
+  for (const FlightLog::Seq seq : wire_) {
+    const Flight::Attempt& attempt = flight(seq).attempt;
+    const bool handed = attempt.commit_end > 0 && sent >= attempt.commit_end;
+    if (handed) log_.step(FlightLog::CommitHanded{seq}, now);
+  }
+  if (fatal_) error = std::move(*fatal_);
+  note_error(error);
+  {
+    const Monitor::Lock lock(*metrics_monitor_);
+    metrics_.failed_writes += wire_.size();
+  }
+  drop_connection();
+  log_.step(FlightLog::Lost{std::move(error)}, now);
+  count_in_flight();
+}
+
+void Lane::fence_backend(const BackendIdentity& backend) {
+  const auto fenced = fence(*connection_, backend, env_.clock.now() + kFenceTimeout);
+  if (connection_->broken()) return lost(fenced ? Error{} : fenced.error());
+  if (fenced) {
+    log_.step(FlightLog::Fenced{}, env_.clock.now());
+  } else {
+    note_error(fenced.error());
+    log_.step(FlightLog::FenceFailed{fenced.error()}, env_.clock.now());
+  }
+}
+
+void Lane::ask_status(FlightLog::Seq seq, uint64_t xid) {
+  const std::optional<std::string> parameter = std::to_string(xid);
+  const auto answer = connection_->query(sql_text(Sql::kXactStatus), std::span(&parameter, 1),
+                                         env_.clock.now() + kStatusTimeout);
+  if (connection_->broken()) return lost(answer ? Error{} : answer.error());
+  XactStatus status = XactStatus::kTooOld;
+  if (!answer) {
+    status = XactStatus::kInFuture;  // 22023 "transaction ID … is in the future", or worse.
+  } else if (answer->scalar() == "committed") {
+    status = XactStatus::kCommitted;
+  } else if (answer->scalar() == "aborted") {
+    status = XactStatus::kAborted;
+  } else if (answer->scalar() == "in progress") {
+    status = XactStatus::kInProgress;
+  }
+  const auto committed = log_.step(FlightLog::StatusAnswered{seq, status}, env_.clock.now());
+  if (committed) on_committed(*committed);
+}
+
+void Lane::resolve(FlightLog::Seq seq) {
+  if (!epoch_renewed_) {
+    const Status renewed = renew_epoch();
+    if (connection_->broken()) return lost(renewed ? Error{} : renewed.error());
+    if (!renewed) {
+      log_.step(FlightLog::ResolveFailed{renewed.error()}, env_.clock.now());
+      return;
+    }
+  }
+  const bool committed = epoch_base_ + seq <= epoch_.epoch;
+  const auto proven = log_.step(FlightLog::Resolved{seq, committed}, env_.clock.now());
+  if (proven) on_committed(*proven);
+}
+
+Status Lane::renew_epoch() {
+  auto row = epochs_->renew(env_, *connection_, epoch_, env_.clock.now() + kRenewTimeout);
+  if (!row) return fail(row.error());
+  const uint64_t acknowledged = epoch_base_ + log_.committed_prefix();
+  if (row->epoch < acknowledged) {
+    return fail(Errc::kOutcomeUnknown,
+                "the server has lost transactions that were committed (a failover, a restore): its "
+                "epoch is " +
+                    std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
+                    " was acknowledged; open the sink again and go on behind position " +
+                    std::to_string(row->position));
+  }
+  epoch_ = std::move(*row);
+  epoch_renewed_ = true;
+  return {};
+}
+
+void Lane::name_new_writer(Error& error) {
+  if (epochs_ == nullptr || error.code != Errc::kFenced || !connection_) return;
+  if (connection_->session().pending_requests() > 0) return;
+  const auto why = epochs_->explain(*connection_, epoch_, env_.clock.now() + kStatusTimeout);
+  if (why && *why) error = **why;
+}
+
+}  // namespace pgsink

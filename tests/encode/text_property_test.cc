@@ -1,0 +1,248 @@
+// Random text for every type that reads text, against the server: what the encoder takes must read
+// back as the value that the server itself makes of the text; what it rejects must be rejected by
+// the server too, unless the server would round it or the text is no form that docs/types.md names.
+
+#include <random>
+#include <regex>
+
+#include <pgsink/encode/row_encoder.h>
+
+#include <gtest/gtest.h>
+
+#include "support/arrow_builder.h"
+#include "support/copy_harness.h"
+
+namespace pgsink {
+namespace {
+
+using test::CopyTable;
+using test::Encoded;
+using test::Nullable;
+using test::SqlRows;
+
+constexpr size_t kTexts = 4000;
+
+struct TextType {
+  const char* sql_type;
+  /// The type without its length or precision: where the two differ, the server has rounded.
+  const char* base;
+  std::vector<std::string> seeds;
+  const char* alphabet;
+  /// The form that docs/types.md names, as far as its rejection needs a reason; "" is any.
+  const char* form = "";
+  /// The server looks at what the encoder passes on: JSON, XML, the order of a range's bounds.
+  bool server_checks = false;
+};
+
+#define DATE R"((infinity|-infinity|\d{4,7}-\d\d-\d\d( BC)?))"
+#define CLOCK R"(\d\d:\d\d:\d\d(\.\d{1,6})?)"
+#define ZONE R"([+-]\d\d(:\d\d(:\d\d)?)?)"
+
+const std::vector<TextType>& text_types() {
+  static const std::vector<TextType> kTypes = {
+      {"bool", "bool", {"true", "f", "yes", "off", "1", "NO", "on"}, "truefalsynoTF01 "},
+      {"int2", "int2", {"1", "-1", "32767", "-32768", " 7 "}, "0123456789-+ "},
+      {"int4", "int4", {"1", "-1", "2147483647", "-2147483648", "+5"}, "0123456789-+ ."},
+      {"int8", "int8", {"0", "9223372036854775807", "-9223372036854775808"}, "0123456789-+ "},
+      {"float4", "float4", {"1.5", "-1e10", "3.4e38", "1e-45", "NaN", "inf"}, "0123456789.-+eEinf"},
+      {"float8",
+       "float8",
+       {"1.5", "-1e-300", "1e308", "5e-324", "NaN", "-Infinity"},
+       "0123456789.-+eENa"},
+      {"numeric",
+       "numeric",
+       {"1.50", "-123456789.123456", "1e20", "NaN", "Infinity", ".5", "5."},
+       "0123456789.-+eE ",
+       R"(\s*\S*\s*)"},
+      {"numeric(6,2)", "numeric", {"1.50", "-9999.99", "1e3", "NaN", "0.005"}, "0123456789.-+e"},
+      {"varchar(5)", "text", {"abcde", "äöü", "ab   "}, "abcé "},
+      {"char(5)", "text", {"abcde", "äöü", "ab   "}, "abcé "},
+      {"bytea", "bytea", {"\\x00ff", "abc", "a\\001b", "\\\\"}, "\\x0123789abcf "},
+      {"date",
+       "date",
+       {"2024-01-31", "0001-12-31 BC", "infinity", "5874897-12-31"},
+       "0123456789- BC",
+       DATE},
+      {"time", "time", {"12:34:56", "23:59:59.999999", "24:00:00"}, "0123456789:.", CLOCK},
+      {"time(3)", "time", {"12:34:56", "23:59:59.999", "24:00:00"}, "0123456789:.", CLOCK},
+      {"timetz", "timetz", {"12:34:56+01", "23:59:59.9-15:59"}, "0123456789:.+-", CLOCK ZONE},
+      {"timestamp",
+       "timestamp",
+       {"2024-02-29 12:34:56.789", "0044-03-15 00:00:00 BC", "infinity"},
+       "0123456789:.- ",
+       R"((infinity|-infinity|\d{4,6}-\d\d-\d\d )" CLOCK R"(( BC)?))"},
+      {"timestamptz",
+       "timestamptz",
+       {"2024-02-29 12:34:56.789+01", "0044-03-15 00:00:00-08 BC"},
+       "0123456789:.-+ ",
+       R"((infinity|-infinity|\d{4,6}-\d\d-\d\d )" CLOCK ZONE R"(( BC)?))"},
+      {"interval",
+       "interval",
+       {"1 year 2 mons -3 days 04:05:06.789", "-00:00:01", "@ 1 mon 2 days ago", "P1Y2M3DT4H5M6S"},
+       "0123456789:-+ ",
+       R"((-?\d+ years? ?)?(-?\d+ mons? ?)?(-?\d+ days? ?)?(-?\d\d+:\d\d:\d\d(\.\d{1,6})?)?)"},
+      {"uuid",
+       "uuid",
+       {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "{a0eebc999c0b4ef8bb6d6bb9bd380a11}"},
+       "0123abcdef-{}"},
+      {"json", "json", {"{\"a\": [1, null]}", "\"x\"", "12.5"}, "{}[]\":,0129.eE", "", true},
+      {"jsonb", "jsonb", {"{\"a\": [1, null]}", "\"x\"", "12.5"}, "{}[]\":,0129.eE", "", true},
+      {"inet",
+       "inet",
+       {"192.168.1.5/24", "10.0.0.1", "2001:db8::5/64", "::ffff:1.2.3.4"},
+       "0123456789.:/abf",
+       R"(((\d{1,3}\.){3}\d{1,3}|::|([0-9a-f]+:)+:|)"
+       R"(([0-9a-f]+::?|::)*([0-9a-f]+|(\d{1,3}\.){3}\d{1,3}))(/\d{1,3})?)"},
+      {"macaddr",
+       "macaddr",
+       {"08:00:2b:01:02:03", "08002b:010203", "0800.2b01.0203"},
+       "0123456789abcdef:-.",
+       R"(([0-9a-f]{2}[:-]){5}[0-9a-f]{2}|[0-9a-f]{6}[:-][0-9a-f]{6}|)"
+       R"([0-9a-f]{12}|([0-9a-f]{4}[.-]){2}[0-9a-f]{4})"},
+      {"bit(5)", "varbit", {"10101", "x1", "b00000"}, "01xb"},
+      {"varbit(9)", "varbit", {"101", "xff", "111111111"}, "01xbf"},
+      {"mood", "mood", {"sad", "ok", "happy"}, "sadokhpy "},
+      {"int4[]",
+       "int4[]",
+       {"{1,2,NULL}", "{{1,2},{3,4}}", "[2:3]={5,6}", "{}"},
+       "{}[],:=0123 \"NUL"},
+      {"text[]", "text[]", {"{a,\"b c\",NULL}", "{\"q\\\"\",\"\\\\\"}"}, "{}[],\"\\ abN"},
+      {"int4range", "int4range", {"[1,5)", "empty", "(,7]", "[3,)"}, "[](),0123 empty", "", true},
+      {"pair", "pair", {"(a,1)", "(\"b c\",)", "(,)"}, "(),\"\\ ab12"},
+  };
+  return kTypes;
+}
+
+#undef DATE
+#undef CLOCK
+#undef ZONE
+
+/// A seed with up to four small changes, which keep UTF-8 whole if the seed and alphabet are.
+std::string mutated(std::mt19937_64& engine, const TextType& type) {
+  const auto below = [&](size_t end) { return static_cast<size_t>(engine() % end); };
+  std::string text = type.seeds[below(type.seeds.size())];
+  const std::string_view letters = type.alphabet;
+  for (size_t changes = below(5); changes > 0; --changes) {
+    const std::string letter(1, letters[below(letters.size())]);
+    const size_t at = below(text.size() + 1);
+    switch (below(4)) {
+      case 0:
+        text.insert(at, letter);
+        break;
+      case 1:
+        if (at < text.size()) text.replace(at, 1, letter);
+        break;
+      case 2:
+        text.erase(at, 1);
+        break;
+      default: {
+        const std::string piece = text.substr(at, 1 + below(4));
+        text.insert(below(text.size() + 1), piece);
+      }
+    }
+  }
+  return text;
+}
+
+/// What the server makes of a text.
+struct Verdict {
+  bool takes = false;
+  bool rounds = false;
+  std::string shown;  ///< Or why not.
+};
+
+std::vector<Verdict> ask(const std::string& database, const TextType& type,
+                         const Nullable<std::string>& texts) {
+  test::PostgresServer& server = test::shared_server();
+  CopyTable table(server, database, "probes", {"bytea"});
+  test::ArrowNode column = test::arrow_text("z", texts);
+  column.name = "c0";
+  const RecordBatch batch = test::import_columns({std::move(column)});
+  auto encoder = RowEncoder::create(test::encode_columns(batch, table.columns()), table.types());
+  const std::string failed =
+      table.copy(test::encode_all(*encoder, batch, {0, batch.row_count(), nullptr}).tuples);
+  if (!failed.empty()) throw std::runtime_error(failed);
+  const std::string sql_type = type.sql_type;
+  const SqlRows rows = server.sql(
+      "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';"
+      "CREATE OR REPLACE FUNCTION probe(raw bytea, OUT takes bool, OUT rounds bool, OUT shown text)"
+      " LANGUAGE plpgsql AS $probe$ DECLARE t text; v " +
+          sql_type + "; w " + type.base +
+          ";"
+          " BEGIN t := convert_from(raw, 'UTF8'); v := t; takes := true; shown := v::text;"
+          " w := t; rounds := v::" +
+          type.base +
+          "::text <> w::text AND"
+          "   (shown !~ '^-?[0-9.]+$' OR (v::" +
+          type.base +
+          ")::text::numeric <> w::text::numeric);"
+          " EXCEPTION WHEN OTHERS THEN takes := coalesce(takes, false); rounds := takes;"
+          " shown := coalesce(shown, SQLSTATE || ' ' || SQLERRM); END $probe$;"
+          "SELECT (p).takes, (p).rounds, (p).shown FROM"
+          " (SELECT probe(c0) AS p, position_ FROM probes OFFSET 0) q ORDER BY position_",
+      database);
+  std::vector<Verdict> verdicts;
+  for (const auto& row : rows) {
+    verdicts.push_back({row[0] == "t", row[1] == "t", row[2].value_or("")});
+  }
+  return verdicts;
+}
+
+void compare(const std::string& database, const TextType& type, uint64_t seed) {
+  SCOPED_TRACE(type.sql_type);
+  std::mt19937_64 engine(seed);
+  Nullable<std::string> texts;
+  for (size_t i = 0; i < kTexts; ++i) texts.emplace_back(mutated(engine, type));
+  const std::vector<Verdict> verdicts = ask(database, type, texts);
+  CopyTable table(test::shared_server(), database, "taken", {type.sql_type});
+  test::ArrowNode column = test::arrow_text("u", texts);
+  column.name = "c0";
+  const RecordBatch batch = test::import_columns({std::move(column)});
+  auto encoder = RowEncoder::create(test::encode_columns(batch, table.columns()), table.types());
+  ASSERT_TRUE(encoder);
+  const Encoded encoded = test::encode_all(*encoder, batch, {0, batch.row_count(), nullptr});
+  std::vector<const Rejection*> rejected(kTexts, nullptr);
+  for (const Rejection& rejection : encoded.rejected) rejected[rejection.row] = &rejection;
+  const std::regex form(*type.form == 0 ? "[^]*" : type.form);
+  std::vector<uint32_t> sent;
+  size_t wrong = 0;
+  for (uint32_t i = 0; i < kTexts && wrong < 8; ++i) {
+    const Verdict& verdict = verdicts[i];
+    if (rejected[i] == nullptr) {
+      if (verdict.takes) sent.push_back(i);
+      if (verdict.takes || type.server_checks) continue;
+      ++wrong;
+      ADD_FAILURE() << "taken: \"" << *texts[i] << "\", the server: " << verdict.shown;
+    } else if (verdict.takes && !verdict.rounds && std::regex_match(*texts[i], form)) {
+      ++wrong;
+      ADD_FAILURE() << "rejected: \"" << *texts[i] << "\" (" << rejected[i]->error.message
+                    << "), the server: " << verdict.shown;
+    }
+  }
+  EXPECT_GE(sent.size(), kTexts / 20) << "too few of the texts are values";
+  const Encoded good =
+      test::encode_all(*encoder, batch, {0, sent.size(), sent.data()}, size_t{1} << 16);
+  ASSERT_EQ(table.copy(good.tuples), "");
+  const SqlRows rows = table.rows();
+  ASSERT_EQ(rows.size(), sent.size());
+  for (size_t i = 0; i < rows.size() && wrong < 16; ++i) {
+    if (rows[i][0] == verdicts[sent[i]].shown) continue;
+    ++wrong;
+    ADD_FAILURE() << "\"" << *texts[sent[i]] << "\" became " << rows[i][0].value_or("NULL")
+                  << ", the server makes of it " << verdicts[sent[i]].shown;
+  }
+}
+
+TEST(TextProperty, TheEncoderTakesWhatTheServerTakesAndMakesTheSameOfIt) {
+  test::PostgresServer& server = test::shared_server();
+  const std::string database = server.create_database("text_property");
+  server.sql(
+      "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');"
+      "CREATE TYPE pair AS (key text, value int4)",
+      database);
+  uint64_t seed = 1;
+  for (const TextType& type : text_types()) compare(database, type, seed++);
+}
+
+}  // namespace
+}  // namespace pgsink
