@@ -5,7 +5,6 @@
 #include <string>
 
 #include "pgsink/encode/fixed.h"
-#include "pgsink/encode/fused.h"
 #include "pgsink/encode/nested.h"
 #include "pgsink/encode/render.h"
 #include "pgsink/encode/staged.h"
@@ -48,10 +47,7 @@ class ArrayField final : public StagedBase {
     return 0;
   }
 
-  void use_portable_code() override {
-    vector_code_ = false;
-    element_->use_portable_code();
-  }
+  void use_portable_code() override { element_->use_portable_code(); }
 
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override {
     if (!runs_) return StagedBase::write_strided(to, stride, count, exact);
@@ -88,12 +84,10 @@ class ArrayField final : public StagedBase {
         !elements_are_plain({front.elements, front.first, count}, run_lanes_)) {
       return false;
     }
-    for (size_t i = 0; i < block.count; ++i) {
-      const ListItems items = list_items(column, block.first + i, widths_[0], scratch_[0]);
-      // A NULL list with elements would break the run.
-      if (is_null(i) && items.count != 0) return false;
-      counts_[i] = static_cast<uint32_t>(items.count);
-      firsts_[i] = static_cast<uint32_t>(items.first - front.first);
+    list_counts(column, block, widths_[0], firsts_.data(), counts_.data());
+    // A NULL list with elements would break the run.
+    for (size_t i = 0; valid() != nullptr && i < block.count; ++i) {
+      if (is_null(i) && counts_[i] != 0) return false;
     }
     runs_ = true;
     note_runs();
@@ -114,8 +108,7 @@ class ArrayField final : public StagedBase {
 
   size_t run_bytes(size_t i) const {
     if (is_null(i)) return kLengthBytes;
-    if (counts_[i] == 0) return kLengthBytes + kHeaderBytes;
-    return kLengthBytes + kOneDimensionBytes + counts_[i] * (kLengthBytes + run_lanes_.width);
+    return kLengthBytes + array_bytes(counts_[i], run_lanes_.width);
   }
 
   size_t measure_runs(const Block& block, size_t* row_bytes) {
@@ -123,6 +116,7 @@ class ArrayField final : public StagedBase {
         valid() == nullptr &&
         std::all_of(counts_.begin(), counts_.begin() + static_cast<ptrdiff_t>(block.count),
                     [this](uint32_t n) { return n == counts_[0]; });
+    part_.equal_runs = same;
     if (same) return run_bytes(0);
     for (size_t i = 0; i < block.count; ++i) row_bytes[i] += run_bytes(i);
     return 0;
@@ -139,14 +133,10 @@ class ArrayField final : public StagedBase {
         store<uint32_t>(to, ~uint32_t{0});
         rows[i] = to + kLengthBytes;
       } else {
-        put_array_head(to, element_oid_, counts_[i], run_lanes_.width);
+        put_array_head(to, array_head(element_oid_, counts_[i], run_lanes_.width));
       }
     }
-    if (vector_code_ && run_lanes_.width == 8 && run_lanes_.stride_bytes == 8) {
-      fused_store_runs(run_lanes_, counts_.data(), places.data(), count);
-    } else {
-      store_runs(run_lanes_, counts_.data(), places.data(), count);
-    }
+    store_runs(run_lanes_, counts_.data(), places.data(), count);
   }
 
   bool put_array(const ColumnView& column, size_t row, Fault& fault) {
@@ -282,7 +272,6 @@ class ArrayField final : public StagedBase {
   std::vector<int32_t> widths_;
   CodecPointer element_;
   FixedField* fixed_ = nullptr;  ///< element_, if it is one.
-  bool vector_code_ = FusedRows::supported();
 
   // Of the block at hand.
   bool runs_ = false;

@@ -100,9 +100,6 @@ class FusedRows {
 void fused_pack(const Lanes& from, unsigned shift, uint64_t* to, size_t count);
 /// Sets bit `bit` of each row that is not valid.
 void fused_null_bits(const uint8_t* valid, unsigned bit, uint16_t* bits, size_t count);
-/// store_runs() for contiguous values of eight bytes.
-void fused_store_runs(const Lanes& lanes, const uint32_t* counts, std::byte* const* places,
-                      size_t row_count);
 void fused_write_equal(std::span<const FusedSegment> segments, const FusedLane* lanes, size_t count,
                        std::byte* out, const std::byte* limit);
 std::byte* fused_write_nullable(std::span<const FusedSegment> segments, const FusedLane* lanes,

@@ -268,55 +268,6 @@ PGSINK_AVX512 void fused_null_bits(const uint8_t* valid, unsigned bit, uint16_t*
   }
 }
 
-namespace {
-
-/// Five fields of eight bytes are 60: what one permute makes of five values.
-constexpr uint32_t kRunStep = 5;
-constexpr size_t kRunFieldBytes = kLengthBytes + sizeof(uint64_t);
-
-struct RunBytes {
-  alignas(64) std::array<uint8_t, 64> index{};
-  alignas(64) std::array<uint8_t, 64> pattern{};
-  uint64_t value_mask = 0;
-};
-
-constexpr RunBytes kRunBytes = [] {
-  RunBytes made;
-  for (size_t i = 0; i < kRunStep * kRunFieldBytes; ++i) {
-    const size_t in_field = i % kRunFieldBytes;
-    if (in_field == kLengthBytes - 1) made.pattern[i] = sizeof(uint64_t);
-    if (in_field < kLengthBytes) continue;
-    made.index[i] = static_cast<uint8_t>(i / kRunFieldBytes * 8 + (kRunFieldBytes - 1 - in_field));
-    made.value_mask |= uint64_t{1} << i;
-  }
-  return made;
-}();
-
-}  // namespace
-
-PGSINK_AVX512 void fused_store_runs(const Lanes& lanes, const uint32_t* counts,
-                                    std::byte* const* places, size_t row_count) {
-  const __m512i index = _mm512_load_si512(kRunBytes.index.data());
-  const __m512i pattern = _mm512_load_si512(kRunBytes.pattern.data());
-  const __mmask64 value_mask = kRunBytes.value_mask;
-  const __m512i addend = _mm512_set1_epi64(lanes.addend);
-  const std::byte* from = lanes.values;
-  for (size_t row = 0; row < row_count; ++row) {
-    std::byte* to = places[row];
-    for (uint32_t left = counts[row]; left != 0;) {
-      const uint32_t step = left < kRunStep ? left : kRunStep;
-      const __m512i values = _mm512_add_epi64(
-          _mm512_maskz_loadu_epi64(static_cast<__mmask8>((1U << step) - 1), from), addend);
-      const __m512i fields =
-          _mm512_or_si512(_mm512_maskz_permutexvar_epi8(value_mask, index, values), pattern);
-      _mm512_mask_storeu_epi8(to, ~uint64_t{0} >> (kStoreBytes - step * kRunFieldBytes), fields);
-      from += step * sizeof(uint64_t);
-      to += step * kRunFieldBytes;
-      left -= step;
-    }
-  }
-}
-
 PGSINK_AVX512 void fused_write_equal(std::span<const FusedSegment> segments, const FusedLane* lanes,
                                      size_t count, std::byte* out, const std::byte* limit) {
   if (segments.size() != 1) return equal_segments(segments, lanes, count, out, limit);
@@ -359,7 +310,6 @@ namespace pgsink::encode {
 
 void fused_pack(const Lanes&, unsigned, uint64_t*, size_t) {}
 void fused_null_bits(const uint8_t*, unsigned, uint16_t*, size_t) {}
-void fused_store_runs(const Lanes&, const uint32_t*, std::byte* const*, size_t) {}
 void fused_write_equal(std::span<const FusedSegment>, const FusedLane*, size_t, std::byte*,
                        const std::byte*) {}
 std::byte* fused_write_nullable(std::span<const FusedSegment>, const FusedLane*, const uint16_t*,

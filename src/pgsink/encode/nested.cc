@@ -15,6 +15,19 @@ ListItems offset_items(const ColumnView& column, size_t row) {
   return {&column.children[0], first, end - first};
 }
 
+template <class Offset>
+void offset_counts(const ColumnView& column, const Block& block, uint32_t* firsts,
+                   uint32_t* counts) {
+  const std::byte* const at = value_at(column, block.first);
+  const auto begin = load<Offset>(at);
+  for (size_t i = 0; i < block.count; ++i) {
+    const auto first = load<Offset>(at + i * sizeof(Offset));
+    const auto end = load<Offset>(at + (i + 1) * sizeof(Offset));
+    firsts[i] = static_cast<uint32_t>(first - begin);
+    counts[i] = static_cast<uint32_t>(end - first);
+  }
+}
+
 /// DictionaryField hands blocks of the dictionary's rows to the codec of its values.
 class DictionaryField final : public FieldCodec {
  public:
@@ -110,6 +123,21 @@ ListItems list_items(const ColumnView& column, size_t row, int32_t width, Column
                              reinterpret_cast<uintptr_t>(element.validity_bytes);
   }
   return {&scratch, 0, span.count};
+}
+
+void list_counts(const ColumnView& column, const Block& block, int32_t width, uint32_t* firsts,
+                 uint32_t* counts) {
+  if (column.kind == ColumnKind::kList64) {
+    return offset_counts<int64_t>(column, block, firsts, counts);
+  }
+  if (column.kind != ColumnKind::kFixedList) {
+    return offset_counts<int32_t>(column, block, firsts, counts);
+  }
+  const auto count = static_cast<uint32_t>(width);
+  for (size_t i = 0; i < block.count; ++i) {
+    firsts[i] = static_cast<uint32_t>(i) * count;
+    counts[i] = count;
+  }
 }
 
 size_t dictionary_row(const ColumnView& column, ColumnKind index_kind, size_t row) {

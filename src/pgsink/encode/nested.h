@@ -19,6 +19,11 @@ struct ListItems {
 /// C++ vector `scratch` becomes the view of its elements and must live as long as the result.
 ListItems list_items(const ColumnView& column, size_t row, int32_t width, ColumnView& scratch);
 
+/// list_counts is list_items() for rows one behind the other, not of C++ vectors: how many elements
+/// each has, and where they begin, counted from the first row's. Those of NULL rows count.
+void list_counts(const ColumnView& column, const Block& block, int32_t width, uint32_t* firsts,
+                 uint32_t* counts);
+
 /// dictionary_row is the row of children[0] that a row that is not NULL refers to.
 size_t dictionary_row(const ColumnView& column, ColumnKind index_kind, size_t row);
 

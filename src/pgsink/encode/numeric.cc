@@ -206,6 +206,7 @@ class DecimalField final : public FieldCodec {
     return 0;
   }
   const RowPart* row_part() const override { return &part_; }
+  void use_portable_code() override { vector_code_ = false; }
 
   void write_strided(std::byte* to, size_t stride, size_t count, bool) override {
     for (size_t i = 0; i < count; ++i) write_one(to + i * stride, slots_[i]);
@@ -226,25 +227,47 @@ class DecimalField final : public FieldCodec {
 
   template <class T>
   void measure_as(const ColumnView& column, const Block& block, FaultList& faults) {
-    for_each_value<T>(column, block, [&](size_t i, T value) {
-      FieldSlot& slot = slots_[i];
-      const bool negative = value < 0;
-      const auto wide = static_cast<UInt128>(value);
-      const UInt128 magnitude = negative ? 0 - wide : wide;
-      const auto low = static_cast<uint64_t>(magnitude);
-      if (valid_ != nullptr && valid_[i] == 0) {
-        store<uint32_t>(slot.field.data(), ~uint32_t{0});
-        slot.bytes = kLengthBytes;
-      } else if (magnitude >> 64 == 0 && small_.holds(low)) {
-        const size_t size = small_.put(low, negative, slot.field.data() + kLengthBytes);
-        store_be(slot.field.data(), static_cast<uint32_t>(size));
-        slot.bytes = static_cast<uint32_t>(kLengthBytes + size);
-      } else {
-        const Decimal decimal{
-            {low, static_cast<uint64_t>(magnitude >> 64), 0, 0}, negative, scale_};
-        stage(i, decimal, faults);
+    const bool contiguous =
+        block.indexes == nullptr && column.stride_bytes == static_cast<ptrdiff_t>(sizeof(T));
+    if (vector_code_ && contiguous) return measure_eights<T>(column, block, faults);
+    for_each_value<T>(column, block, [&](size_t i, T value) { measure_one<T>(i, value, faults); });
+  }
+
+  template <class T>
+  void measure_eights(const ColumnView& column, const Block& block, FaultList& faults) {
+    const std::byte* const values = value_at(column, block.first);
+    std::array<uint8_t, kBlockRowsMax / 8> misfits;
+    small_.put_slots(values, sizeof(T), block.count, slots_.data(), misfits.data());
+    for (size_t i = 0; i < block.count; i += 8) {
+      if (misfits[i / 8] == 0) continue;
+      for (size_t k = i; k < std::min(i + 8, block.count); ++k) {
+        measure_one<T>(k, load<T>(values + k * sizeof(T)), faults);
       }
-    });
+    }
+    for (size_t i = 0; valid_ != nullptr && i < block.count; ++i) {
+      if (valid_[i] == 0) put_null(i);
+    }
+  }
+
+  void put_null(size_t i) {
+    store<uint32_t>(slots_[i].field.data(), ~uint32_t{0});
+    slots_[i].bytes = kLengthBytes;
+  }
+
+  template <class T>
+  void measure_one(size_t i, T value, FaultList& faults) {
+    if (valid_ != nullptr && valid_[i] == 0) return put_null(i);
+    FieldSlot& slot = slots_[i];
+    const bool negative = value < 0;
+    const auto wide = static_cast<UInt128>(value);
+    const UInt128 magnitude = negative ? 0 - wide : wide;
+    const auto low = static_cast<uint64_t>(magnitude);
+    const auto high = static_cast<uint64_t>(magnitude >> 64);
+    if (high != 0 || !small_.holds(low))
+      return stage(i, {{low, high, 0, 0}, negative, scale_}, faults);
+    const size_t size = small_.put(low, negative, slot.field.data() + kLengthBytes);
+    store_be(slot.field.data(), static_cast<uint32_t>(size));
+    slot.bytes = static_cast<uint32_t>(kLengthBytes + size);
   }
 
   void stage(size_t i, const Decimal& value, FaultList& faults) {
@@ -271,6 +294,7 @@ class DecimalField final : public FieldCodec {
   int32_t scale_;
   SmallNumeric small_;
   PutDecimal put_;
+  bool vector_code_ = SmallNumeric::vector_code_supported();
   const uint8_t* valid_ = nullptr;
   Scratch staging_;
   std::array<uint8_t, kFlagBytes> valid_scratch_;

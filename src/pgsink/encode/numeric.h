@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "pgsink/encode/row_part.h"
 #include "pgsink/encode/scratch.h"
 #include "pgsink/encode/source.h"
 #include "pgsink/encode/target.h"
@@ -59,6 +60,13 @@ class SmallNumeric {
   bool holds(uint64_t magnitude) const { return magnitude < magnitude_end_; }
   /// put writes kBytesMax bytes and returns how many of them count. REQUIRES: holds(magnitude)
   size_t put(uint64_t magnitude, bool negative, std::byte* to) const;
+
+  /// put_slots fills slots with the fields of `count` decimals of `width` bytes (4, 8 or 16), one
+  /// behind the other, rounded up to a multiple of eight. misfits[i / 8] gets bit i % 8 if a value
+  /// does not fit; its slot holds nothing then. REQUIRES: vector_code_supported()
+  void put_slots(const std::byte* values, size_t width, size_t count, FieldSlot* slots,
+                 uint8_t* misfits) const;
+  static bool vector_code_supported();
 
  private:
   uint64_t magnitude_end_ = 0;

@@ -232,7 +232,7 @@ bool RowEncoder::State::attempt(const RecordBatch& batch, const Block& block, Mu
 /// Writes measured rows; false if what was written must be verified.
 bool RowEncoder::State::write(size_t constant, const Outcome& rows, MutableBytes out) {
   if (by_rows != nullptr) {
-    return by_rows->write(rows.rows, constant, row_bytes.data(), rows.bytes, out);
+    return by_rows->write(rows.rows, constant, row_bytes.data(), out);
   }
   const bool equal = std::all_of(columns.begin(), columns.end(),
                                  [](const Column& c) { return c.constant_bytes != 0; });

@@ -5,7 +5,8 @@
 // Column at a time over blocks of a few hundred rows: `measure` adds up sizes (and may reject a
 // row), a prefix sum places the rows, `write` stores length and value at each row's cursor and
 // cannot fail. Which pair of functions serves a column is chosen once, from its source kind and the
-// target's type. Tuple: int16 field count, then per field int32 length (-1: NULL) and value.
+// target's type. Where the processor has AVX-512, FusedRows and RowWriter write what was measured.
+// Tuple: int16 field count, then per field int32 length (-1: NULL) and value.
 // Source: PostgreSQL documentation, COPY, "Binary Format".
 
 #include <memory>

@@ -1,6 +1,6 @@
 #pragma once
-// RowPart: what a column's fields of one measured block are made of, so that a loop over rows
-// (RowWriter) can write them without asking the codec.
+// RowPart: what a column's fields of one measured block are made of, so that RowWriter can write
+// them without asking the codec.
 
 #include <array>
 #include <cstddef>
@@ -37,6 +37,7 @@ struct RowPart {
   bool checked = false;            ///< kText…, kViews: bytes must be in 1 … 127 or be looked at.
   bool version = false;            ///< kText…, kViews: a byte 1 before the value.
   uint8_t width = 0;               ///< Of the elements of kRuns.
+  bool equal_runs = false;         ///< kRuns: as many elements in every row.
   uint32_t oid = 0;                ///< Of their type.
   const uint8_t* valid = nullptr;  ///< One byte a row, 0 for NULL; null: no NULL.
   const std::byte* values = nullptr;

@@ -5,6 +5,13 @@
 #include "pgsink/encode/fused.h"
 
 namespace pgsink::encode {
+namespace {
+
+/// The passes over the columns go over as many rows as take this much: the window of the chunk
+/// stays in the first-level cache beside what is read.
+constexpr size_t kWindowBytes = 8 * 1024;
+
+}  // namespace
 
 std::unique_ptr<RowWriter> RowWriter::plan(std::span<FieldCodec* const> columns) {
   if (!FusedRows::supported()) return nullptr;
@@ -36,16 +43,20 @@ size_t RowWriter::measure(size_t index, const ColumnView& column, const Block& b
   return gap.part.gap_bytes;
 }
 
-bool RowWriter::write(size_t count, size_t same_bytes, const size_t* row_bytes, size_t bytes,
+bool RowWriter::write(size_t count, size_t same_bytes, const size_t* row_bytes,
                       pgproto::MutableBytes out) {
-  size_t loose = count;
-  for (size_t end = bytes; loose > 0 && end + kRowSpillBytes > out.size(); --loose) {
-    end -= same_bytes + row_bytes[loose - 1];
-  }
   bool plain = true;
-  std::byte* at = row_writer_store(parts_, 0, loose, false, out.data(), plain);
-  at = row_writer_store(parts_, loose, count, true, at, plain);
-  PGPROTO_ASSERT(at == out.data() + bytes);
+  std::byte* at = out.data();
+  for (size_t first = 0; first < count;) {
+    size_t rows = 0;
+    for (const std::byte* const end = at + kWindowBytes; first + rows < count && at < end; ++rows) {
+      cursors_[rows] = at;
+      at += same_bytes + row_bytes[first + rows];
+    }
+    plain &= row_writer_store(parts_, first, rows, cursors_.data());
+    first += rows;
+  }
+  PGPROTO_ASSERT(at <= out.data() + out.size());
   for (const Column& column : columns_) {
     if (column.gap != nullptr) column.codec->write_moving(column.gap->places.data(), 0, count);
   }

@@ -1,12 +1,14 @@
 #pragma once
-// RowWriter: rows of any columns, one after the other, on processors that have AVX-512 VBMI. Chosen
-// at run time; elsewhere the columns write themselves one after the other.
+// RowWriter: rows of any columns, on processors that have AVX-512 VBMI. Chosen at run time;
+// elsewhere the columns write themselves (FieldCodec::write_…).
 //
-// Going row by row, every place but the first of a row is where the last field ended: nothing is
-// kept for each row, the chunk is written from front to back, and a field may be stored as a whole
-// register, since what spills over is overwritten by the next field. Only the rows near the end of
-// the chunk are stored to the byte.
+// A block is written in windows: as many rows as take a few kilobytes of the chunk, so that the
+// passes over the columns find their part of it in the first-level cache, and the next window
+// follows in memory. One function knows every form that fields are made of (RowPart): no virtual
+// call, and values move in whole registers under a mask of their size, so that no byte behind a
+// field is touched. A column that only its codec can write leaves a gap, filled at the end.
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -26,10 +28,8 @@ class RowWriter {
                  FaultList& faults);
 
   /// write stores the first `count` measured rows at the front of `out`, where they must fit. Row
-  /// i has same_bytes + row_bytes[i] bytes, all of them together `bytes`. False if what was written
-  /// must be verified.
-  bool write(size_t count, size_t same_bytes, const size_t* row_bytes, size_t bytes,
-             pgproto::MutableBytes out);
+  /// i has same_bytes + row_bytes[i] bytes. False if what was written must be verified.
+  bool write(size_t count, size_t same_bytes, const size_t* row_bytes, pgproto::MutableBytes out);
 
  private:
   /// A column that only its codec can write.
@@ -47,13 +47,12 @@ class RowWriter {
 
   std::vector<Column> columns_;
   std::vector<const RowPart*> parts_;  ///< Of each column.
+  std::array<std::byte*, kBlockRowsMax> cursors_{};
 };
 
-/// row_writer_store stores rows [first, end) of the parts' block at `to`. Unless `exact`, up to
-/// kRowSpillBytes behind the last of them are overwritten with anything. Clears `plain` if a
-/// checked byte may not be in 1 … 127. Returns the place behind the last row.
-std::byte* row_writer_store(std::span<const RowPart* const> parts, size_t first, size_t end,
-                            bool exact, std::byte* to, bool& plain);
-inline constexpr size_t kRowSpillBytes = 64;
+/// row_writer_store stores rows [first, first + count) of the parts' block, row i at cursors[i],
+/// which it moves. False if a checked byte may not be in 1 … 127.
+bool row_writer_store(std::span<const RowPart* const> parts, size_t first, size_t count,
+                      std::byte** cursors);
 
 }  // namespace pgsink::encode
