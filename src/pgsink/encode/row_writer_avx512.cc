@@ -5,6 +5,7 @@
 
 #include "pgsink/encode/array.h"
 #include "pgsink/encode/fixed.h"
+#include "pgsink/encode/prefetch.h"
 #include "pgsink/encode/row_writer.h"
 #include "pgsink/encode/text_kernels.h"
 
@@ -92,8 +93,8 @@ PGSINK_AVX512_PART void put_texts(const RowPart part, const Reader values, const
   const size_t version = part.version ? 1 : 0;
   Seen seen = nothing_seen();
   // The columns are read in turns, and the processor does not see where they go on.
-  const auto ahead =
-      static_cast<size_t>(values[rows.first + rows.count - 1].data() - values[rows.first].data());
+  const size_t ahead = reinterpret_cast<uintptr_t>(values[rows.first + rows.count - 1].data()) -
+                       reinterpret_cast<uintptr_t>(values[rows.first].data());
   for (size_t i = 0; i < rows.count; ++i) {
     const std::string_view value = values[rows.first + i];
     const size_t present = nullable ? part.valid[rows.first + i] : 1;
@@ -106,11 +107,11 @@ PGSINK_AVX512_PART void put_texts(const RowPart part, const Reader values, const
     to += kLengthBytes + head;
     const auto* const from = reinterpret_cast<const std::byte*>(value.data());
     for (size_t k = 0; k < (steps == 0 ? 1 : steps); ++k) {
-      _mm_prefetch(reinterpret_cast<const char*>(from) + ahead + k * kStep, _MM_HINT_T0);
+      prefetch_to_read(from, ahead + k * kStep);
     }
     move_bytes<steps>(to, from, size, seen);
     rows.cursors[i] = to + size;
-    for (size_t k = 0; k < steps; ++k) __builtin_prefetch(to + rows.ahead_bytes + k * kStep, 1);
+    for (size_t k = 0; k < steps; ++k) prefetch_to_write(to, rows.ahead_bytes + k * kStep);
   }
   if (part.checked) plain &= all_plain(seen);
 }
@@ -299,8 +300,8 @@ PGSINK_AVX512_PART void put_equal_runs(const RowPart part, const Rows rows) {
   for (size_t i = 0; i < rows.count; ++i, from += count * sizeof(uint64_t)) {
     std::byte* const to = rows.cursors[i] + rows.offset;
     _mm256_mask_storeu_epi8(to, head_mask, head);
-    __builtin_prefetch(to + rows.ahead_bytes, 1);
-    __builtin_prefetch(to + rows.ahead_bytes + kStep, 1);
+    prefetch_to_write(to, rows.ahead_bytes);
+    prefetch_to_write(to, rows.ahead_bytes + kStep);
     const __m512i values = _mm512_add_epi64(_mm512_maskz_loadu_epi64(elements_mask, from), addend);
     const __m512i fields = _mm512_or_si512(
         _mm512_maskz_permutexvar_epi8(kRunBytes.value_mask, index, values), pattern);
@@ -415,7 +416,7 @@ bool row_writer_store(std::span<const RowPart* const> parts, size_t first, size_
   const auto field_count = static_cast<int16_t>(parts.size());
   for (size_t i = 0; i < count; ++i) {
     pgproto::store_be(cursors[i], field_count);
-    __builtin_prefetch(cursors[i] + rows.ahead_bytes, 1);
+    prefetch_to_write(cursors[i], rows.ahead_bytes);
   }
   rows.offset = sizeof field_count;
   for (const RowPart* const part : parts) rows.offset = put_part(*part, rows, plain);
