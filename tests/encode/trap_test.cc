@@ -93,7 +93,8 @@ TEST(Length, Trap32ARowOfMoreThanTheServersLimitIsRejected) {
   constexpr int64_t kBytes = 600'000'000;  // one alone would do
   const std::vector<ColumnType> types(8, ColumnType{oid::kBytea});
   for (const size_t columns : {size_t{2}, size_t{8}}) {
-    const RecordBatch batch = ClaimedBytes(kBytes).batch(columns);
+    const ClaimedBytes claimed(kBytes);
+    const RecordBatch batch = claimed.batch(columns);
     const Encoded encoded = encode(batch, {types.begin(), types.begin() + ptrdiff_t(columns)});
     ASSERT_EQ(encoded.rejected.size(), 1U);
     EXPECT_TRUE(encoded.tuples.empty());
