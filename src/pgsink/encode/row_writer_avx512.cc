@@ -1,5 +1,5 @@
-// The loop over rows of RowWriter. Compiled for the processors that have what it takes, whatever
-// the rest is compiled for.
+// The passes of RowWriter over a window of rows. Compiled for the processors that have what it
+// takes, whatever the rest is compiled for.
 
 #include <algorithm>
 
@@ -86,14 +86,18 @@ struct Rows {
   size_t ahead_bytes = 0;         ///< From a field to the one that is fetched meanwhile.
 };
 
+PGSINK_AVX512_PART uintptr_t address(std::string_view value) {
+  return reinterpret_cast<uintptr_t>(value.data());
+}
+
 template <size_t steps, bool nullable, class Reader>
 PGSINK_AVX512_PART void put_texts(const RowPart part, const Reader values, const Rows rows,
                                   bool& plain) {
   const size_t version = part.version ? 1 : 0;
   Seen seen = nothing_seen();
   // The columns are read in turns, and the processor does not see where they go on.
-  const auto ahead =
-      static_cast<size_t>(values[rows.first + rows.count - 1].data() - values[rows.first].data());
+  const uintptr_t ahead =
+      address(values[rows.first + rows.count - 1]) - address(values[rows.first]);
   for (size_t i = 0; i < rows.count; ++i) {
     const std::string_view value = values[rows.first + i];
     const size_t present = nullable ? part.valid[rows.first + i] : 1;
@@ -106,7 +110,7 @@ PGSINK_AVX512_PART void put_texts(const RowPart part, const Reader values, const
     to += kLengthBytes + head;
     const auto* const from = reinterpret_cast<const std::byte*>(value.data());
     for (size_t k = 0; k < (steps == 0 ? 1 : steps); ++k) {
-      _mm_prefetch(reinterpret_cast<const char*>(from) + ahead + k * kStep, _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(address(value) + ahead + k * kStep), _MM_HINT_T0);
     }
     move_bytes<steps>(to, from, size, seen);
     rows.cursors[i] = to + size;
