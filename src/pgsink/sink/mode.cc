@@ -208,10 +208,11 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
     case WriteMode::kDelete:
       return sql_text(Sql::kDeleteUsing, {quoted_table_, last_of_key(source, order), match()});
     case WriteMode::kChangelog:
-      return sql_text(Sql::kApplyChanges,
-                      {last_of_key(source, order), quoted_table_, match(),
-                       "given." + join(key_names_, ", given."), quoted_table_, match(), change_,
-                       insert(sql_text(Sql::kChangedRows, {change_})) + on_conflict()});
+      return sql_text(
+          Sql::kApplyChanges,
+          {last_of_key(source, order), quoted_table_, match(), change_,
+           insert(sql_text(Sql::kChangedRows, {quoted_table_, match(), change_, change_})) +
+               on_conflict()});
   }
   return fail(Errc::kInternal, "unknown write mode");
 }

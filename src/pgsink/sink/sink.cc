@@ -232,9 +232,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   std::optional<Claim> claim;
   if (plan->by_epoch) {
     if (router->lanes() > 1 && !router->hashes()) {
-      return fail_at(options, Error{.code = Errc::kOptionConflict,
-                                    .message = "exactly-once with parallelism needs partition_by = "
-                                               "'hash(…)': a replay must take the same lanes"});
+      return fail_at(options, fail(Errc::kOptionConflict,
+                                   "exactly-once with parallelism needs partition_by = 'hash(…)': "
+                                   "a replay must take the same lanes")
+                                  .error());
     }
     auto claimed = claim_epochs(options, *env, *opened->connection);
     if (!claimed) return fail_at(options, claimed.error());

@@ -68,15 +68,16 @@ constexpr std::array<Template, 69> kTemplates{{
      "UPDATE {table} AS target SET {assignments} FROM ({rows}) AS given WHERE {match}"},
     {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} = ANY ($1)"},
     {Sql::kDeleteUsing, "DELETE FROM {table} AS target USING ({rows}) AS given WHERE {match}"},
-    // The rows that are there are locked first, in the order of their keys: deletes and upserts
-    // take their locks one kind after the other, and two sinks could wait for each other.
+    // Deletes and upserts must take their locks in one order of the keys, or two sinks could wait
+    // for each other: so the rows to delete are locked one by one in between the upserts, and
+    // deleted when those are done. OFFSET 0 keeps the condition above the locking.
     {Sql::kApplyChanges,
-     "WITH given AS MATERIALIZED ({rows}), present AS MATERIALIZED (SELECT FROM {table} AS target"
-     " JOIN given ON {match} ORDER BY {keys} FOR UPDATE OF target), locked AS MATERIALIZED"
-     " (SELECT pg_catalog.count(*) FROM present), gone AS (DELETE FROM {table} AS target"
-     " USING given, locked WHERE {match} AND given.{change} = 'D')"
-     " {insert}"},
-    {Sql::kChangedRows, "given, locked WHERE given.{change} <> 'D'"},
+     "WITH given AS MATERIALIZED ({rows}), gone AS (DELETE FROM {table} AS target"
+     " USING given WHERE {match} AND given.{change} = 'D') {insert}"},
+    {Sql::kChangedRows,
+     "(SELECT given.* FROM given LEFT JOIN LATERAL (SELECT FROM {table} AS target"
+     " WHERE {match} AND given.{change} = 'D' FOR UPDATE OF target) AS present ON true"
+     " OFFSET 0) AS given WHERE given.{change} <> 'D'"},
     // ---- bookkeeping tables
     {Sql::kControlBegin,
      "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog"},

@@ -39,8 +39,8 @@ enum class Sql : uint8_t {
   kUpdateFrom,         ///< {table}, {assignments}, {rows}, {match}
   kDeleteAny,          ///< {table}, {key}
   kDeleteUsing,        ///< {table}, {rows}, {match}
-  kApplyChanges,       ///< {rows}, {table}, {match}, {keys}, {table}, {match}, {change}, {insert}
-  kChangedRows,        ///< {change}: those of kApplyChanges that are not deletes.
+  kApplyChanges,       ///< {rows}, {table}, {match}, {change}, {insert}
+  kChangedRows,        ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
   kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the
