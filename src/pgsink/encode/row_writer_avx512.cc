@@ -305,6 +305,7 @@ PGSINK_AVX512_PART void put_equal_runs(const RowPart part, const Rows rows) {
     _mm256_mask_storeu_epi8(to, head_mask, head);
     __builtin_prefetch(to + rows.ahead_bytes, 1);
     __builtin_prefetch(to + rows.ahead_bytes + kStep, 1);
+    __builtin_prefetch(from + 2048);
     const __m512i values = _mm512_add_epi64(_mm512_maskz_loadu_epi64(elements_mask, from), addend);
     const __m512i fields = _mm512_or_si512(
         _mm512_maskz_permutexvar_epi8(kRunBytes.value_mask, index, values), pattern);
