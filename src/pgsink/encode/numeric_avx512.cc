@@ -136,8 +136,8 @@ PGSINK_AVX512_PART Head head_of(const Form& form, __m512i count, __m512i leading
 }
 
 /// Values below 10^16, which most are: their digits are one word.
-PGSINK_AVX512_PART void put_four_groups(const Form& form, __mmask8 negative, const Division& ten_8,
-                                        FieldSlot* slots) {
+PGSINK_AVX512_PART __m512i put_four_groups(const Form& form, __mmask8 negative,
+                                           const Division& ten_8, FieldSlot* slots) {
   const __m512i zero = _mm512_setzero_si512();
   const __m512i groups = _mm512_or_si512(_mm512_slli_epi64(two_groups(ten_8.quotient), 32),
                                          two_groups(ten_8.remainder));
@@ -156,16 +156,18 @@ PGSINK_AVX512_PART void put_four_groups(const Form& form, __mmask8 negative, con
       swap_bytes(_mm512_or_si512(_mm512_slli_epi64(head.sign_and_scale, 32),
                                  _mm512_srli_epi64(digits, 32))),
       swap_bytes(_mm512_slli_epi64(digits, 32)), _mm512_slli_epi64(bytes, 32), slots);
+  return bytes;
 }
 
-/// Returns which of the values do not fit.
-PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, FieldSlot* slots) {
+/// Returns which of the values do not fit; `bytes` are those of the slots.
+PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, FieldSlot* slots,
+                                      __m512i& bytes) {
   const __m512i zero = _mm512_setzero_si512();
   const __mmask8 fit = from.fit & _mm512_cmplt_epu64_mask(from.values, form.magnitude_end);
   const Division ten_8 = divide_by_two_groups(
       form.scaled ? _mm512_mullo_epi64(from.values, form.factor) : from.values);
   if (_mm512_cmpge_epu64_mask(ten_8.quotient, _mm512_set1_epi64(100'000'000)) == 0) {
-    put_four_groups(form, from.negative, ten_8, slots);
+    bytes = put_four_groups(form, from.negative, ten_8, slots);
     return static_cast<__mmask8>(~fit);
   }
   const Division ten_16 = divide_by_two_groups(ten_8.quotient);
@@ -193,7 +195,7 @@ PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, 
   const __m512i second = _mm512_maskz_sllv_epi64(static_cast<__mmask8>(~no_upper), lower, shift);
 
   const Head head = head_of(form, count, leading, not_zero, from.negative);
-  const __m512i bytes = _mm512_add_epi64(head.length, _mm512_set1_epi64(kLengthBytes));
+  bytes = _mm512_add_epi64(head.length, _mm512_set1_epi64(kLengthBytes));
   store_slots(
       swap_bytes(_mm512_or_si512(_mm512_slli_epi64(head.length, 32), head.count_and_weight)),
       swap_bytes(_mm512_or_si512(_mm512_slli_epi64(head.sign_and_scale, 32),
@@ -206,7 +208,7 @@ PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, 
 
 template <size_t width>
 PGSINK_AVX512 void put_all(const Form& form, const std::byte* values, size_t count,
-                           FieldSlot* slots, uint8_t* misfits) {
+                           FieldSlot* slots, size_t* row_bytes, uint8_t* misfits) {
   for (size_t i = 0; i < count; i += kEight) {
     // The columns are read in turns: the next block of this one begins where it ends.
     const auto ahead = reinterpret_cast<uintptr_t>(values) + (i + count) * width;
@@ -214,7 +216,11 @@ PGSINK_AVX512 void put_all(const Form& form, const std::byte* values, size_t cou
       _mm_prefetch(reinterpret_cast<const char*>(ahead + at), _MM_HINT_T0);
     }
     const Magnitudes from = load_eight<width>(values + i * width, count - i);
-    misfits[i / kEight] = put_eight(form, from, slots + i);
+    __m512i bytes;
+    misfits[i / kEight] = put_eight(form, from, slots + i, bytes);
+    const __mmask8 rows = first_lanes(count - i);
+    const __m512i sums = _mm512_add_epi64(_mm512_maskz_loadu_epi64(rows, row_bytes + i), bytes);
+    _mm512_mask_storeu_epi64(row_bytes + i, rows, sums);
   }
 }
 
@@ -226,14 +232,15 @@ bool SmallNumeric::vector_code_supported() {
 }
 
 PGSINK_AVX512 void SmallNumeric::put_slots(const std::byte* values, size_t width, size_t count,
-                                           FieldSlot* slots, uint8_t* misfits) const {
+                                           FieldSlot* slots, size_t* row_bytes,
+                                           uint8_t* misfits) const {
   const Form form{_mm512_set1_epi64(static_cast<int64_t>(magnitude_end_)),
                   _mm512_set1_epi64(static_cast<int64_t>(factor_)),
                   _mm512_set1_epi64(static_cast<int64_t>(head_ >> 32)),
                   _mm512_set1_epi64(static_cast<int64_t>(head_ & 0xffff)), factor_ != 1};
-  if (width == 4) return put_all<4>(form, values, count, slots, misfits);
-  if (width == 8) return put_all<8>(form, values, count, slots, misfits);
-  put_all<16>(form, values, count, slots, misfits);
+  if (width == 4) return put_all<4>(form, values, count, slots, row_bytes, misfits);
+  if (width == 8) return put_all<8>(form, values, count, slots, row_bytes, misfits);
+  put_all<16>(form, values, count, slots, row_bytes, misfits);
 }
 
 }  // namespace pgsink::encode
@@ -243,7 +250,8 @@ PGSINK_AVX512 void SmallNumeric::put_slots(const std::byte* values, size_t width
 namespace pgsink::encode {
 
 bool SmallNumeric::vector_code_supported() { return false; }
-void SmallNumeric::put_slots(const std::byte*, size_t, size_t, FieldSlot*, uint8_t*) const {}
+void SmallNumeric::put_slots(const std::byte*, size_t, size_t, FieldSlot*, size_t*,
+                             uint8_t*) const {}
 
 }  // namespace pgsink::encode
 
