@@ -29,7 +29,8 @@ class Sink {
 
   /// Write takes a batch of the schema given to open(). It returns at once unless `buffer_bytes`
   /// are accepted and not durable yet: then it waits. Fails with what stopped the sink, once
-  /// stopped. Thread-safe; batches of one thread keep their order.
+  /// stopped. Thread-safe; batches of one thread keep their order. With delivery exactly_once
+  /// RecordBatch::position must grow from batch to batch, and a transaction holds whole batches.
   virtual Status write(RecordBatch batch) = 0;
   /// Flush waits until everything accepted before it is committed. OK means just that.
   virtual Status flush() = 0;
@@ -37,6 +38,9 @@ class Sink {
   virtual Status close() = 0;
 
   /// The position of the last batch up to which every row is durable (RecordBatch::position).
+  /// With delivery exactly_once it is known from open() on: what former runs committed. The host
+  /// goes on right behind it; or it replays from anywhere before with its batches cut as they were,
+  /// and those up to what each lane committed are acknowledged without being written.
   virtual uint64_t durable_position() const = 0;
   /// A snapshot; any thread.
   virtual SinkMetrics metrics() const = 0;

@@ -202,6 +202,23 @@ TEST_P(ModesTest, AKeyWithoutUniqueIndexIsAnErrorAtOpen) {
       << error.message;
 }
 
+TEST_P(ModesTest, TestConnectionFindsTheKeysOfTheMode) {
+  options_.write_mode = WriteMode::kUpsert;
+  EXPECT_TRUE(test_connection(options_));
+  options_.conflict_columns = {"version"};
+  const Status missing = test_connection(options_);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Errc::kNoUniqueIndex);
+  sql("DROP ROLE IF EXISTS modes_deleter; CREATE ROLE modes_deleter LOGIN; "
+      "GRANT SELECT, DELETE ON t TO modes_deleter");
+  options_.conflict_columns.clear();
+  options_.username = "modes_deleter";
+  EXPECT_EQ(test_connection(options_).error().code, Errc::kPrivilege);
+  options_.write_mode = WriteMode::kDelete;
+  EXPECT_TRUE(test_connection(options_));
+  sql("DROP OWNED BY modes_deleter; DROP ROLE modes_deleter");
+}
+
 TEST_P(ModesTest, ATableWithoutPrimaryKeyNeedsTheOption) {
   sql("DROP TABLE t; CREATE TABLE t (id bigint, name text, version int)");
   options_.write_mode = WriteMode::kUpdate;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "pgsink/encode/fused.h"
+#include "pgsink/encode/prefetch.h"
 
 #if defined(__x86_64__)
 #if defined(__GNUC__) && !defined(__clang__)
@@ -41,7 +42,7 @@ PGSINK_AVX512_PART __m512i load_lane(const FusedLane* lanes, uint32_t index, uin
                                      size_t row, __mmask8 rows) {
   if (index >= lane_count) return _mm512_setzero_si512();
   const FusedLane& lane = lanes[index];
-  _mm_prefetch(reinterpret_cast<const char*>(lane.values + row + kPrefetchRows), _MM_HINT_T0);
+  prefetch_to_read(lane.values + row, kPrefetchRows * sizeof(*lane.values));
   const __m512i values = _mm512_maskz_loadu_epi64(rows, lane.values + row);
   return _mm512_add_epi64(values, _mm512_set1_epi64(static_cast<int64_t>(lane.addend)));
 }
@@ -123,7 +124,7 @@ PGSINK_AVX512 void equal_one_segment(const FusedSegment& segment, const FusedLan
     transpose(lanes, lane_count, row, 0xff, transposed);
 #pragma GCC unroll 8
     for (size_t i = 0; i < kGroupRows; ++i) {
-      __builtin_prefetch(out + i * recipe.bytes + kPrefetchBytes, 1);
+      prefetch_to_write(out + i * recipe.bytes, kPrefetchBytes);
       _mm512_storeu_si512(out + i * recipe.bytes, row_bytes<wide>(recipe, transposed, i));
     }
   }
@@ -202,7 +203,7 @@ PGSINK_AVX512 std::byte* nullable_one_segment(const FusedSegment& segment, const
   for (size_t row = 0; row < count; row += kGroupRows) {
     const size_t rows = count - row < kGroupRows ? count - row : kGroupRows;
     transpose(lanes, lane_count, row, static_cast<__mmask8>((1U << rows) - 1), transposed);
-    __builtin_prefetch(out + kPrefetchBytes, 1);
+    prefetch_to_write(out, kPrefetchBytes);
     if (rows == kGroupRows) {
 #pragma GCC unroll 8
       for (size_t i = 0; i < kGroupRows; ++i) {

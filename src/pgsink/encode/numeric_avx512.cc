@@ -2,6 +2,7 @@
 // whatever the rest is compiled for.
 
 #include "pgsink/encode/numeric.h"
+#include "pgsink/encode/prefetch.h"
 #include "pgsink/encode/row_part.h"
 
 #if defined(__x86_64__)
@@ -211,9 +212,8 @@ PGSINK_AVX512 void put_all(const Form& form, const std::byte* values, size_t cou
                            FieldSlot* slots, size_t* row_bytes, uint8_t* misfits) {
   for (size_t i = 0; i < count; i += kEight) {
     // The columns are read in turns: the next block of this one begins where it ends.
-    const auto ahead = reinterpret_cast<uintptr_t>(values) + (i + count) * width;
     for (size_t at = 0; at < kEight * width; at += sizeof(__m512i)) {
-      _mm_prefetch(reinterpret_cast<const char*>(ahead + at), _MM_HINT_T0);
+      prefetch_to_read(values, (i + count) * width + at);
     }
     const Magnitudes from = load_eight<width>(values + i * width, count - i);
     __m512i bytes;

@@ -6,6 +6,7 @@
 #include <pgproto/utf8.h>
 
 #include "pgsink/encode/copy_bytes.h"
+#include "pgsink/encode/prefetch.h"
 
 #if defined(__x86_64__)
 #if defined(__GNUC__) && !defined(__clang__)
@@ -60,7 +61,7 @@ PGSINK_AVX2 bool plain_avx2(const char* text, size_t size) {
   __m256i all = _mm256_setzero_si256();
   size_t at = 0;
   for (; at + kStep <= size; at += kStep) {
-    _mm_prefetch(text + at + kPrefetchBytes, _MM_HINT_T0);
+    prefetch_to_read(text, at + kPrefetchBytes);
     const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + at));
     const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + at + 32));
     least = _mm256_min_epu8(least, _mm256_min_epu8(a, b));
@@ -77,7 +78,7 @@ PGSINK_AVX512 bool plain_avx512(const char* text, size_t size) {
   __m512i all = _mm512_setzero_si512();
   size_t at = 0;
   for (; at + kStep <= size; at += kStep) {
-    _mm_prefetch(text + at + kPrefetchBytes, _MM_HINT_T0);
+    prefetch_to_read(text, at + kPrefetchBytes);
     const __m512i bytes = _mm512_loadu_si512(text + at);
     least = _mm512_min_epu8(least, bytes);
     all = _mm512_or_si512(all, bytes);
@@ -113,15 +114,15 @@ PGSINK_AVX512_PART void move_whole(std::byte* to, const char* from, Seen& seen) 
 /// and a branch on them would be guessed wrong.
 PGSINK_AVX512_PART void copy_avx512(std::byte* to, const char* from, size_t size, Seen& seen) {
   constexpr size_t kStep = 64;
-  _mm_prefetch(from + kPrefetchBytes, _MM_HINT_T0);
+  prefetch_to_read(from, kPrefetchBytes);
   if (size > kStep) {
     for (; size > 4 * kStep; from += kStep, to += kStep, size -= kStep) {
-      _mm_prefetch(from + kPrefetchBytes, _MM_HINT_T0);
+      prefetch_to_read(from, kPrefetchBytes);
       move_whole(to, from, seen);
     }
     move_whole(to, from, seen);
     for (size_t at = kStep; at < 4 * kStep; at += kStep) {
-      _mm_prefetch(from + at + kPrefetchBytes, _MM_HINT_T0);
+      prefetch_to_read(from, at + kPrefetchBytes);
       const size_t left = size > at ? size - at : 0;
       move_block(to + at, from + at,
                  _bzhi_u64(~uint64_t{0}, static_cast<unsigned>(left < kStep ? left : kStep)), seen);

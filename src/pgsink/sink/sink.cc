@@ -49,6 +49,28 @@ Result<Opened> open_target(const SinkOptions& options, Env& env,
   return opened;
 }
 
+/// What can be said of the table before there is a schema: privileges, and keys if all columns
+/// come.
+Status check_target(const SinkOptions& options, const CatalogTable& table) {
+  const WriteMode mode = options.write_mode;
+  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
+  if (inserts && !table.has_insert_privilege &&
+      std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
+    return fail(Errc::kPrivilege,
+                "the role may not INSERT into " + table.schema + "." + table.name);
+  }
+  if (mode == WriteMode::kInsert) return {};
+  std::vector<const CatalogColumn*> all;
+  all.reserve(table.columns.size());
+  for (const CatalogColumn& column : table.columns) all.push_back(&column);
+  if (const auto keys = find_keys(options, table, all); !keys) {
+    Error error = keys.error();
+    error.message = "table " + table.schema + "." + table.name + ": " + error.message;
+    return fail(std::move(error));
+  }
+  return {};
+}
+
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
@@ -68,6 +90,7 @@ struct Claim {
 
   std::vector<uint64_t> positions() const {
     std::vector<uint64_t> all;
+    all.reserve(rows.size());
     for (const LaneEpoch& row : rows) all.push_back(row.position);
     return all;
   }
@@ -273,12 +296,8 @@ Status test_connection(const SinkOptions& options, Env* env) {
     OsEnv own_env;
     const auto opened = open_target(options, env != nullptr ? *env : own_env.env());
     if (!opened) return fail(opened.error());
-    const CatalogTable& table = opened->table;
-    if (!table.has_insert_privilege &&
-        std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
-      return fail(Errc::kPrivilege, "connection \"" + options.connection_name +
-                                        "\": the role may not INSERT into " + table.schema + "." +
-                                        table.name);
+    if (auto fits = check_target(options, opened->table); !fits) {
+      return fail_at(options, fits.error());
     }
     return {};
   } catch (const std::bad_alloc&) {

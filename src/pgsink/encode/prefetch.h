@@ -1,0 +1,22 @@
+#pragma once
+// Fetching memory ahead. The address may lie beyond any object, where pointer arithmetic may not
+// go, so it is computed as a number; nothing is read there.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pgsink::encode {
+
+__attribute__((always_inline)) inline const void* address_ahead(const void* at, size_t bytes) {
+  return reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(at) + bytes);
+}
+/// prefetch_to_read fetches the line `bytes` behind `at` for reading.
+__attribute__((always_inline)) inline void prefetch_to_read(const void* at, size_t bytes) {
+  __builtin_prefetch(address_ahead(at, bytes), 0);
+}
+/// prefetch_to_write fetches the line `bytes` behind `at` for writing.
+__attribute__((always_inline)) inline void prefetch_to_write(const void* at, size_t bytes) {
+  __builtin_prefetch(address_ahead(at, bytes), 1);
+}
+
+}  // namespace pgsink::encode
