@@ -240,9 +240,10 @@ size_t FixedField::measure(const ColumnView& column, const Block& block, size_t*
   const size_t bytes = kLengthBytes + lanes_.width;
   if (valid_ == nullptr) return bytes;
   // Without a branch: what is NULL is often random.
-  for (size_t i = 0; i < block.count; ++i) row_bytes[i] += bytes;
+  const size_t width = lanes_.width;
+  const uint8_t* const valid = valid_;
   for (size_t i = 0; i < block.count; ++i) {
-    row_bytes[i] -= lanes_.width & (static_cast<size_t>(valid_[i]) - 1);
+    row_bytes[i] += kLengthBytes + (width & (0 - static_cast<size_t>(valid[i])));
   }
   return 0;
 }

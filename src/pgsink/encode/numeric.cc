@@ -190,16 +190,15 @@ class DecimalField final : public FieldCodec {
     staging_.clear();
     switch (column.kind) {
       case ColumnKind::kDecimal32:
-        measure_as<int32_t>(column, block, faults);
+        measure_as<int32_t>(column, block, row_bytes, faults);
         break;
       case ColumnKind::kDecimal64:
-        measure_as<int64_t>(column, block, faults);
+        measure_as<int64_t>(column, block, row_bytes, faults);
         break;
       default:
-        measure_as<Int128>(column, block, faults);
+        measure_as<Int128>(column, block, row_bytes, faults);
         break;
     }
-    for (size_t i = 0; i < block.count; ++i) row_bytes[i] += slots_[i].bytes;
     part_.form = RowPart::Form::kSlots;
     part_.values = reinterpret_cast<const std::byte*>(slots_.data());
     part_.heap = staging_.data();
@@ -226,26 +225,35 @@ class DecimalField final : public FieldCodec {
   static_assert(FieldSlot::kBytes == kLengthBytes + SmallNumeric::kBytesMax);
 
   template <class T>
-  void measure_as(const ColumnView& column, const Block& block, FaultList& faults) {
+  void measure_as(const ColumnView& column, const Block& block, size_t* row_bytes,
+                  FaultList& faults) {
     const bool contiguous =
         block.indexes == nullptr && column.stride_bytes == static_cast<ptrdiff_t>(sizeof(T));
-    if (vector_code_ && contiguous) return measure_eights<T>(column, block, faults);
-    for_each_value<T>(column, block, [&](size_t i, T value) { measure_one<T>(i, value, faults); });
+    if (vector_code_ && contiguous) return measure_eights<T>(column, block, row_bytes, faults);
+    for_each_value<T>(column, block, [&](size_t i, T value) {
+      measure_one<T>(i, value, faults);
+      row_bytes[i] += slots_[i].bytes;
+    });
   }
 
   template <class T>
-  void measure_eights(const ColumnView& column, const Block& block, FaultList& faults) {
+  void measure_eights(const ColumnView& column, const Block& block, size_t* row_bytes,
+                      FaultList& faults) {
     const std::byte* const values = value_at(column, block.first);
     std::array<uint8_t, kBlockRowsMax / 8> misfits;
-    small_.put_slots(values, sizeof(T), block.count, slots_.data(), misfits.data());
+    small_.put_slots(values, sizeof(T), block.count, slots_.data(), row_bytes, misfits.data());
     for (size_t i = 0; i < block.count; i += 8) {
       if (misfits[i / 8] == 0) continue;
       for (size_t k = i; k < std::min(i + 8, block.count); ++k) {
+        row_bytes[k] -= slots_[k].bytes;
         measure_one<T>(k, load<T>(values + k * sizeof(T)), faults);
+        row_bytes[k] += slots_[k].bytes;
       }
     }
     for (size_t i = 0; valid_ != nullptr && i < block.count; ++i) {
-      if (valid_[i] == 0) put_null(i);
+      if (valid_[i] != 0) continue;
+      row_bytes[i] -= slots_[i].bytes - kLengthBytes;
+      put_null(i);
     }
   }
 

@@ -63,9 +63,10 @@ class SmallNumeric {
 
   /// put_slots fills slots with the fields of `count` decimals of `width` bytes (4, 8 or 16), one
   /// behind the other, rounded up to a multiple of eight. misfits[i / 8] gets bit i % 8 if a value
-  /// does not fit; its slot holds nothing then. REQUIRES: vector_code_supported()
+  /// does not fit; its slot holds nothing then. What slots say to take is added to row_bytes.
+  /// REQUIRES: vector_code_supported()
   void put_slots(const std::byte* values, size_t width, size_t count, FieldSlot* slots,
-                 uint8_t* misfits) const;
+                 size_t* row_bytes, uint8_t* misfits) const;
   static bool vector_code_supported();
 
  private:

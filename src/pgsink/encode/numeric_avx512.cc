@@ -2,6 +2,7 @@
 // whatever the rest is compiled for.
 
 #include "pgsink/encode/numeric.h"
+#include "pgsink/encode/prefetch.h"
 #include "pgsink/encode/row_part.h"
 
 #if defined(__x86_64__)
@@ -61,20 +62,19 @@ struct Division {
   __m512i remainder;
 };
 
-/// By 10^8. The quotient in floating point is wrong by one at most.
+/// By 10^8. Every step in floating point rounds down, so that the quotient is right or one too
+/// small; the remainder is below 2 * 10^8 then, and 32 bits are enough to find it.
 PGSINK_AVX512_PART Division divide_by_two_groups(__m512i values) {
+  constexpr int kDown = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+  constexpr double kInverse = 0x1.5798ee2308c39p-27;  // the largest below 10^-8
   const __m512i divisor = _mm512_set1_epi64(100'000'000);
-  const __m512i one = _mm512_set1_epi64(1);
-  __m512i quotient =
-      _mm512_cvttpd_epu64(_mm512_mul_pd(_mm512_cvtepu64_pd(values), _mm512_set1_pd(1e-8)));
-  __m512i rest = _mm512_sub_epi64(values, _mm512_mullo_epi64(quotient, divisor));
-  const __mmask8 below = _mm512_movepi64_mask(rest);
-  rest = _mm512_mask_add_epi64(rest, below, rest, divisor);
-  quotient = _mm512_mask_sub_epi64(quotient, below, quotient, one);
-  const __mmask8 above = _mm512_cmpge_epi64_mask(rest, divisor);
-  rest = _mm512_mask_sub_epi64(rest, above, rest, divisor);
-  quotient = _mm512_mask_add_epi64(quotient, above, quotient, one);
-  return {quotient, rest};
+  const __m512i quotient = _mm512_cvttpd_epu64(_mm512_mul_round_pd(
+      _mm512_cvt_roundepu64_pd(values, kDown), _mm512_set1_pd(kInverse), kDown));
+  const __m512i rest = _mm512_and_si512(
+      _mm512_sub_epi64(values, _mm512_mul_epu32(quotient, divisor)), _mm512_set1_epi64(0xffffffff));
+  const __mmask8 above = _mm512_cmpge_epu64_mask(rest, divisor);
+  return {_mm512_mask_add_epi64(quotient, above, quotient, _mm512_set1_epi64(1)),
+          _mm512_mask_sub_epi64(rest, above, rest, divisor)};
 }
 
 /// Of values below 10^8: two groups of four digits, each in 16 bits of the lower 32.
@@ -82,9 +82,8 @@ PGSINK_AVX512_PART __m512i two_groups(__m512i values) {
   constexpr int64_t kInverse = 3'518'437'209;  // of 10^4, times 2^45, rounded up
   const __m512i upper =
       _mm512_srli_epi64(_mm512_mul_epu32(values, _mm512_set1_epi64(kInverse)), 45);
-  const __m512i lower =
-      _mm512_sub_epi64(values, _mm512_mul_epu32(upper, _mm512_set1_epi64(10'000)));
-  return _mm512_or_si512(_mm512_slli_epi64(upper, 16), lower);
+  // upper * 2^16 + (value - upper * 10^4)
+  return _mm512_add_epi64(values, _mm512_mul_epu32(upper, _mm512_set1_epi64(65'536 - 10'000)));
 }
 
 PGSINK_AVX512_PART __m512i swap_bytes(__m512i values) {
@@ -118,13 +117,60 @@ struct Form {
   __m512i factor;
   __m512i weight;
   __m512i scale;
+  bool scaled;  ///< The factor is not 1.
 };
 
-/// Returns which of the values do not fit.
-PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, FieldSlot* slots) {
+/// What stands before the digits: count and weight of the groups, sign and scale.
+struct Head {
+  __m512i count_and_weight;
+  __m512i sign_and_scale;
+  __m512i length;
+};
+
+PGSINK_AVX512_PART Head head_of(const Form& form, __m512i count, __m512i leading, __mmask8 not_zero,
+                                __mmask8 negative) {
+  const __m512i weight = _mm512_and_si512(_mm512_maskz_sub_epi64(not_zero, form.weight, leading),
+                                          _mm512_set1_epi64(0xffff));
+  const __m512i sign = _mm512_maskz_set1_epi64(negative & not_zero, 0x4000'0000);
+  return {_mm512_or_si512(_mm512_slli_epi64(count, 16), weight), _mm512_or_si512(sign, form.scale),
+          _mm512_add_epi64(_mm512_set1_epi64(8), _mm512_slli_epi64(count, 1))};
+}
+
+/// Values below 10^16, which most are: their digits are one word.
+PGSINK_AVX512_PART __m512i put_four_groups(const Form& form, __mmask8 negative,
+                                           const Division& ten_8, FieldSlot* slots) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i groups = _mm512_or_si512(_mm512_slli_epi64(two_groups(ten_8.quotient), 32),
+                                         two_groups(ten_8.remainder));
+  const __mmask8 not_zero = _mm512_test_epi64_mask(groups, groups);
+  // The fifth group, in front of these, is zero.
+  const __m512i leading = _mm512_srli_epi64(_mm512_lzcnt_epi64(groups), 4);
+  const __m512i lowest_bit = _mm512_and_si512(groups, _mm512_sub_epi64(zero, groups));
+  const __m512i last = _mm512_srli_epi64(_mm512_lzcnt_epi64(lowest_bit), 4);
+  const __m512i one = _mm512_set1_epi64(1);
+  const __m512i count = _mm512_maskz_add_epi64(not_zero, _mm512_sub_epi64(last, leading), one);
+  const __m512i digits = _mm512_sllv_epi64(groups, _mm512_slli_epi64(leading, 4));
+  const Head head = head_of(form, count, _mm512_add_epi64(leading, one), not_zero, negative);
+  const __m512i bytes = _mm512_add_epi64(head.length, _mm512_set1_epi64(kLengthBytes));
+  store_slots(
+      swap_bytes(_mm512_or_si512(_mm512_slli_epi64(head.length, 32), head.count_and_weight)),
+      swap_bytes(_mm512_or_si512(_mm512_slli_epi64(head.sign_and_scale, 32),
+                                 _mm512_srli_epi64(digits, 32))),
+      swap_bytes(_mm512_slli_epi64(digits, 32)), _mm512_slli_epi64(bytes, 32), slots);
+  return bytes;
+}
+
+/// Returns which of the values do not fit; `bytes` are those of the slots.
+PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, FieldSlot* slots,
+                                      __m512i& bytes) {
   const __m512i zero = _mm512_setzero_si512();
   const __mmask8 fit = from.fit & _mm512_cmplt_epu64_mask(from.values, form.magnitude_end);
-  const Division ten_8 = divide_by_two_groups(_mm512_mullo_epi64(from.values, form.factor));
+  const Division ten_8 = divide_by_two_groups(
+      form.scaled ? _mm512_mullo_epi64(from.values, form.factor) : from.values);
+  if (_mm512_cmpge_epu64_mask(ten_8.quotient, _mm512_set1_epi64(100'000'000)) == 0) {
+    bytes = put_four_groups(form, from.negative, ten_8, slots);
+    return static_cast<__mmask8>(~fit);
+  }
   const Division ten_16 = divide_by_two_groups(ten_8.quotient);
   // Five groups, the most significant one in the highest 16 of 80 bits.
   const __m512i middle = two_groups(ten_16.remainder);
@@ -149,17 +195,12 @@ PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, 
       _mm512_mask_mov_epi64(_mm512_shldv_epi64(upper, lower, shift), no_upper, lower);
   const __m512i second = _mm512_maskz_sllv_epi64(static_cast<__mmask8>(~no_upper), lower, shift);
 
-  const __m512i weight = _mm512_and_si512(_mm512_maskz_sub_epi64(not_zero, form.weight, leading),
-                                          _mm512_set1_epi64(0xffff));
-  const __m512i sign = _mm512_maskz_set1_epi64(from.negative & not_zero, 0x4000'0000);
-  const __m512i digits_head = _mm512_or_si512(_mm512_slli_epi64(count, 16), weight);
-  const __m512i sign_and_scale = _mm512_or_si512(sign, form.scale);
-  const __m512i length = _mm512_add_epi64(_mm512_set1_epi64(8), _mm512_slli_epi64(count, 1));
-  const __m512i bytes = _mm512_add_epi64(length, _mm512_set1_epi64(kLengthBytes));
+  const Head head = head_of(form, count, leading, not_zero, from.negative);
+  bytes = _mm512_add_epi64(head.length, _mm512_set1_epi64(kLengthBytes));
   store_slots(
-      swap_bytes(_mm512_or_si512(_mm512_slli_epi64(length, 32), digits_head)),
-      swap_bytes(
-          _mm512_or_si512(_mm512_slli_epi64(sign_and_scale, 32), _mm512_srli_epi64(first, 32))),
+      swap_bytes(_mm512_or_si512(_mm512_slli_epi64(head.length, 32), head.count_and_weight)),
+      swap_bytes(_mm512_or_si512(_mm512_slli_epi64(head.sign_and_scale, 32),
+                                 _mm512_srli_epi64(first, 32))),
       swap_bytes(_mm512_or_si512(_mm512_slli_epi64(first, 32), _mm512_srli_epi64(second, 32))),
       _mm512_or_si512(swap_bytes(_mm512_slli_epi64(second, 32)), _mm512_slli_epi64(bytes, 32)),
       slots);
@@ -168,10 +209,18 @@ PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, 
 
 template <size_t width>
 PGSINK_AVX512 void put_all(const Form& form, const std::byte* values, size_t count,
-                           FieldSlot* slots, uint8_t* misfits) {
+                           FieldSlot* slots, size_t* row_bytes, uint8_t* misfits) {
   for (size_t i = 0; i < count; i += kEight) {
+    // The columns are read in turns: the next block of this one begins where it ends.
+    for (size_t at = 0; at < kEight * width; at += sizeof(__m512i)) {
+      prefetch_to_read(values, (i + count) * width + at);
+    }
     const Magnitudes from = load_eight<width>(values + i * width, count - i);
-    misfits[i / kEight] = put_eight(form, from, slots + i);
+    __m512i bytes;
+    misfits[i / kEight] = put_eight(form, from, slots + i, bytes);
+    const __mmask8 rows = first_lanes(count - i);
+    const __m512i sums = _mm512_add_epi64(_mm512_maskz_loadu_epi64(rows, row_bytes + i), bytes);
+    _mm512_mask_storeu_epi64(row_bytes + i, rows, sums);
   }
 }
 
@@ -183,14 +232,15 @@ bool SmallNumeric::vector_code_supported() {
 }
 
 PGSINK_AVX512 void SmallNumeric::put_slots(const std::byte* values, size_t width, size_t count,
-                                           FieldSlot* slots, uint8_t* misfits) const {
+                                           FieldSlot* slots, size_t* row_bytes,
+                                           uint8_t* misfits) const {
   const Form form{_mm512_set1_epi64(static_cast<int64_t>(magnitude_end_)),
                   _mm512_set1_epi64(static_cast<int64_t>(factor_)),
                   _mm512_set1_epi64(static_cast<int64_t>(head_ >> 32)),
-                  _mm512_set1_epi64(static_cast<int64_t>(head_ & 0xffff))};
-  if (width == 4) return put_all<4>(form, values, count, slots, misfits);
-  if (width == 8) return put_all<8>(form, values, count, slots, misfits);
-  put_all<16>(form, values, count, slots, misfits);
+                  _mm512_set1_epi64(static_cast<int64_t>(head_ & 0xffff)), factor_ != 1};
+  if (width == 4) return put_all<4>(form, values, count, slots, row_bytes, misfits);
+  if (width == 8) return put_all<8>(form, values, count, slots, row_bytes, misfits);
+  put_all<16>(form, values, count, slots, row_bytes, misfits);
 }
 
 }  // namespace pgsink::encode
@@ -200,7 +250,8 @@ PGSINK_AVX512 void SmallNumeric::put_slots(const std::byte* values, size_t width
 namespace pgsink::encode {
 
 bool SmallNumeric::vector_code_supported() { return false; }
-void SmallNumeric::put_slots(const std::byte*, size_t, size_t, FieldSlot*, uint8_t*) const {}
+void SmallNumeric::put_slots(const std::byte*, size_t, size_t, FieldSlot*, size_t*,
+                             uint8_t*) const {}
 
 }  // namespace pgsink::encode
 

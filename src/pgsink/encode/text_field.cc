@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <type_traits>
 
 #include <pgproto/utf8.h>
 
@@ -134,6 +135,12 @@ class TextField final : public FieldCodec {
   template <class Reader>
   void add_sizes(const Reader& values, size_t count, size_t* row_bytes) {
     const size_t head = head_bytes();
+    if constexpr (std::is_same_v<Reader, OffsetReader<int32_t>>) {
+      if (kernels_->add_sizes32 != nullptr) {
+        part_.value_bytes_max = kernels_->add_sizes32(values, form_.valid, head, count, row_bytes);
+        return;
+      }
+    }
     size_t most = 0;
     if (form_.valid == nullptr) {
       for (size_t i = 0; i < count; ++i) {

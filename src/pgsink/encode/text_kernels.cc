@@ -1,5 +1,8 @@
 #include "pgsink/encode/text_kernels.h"
 
+#include <algorithm>
+#include <array>
+
 #include <pgproto/utf8.h>
 
 #include "pgsink/encode/copy_bytes.h"
@@ -40,7 +43,7 @@ bool write_portable(const Reader& values, const TextForm& form, std::byte** rows
 
 constexpr TextKernels kPortable{plain_portable, write_portable<ViewReader>,
                                 write_portable<OffsetReader<int32_t>>,
-                                write_portable<OffsetReader<int64_t>>};
+                                write_portable<OffsetReader<int64_t>>, nullptr};
 
 #if defined(__x86_64__)
 
@@ -148,12 +151,39 @@ PGSINK_AVX512 bool write_avx512(const Reader& values, const TextForm& form, std:
   return (_mm512_testn_epi8_mask(seen.least, seen.least) | _mm512_movepi8_mask(seen.all)) == 0;
 }
 
+PGSINK_AVX512 size_t sizes_avx512(const OffsetReader<int32_t>& values, const uint8_t* valid,
+                                  size_t head, size_t count, size_t* row_bytes) {
+  constexpr size_t kEight = 8;
+  const __m512i heads = _mm512_set1_epi64(static_cast<int64_t>(head));
+  __m512i most = _mm512_setzero_si512();
+  for (size_t i = 0; i < count; i += kEight) {
+    const size_t left = count - i;
+    const auto rows = static_cast<__mmask8>((1U << (left < kEight ? left : kEight)) - 1);
+    const std::byte* const from = values.offsets + i * sizeof(int32_t);
+    const __m256i begins = _mm256_maskz_loadu_epi32(rows, from);
+    const __m256i ends = _mm256_maskz_loadu_epi32(rows, from + sizeof(int32_t));
+    const __m512i bytes = _mm512_cvtepu32_epi64(_mm256_sub_epi32(ends, begins));
+    most = _mm512_max_epu64(most, bytes);
+    __m512i fields = _mm512_add_epi64(bytes, heads);
+    if (valid != nullptr) {
+      const __mmask8 absent = static_cast<__mmask8>(
+          _mm_testn_epi8_mask(_mm_set1_epi8(-1), _mm_maskz_loadu_epi8(rows, valid + i)));
+      fields = _mm512_mask_mov_epi64(fields, absent, _mm512_set1_epi64(kLengthBytes));
+    }
+    const __m512i sums = _mm512_add_epi64(_mm512_maskz_loadu_epi64(rows, row_bytes + i), fields);
+    _mm512_mask_storeu_epi64(row_bytes + i, rows, sums);
+  }
+  std::array<uint64_t, kEight> lanes;
+  _mm512_storeu_si512(lanes.data(), most);
+  return *std::max_element(lanes.begin(), lanes.end());
+}
+
 constexpr TextKernels kAvx2{plain_avx2, write_portable<ViewReader>,
                             write_portable<OffsetReader<int32_t>>,
-                            write_portable<OffsetReader<int64_t>>};
+                            write_portable<OffsetReader<int64_t>>, nullptr};
 constexpr TextKernels kAvx512{plain_avx512, write_avx512<ViewReader>,
                               write_avx512<OffsetReader<int32_t>>,
-                              write_avx512<OffsetReader<int64_t>>};
+                              write_avx512<OffsetReader<int64_t>>, sizes_avx512};
 
 #endif
 

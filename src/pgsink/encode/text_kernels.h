@@ -44,6 +44,10 @@ struct TextKernels {
                           std::byte** rows, size_t offset, size_t count);
   bool (*write_offsets64)(const OffsetReader<int64_t>& values, const TextForm& form,
                           std::byte** rows, size_t offset, size_t count);
+  /// Adds to each row what its field takes, of which `head` is not the value's, and returns the
+  /// size of the longest value. Null: not on this processor.
+  size_t (*add_sizes32)(const OffsetReader<int32_t>& values, const uint8_t* valid, size_t head,
+                        size_t count, size_t* row_bytes);
 };
 
 const TextKernels& portable_text_kernels();
