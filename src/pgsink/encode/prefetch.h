@@ -8,6 +8,7 @@
 namespace pgsink::encode {
 
 __attribute__((always_inline)) inline const void* address_ahead(const void* at, size_t bytes) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
   return reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(at) + bytes);
 }
 /// prefetch_to_read fetches the line `bytes` behind `at` for reading.
