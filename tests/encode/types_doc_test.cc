@@ -1,11 +1,11 @@
 // docs/types.md holds the table of conversions; it must be the one that the encoder has.
 
-#include <pgsink/encode/type_table.h>
-
 #include <algorithm>
 #include <fstream>
 #include <map>
 #include <sstream>
+
+#include <pgsink/encode/type_table.h>
 
 #include <gtest/gtest.h>
 
@@ -53,8 +53,7 @@ TEST(TypesDoc, ShowsTheTableOfTheEncoder) {
   if (shown == table()) return;
   const std::string made = PGSINK_BUILD_DIR "/types.md";
   std::ofstream(made) << text.substr(0, from) << table() << text.substr(end);
-  ADD_FAILURE() << "docs/types.md shows another table than the encoder has; it should be "
-                << made;
+  ADD_FAILURE() << "docs/types.md shows another table than the encoder has; it should be " << made;
 }
 
 }  // namespace

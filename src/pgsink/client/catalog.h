@@ -23,9 +23,9 @@ struct CatalogColumn {
   Generated generated = Generated::kNo;
   enum class Identity : char { kNo = 0, kAlways = 'a', kByDefault = 'd' };
   Identity identity = Identity::kNo;
-  std::string collation;   ///< Quoted, if the column's is not its type's: it says what is equal.
+  std::string collation;  ///< Quoted, if the column's is not its type's: it says what is equal.
   bool nondeterministic = false;  ///< For that collation different texts may be equal.
-  bool insertable = true;  ///< has_column_privilege(…, 'INSERT').
+  bool insertable = true;         ///< has_column_privilege(…, 'INSERT').
 };
 
 struct CatalogIndex {
