@@ -34,6 +34,9 @@ struct TextType {
   bool server_checks = false;
 };
 
+// Since 17 the server takes an empty array inside of others for nothing; before, and here, it is an
+// error.
+#define NO_EMPTY_PART R"((?![^]*\{\s*\}[^]*\})[^]*)"
 #define DATE R"((infinity|-infinity|\d{4,7}-\d\d-\d\d( BC)?))"
 #define CLOCK R"(\d\d:\d\d:\d\d(\.\d{1,6})?)"
 #define ZONE R"([+-]\d\d(:\d\d(:\d\d)?)?)"
@@ -105,8 +108,13 @@ const std::vector<TextType>& text_types() {
       {"int4[]",
        "int4[]",
        {"{1,2,NULL}", "{{1,2},{3,4}}", "[2:3]={5,6}", "{}"},
-       "{}[],:=0123 \"NUL"},
-      {"text[]", "text[]", {"{a,\"b c\",NULL}", "{\"q\\\"\",\"\\\\\"}"}, "{}[],\"\\ abN"},
+       "{}[],:=0123 \"NUL",
+       NO_EMPTY_PART},
+      {"text[]",
+       "text[]",
+       {"{a,\"b c\",NULL}", "{\"q\\\"\",\"\\\\\"}"},
+       "{}[],\"\\ abN",
+       NO_EMPTY_PART},
       {"int4range", "int4range", {"[1,5)", "empty", "(,7]", "[3,)"}, "[](),0123 empty", "", true},
       {"pair", "pair", {"(a,1)", "(\"b c\",)", "(,)"}, "(),\"\\ ab12"},
   };
