@@ -6,6 +6,7 @@
 #include <pgproto/quote.h>
 
 #include "pgsink/sink/names.h"
+#include "pgsink/sink/preflight.h"
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
@@ -147,6 +148,8 @@ Result<std::string> session_sql(const SinkOptions& options) {
   if (options.lock_timeout_ms > 0) {
     sql += sql_text(Sql::kLockTimeout, {std::to_string(options.lock_timeout_ms)}) + "; ";
   }
+  // Before the role, which may lack the right to.
+  if (switches_triggers(options)) sql += sql_text(Sql::kTriggersOfReplica) + "; ";
   if (!options.set_role.empty()) {
     const auto role = quote_identifier(options.set_role);
     if (!role) return fail(role.error());

@@ -11,6 +11,7 @@
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
+#include "pgsink/sink/preflight.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 
@@ -46,6 +47,9 @@ Result<Opened> open_target(const SinkOptions& options, Env& env,
   auto table = read_table(*opened.connection, options.schema, options.table, deadline);
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
+  if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
+  const auto switched = check_triggers(options, opened.table, *opened.connection, deadline);
+  if (!switched) return fail_at(options, switched.error());
   return opened;
 }
 
