@@ -292,8 +292,8 @@ TEST_F(Specification, ForeignTableTakesTheRowsToItsServer) {
   server.sql(
       "CREATE EXTENSION IF NOT EXISTS postgres_fdw;"
       "DROP SERVER IF EXISTS far CASCADE;"
-      "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '" +
-          server.socket_dir() + "', port '" + std::to_string(server.port()) +
+      "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '" +
+          std::to_string(server.port()) +
           "', dbname 'analytics');"
           "CREATE USER MAPPING FOR \"user\" SERVER far OPTIONS (user 'user', password "
           "'s3cret''pw');"
@@ -310,7 +310,7 @@ TEST_F(Specification, RowLevelSecurityLetsOnlyTheTenantsRowsIn) {
   auto& server = analytics_server();
   create_table("user_data", "(tenant text, value int, writer text DEFAULT current_user)");
   server.create_role("app_user", "PASSWORD 's3cret''pw' NOINHERIT");
-  server.create_role("data_writer", "NOLOGIN");
+  server.create_role("data_writer");
   server.sql(
       "GRANT data_writer TO app_user; GRANT INSERT, SELECT ON user_data TO data_writer;"
       "ALTER TABLE user_data ENABLE ROW LEVEL SECURITY;"
