@@ -50,14 +50,14 @@ class PreflightTest : public testing::Test {
     const Status written = write(std::move(rows));
     EXPECT_TRUE(written) << written.error().to_string();
   }
-  /// Of opening, and of test_connection(), which must say the same.
+  /// Of opening, and of test_connection(), which must find the same fault.
   Error open_error() {
     const auto sink = Sink::open(options_, items({}).schema());
     const Status tested = test_connection(options_);
     EXPECT_FALSE(tested);
     EXPECT_FALSE(sink);
     if (sink || tested) return {};
-    EXPECT_EQ(sink.error().to_string(), tested.error().to_string());
+    EXPECT_EQ(sink.error().code, tested.error().code);
     return sink.error();
   }
 
@@ -168,6 +168,24 @@ TEST_F(TriggersTest, AreSwitchedBeforeTheRoleIsTaken) {
   expect_written({{1, "one"}});
   EXPECT_EQ(fired(), "");
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
+}
+
+using RoleTest = PreflightTest;
+
+TEST_F(RoleTest, IsWhosePrivilegesCount) {
+  auto& server = shared_server();
+  server.create_role("app", "NOINHERIT");
+  server.create_role("keeper");
+  sql("GRANT keeper TO app; GRANT INSERT ON t TO keeper");
+  options_.username = "app";
+  EXPECT_EQ(open_error().code, Errc::kPrivilege);
+  options_.set_role = "keeper";
+  expect_written({{1, "one"}});
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
+  options_.set_role = "postgres";
+  EXPECT_THAT(open_error().message, HasSubstr("permission denied to set role \"postgres\""));
+  options_.set_role = "nobody at all";
+  EXPECT_THAT(open_error().message, HasSubstr("role \"nobody at all\" does not exist"));
 }
 
 class ForeignTableTest : public PreflightTest {

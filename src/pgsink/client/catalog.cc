@@ -350,9 +350,14 @@ const CatalogIndex* CatalogTable::primary_key() const {
 }
 
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
-                                std::string_view table, Deadline deadline) {
-  const auto sql = make_sql(connection.server().version, schema, table);
+                                std::string_view table, Deadline deadline, std::string_view role) {
+  auto sql = make_sql(connection.server().version, schema, table);
   if (!sql) return fail(sql.error());
+  if (!role.empty()) {
+    const auto quoted = pgproto::quote_identifier(role);
+    if (!quoted) return fail(quoted.error());
+    sql->insert(0, "SET LOCAL ROLE " + *quoted + "; ");
+  }
   const auto answer = connection.query(*sql, deadline);
   if (!answer) return fail(answer.error());
   constexpr size_t kColumns = 11;

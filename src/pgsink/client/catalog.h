@@ -58,8 +58,10 @@ struct CatalogTable {
 };
 
 /// read_table reads one table in one round trip. Fails with kNoSuchTable, naming similar tables
-/// that do exist; fails with kPrivilege if the schema may not be used.
+/// that do exist; fails with kPrivilege if the schema may not be used. Privileges are those of
+/// `role` if that is not empty, which the session must be allowed to take.
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
-                                std::string_view table, Deadline deadline);
+                                std::string_view table, Deadline deadline,
+                                std::string_view role = {});
 
 }  // namespace pgsink

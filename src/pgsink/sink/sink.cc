@@ -44,7 +44,8 @@ Result<Opened> open_target(const SinkOptions& options, Env& env,
   if (!connection) return fail_at(options, connection.error());
   opened.connection = std::move(*connection);
   const Deadline deadline = env.clock.now() + opened.connect.connect_timeout;
-  auto table = read_table(*opened.connection, options.schema, options.table, deadline);
+  auto table =
+      read_table(*opened.connection, options.schema, options.table, deadline, options.set_role);
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
   if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
