@@ -207,7 +207,7 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     plan.arrays_bytes_max = kArraysOnlyBytesMax;
     return {};
   }
-  const bool copy_only = options.use_copy == true || options.write_mode == WriteMode::kInsert;
+  const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
   if (!copy_only && arrays_possible) {
     plan.arrays_rows_max = kArraysRowsMax;
     plan.arrays_bytes_max = kArraysBytesMax;
