@@ -476,10 +476,9 @@ constexpr OptionInfo kTable[] = {
     read_by<&O::retry_on_errors, read_conditions>(OptionType::kText, {.key = "retry_on_errors",
         .group = kFailures, .unset = "the passing failures", .aliases = "retry_on|retryable_errors",
         .in_specification = true,
-        .refused = "choosing what is retried comes with a later release; leave it out: lost "
-                   "connections are retried",
-        .meaning = "Failures that are retried: condition names, the short words `deadlock`, "
-                   "`serialization`, `connection`, `timeout`, classes, SQLSTATEs.",
+        .meaning = "Failures that are retried, and no others: condition names, the short words "
+                   "`deadlock`, `serialization`, `connection`, `timeout`, classes (`40`), "
+                   "SQLSTATEs (`40001`).",
         .example = "'connection_failure,deadlock'"}),
     text<&O::dead_letter_table>({.key = "dead_letter_table", .group = kFailures,
         .aliases = "dlq_table|error_table|dlq",

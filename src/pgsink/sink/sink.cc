@@ -202,6 +202,8 @@ class SinkImpl final : public Sink {
         .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                     .ordered = plan_.ordered,
                     .by_epoch = plan_.by_epoch,
+                    // Listed wrongly, check_options() would have refused it.
+                    .retry = RetryRule::from(options_.retry_on_errors).value(),
                     .retries_max = static_cast<uint32_t>(options_.max_retries),
                     .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
                     .jitter_seed = env_.random.next_u64()},
