@@ -203,7 +203,7 @@ void append_time_tz(std::string& out, uint64_t bits) {
 
 /// Numbers and booleans: the same in both styles. False if the type is none of them.
 bool append_scalar(std::string& out, const CellColumn& column, idx_t row, CellStyle style) {
-  const duckdb_vector vector = column.vector;
+  duckdb_vector vector = column.vector;
   switch (column.type.id) {
     case DUCKDB_TYPE_BOOLEAN:
       out += value_at<bool>(vector, row) ? "true" : "false";
@@ -256,7 +256,7 @@ bool append_scalar(std::string& out, const CellColumn& column, idx_t row, CellSt
 
 /// Everything that is text: JSON wants quotes around it. False if the type is nested.
 bool append_textual(std::string& out, const CellColumn& column, idx_t row) {
-  const duckdb_vector vector = column.vector;
+  duckdb_vector vector = column.vector;
   const auto ticks = [&] { return value_at<int64_t>(vector, row); };
   switch (column.type.id) {
     case DUCKDB_TYPE_VARCHAR:
@@ -347,7 +347,7 @@ void append_struct(std::string& out, const CellColumn& column, idx_t row, CellSt
 
 void append_map(std::string& out, const CellColumn& column, idx_t row, CellStyle style) {
   const auto entry = value_at<duckdb_list_entry>(column.vector, row);
-  const duckdb_vector entries = duckdb_list_vector_get_child(column.vector);
+  duckdb_vector entries = duckdb_list_vector_get_child(column.vector);
   const CellColumn keys{column.type.children[0], duckdb_struct_vector_get_child(entries, 0)};
   const CellColumn values{column.type.children[1], duckdb_struct_vector_get_child(entries, 1)};
   out += '{';

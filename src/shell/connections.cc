@@ -47,6 +47,7 @@ bool Connections::drop(const std::string& name) {
 std::string Connections::did_you_mean(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string_view> names;
+  names.reserve(connections_.size());
   for (const auto& entry : connections_) names.push_back(entry.first);
   const std::string_view nearest = nearest_name(name, names);
   return nearest.empty() ? "" : "; did you mean '" + std::string(nearest) + "'?";

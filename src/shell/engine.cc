@@ -58,6 +58,7 @@ bool Query::returns_rows() const {
 std::vector<Column> Query::result_columns() const {
   auto* result = const_cast<duckdb_result*>(&result_.get());
   std::vector<Column> columns;
+  columns.reserve(duckdb_column_count(result));
   for (idx_t i = 0; i < duckdb_column_count(result); ++i) {
     columns.push_back(
         {duckdb_column_name(result, i), OwnedType(duckdb_column_logical_type(result, i))});

@@ -31,7 +31,7 @@ std::string unknown_connection(const std::string& name, const Connections& conne
 void run_test_connection(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output) {
   const auto& connections =
       *static_cast<const Connections*>(duckdb_scalar_function_get_extra_info(info));
-  const duckdb_vector names = duckdb_data_chunk_get_vector(input, 0);
+  duckdb_vector names = duckdb_data_chunk_get_vector(input, 0);
   uint64_t* validity = duckdb_vector_get_validity(names);
   auto* texts = static_cast<duckdb_string_t*>(duckdb_vector_get_data(names));
   for (idx_t row = 0; row < duckdb_data_chunk_get_size(input); ++row) {
@@ -51,7 +51,7 @@ void run_test_connection(duckdb_function_info info, duckdb_data_chunk input, duc
 }
 
 Status register_test_connection(Engine& engine, Connections& connections) {
-  OwnedScalarFunction function(duckdb_create_scalar_function());
+  const OwnedScalarFunction function(duckdb_create_scalar_function());
   const OwnedType text(duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR));
   duckdb_scalar_function_set_name(function.get(), "test_connection");
   duckdb_scalar_function_add_parameter(function.get(), text.get());
@@ -159,7 +159,7 @@ void scan_metrics(duckdb_function_info info, duckdb_data_chunk output) {
   auto& scan = *static_cast<MetricsScan*>(duckdb_function_get_init_data(info));
   const size_t rows = std::min<size_t>(scan.rows.size() - scan.next, duckdb_vector_size());
   for (idx_t column = 0; column < std::size(kMetricColumns); ++column) {
-    const duckdb_vector vector = duckdb_data_chunk_get_vector(output, column);
+    duckdb_vector vector = duckdb_data_chunk_get_vector(output, column);
     for (size_t row = 0; row < rows; ++row) {
       kMetricColumns[column].set(scan.rows[scan.next + row], vector, row);
     }
@@ -177,7 +177,7 @@ void replace_system_table(duckdb_replacement_scan_info info, const char* table, 
 }
 
 Status register_metrics(Engine& engine, Connections& connections) {
-  OwnedTableFunction function(duckdb_create_table_function());
+  const OwnedTableFunction function(duckdb_create_table_function());
   duckdb_table_function_set_name(function.get(), kMetricsFunction);
   duckdb_table_function_set_extra_info(function.get(), &connections, nullptr);
   duckdb_table_function_set_bind(function.get(), bind_metrics);

@@ -150,6 +150,7 @@ Outcome Pipeline::name_columns(Branch& branch) {
         branch.syntax.target_position.offset, branch.syntax.target.size()));
   }
   const bool by_position = given.empty() && starts_with_word(branch.syntax.query, "VALUES");
+  names.reserve(columns.size());
   for (size_t i = 0; i < columns.size(); ++i) {
     names.push_back(!given.empty() ? given[i] : by_position ? "" : columns[i].name);
   }

@@ -22,7 +22,8 @@ pgproto::Result<std::string> read_text_file(const std::string& path, size_t byte
   if (file == nullptr) return failed("cannot read", path);
   std::string content;
   char part[1 << 16];
-  while (const size_t bytes = std::fread(part, 1, sizeof part, file)) {
+  for (size_t bytes = sizeof part; bytes == sizeof part;) {
+    bytes = std::fread(part, 1, sizeof part, file);
     content.append(part, bytes);
     if (content.size() > bytes_max) {
       return pgproto::fail(pgproto::Errc::kFile,

@@ -118,7 +118,7 @@ ScriptStatement FilledStatement::statement() const {
 
 size_t FilledStatement::script_offset(size_t offset) const {
   const size_t begin = original_.begin.offset;
-  size_t at = offset < begin ? 0 : offset - begin;
+  const size_t at = offset < begin ? 0 : offset - begin;
   const Replacement* last = nullptr;
   for (const Replacement& replacement : replacements_) {
     if (replacement.begin <= at) last = &replacement;
