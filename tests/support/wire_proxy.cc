@@ -116,6 +116,11 @@ void WireProxy::set_rule(const Rule& rule) {
   fired_ = false;
 }
 
+int WireProxy::seen() {
+  const std::lock_guard lock(mutex_);
+  return seen_;
+}
+
 void WireProxy::cut_after_bytes(Side side, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   bytes_side_ = side;

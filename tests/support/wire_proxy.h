@@ -48,6 +48,8 @@ class WireProxy {
   void set_delay(std::chrono::microseconds one_way) { delay_us_ = one_way.count(); }
   /// Sets the one rule, which fires once.
   void set_rule(const Rule& rule);
+  /// How many messages the rule has met so far.
+  int seen();
   /// Cuts when that many bytes of one side, of all connections together, have been passed on from
   /// now.
   void cut_after_bytes(Side side, uint64_t bytes);
