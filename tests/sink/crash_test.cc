@@ -378,10 +378,15 @@ TEST_P(CrashTest, BackendsKilledSoThatTheServerStartsOver) {
   std::thread killer([&] {
     while (killed < wanted) {
       pause_us(10'000 + random_() % 60'000);
-      const auto pids = server_->backend_pids(database_);
-      if (pids.empty()) continue;
-      server_->kill_backend(pids[random_() % pids.size()]);
-      server_->wait_until_ready();
+      try {
+        const auto pids = server_->backend_pids(database_);
+        if (pids.empty()) continue;
+        const pid_t victim = pids[random_() % pids.size()];
+        server_->kill_backend(victim);
+        while (::kill(victim, 0) == 0) pause_us(500);  // Until the postmaster knows.
+      } catch (const std::runtime_error&) {
+        continue;  // The server is starting over.
+      }
       ++killed;
     }
   });
@@ -398,6 +403,7 @@ TEST_P(CrashTest, BackendsKilledSoThatTheServerStartsOver) {
   }
   killer.join();
   server_->wait_until_ready();
+  wait_for_backends();
   expect_table(n, *sink);
   sink.reset();
   proxy_.reset();
