@@ -6,6 +6,7 @@
 #include <pgproto/quote.h>
 
 #include "pgsink/sink/names.h"
+#include "pgsink/sink/preflight.h"
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
@@ -147,6 +148,8 @@ Result<std::string> session_sql(const SinkOptions& options) {
   if (options.lock_timeout_ms > 0) {
     sql += sql_text(Sql::kLockTimeout, {std::to_string(options.lock_timeout_ms)}) + "; ";
   }
+  // Before the role, which may lack the right to.
+  if (switches_triggers(options)) sql += sql_text(Sql::kTriggersOfReplica) + "; ";
   if (!options.set_role.empty()) {
     const auto role = quote_identifier(options.set_role);
     if (!role) return fail(role.error());
@@ -204,7 +207,7 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     plan.arrays_bytes_max = kArraysOnlyBytesMax;
     return {};
   }
-  const bool copy_only = options.use_copy == true || options.write_mode == WriteMode::kInsert;
+  const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
   if (!copy_only && arrays_possible) {
     plan.arrays_rows_max = kArraysRowsMax;
     plan.arrays_bytes_max = kArraysBytesMax;
