@@ -32,6 +32,7 @@ Row row_of(int64_t flight, int64_t i) {
 
 RecordBatch batch(int64_t flight) {
   std::vector<Row> rows;
+  rows.reserve(SlowUpserts::kBatchRows);
   for (int64_t i = 0; i < SlowUpserts::kBatchRows; ++i) rows.push_back(row_of(flight, i));
   return batch_of(std::move(rows), column("id", &Row::id), column("flight", &Row::flight),
                   column("value", &Row::value));

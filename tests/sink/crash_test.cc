@@ -51,7 +51,7 @@ struct Kind {
   bool upserts() const { return mode == WriteMode::kUpsert; }
 };
 
-void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.name; }
 
 void exactly_once(SinkOptions& options) {
   options.delivery = Delivery::kExactlyOnce;
@@ -370,8 +370,8 @@ TEST_P(CrashTest, BackendsTerminatedAtAnyTime) {
 
 /// kill -9 makes the whole server start over, and what it handed out is handed out again.
 TEST_P(CrashTest, BackendsKilledSoThatTheServerStartsOver) {
-  static const std::unique_ptr<PostgresServer> crashing = PostgresServer::start();
-  use(*crashing);
+  static const std::unique_ptr<PostgresServer> kCrashing = PostgresServer::start();
+  use(*kCrashing);
   const uint64_t wanted = kills_wanted(25) / 25;
   auto sink = open();
   std::atomic<uint64_t> killed = 0;

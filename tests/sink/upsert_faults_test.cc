@@ -40,7 +40,7 @@ struct Fault {
   const char* name;
   const char* statement;
 };
-void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
+std::ostream& operator<<(std::ostream& out, const Fault& fault) { return out << fault.name; }
 
 constexpr const char* kSerialization =
     "RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001';";

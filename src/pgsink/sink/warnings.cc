@@ -18,10 +18,10 @@ bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& se
   // Source: PostgreSQL documentation, "Setting Parameters": how a boolean may be written.
   constexpr std::array<std::string_view, 4> kOff{"off", "false", "no", "0"};
   bool asynchronous = !server.synchronous_commit;
-  for (const auto& [name, value] : options.session_variables) {
-    if (!equals_ignoring_case(name, "synchronous_commit")) continue;
+  for (const auto& variable : options.session_variables) {
+    if (!equals_ignoring_case(variable.first, "synchronous_commit")) continue;
     asynchronous = std::ranges::any_of(
-        kOff, [&](std::string_view off) { return equals_ignoring_case(value, off); });
+        kOff, [&](std::string_view off) { return equals_ignoring_case(variable.second, off); });
   }
   return asynchronous;
 }
