@@ -361,7 +361,7 @@ TEST_F(PipelineRun, SecondPipelineOfANameNeedsOrReplace) {
   EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "3");
 }
 
-TEST(Pipeline, WarnsOfCommitsThatDoNotWaitForTheDisk) {
+TEST(Progress, WarnsOfCommitsThatDoNotWaitForTheDisk) {
   create_table("hasty", "(a int)");
   const std::string insert = "INSERT INTO hasty_sink SELECT 1 AS a";
   analytics_server().sql("ALTER ROLE \"user\" SET synchronous_commit = off");
