@@ -17,6 +17,7 @@
 #include "bench_server.h"
 #include "libpq_connection.h"
 #include "report.h"
+#include "slow_upserts.h"
 #include "support/wire_proxy.h"
 #include "writers.h"
 
@@ -24,6 +25,10 @@ namespace pgsink::bench {
 namespace {
 
 constexpr double kTimesLibpqMin = 12;
+constexpr double kTimesUpsertMin = 10;
+constexpr double kTimesFaultyUpsertMin = 3;
+/// A failing tenth needs some tens of transactions.
+constexpr size_t kUpsertsOfBatch = 3;
 constexpr size_t kDefaultWindow = 16;
 constexpr std::string_view kTable = "narrow";
 
@@ -95,6 +100,11 @@ class Bench {
       }
     }
     return ways;
+  }
+
+  std::vector<SlowUpserts::Way> run_upserts() {
+    SlowUpserts upserts(place_, proxy_, static_cast<int64_t>(config_.batches * kUpsertsOfBatch));
+    return upserts.run(config_.rounds);
   }
 
  private:
@@ -181,7 +191,36 @@ Config read_config(const Flags& flags) {
   return config;
 }
 
-void report(const Config& config, const std::vector<Way>& ways, const Flags& flags) {
+/// The section about upserts, behind that about loads.
+std::string report_upserts(const Config& config, const std::vector<SlowUpserts::Way>& ways,
+                           Goals& goals, Figures& figures) {
+  Table table({"writer", "every tenth transaction fails", "rows/s", "ms a transaction",
+               "times the first of its kind"});
+  for (const SlowUpserts::Way& way : ways) {
+    const double rate = median(way.rows_per_s);
+    const size_t rival = way.faults ? SlowUpserts::kStepsFaulty : SlowUpserts::kSteps;
+    table.add({way.name, way.faults ? "yes" : "no", fixed(rate, 0),
+               fixed(1e3 * static_cast<double>(SlowUpserts::kBatchRows) / rate, 2),
+               fixed(rate / median(ways[rival].rows_per_s), 1)});
+    figures.add("upsert, " + way.name + (way.faults ? ", with faults" : "") + ": rows/s", rate);
+  }
+  const auto times = [&](size_t ours, size_t rival) {
+    return median(ways[ours].rows_per_s) / median(ways[rival].rows_per_s);
+  };
+  goals.at_least("upserts by pgsink: times libpq with BEGIN and COMMIT",
+                 times(SlowUpserts::kPgsink, SlowUpserts::kSteps), kTimesUpsertMin);
+  goals.at_least("upserts by pgsink, every tenth transaction failing: times the same of libpq",
+                 times(SlowUpserts::kPgsinkFaulty, SlowUpserts::kStepsFaulty),
+                 kTimesFaultyUpsertMin);
+  return "Upserts at the same round trip, " + std::to_string(config.batches * kUpsertsOfBatch) +
+         " batches of " + std::to_string(SlowUpserts::kBatchRows) +
+         " rows, one transaction each; the failures are serialization failures, deadlocks and ends "
+         "of the backend by turns, and the table is compared with the model after each run.\n\n" +
+         table.markdown() + "\n";
+}
+
+void report(const Config& config, const std::vector<Way>& ways,
+            const std::vector<SlowUpserts::Way>& upserts, const Flags& flags) {
   Table table({"writer", "rows/s", "ms a transaction", "times the first", "times the second",
                "peak of buffered_bytes, KiB"});
   Goals goals;
@@ -204,12 +243,13 @@ void report(const Config& config, const std::vector<Way>& ways, const Flags& fla
                    kTimesLibpqMin);
     goals.at_least(way.name + ": times libpq's COPY alone", rate / autocommit, kTimesLibpqMin);
   }
+  const std::string about_upserts = report_upserts(config, upserts, goals, figures);
   const std::string text =
       "Round trip " + std::to_string(2 * config.delay_ms) + " ms, batches of " +
       std::to_string(config.batch_rows) +
       " narrow rows, one transaction each, buffer_bytes = " + std::to_string(config.buffer_bytes) +
       ", medians of " + std::to_string(config.rounds) + " interleaved rounds.\n\n" +
-      table.markdown() + "\n" + goals.markdown();
+      table.markdown() + "\n" + about_upserts + goals.markdown();
   std::fputs(text.c_str(), stdout);
   write_report(flags.text("markdown"), text);
   write_report(flags.text("json"), figures.json());
@@ -232,6 +272,8 @@ int main(int argc, char** argv) {
                                   {"json", ""},
                                   {"enforce", "no"}});
     const Config config = read_config(flags);
-    report(config, Bench(config).run(), flags);
+    Bench bench(config);
+    const auto ways = bench.run();
+    report(config, ways, bench.run_upserts(), flags);
   });
 }

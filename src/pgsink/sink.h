@@ -7,6 +7,8 @@
 //   (*sink)->close();
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <pgsink/metrics.h>
 #include <pgsink/options.h>
@@ -44,6 +46,9 @@ class Sink {
   virtual uint64_t durable_position() const = 0;
   /// A snapshot; any thread.
   virtual SinkMetrics metrics() const = 0;
+  /// Warnings says what open() found that is no error, but may break a promise: that the server
+  /// commits without waiting for its disk, for example. One line each, for whoever runs the sink.
+  virtual std::vector<std::string> warnings() const = 0;
 };
 
 /// Connects as open() would and checks table, columns, privileges and options without writing. A

@@ -187,6 +187,7 @@ Outcome Pipeline::open_sinks() {
           sink.error(), branch->syntax.target_position.offset, branch->syntax.target.size()));
     }
     branch->sink = std::move(*sink);
+    for (const std::string& text : branch->sink->warnings()) context_.reporter.warning(text);
     context_.connections.attach(branch->syntax.target, branch->sink.get());
   }
   return {};

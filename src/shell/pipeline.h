@@ -18,6 +18,7 @@
 #include "shell/connections.h"
 #include "shell/engine.h"
 #include "shell/progress.h"
+#include "shell/reporter.h"
 #include "shell/script.h"
 #include "shell/signals.h"
 #include "shell/summary.h"
@@ -33,6 +34,7 @@ class Pipeline {
     const Signals& signals;
     ProgressStyle progress;
     const SourceMap& places;
+    Reporter& reporter;
   };
   Pipeline(const CreatePipeline& statement, Context context);
   ~Pipeline();

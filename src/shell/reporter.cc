@@ -43,6 +43,10 @@ void Reporter::faults(const Script& script, const Faults& faults) {
 
 void Reporter::error(std::string_view text) { write_line("pgsink: " + std::string(text)); }
 
+void Reporter::warning(std::string_view text) {
+  if (level_ >= LogLevel::kInfo) write_line("warning: " + std::string(text));
+}
+
 void Reporter::info(std::string_view text) {
   if (level_ >= LogLevel::kInfo) write_line(std::string(text));
 }

@@ -16,6 +16,8 @@ class Reporter {
   /// Errors are always said.
   void faults(const Script& script, const Faults& faults);
   void error(std::string_view text);
+  /// What may break a promise, though nothing failed yet.
+  void warning(std::string_view text);
   /// What a pipeline did, and notes.
   void info(std::string_view text);
   /// Each statement as it starts.

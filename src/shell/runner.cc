@@ -160,7 +160,8 @@ Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& p
                                 .connections = connections_,
                                 .signals = signals_,
                                 .progress = ProgressStyle::of(flags_.progress),
-                                .places = places});
+                                .places = places,
+                                .reporter = reporter_});
   if (flags_.check) return pipeline.check();
   auto outcome = pipeline.run();
   for (const SinkReport& report : pipeline.reports()) {

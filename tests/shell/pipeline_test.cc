@@ -361,6 +361,25 @@ TEST_F(PipelineRun, SecondPipelineOfANameNeedsOrReplace) {
   EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "3");
 }
 
+TEST(Pipeline, WarnsOfCommitsThatDoNotWaitForTheDisk) {
+  create_table("hasty", "(a int)");
+  const std::string insert = "INSERT INTO hasty_sink SELECT 1 AS a";
+  analytics_server().sql("ALTER ROLE \"user\" SET synchronous_commit = off");
+  const auto warned = pgsink({"-c", connection("hasty_sink", "hasty") + insert});
+  const auto mended =
+      pgsink({"-c", connection("hasty_sink", "hasty",
+                               "session_variables = MAP { 'synchronous_commit': 'on' }") +
+                        insert});
+  analytics_server().sql("ALTER ROLE \"user\" RESET synchronous_commit");
+  EXPECT_EQ(warned.exit_code, 0) << warned.err;
+  EXPECT_NE(warned.err.find("warning: connection \"hasty_sink\": synchronous_commit is off"),
+            std::string::npos)
+      << warned.err;
+  EXPECT_EQ(mended.err.find("warning:"), std::string::npos) << mended.err;
+  const auto quiet = pgsink({"-c", connection("hasty_sink", "hasty") + insert});
+  EXPECT_EQ(quiet.err.find("warning:"), std::string::npos) << quiet.err;
+}
+
 TEST(Pipeline, MakesTheTableOfAQueryWithNestedColumns) {
   auto& server = analytics_server();
   server.sql("DROP TABLE IF EXISTS made", "analytics");

@@ -142,6 +142,19 @@ TEST_F(OutcomeTest, CutsAtEveryByteOfTheAnswersLoseNothingAndCountEveryDuplicate
   EXPECT_GT(cuts, 10);
 }
 
+TEST_F(OutcomeTest, AnAnswerOfRollbackToCommitIsAFailure) {
+  // No error anywhere, only the tag: what a trigger or a pooler may do, done here on the way.
+  auto sink = open();
+  proxy_->replace_once(std::string("COMMIT\0", 7), std::string("ABORT \0", 7));
+  ASSERT_TRUE(sink->write(rows()));
+  const Status flushed = sink->flush();
+  EXPECT_TRUE(proxy_->fired());
+  ASSERT_FALSE(flushed);
+  EXPECT_EQ(flushed.error().code, Errc::kRolledBack);
+  EXPECT_EQ(sink->metrics().rows_written, 0U);
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
+}
+
 TEST_F(OutcomeTest, ABackendThatOutlivesItsClientCommitsByItself) {
   // The trap behind the fence, without any of our code: libpq's client vanishes, the row appears.
   const Connection locker = session();

@@ -116,11 +116,33 @@ void WireProxy::set_rule(const Rule& rule) {
   fired_ = false;
 }
 
+int WireProxy::seen() {
+  const std::lock_guard lock(mutex_);
+  return seen_;
+}
+
 void WireProxy::cut_after_bytes(Side side, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   bytes_side_ = side;
   bytes_left_ = bytes;
   fired_ = false;
+}
+
+void WireProxy::replace_once(std::string from, std::string to) {
+  if (from.size() != to.size()) throw std::invalid_argument("not as long: " + to);
+  const std::lock_guard lock(mutex_);
+  replaced_ = std::move(from);
+  replacement_ = std::move(to);
+  fired_ = false;
+}
+
+void WireProxy::replace(std::string& bytes) {
+  const std::lock_guard lock(mutex_);
+  const size_t at = replaced_.empty() ? std::string::npos : bytes.find(replaced_);
+  if (at == std::string::npos) return;
+  bytes.replace(at, replacement_.size(), replacement_);
+  replaced_.clear();
+  fired_ = true;
 }
 
 void WireProxy::drop_orphans() {
@@ -213,8 +235,10 @@ void WireProxy::receive(Link& link, Stream& from) {
   if (link.orphaned) return;  // What the server says to nobody.
   const size_t passed = scan(link, from, buffer.data(), static_cast<size_t>(size));
   if (passed == 0) return;
-  from.chunks.push_back({Clock::now() + std::chrono::microseconds(delay_us_.load()),
-                         std::string(reinterpret_cast<const char*>(buffer.data()), passed)});
+  std::string bytes(reinterpret_cast<const char*>(buffer.data()), passed);
+  if (from.side == Side::kFrontend) replace(bytes);
+  from.chunks.push_back(
+      {Clock::now() + std::chrono::microseconds(delay_us_.load()), std::move(bytes)});
 }
 
 /// Follows the messages in `data`, strikes where the rule says so, and returns how many bytes of it

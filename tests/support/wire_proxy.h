@@ -48,9 +48,14 @@ class WireProxy {
   void set_delay(std::chrono::microseconds one_way) { delay_us_ = one_way.count(); }
   /// Sets the one rule, which fires once.
   void set_rule(const Rule& rule);
+  /// How many messages the rule has met so far.
+  int seen();
   /// Cuts when that many bytes of one side, of all connections together, have been passed on from
   /// now.
   void cut_after_bytes(Side side, uint64_t bytes);
+  /// Puts `to` in the place of `from`, which is as long, once, in what the client sends next. It
+  /// must stand within what the proxy receives at once.
+  void replace_once(std::string from, std::string to);
   /// Closes new connections at once, as a server does that is down, until told otherwise.
   void refuse_connections(bool refuse) { refuse_ = refuse; }
   bool fired() const { return fired_; }
@@ -68,6 +73,7 @@ class WireProxy {
   bool deliver(Link& link, Stream& to);
   size_t scan(Link& link, Stream& from, const std::byte* data, size_t size);
   void strike(Link& link, Effect effect);
+  void replace(std::string& bytes);
 
   std::string host_;
   uint16_t server_port_;
@@ -80,12 +86,13 @@ class WireProxy {
   std::atomic<bool> drop_orphans_ = false;
   std::atomic<bool> refuse_ = false;
   std::atomic<int> connections_ = 0;
-  std::mutex mutex_;  // guards rule_ and the counters
+  std::mutex mutex_;  // guards rule_, the counters and the replacement
   Rule rule_;
   bool armed_ = false;
   int seen_ = 0;
   Side bytes_side_ = Side::kFrontend;
   uint64_t bytes_left_ = UINT64_MAX;
+  std::string replaced_, replacement_;
   std::list<std::unique_ptr<Link>> links_;
   std::thread thread_;
 };

@@ -15,6 +15,7 @@
 #include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
+#include "pgsink/sink/warnings.h"
 
 namespace pgsink {
 namespace {
@@ -182,6 +183,7 @@ class SinkImpl final : public Sink {
   /// Starts a lane on each connection.
   Status start(const ConnectOptions& connect,
                std::vector<std::unique_ptr<Connection>> connections) {
+    warnings_ = open_warnings(options_, connections.front()->server());
     for (auto& connection : connections) {
       if (auto started = start_lane(connect, std::move(connection)); !started) return started;
     }
@@ -208,6 +210,7 @@ class SinkImpl final : public Sink {
     for (const auto& lane : lanes_) lane->read_metrics(metrics);
     return metrics;
   }
+  std::vector<std::string> warnings() const override { return warnings_; }
 
  private:
   Status start_lane(const ConnectOptions& connect, std::unique_ptr<Connection> connection) {
@@ -262,6 +265,7 @@ class SinkImpl final : public Sink {
   const SinkOptions options_;
   const std::shared_ptr<const Schema> schema_;
   const Plan plan_;
+  std::vector<std::string> warnings_;
   const std::optional<Claim> claim_;
   Inbox inbox_;
   Env& env_;

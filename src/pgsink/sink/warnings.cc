@@ -1,0 +1,43 @@
+#include "pgsink/sink/warnings.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace pgsink {
+namespace {
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+/// Whether the transactions of the sink commit without waiting for the disk: its own variables come
+/// after those of role, database and server.
+bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server) {
+  // Source: PostgreSQL documentation, "Setting Parameters": how a boolean may be written.
+  constexpr std::array<std::string_view, 4> kOff{"off", "false", "no", "0"};
+  bool asynchronous = !server.synchronous_commit;
+  for (const auto& variable : options.session_variables) {
+    if (!equals_ignoring_case(variable.first, "synchronous_commit")) continue;
+    asynchronous = std::ranges::any_of(
+        kOff, [&](std::string_view off) { return equals_ignoring_case(variable.second, off); });
+  }
+  return asynchronous;
+}
+
+}  // namespace
+
+std::vector<std::string> open_warnings(const SinkOptions& options, const ServerIdentity& server) {
+  std::vector<std::string> warnings;
+  if (commits_asynchronously(options, server)) {
+    warnings.push_back("connection \"" + options.connection_name +
+                       "\": synchronous_commit is off for this role, database or session: if the "
+                       "server crashes, the rows last reported as committed are lost; set it to on "
+                       "where it was set to off, or by session_variables = MAP { "
+                       "'synchronous_commit': 'on' }");
+  }
+  return warnings;
+}
+
+}  // namespace pgsink
