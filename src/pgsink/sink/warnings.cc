@@ -2,15 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+
+#include "pgsink/sink/names.h"
 
 namespace pgsink {
 namespace {
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
 
 /// Whether the transactions of the sink commit without waiting for the disk: its own variables come
 /// after those of role, database and server.
@@ -19,9 +15,9 @@ bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& se
   constexpr std::array<std::string_view, 4> kOff{"off", "false", "no", "0"};
   bool asynchronous = !server.synchronous_commit;
   for (const auto& variable : options.session_variables) {
-    if (!equals_ignoring_case(variable.first, "synchronous_commit")) continue;
+    if (!equal_without_case(variable.first, "synchronous_commit")) continue;
     asynchronous = std::ranges::any_of(
-        kOff, [&](std::string_view off) { return equals_ignoring_case(variable.second, off); });
+        kOff, [&](std::string_view off) { return equal_without_case(variable.second, off); });
   }
   return asynchronous;
 }
