@@ -16,6 +16,7 @@
 #include "bench_server.h"
 #include "changes.h"
 #include "report.h"
+#include "server_cpu.h"
 #include "strategies.h"
 #include "writers.h"
 
@@ -40,22 +41,22 @@ struct Config {
   std::vector<WriteMode> modes;
 };
 
-struct Result {
-  double rows_per_s = 0, cpu_us_per_row = 0;
+struct Outcome {
+  double rows_per_s = 0, cpu_us_per_row = 0, server_us_per_row = 0;
 };
 
 /// A rival with what it reached, in the heat and beside pgsink.
 struct Entry {
   Strategy strategy;
-  Result heat;
-  std::vector<Result> rounds;
+  Outcome heat;
+  std::vector<Outcome> rounds;
 };
 
 /// Cell is one mode at one batch size.
 struct Cell {
   WriteMode mode;
   size_t batch_rows;
-  std::vector<Result> ours;
+  std::vector<Outcome> ours;
   std::vector<Entry> entries;
 
   Entry* find(Shape shape) {
@@ -65,17 +66,18 @@ struct Cell {
   }
 };
 
-double rate(const Result& result) { return result.rows_per_s; }
-double cpu(const Result& result) { return result.cpu_us_per_row; }
+double rate(const Outcome& result) { return result.rows_per_s; }
+double cpu(const Outcome& result) { return result.cpu_us_per_row; }
+double server(const Outcome& result) { return result.server_us_per_row; }
 
-double median_of(const std::vector<Result>& results, double (*value)(const Result&)) {
+double median_of(const std::vector<Outcome>& results, double (*value)(const Outcome&)) {
   std::vector<double> values;
-  for (const Result& result : results) values.push_back(value(result));
+  for (const Outcome& result : results) values.push_back(value(result));
   return median(std::move(values));
 }
 
-double median_ratio(const std::vector<Result>& ours, const std::vector<Result>& theirs,
-                    double (*value)(const Result&)) {
+double median_ratio(const std::vector<Outcome>& ours, const std::vector<Outcome>& theirs,
+                    double (*value)(const Outcome&)) {
   std::vector<double> ratios;
   for (size_t i = 0; i < ours.size(); ++i) ratios.push_back(value(ours[i]) / value(theirs[i]));
   return median(std::move(ratios));
@@ -103,6 +105,27 @@ Run pgsink_run(const Changes& changes, SinkOptions options, size_t rows, size_t 
     check((*sink)->close());
   };
 }
+
+/// ServerMeter also reads what the server has used. Its processes live beyond the run.
+class ServerMeter final : public Meter {
+ public:
+  ServerMeter(Meter& client, pid_t postmaster, SharedNumber& used)
+      : client_(client), postmaster_(postmaster), used_(used) {}
+  void start() override {
+    before_ = server_cpu_seconds(postmaster_);
+    client_.start();
+  }
+  void stop() override {
+    client_.stop();
+    used_.set(server_cpu_seconds(postmaster_) - before_);
+  }
+
+ private:
+  Meter& client_;
+  pid_t postmaster_;
+  SharedNumber& used_;
+  double before_ = 0;
+};
 
 class Bench {
  public:
@@ -147,16 +170,19 @@ class Bench {
         kWork);
   }
 
-  Result measure_one(const Run& run, size_t rows) {
+  Outcome measure_one(const Run& run, size_t rows) {
     restore();
-    const Sample sample = measure(run);
+    const Sample sample = measure([&](Meter& meter) {
+      ServerMeter both(meter, server_->postmaster_pid(), server_cpu_s_);
+      run(both);
+    });
     const auto count = static_cast<double>(rows);
-    return {count / sample.wall_s, sample.cpu_s * 1e6 / count};
+    return {count / sample.wall_s, sample.cpu_s * 1e6 / count, server_cpu_s_.get() * 1e6 / count};
   }
 
-  Result run_rival(const Cell& cell, const Strategy& strategy, size_t rows) {
+  Outcome run_rival(const Cell& cell, const Strategy& strategy, size_t rows) {
     const Place place{*server_, std::string(kWork), std::string(kTable), Transport::kUnix};
-    const Result result =
+    const Outcome result =
         measure_one(strategy_run(*changes_.at(cell.mode), strategy, libpq_conninfo(place), rows,
                                  cell.batch_rows, config_.window),
                     rows);
@@ -164,20 +190,21 @@ class Bench {
     return result;
   }
 
-  Result run_ours(const Cell& cell, size_t rows) {
+  Outcome run_ours(const Cell& cell, size_t rows) {
     const Place place{*server_, std::string(kWork), std::string(kTable), Transport::kUnix};
     SinkOptions options = sink_options(place);
     options.in_flight_max = static_cast<int64_t>(config_.window);
-    const Result result = measure_one(
+    const Outcome result = measure_one(
         pgsink_run(*changes_.at(cell.mode), std::move(options), rows, cell.batch_rows), rows);
     tell(cell, "pgsink", rows, result);
     return result;
   }
 
-  static void tell(const Cell& cell, const std::string& who, size_t rows, const Result& result) {
+  static void tell(const Cell& cell, const std::string& who, size_t rows, const Outcome& result) {
     say(std::string(mode_name(cell.mode)) + " " + std::to_string(cell.batch_rows) + ": " + who +
         " " + fixed(result.rows_per_s / 1e3, 1) + " k rows/s, " + fixed(result.cpu_us_per_row, 3) +
-        " us/row (" + std::to_string(rows) + " rows)");
+        " us/row, server " + fixed(result.server_us_per_row, 2) + " us/row (" +
+        std::to_string(rows) + " rows)");
   }
 
   /// Every rival once with few rows: who is slow here need not be measured again. Also proves that
@@ -189,7 +216,7 @@ class Bench {
     for (Strategy& strategy : strategies(cell.mode, cell.batch_rows)) {
       const bool stepwise = strategy.shape == Shape::kRows;
       const size_t rows = stepwise ? std::min(heat_rows, kStepwiseRowsMax) : heat_rows;
-      const Result heat = run_rival(cell, strategy, rows);
+      const Outcome heat = run_rival(cell, strategy, rows);
       if (rows == heat_rows && digest() != expected) {
         throw std::runtime_error(strategy.name + " leaves " + digest() + ", pgsink " + expected);
       }
@@ -221,6 +248,7 @@ class Bench {
   Config config_;
   std::unique_ptr<test::PostgresServer> server_;
   std::map<WriteMode, std::unique_ptr<Changes>> changes_;
+  SharedNumber server_cpu_s_;
 };
 
 // ---- what it says ------------------------------------------------------------------------------
@@ -243,12 +271,15 @@ void report_cell(Cell& cell, Table& table, Goals& goals, Figures& figures) {
   table.add({std::string(mode_name(cell.mode)), std::to_string(cell.batch_rows),
              in_thousands(median_of(cell.ours, rate)), fixed(median_of(cell.ours, cpu), 3),
              best.strategy.name, in_thousands(median_of(best.rounds, rate)),
-             fixed(median_of(best.rounds, cpu), 3), fixed(to_best, 3)});
+             fixed(median_of(best.rounds, cpu), 3), fixed(to_best, 3),
+             fixed(median_ratio(cell.ours, best.rounds, server), 3)});
   const std::string name = cell_name(cell);
   goals.at_least(name + ": rows/s to the best of libpq", to_best, kRateToBestMin, 3);
   figures.add(name + ": rows/s", median_of(cell.ours, rate));
   figures.add(name + ": cpu_us_per_row", median_of(cell.ours, cpu));
   figures.add(name + ": rows/s to the best of libpq", to_best);
+  figures.add(name + ": server's CPU to that of the best",
+              median_ratio(cell.ours, best.rounds, server));
   const Entry* pipelined = cell.find(Shape::kRowsPipelined);
   if (cell.batch_rows != kPipelinedGoalAt || pipelined == nullptr) return;
   goals.at_least(name + ": rows/s to pipelined rows",
@@ -282,8 +313,8 @@ std::string heat_table(const Config& config, const std::vector<Cell>& cells, Wri
       auto& line = lines[entry.strategy.name];
       line.resize(config.sizes.size(), "-");
       const bool final = !entry.rounds.empty();
-      const Result shown =
-          final ? Result{median_of(entry.rounds, rate), median_of(entry.rounds, cpu)} : entry.heat;
+      const Outcome shown =
+          final ? Outcome{median_of(entry.rounds, rate), median_of(entry.rounds, cpu)} : entry.heat;
       line[column] = in_thousands(shown.rows_per_s) + " / " + fixed(shown.cpu_us_per_row, 3) +
                      (final ? " *" : "");
     }
@@ -300,7 +331,7 @@ std::string heat_table(const Config& config, const std::vector<Cell>& cells, Wri
 
 void report(const Config& config, std::vector<Cell> cells, const Flags& flags) {
   Table table({"mode", "batch", "pgsink, k rows/s", "CPU µs/row", "best of libpq", "k rows/s",
-               "CPU µs/row", "pgsink to it"});
+               "CPU µs/row", "pgsink to it", "server's CPU to it"});
   Goals goals;
   Figures figures;
   for (Cell& cell : cells) report_cell(cell, table, goals, figures);
