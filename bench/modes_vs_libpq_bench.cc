@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -112,19 +113,19 @@ class ServerMeter final : public Meter {
   ServerMeter(Meter& client, pid_t postmaster, SharedNumber& used)
       : client_(client), postmaster_(postmaster), used_(used) {}
   void start() override {
-    before_ = server_cpu_seconds(postmaster_);
+    server_.emplace(postmaster_);
     client_.start();
   }
   void stop() override {
     client_.stop();
-    used_.set(server_cpu_seconds(postmaster_) - before_);
+    used_.set(server_->seconds());
   }
 
  private:
   Meter& client_;
   pid_t postmaster_;
   SharedNumber& used_;
-  double before_ = 0;
+  std::optional<ServerClock> server_;
 };
 
 class Bench {

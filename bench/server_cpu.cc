@@ -7,17 +7,27 @@
 
 namespace pgsink::bench {
 
-double server_cpu_seconds(pid_t postmaster) {
-  const std::string base = "/proc/" + std::to_string(postmaster) + "/task/";
-  std::ifstream children(base + std::to_string(postmaster) + "/children");
-  uint64_t total_ns = 0;
+ServerClock::ServerClock(pid_t postmaster) : postmaster_(postmaster), before_(read()) {}
+
+std::map<std::string, uint64_t> ServerClock::read() const {
+  const std::string pid = std::to_string(postmaster_);
+  std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
+  std::map<std::string, uint64_t> times_ns;
   std::string child;
   while (children >> child) {
-    uint64_t ns = 0;  // The first number: time on a processor.
-    std::ifstream("/proc/" + child + "/schedstat") >> ns;
-    total_ns += ns;
+    // The first number: time on a processor.
+    std::ifstream("/proc/" + child + "/schedstat") >> times_ns[child];
   }
-  if (total_ns == 0) throw std::runtime_error("/proc does not say what the server has used");
+  if (times_ns.empty()) throw std::runtime_error("/proc does not say what the server has used");
+  return times_ns;
+}
+
+double ServerClock::seconds() const {
+  uint64_t total_ns = 0;
+  for (const auto& [child, time_ns] : read()) {
+    const auto known = before_.find(child);
+    total_ns += time_ns - (known == before_.end() ? 0 : known->second);
+  }
   return static_cast<double>(total_ns) * 1e-9;
 }
 

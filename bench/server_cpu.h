@@ -3,12 +3,25 @@
 // because others use the processors too.
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <sys/types.h>
 
 namespace pgsink::bench {
 
-/// server_cpu_seconds is what the living child processes of `postmaster` have used so far.
-double server_cpu_seconds(pid_t postmaster);
+/// ServerClock counts what the child processes of a postmaster use from its making on. Those that
+/// end in between do not count.
+class ServerClock {
+ public:
+  explicit ServerClock(pid_t postmaster);
+  double seconds() const;
+
+ private:
+  std::map<std::string, uint64_t> read() const;
+
+  pid_t postmaster_;
+  std::map<std::string, uint64_t> before_;
+};
 
 /// SharedNumber is one that a measured child hands to its parent.
 class SharedNumber {
