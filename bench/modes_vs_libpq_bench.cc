@@ -40,6 +40,7 @@ struct Config {
   size_t rounds = 0, finalists = 0, window = 0;
   std::vector<size_t> sizes;
   std::vector<WriteMode> modes;
+  std::optional<bool> use_copy;  ///< Of pgsink: its own choice, always COPY, or never.
 };
 
 struct Outcome {
@@ -195,6 +196,8 @@ class Bench {
     const Place place{*server_, std::string(kWork), std::string(kTable), Transport::kUnix};
     SinkOptions options = sink_options(place);
     options.in_flight_max = static_cast<int64_t>(config_.window);
+    options.use_copy = config_.use_copy;
+    options.copy_batch_size = static_cast<int64_t>(cell.batch_rows);
     const Outcome result = measure_one(
         pgsink_run(*changes_.at(cell.mode), std::move(options), rows, cell.batch_rows), rows);
     tell(cell, "pgsink", rows, result);
@@ -367,7 +370,14 @@ Config read_config(const Flags& flags) {
                 .finalists = flags.count("finalists"),
                 .window = flags.count("window"),
                 .sizes = {},
-                .modes = {}};
+                .modes = {},
+                .use_copy = std::nullopt};
+  if (const std::string& copy = flags.text("use-copy"); copy != "auto") {
+    if (copy != "true" && copy != "false") {
+      throw std::runtime_error("--use-copy: " + copy + " is none of auto, true, false");
+    }
+    config.use_copy = copy == "true";
+  }
   config.heat_rows = std::min(flags.count("heat-rows"), config.rows);
   for (const std::string& size : flags.list("sizes")) config.sizes.push_back(std::stoull(size));
   for (const std::string& name : flags.list("modes")) {
@@ -399,6 +409,7 @@ int main(int argc, char** argv) {
                                   {"window", "16"},
                                   {"sizes", "100,1000,5000,10000,100000"},
                                   {"modes", "upsert,update,delete"},
+                                  {"use-copy", "auto"},
                                   {"markdown", ""},
                                   {"json", ""},
                                   {"enforce", "no"}});

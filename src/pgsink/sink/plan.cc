@@ -180,9 +180,6 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   plan.identify = sql_text(Sql::kIdentify) + "; ";
   plan.identify_pooled = sql_text(Sql::kIdentifyPooled) + "; ";
   plan.session = *session;
-  if (!plan.statements.prepare_plan.empty()) {
-    plan.session += plan.statements.prepare_plan + "; ";
-  }
   plan.commit = sql_text(Sql::kCommit);
   if (!options.set_role.empty() && !plan.statements.stage.empty()) {
     // Who writes it must own it.
