@@ -171,7 +171,7 @@ class Bench {
   std::string digest() {
     return server_->scalar(
         "SELECT count(*) || ' rows, ' || sum(k # n) || ', ' || sum(hashfloat8(v)::int8 +"
-        " hashtext(s) + timestamptz_hash(at)) FROM changes",
+        " hashtext(s) + timestamp_hash(at::timestamp)) FROM changes",
         kWork);
   }
 
