@@ -273,6 +273,21 @@ TEST_F(Specification, PreparedStatementsAreKeptByTheConnection) {
       "2000 1999000");
 }
 
+TEST_F(Specification, RetriesWhatItLists) {
+  create_table("events", "(id bigint)");
+  analytics_server().sql(
+      "DROP SEQUENCE IF EXISTS tries; CREATE SEQUENCE tries; GRANT ALL ON tries TO \"user\";"
+      "CREATE OR REPLACE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+      " IF nextval('tries') = 1 THEN RAISE SQLSTATE '40P01'; END IF; RETURN NEW; END $$;"
+      "CREATE TRIGGER fail_once BEFORE INSERT ON events EXECUTE FUNCTION fail_once()",
+      "analytics");
+  const auto run =
+      pgsink_input(block("Retry Configuration") + "INSERT INTO pg_retry VALUES (1), (2)");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("1 batch retried"));
+  EXPECT_EQ(rows_of("events"), "(1) (2)");
+}
+
 TEST_F(Specification, TriggersFireAlways) {
   create_table("audit_events", "(id bigint, note text)");
   analytics_server().sql(

@@ -188,6 +188,63 @@ TEST_F(RoleTest, IsWhosePrivilegesCount) {
   EXPECT_THAT(open_error().message, HasSubstr("role \"nobody at all\" does not exist"));
 }
 
+/// A role under policies: COPY into such a table is refused by the server.
+class PoliciesTest : public PreflightTest {
+ protected:
+  void SetUp() override {
+    PreflightTest::SetUp();
+    options_.username = "tenant_of_" + database_;
+    shared_server().create_role(options_.username);
+    sql("ALTER TABLE t ENABLE ROW LEVEL SECURITY; GRANT ALL ON t TO " + options_.username +
+        ";CREATE POLICY own ON t USING (name LIKE current_setting('app.tenant') || '%')");
+    options_.session_variables = {{"app.tenant", "acme"}};
+  }
+};
+
+TEST_F(PoliciesTest, LetRowsInByEveryPath) {
+  for (const std::optional<bool> use_copy : {std::optional<bool>(), {true}, {false}}) {
+    options_.use_copy = use_copy;
+    const int64_t id = use_copy.value_or(false) ? 1 : use_copy.has_value() ? 2 : 3;
+    expect_written({{id, "acme " + std::to_string(id)}});
+    EXPECT_EQ(write({{9, "other"}}).error().sqlstate, "42501");
+  }
+  EXPECT_EQ(scalar("SELECT string_agg(name, ',' ORDER BY id) FROM t"), "acme 1,acme 2,acme 3");
+}
+
+TEST_F(PoliciesTest, LetColumnsInThatNoArrayCanHold) {
+  sql("ALTER TABLE t ADD tags text[]");
+  struct Tagged {
+    int64_t id;
+    std::string name;
+    std::vector<std::string> tags;
+  };
+  RecordBatch rows =
+      batch_of(std::vector<Tagged>{{1, "acme", {"a", "b"}}}, column("id", &Tagged::id),
+               column("name", &Tagged::name), column("tags", &Tagged::tags));
+  auto sink = Sink::open(options_, rows.schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(std::move(rows)));
+  const Status closed = (*sink)->close();
+  EXPECT_TRUE(closed) << closed.error().to_string();
+  EXPECT_EQ(scalar("SELECT tags FROM t"), "{a,b}");
+}
+
+TEST_F(PoliciesTest, LetUpsertsInAndKeepOthersOut) {
+  options_.write_mode = WriteMode::kUpsert;
+  expect_written({{1, "acme"}});
+  expect_written({{1, "acme again"}});
+  options_.session_variables = {{"app.tenant", "other"}};
+  EXPECT_EQ(write({{1, "other"}}).error().sqlstate, "42501");
+  EXPECT_EQ(scalar("SELECT string_agg(name, ',') FROM t"), "acme again");
+}
+
+TEST_F(PoliciesTest, DoNotConcernTheOwner) {
+  options_.username = "postgres";
+  options_.session_variables.clear();
+  expect_written({{1, "anything"}});
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
+}
+
 class ForeignTableTest : public PreflightTest {
  protected:
   void SetUp() override {

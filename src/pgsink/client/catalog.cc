@@ -19,7 +19,8 @@ using Row = std::vector<std::optional<std::string>>;
 // $TABLE are replaced by literals.
 constexpr std::string_view kSql = R"(SET LOCAL search_path TO pg_catalog;
 WITH RECURSIVE target AS (
-  SELECT c.oid, c.relname, n.nspname, c.relkind, c.relrowsecurity,
+  SELECT c.oid, c.relname, n.nspname, c.relkind,
+         row_security_active(c.oid) AS row_security,
          has_table_privilege(c.oid, 'INSERT') AS may_insert,
          has_schema_privilege(n.oid, 'USAGE') AS may_use
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -39,7 +40,7 @@ WITH RECURSIVE target AS (
       WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped
   ) part
 )
-SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, relrowsecurity::text,
+SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, row_security::text,
        may_insert::text, may_use::text, NULL::text, NULL::text, NULL::text
 FROM target
 UNION ALL

@@ -48,7 +48,7 @@ struct CatalogTable {
   Kind kind = Kind::kTable;
   std::vector<CatalogColumn> columns;  ///< In attnum order, dropped ones left out.
   std::vector<CatalogIndex> indexes;
-  bool row_security = false;
+  bool row_security = false;  ///< Policies decide which rows the role may see and write.
   bool has_insert_privilege = true;
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.
   pgproto::TypeMap types;

@@ -42,6 +42,7 @@ class FlightLog {
     /// The target's epoch row says what is committed, and fences whoever wrote before: kResolve
     /// takes the place of kFence and kAskStatus. Implies an order that holds behind a pooler too.
     bool by_epoch = false;
+    RetryRule retry = {};
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
     Duration backoff = std::chrono::seconds(1);
     Duration backoff_max = std::chrono::seconds(60);

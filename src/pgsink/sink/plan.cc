@@ -16,9 +16,6 @@ namespace {
 using pgproto::quote_identifier;
 using pgproto::quote_literal;
 
-/// The input column that says what each row of a changelog does.
-constexpr std::string_view kChangeColumn = "_op";
-
 /// Faults collects everything wrong with a plan; the first code names the error.
 class Faults {
  public:
@@ -206,7 +203,7 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     plan.arrays_bytes_max = kArraysOnlyBytesMax;
     return {};
   }
-  const bool copy_only = options.use_copy == true || options.write_mode == WriteMode::kInsert;
+  const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
   if (!copy_only && arrays_possible) {
     const bool keys_only = options.write_mode == WriteMode::kDelete && plan.columns.size() == 1;
     plan.arrays_rows_max = keys_only ? SIZE_MAX : kArraysRowsMax;
