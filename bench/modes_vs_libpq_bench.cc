@@ -75,6 +75,7 @@ double server(const Outcome& result) { return result.server_us_per_row; }
 
 double median_of(const std::vector<Outcome>& results, double (*value)(const Outcome&)) {
   std::vector<double> values;
+  values.reserve(results.size());
   for (const Outcome& result : results) values.push_back(value(result));
   return median(std::move(values));
 }
@@ -82,6 +83,7 @@ double median_of(const std::vector<Outcome>& results, double (*value)(const Outc
 double median_ratio(const std::vector<Outcome>& ours, const std::vector<Outcome>& theirs,
                     double (*value)(const Outcome&)) {
   std::vector<double> ratios;
+  ratios.reserve(ours.size());
   for (size_t i = 0; i < ours.size(); ++i) ratios.push_back(value(ours[i]) / value(theirs[i]));
   return median(std::move(ratios));
 }
@@ -312,7 +314,6 @@ void report_cliffs(const std::vector<Cell>& cells, Goals& goals) {
 /// All strategies of a mode, sizes side by side: k rows/s / CPU µs a row.
 std::string heat_table(const Config& config, const std::vector<Cell>& cells, WriteMode mode) {
   std::vector<std::string> head{std::string(mode_name(mode)) + ", k rows/s / CPU µs a row"};
-  std::vector<std::string> names;
   std::map<std::string, std::vector<std::string>> lines;
   size_t column = 0;
   for (const Cell& cell : cells) {
