@@ -236,6 +236,13 @@ class Bench {
     std::ranges::sort(cell.entries, [](const Entry& left, const Entry& right) {
       return left.heat.rows_per_s > right.heat.rows_per_s;
     });
+    // Where others use the machine the clock alone picks by chance: who costs the server least is
+    // the second.
+    const auto cheapest = std::ranges::min_element(
+        cell.entries, {}, [](const Entry& entry) { return entry.heat.server_us_per_row; });
+    if (cheapest > cell.entries.begin() + 1) {
+      std::rotate(cell.entries.begin() + 1, cheapest, cheapest + 1);
+    }
   }
 
   bool in_rounds(const Cell& cell, size_t place) const {
@@ -354,9 +361,11 @@ void report(const Config& config, std::vector<Cell> cells, const Flags& flags) {
       std::to_string(config.window) +
       " of them in flight where a strategy can. Each rival ran once with at least " +
       std::to_string(config.heat_rows) + " rows (rows one by one: at most " +
-      std::to_string(kStepwiseRowsMax) + "); the fastest " + std::to_string(config.finalists) +
-      " (and, at " + std::to_string(kPipelinedGoalAt) + ", pipelined rows), marked *, then ran " +
-      "with all rows in " + std::to_string(config.rounds) +
+      std::to_string(kStepwiseRowsMax) +
+      "); the fastest and the one that cost the server least, in all " +
+      std::to_string(config.finalists) + " (and, at " + std::to_string(kPipelinedGoalAt) +
+      ", pipelined rows), marked *, then ran " + "with all rows in " +
+      std::to_string(config.rounds) +
       " rounds in turns with pgsink. Medians; ratios are medians of the ratio within each round.\n"
       "\n" +
       table.markdown() + "\n";
