@@ -88,6 +88,11 @@ double median_ratio(const std::vector<Outcome>& ours, const std::vector<Outcome>
   return median(std::move(ratios));
 }
 
+/// As many rows as are whole batches; all, if they are fewer than one.
+size_t whole_batches(size_t rows, size_t batch_rows) {
+  return rows < batch_rows ? rows : rows - rows % batch_rows;
+}
+
 Run pgsink_run(const Changes& changes, SinkOptions options, size_t rows, size_t batch_rows) {
   options.write_mode = changes.mode();
   options.batch_size = static_cast<int64_t>(batch_rows);
@@ -221,7 +226,8 @@ class Bench {
   /// Every rival once with few rows: who is slow here need not be measured again. Also proves that
   /// all of them, and pgsink, leave the same table behind.
   void run_heat(Cell& cell) {
-    const size_t heat_rows = std::clamp(cell.batch_rows, config_.heat_rows, config_.rows);
+    const size_t heat_rows = whole_batches(
+        std::clamp(cell.batch_rows, config_.heat_rows, config_.rows), cell.batch_rows);
     run_ours(cell, heat_rows);
     const std::string expected = digest();
     for (Strategy& strategy : strategies(cell.mode, cell.batch_rows)) {
@@ -252,15 +258,16 @@ class Bench {
   }
 
   void run_round(Cell& cell, size_t round) {
+    const size_t rows = whole_batches(config_.rows, cell.batch_rows);
     // Who comes second finds the caches of the first: each is first as often as the other.
     const bool ours_first = round % 2 == 1;
-    if (ours_first) cell.ours.push_back(run_ours(cell, config_.rows));
+    if (ours_first) cell.ours.push_back(run_ours(cell, rows));
     for (size_t place = 0; place < cell.entries.size(); ++place) {
       if (!in_rounds(cell, place)) continue;
       Entry& entry = cell.entries[place];
-      entry.rounds.push_back(run_rival(cell, entry.strategy, config_.rows));
+      entry.rounds.push_back(run_rival(cell, entry.strategy, rows));
     }
-    if (!ours_first) cell.ours.push_back(run_ours(cell, config_.rows));
+    if (!ours_first) cell.ours.push_back(run_ours(cell, rows));
   }
 
   Config config_;

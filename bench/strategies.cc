@@ -262,7 +262,7 @@ class Rival {
         strategy_(strategy),
         connection_(conninfo),
         rows_(rows),
-        batch_rows_(batch_rows),
+        batch_rows_(std::min(batch_rows, rows)),
         window_(window) {
     if (strategy.nested_loops) {
       connection_.run("SET enable_hashjoin = off");
