@@ -40,4 +40,15 @@ void LibpqConnection::end_copy() {
   while (PGresult* rest = PQgetResult(connection_.get())) PQclear(rest);
 }
 
+void LibpqConnection::prepare(const char* name, const std::string& sql,
+                              const std::vector<Oid>& types) {
+  expect(PGRES_COMMAND_OK, PQprepare(connection_.get(), name, sql.c_str(),
+                                     static_cast<int>(types.size()), types.data()));
+}
+
+void LibpqConnection::finish() {
+  expect(PGRES_COMMAND_OK, PQgetResult(connection_.get()));
+  while (PGresult* rest = PQgetResult(connection_.get())) PQclear(rest);
+}
+
 }  // namespace pgsink::bench

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <libpq-fe.h>
 
@@ -21,6 +22,12 @@ class LibpqConnection {
   void put(std::span<const std::byte> data);
   /// Ends the COPY and waits for its outcome.
   void end_copy();
+  /// Prepares a statement; parameters without a type have that which the statement says.
+  void prepare(const char* name, const std::string& sql, const std::vector<Oid>& types);
+  /// Waits for the outcome of a statement that was sent.
+  void finish();
+  /// For what has no function here.
+  PGconn* get() const { return connection_.get(); }
 
  private:
   struct Closer {

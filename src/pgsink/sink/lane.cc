@@ -259,6 +259,11 @@ void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
     std::ignore = session.query(sql_text(Sql::kSetFlight, {std::to_string(seq - 1)}));
     guard_set_ = true;
   }
+  // Four settings in each transaction would cost as much as a dozen rows.
+  if (!plan_.statements.planner.empty() && !planner_set_) {
+    std::ignore = session.query(plan_.statements.planner);
+    planner_set_ = true;
+  }
   if (path == Path::kStaged && stage_request_ == 0) {
     stage_request_ = session.query(plan_.statements.stage).value_or(0);
   }
@@ -277,6 +282,9 @@ Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path
     sql += pooled_ ? plan_.identify_pooled : plan_.identify;
   }
   sql += plan_.session;
+  if (pooled_ && !plan_.statements.planner_pooled.empty()) {
+    sql += plan_.statements.planner_pooled + "; ";
+  }
   if (plan_.ordered && epochs_ == nullptr && !pooled_) {
     sql += sql_text(Sql::kGuard, {std::to_string(seq - 1), std::to_string(seq)}) + "; ";
   }

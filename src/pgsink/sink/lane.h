@@ -152,6 +152,7 @@ class Lane {
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
   bool guard_set_ = false;                ///< The session knows the flight before the next.
+  bool planner_set_ = false;              ///< The session has the planner settings of the mode.
   pgproto::RequestId stage_request_ = 0;  ///< That made the staging table; 0: it is not there.
   std::optional<Error> stage_error_;
   std::optional<Error> fatal_;  ///< The server's last word on this connection.

@@ -30,6 +30,7 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   const ServerIdentity& server = connection_->server();
   pooled_ = server.backend.pid != connection_->session().backend_process_id();
   guard_set_ = false;
+  planner_set_ = false;
   epoch_renewed_ = false;
   stage_request_ = 0;
   stage_error_.reset();

@@ -221,7 +221,7 @@ std::string Composer::unnests() const {
   std::string text;
   for (size_t i = 1; i <= columns_.size(); ++i) {
     if (i > 1) text += ", ";
-    text += sql_text(Sql::kUnnest, {std::to_string(i)});
+    text += sql_text(Sql::kUnnest, {std::to_string(i), all_[i - 1]});
   }
   return text;
 }
@@ -260,7 +260,13 @@ Result<Statements> Composer::compose() {
   const bool joins = options_.write_mode == WriteMode::kUpdate ||
                      options_.write_mode == WriteMode::kDelete ||
                      options_.write_mode == WriteMode::kChangelog;
-  if (joins && keys_.indexed) made.prepare_plan = sql_text(Sql::kIndexOnly);
+  if (joins && keys_.indexed) {
+    const auto index_only = [](std::string_view local) {
+      return sql_text(Sql::kIndexOnly, {local, local, local, local});
+    };
+    made.planner = index_only("false");
+    made.planner_pooled = index_only("true");
+  }
   if (first_not_unnestable(table_, columns_) != nullptr) return made;
 
   auto types = array_types();
@@ -270,8 +276,7 @@ Result<Statements> Composer::compose() {
     made.apply = sql_text(Sql::kDeleteAny, {quoted_table_, key_names_.front()});
     return made;
   }
-  const std::string source =
-      sql_text(Sql::kUnnested, {unnests(), quoted_columns_ + ", " + ordinal_});
+  const std::string source = sql_text(Sql::kUnnested, {unnests(), ordinal_});
   auto statement = apply(source, ordinal_);
   if (!statement) return fail(statement.error());
   made.apply = std::move(*statement);

@@ -21,7 +21,8 @@ struct Statements {
   std::string merge;         ///< Applies the staging table's rows.
   std::string apply;         ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
-  std::string prepare_plan;  ///< Planner settings of the transaction.
+  std::string planner;         ///< Planner settings, once for each connection.
+  std::string planner_pooled;  ///< The same inside each transaction, behind a pooler.
 };
 
 /// Keys are the columns by which a mode finds the row that is there.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 
 #include <pgproto/quote.h>
 
@@ -162,8 +163,9 @@ Result<std::string> session_sql(const SinkOptions& options) {
   return sql;
 }
 
-// Where arrays stop being the faster way, measured by bench/modes_vs_libpq_bench: above it a
-// staging table wins for upserts. Deletes are always faster by arrays, but memory must be bounded.
+// Where arrays stop being the better way, measured by bench/modes_vs_libpq_bench: above it a
+// staging table costs the server the same and the client less, which encodes into what stays in its
+// cache. A delete by = ANY is faster by arrays at any size: only memory bounds it.
 constexpr size_t kArraysRowsMax = 5000;
 constexpr size_t kArraysBytesMax = size_t{4} << 20;
 // The server takes no parameter of 1 GiB, and a value may grow when it is encoded.
@@ -177,9 +179,6 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   plan.identify = sql_text(Sql::kIdentify) + "; ";
   plan.identify_pooled = sql_text(Sql::kIdentifyPooled) + "; ";
   plan.session = *session;
-  if (!plan.statements.prepare_plan.empty()) {
-    plan.session += plan.statements.prepare_plan + "; ";
-  }
   plan.commit = sql_text(Sql::kCommit);
   if (!options.set_role.empty() && !plan.statements.stage.empty()) {
     // Who writes it must own it.
@@ -206,7 +205,8 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
   }
   const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
   if (!copy_only && arrays_possible) {
-    plan.arrays_rows_max = kArraysRowsMax;
+    const bool keys_only = options.write_mode == WriteMode::kDelete && plan.columns.size() == 1;
+    plan.arrays_rows_max = keys_only ? SIZE_MAX : kArraysRowsMax;
     plan.arrays_bytes_max = kArraysBytesMax;
   }
   return {};

@@ -30,12 +30,12 @@ enum class Sql : uint8_t {
   kAbandon,
   kSetFlight,         ///< {number}: the last flight that committed, for the session.
   kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
-  kIndexOnly,         ///< Keys are looked up by index, never by reading the whole target.
+  kIndexOnly,         ///< {local} four times: keys are looked up by index, never by reading all.
   kStage,             ///< {columns}, {table}: the staging table, emptied by every COMMIT.
   kStageOnce,         ///< {columns}, {table}: one that vanishes with its transaction.
   kStaged,            ///< {columns}: rows source, their order in `ctid`.
-  kUnnested,          ///< {unnests}, {columns}: rows source.
-  kUnnest,            ///< {number} of the parameter
+  kUnnested,          ///< {unnests}, {ordinal}: rows source.
+  kUnnest,            ///< {number} of the parameter, {column}
   kLastOfKey,         ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
   kInsertSelect,      ///< {table}, {columns}, {overriding}, {columns}, {rows}
   kOnConflictUpdate,  ///< {keys}, {assignments}, {condition}
