@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include <pgproto/quote.h>
 
@@ -137,6 +138,8 @@ std::string_view isolation_sql(IsolationLevel level) {
   return kNames[static_cast<size_t>(level)];
 }
 
+constexpr int64_t kTwoPhaseLockTimeoutMs = 10'000;
+
 /// What each transaction does before its rows: role, settings, limits. They are LOCAL, so that they
 /// hold through a pooler and never reach the next user of the connection.
 Result<std::string> session_sql(const SinkOptions& options) {
@@ -144,8 +147,13 @@ Result<std::string> session_sql(const SinkOptions& options) {
   if (options.statement_timeout_ms > 0) {
     sql += sql_text(Sql::kStatementTimeout, {std::to_string(options.statement_timeout_ms)}) + "; ";
   }
-  if (options.lock_timeout_ms > 0) {
-    sql += sql_text(Sql::kLockTimeout, {std::to_string(options.lock_timeout_ms)}) + "; ";
+  // What a prepared transaction locks may stay locked until the next epoch, or for ever: waiting
+  // for it must come to an end.
+  const int64_t lock_timeout_ms = options.use_2pc && options.lock_timeout_ms == 0
+                                      ? kTwoPhaseLockTimeoutMs
+                                      : options.lock_timeout_ms;
+  if (lock_timeout_ms > 0) {
+    sql += sql_text(Sql::kLockTimeout, {std::to_string(lock_timeout_ms)}) + "; ";
   }
   if (!options.set_role.empty()) {
     const auto role = quote_identifier(options.set_role);
@@ -190,8 +198,32 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   return {};
 }
 
+/// A staging table is temporary, and what touched one cannot be prepared: so all goes as arrays.
+Status go_without_staging(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  if (options.use_copy == true) {
+    return fail(Errc::kOptionConflict,
+                "use_copy = true goes through a temporary staging table in this write_mode, and a "
+                "transaction that touched one cannot be prepared: leave use_copy or use_2pc out");
+  }
+  if (plan.statements.apply.empty()) {
+    const EncodeColumn* column = first_not_unnestable(table, plan.columns);
+    return fail(Errc::kCannotPrepare,
+                "use_2pc: column \"" + column->target_name +
+                    "\" is an array or a composite, which in this write_mode goes through a "
+                    "temporary staging table, and a transaction that touched one cannot be "
+                    "prepared: leave use_2pc out, or use write_mode = 'insert'");
+  }
+  plan.statements.copy.clear();
+  plan.statements.stage.clear();
+  plan.arrays_bytes_max = kArraysOnlyBytesMax;
+  return {};
+}
+
 /// Decides which paths may be taken.
 Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  if (options.use_2pc && options.write_mode != WriteMode::kInsert) {
+    return go_without_staging(options, table, plan);
+  }
   const bool arrays_possible = !plan.statements.apply.empty();
   if (options.use_copy == false && !arrays_possible) {
     const EncodeColumn* column = first_not_unnestable(table, plan.columns);
@@ -293,10 +325,20 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   if (mode != WriteMode::kInsertIgnore) {
     for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
   }
-  plan.by_epoch = options.delivery == Delivery::kExactlyOnce;
-  plan.ordered = plan.by_epoch || (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
+  plan.truth = options.use_2pc                              ? Truth::kGid
+               : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
+                                                            : Truth::kXid;
+  plan.ordered = plan.truth == Truth::kEpoch ||
+                 (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
-  plan.transaction_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
+  plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
+  plan.transaction_rows = plan.run_rows;
+  if (options.use_2pc) {
+    plan.one_transaction = mode != WriteMode::kInsert;
+    // Prepared transactions are scarce: without another word one takes what memory allows.
+    const bool unbounded = plan.one_transaction || options.transaction_size == 0;
+    if (unbounded) plan.transaction_rows = std::numeric_limits<int64_t>::max();
+  }
   if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());
   if (auto written = write_sql(options, plan); !written) return fail(written.error());
   return plan;

@@ -149,6 +149,16 @@ Result<std::vector<TwoPhase::Decision>> TwoPhase::decisions(Connection& connecti
   return found;
 }
 
+Result<std::optional<uint64_t>> TwoPhase::first_waiting(Connection& connection,
+                                                        Deadline deadline) const {
+  const auto found = decisions(connection, deadline);
+  if (!found) return fail(found.error());
+  for (const Decision& decision : *found) {
+    if (!decision.decided) return decision.epoch;
+  }
+  return std::nullopt;
+}
+
 Result<size_t> TwoPhase::commit_decided(Env& env, Connection& connection, Deadline deadline) const {
   const auto found = decisions(connection, deadline);
   if (!found) return fail(found.error());
