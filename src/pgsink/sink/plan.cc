@@ -322,7 +322,8 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     return fail(faults.error(plan.table));
   }
   plan.statements = std::move(*statements);
-  if (mode != WriteMode::kInsertIgnore) {
+  // Two-phase commit: a lane would wait for a key that another one has prepared.
+  if (mode != WriteMode::kInsertIgnore || options.use_2pc) {
     for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
   }
   plan.truth = options.use_2pc                              ? Truth::kGid
@@ -338,6 +339,14 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     // Prepared transactions are scarce: without another word one takes what memory allows.
     const bool unbounded = plan.one_transaction || options.transaction_size == 0;
     if (unbounded) plan.transaction_rows = std::numeric_limits<int64_t>::max();
+    if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&
+        options.partition_by.empty()) {
+      faults.add(Errc::kOptionConflict,
+                 "use_2pc with parallelism needs to know which rows may meet at a unique key, and "
+                 "it has no primary key that the input fills: use partition_by = 'hash(…)' or "
+                 "parallelism = 1");
+      return fail(faults.error(plan.table));
+    }
   }
   if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());
   if (auto written = write_sql(options, plan); !written) return fail(written.error());

@@ -73,6 +73,21 @@ Status check_target(const SinkOptions& options, const CatalogTable& table) {
   return {};
 }
 
+/// What a delivery that is more than at-least-once needs of server and table.
+Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
+                      Deadline deadline) {
+  if (options.delivery == Delivery::kExactlyOnce) {
+    return check_local_table(connection, table, "delivery = 'exactly_once'", deadline);
+  }
+  if (!options.use_2pc) return {};
+  // A pooler lends connections, and with them the advisory lock that fences writers off.
+  if (connection.server().backend.pid != connection.session().backend_process_id()) {
+    return fail(Errc::kOptionConflict,
+                "use_2pc does not work through a connection pooler: connect to the server itself");
+  }
+  return check_two_phase(connection, options, table, false, deadline);
+}
+
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
@@ -104,8 +119,9 @@ constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
                            Connection& connection) {
   const Deadline deadline = env.clock.now() + kClaimTimeout;
-  auto local = check_local_table(connection, table, "delivery = 'exactly_once'", deadline);
-  if (!local) return fail(local.error());
+  if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
+    return fail(fits.error());
+  }
   const std::string sink_id = two_phase_sink_id(options);
   auto epochs = Epochs::create(options.schema, sink_id);
   if (!epochs) return fail(epochs.error());
@@ -139,21 +155,13 @@ struct TwoPhaseClaim {
   std::optional<uint64_t> waiting;
 };
 
-/// Behind a pooler that lends connections the advisory lock, which fences, would go to others.
-Status check_direct(Connection& connection) {
-  if (connection.server().backend.pid == connection.session().backend_process_id()) return {};
-  return fail(Errc::kOptionConflict,
-              "use_2pc does not work through a connection pooler: connect to the server itself");
-}
-
 /// Resolves what former runs left, as far as that is known: an epoch that waits for its host's
 /// decision goes on waiting, for recover().
 Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
                                       const CatalogTable& table,
                                       std::unique_ptr<Connection> connection) {
   const Deadline deadline = env.clock.now() + kClaimTimeout;
-  if (auto direct = check_direct(*connection); !direct) return fail(direct.error());
-  if (auto fits = check_two_phase(*connection, options, table, false, deadline); !fits) {
+  if (auto fits = check_delivery(options, *connection, table, deadline); !fits) {
     return fail(fits.error());
   }
   auto claimed = TwoPhase::claim(
@@ -495,12 +503,15 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
 Status test_connection(const SinkOptions& options, Env* env) {
   try {
     OsEnv own_env;
-    const auto opened = open_target(options, env != nullptr ? *env : own_env.env());
+    if (env == nullptr) env = &own_env.env();
+    const auto opened = open_target(options, *env);
     if (!opened) return fail(opened.error());
-    if (auto fits = check_target(options, opened->table); !fits) {
-      return fail_at(options, fits.error());
+    Status fits = check_target(options, opened->table);
+    if (fits) {
+      const Deadline deadline = env->clock.now() + opened->connect.connect_timeout;
+      fits = check_delivery(options, *opened->connection, opened->table, deadline);
     }
-    return {};
+    return fits ? fits : fail_at(options, fits.error());
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }
