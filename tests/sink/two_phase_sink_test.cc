@@ -132,6 +132,31 @@ TEST_F(TwoPhaseSinkTest, WithKeysAFullBufferEndsTheEpoch) {
   expect_once(1000);
 }
 
+TEST_F(TwoPhaseSinkTest, AFullBufferPreparesWhatIsThere) {
+  options_.buffer_bytes = 65536;
+  options_.batch_bytes = 65536;
+  options_.parallelism = 3;
+  auto sink = open();
+  for (uint64_t n = 1; n <= 1000; ++n) must(sink->write(batch(n)));
+  must(sink->close());
+  expect_once(1000);
+}
+
+TEST_F(TwoPhaseSinkTest, AServerWithFewPlacesIsEnough) {
+  ServerConfig config;
+  config.settings = {{"max_prepared_transactions", "2"}};
+  const auto server = PostgresServer::start(config);
+  use(*server);
+  options_.parallelism = 2;
+  options_.transaction_size = kBatchRows;
+  auto sink = open();
+  for (uint64_t n = 1; n <= 30; ++n) must(sink->write(batch(n)));
+  must(sink->close());
+  expect_once(30);
+  EXPECT_EQ(sink->metrics().failed_writes, 0U);
+  stop_using();
+}
+
 TEST_F(TwoPhaseSinkTest, InsertIgnoreKeepsAKeyInOneLane) {
   options_.write_mode = WriteMode::kInsertIgnore;
   options_.parallelism = 3;

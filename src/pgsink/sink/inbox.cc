@@ -25,7 +25,7 @@ Inbox::Inbox(Env& env, Limits limits, Router router)
 Result<bool> Inbox::push(RecordBatch& batch) {
   const Monitor::Lock routing(*routing_);
   if (auto fits = check_position(batch.position); !fits) return fail(fits.error());
-  if (auto room = wait_for_memory(batch.memory_bytes()); !room || !*room) return room;
+  if (auto room = wait_for_memory(batch); !room || !*room) return room;
   auto accepted = std::make_unique<Accepted>();
   accepted->shares = router_.route(batch);
   accepted->batch = std::move(batch);
@@ -60,9 +60,10 @@ Status Inbox::check_position(uint64_t position) {
 }
 
 /// Waits until there is room for so much. False if only the end of an epoch makes room.
-Result<bool> Inbox::wait_for_memory(size_t bytes) {
+Result<bool> Inbox::wait_for_memory(const RecordBatch& batch) {
+  const size_t bytes = batch.memory_bytes();
   const Monitor::Lock lock(*monitor_);
-  if (!failure_ && !closing_ && epoch_full()) return false;
+  if (!failure_ && !closing_ && exceeds_epoch(batch)) return false;
   while (!failure_ && !closing_ && held_bytes_ > 0 && held_bytes_ + bytes > limits_.buffer_bytes) {
     if (limits_.epochs && limits_.epochs->one_transaction) return false;
     ++waiting_for_memory_;
@@ -300,9 +301,10 @@ void Inbox::wait(size_t lane, Deadline deadline) {
 
 // ---- epochs ------------------------------------------------------------------------------------
 
-bool Inbox::epoch_full() const {
-  if (!limits_.epochs || epochs_taken_over_) return false;
-  return epoch_rows_ >= limits_.epochs->rows_max || epoch_bytes_ >= limits_.epochs->bytes_max;
+bool Inbox::exceeds_epoch(const RecordBatch& batch) const {
+  if (!limits_.epochs || epochs_taken_over_ || epoch_rows_ == 0) return false;
+  return epoch_rows_ + batch.row_count() > limits_.epochs->rows_max ||
+         epoch_bytes_ + batch.memory_bytes() > limits_.epochs->bytes_max;
 }
 
 uint64_t Inbox::epoch_end(uint64_t number) const {

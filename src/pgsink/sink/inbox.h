@@ -65,7 +65,7 @@ class Inbox {
       /// before this one is committed: a second transaction could wait for a lock that the first,
       /// prepared, holds.
       bool one_transaction = false;
-      /// An epoch is full when it holds so much: see push().
+      /// An epoch takes no batch with which it would hold more, unless it is the first: see push().
       size_t rows_max = 0, bytes_max = 0;
       uint64_t position = 0;  ///< Up to where everything is committed already.
     };
@@ -149,8 +149,9 @@ class Inbox {
     std::deque<Piece> pieces;
   };
 
-  Result<bool> wait_for_memory(size_t bytes);
-  bool epoch_full() const;
+  Result<bool> wait_for_memory(const RecordBatch& batch);
+  /// Whether the batch does not fit into the epoch under way, which holds rows already.
+  bool exceeds_epoch(const RecordBatch& batch) const;
   /// The last batch of the epoch that this one belongs to; the greatest number if it is not sealed.
   uint64_t epoch_end(uint64_t number) const;
   /// Whether the batch must wait for the commit of an epoch before its own.

@@ -266,7 +266,14 @@ std::optional<EncodeColumn> take_change_column(const CatalogTable& table, const 
                       .role = EncodeColumn::Role::kChange};
 }
 
+constexpr int64_t kUnboundedRows = std::numeric_limits<int64_t>::max();
+
 }  // namespace
+
+void Plan::take_whole_epochs() {
+  one_transaction = true;
+  transaction_rows = kUnboundedRows;
+}
 
 Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
                        const Schema& schema) {
@@ -335,10 +342,9 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   plan.transaction_rows = plan.run_rows;
   if (options.use_2pc) {
-    plan.one_transaction = mode != WriteMode::kInsert;
     // Prepared transactions are scarce: without another word one takes what memory allows.
-    const bool unbounded = plan.one_transaction || options.transaction_size == 0;
-    if (unbounded) plan.transaction_rows = std::numeric_limits<int64_t>::max();
+    if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;
+    if (mode != WriteMode::kInsert) plan.take_whole_epochs();
     if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&
         options.partition_by.empty()) {
       faults.add(Errc::kOptionConflict,

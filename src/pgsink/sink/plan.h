@@ -39,6 +39,7 @@ struct Plan {
   Truth truth = Truth::kXid;
   /// Two-phase commit: see Inbox::Limits::Epochs.
   bool one_transaction = false;
+  void take_whole_epochs();
   /// Flights of up to so many rows and bytes go as arrays, all others by COPY.
   size_t arrays_rows_max = 0, arrays_bytes_max = 0;
 

@@ -188,39 +188,41 @@ Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
   return claim;
 }
 
-// One statement takes all of an epoch's rows in the modes with keys, and two epochs share the
-// buffer: one is being written while the next one fills.
+// Where a lane prepares one transaction an epoch, two epochs share the buffer: one is being written
+// while the next one fills; and with keys one statement takes all of an epoch's rows.
 constexpr size_t kEpochsInBuffer = 2;
 constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
-
-/// When an epoch is full although nobody asked for its end. In the modes with keys a lane prepares
-/// one transaction an epoch; else their number is what counts: two epochs, of which one is being
-/// committed, must find place on the server.
-Inbox::Limits::Epochs epoch_limits(const SinkOptions& options, const Plan& plan,
-                                   const TwoPhaseClaim& claim, size_t flight_bytes) {
-  Inbox::Limits::Epochs limits{.one_transaction = plan.one_transaction,
-                               .rows_max = std::numeric_limits<size_t>::max(),
-                               .position = claim.position};
-  const auto transaction_rows = static_cast<size_t>(options.transaction_size);
-  if (plan.one_transaction) {
-    if (transaction_rows > 0) limits.rows_max = transaction_rows;
-    limits.bytes_max =
-        std::min(static_cast<size_t>(options.buffer_bytes) / kEpochsInBuffer, kKeyedEpochBytesMax);
-    return limits;
-  }
-  // Transactions of an epoch: at most rows / rows of one + bytes / bytes of one + one a lane.
-  const auto slots = static_cast<size_t>(claim.connection->server().max_prepared_transactions);
-  const auto lanes = static_cast<size_t>(options.parallelism);
-  const size_t spare = slots / 2 - std::min(slots / 2, lanes);
-  const size_t transactions = std::max<size_t>(1, spare / 2);
-  if (transaction_rows > 0) limits.rows_max = transaction_rows * transactions;
-  limits.bytes_max = flight_bytes * transactions;
-  return limits;
-}
 
 /// The memory of the rows that one transaction may hold.
 size_t flight_bytes_max(const SinkOptions& options) {
   return static_cast<size_t>(options.buffer_bytes / kFlightsInBuffer / options.parallelism);
+}
+
+/// So many transactions an epoch may prepare because of its rows, and as many because of its bytes,
+/// beside the last one of each lane: two epochs, of which one is being committed, must find place
+/// on the server.
+size_t epoch_transactions(const SinkOptions& options, const Connection& connection) {
+  const auto half = static_cast<size_t>(connection.server().max_prepared_transactions) / 2;
+  return (half - std::min(half, static_cast<size_t>(options.parallelism))) / 2;
+}
+
+/// When an epoch ends although nobody asked for it.
+Inbox::Limits::Epochs epoch_limits(const SinkOptions& options, const Plan& plan,
+                                   const TwoPhaseClaim& claim) {
+  const auto transaction_rows = static_cast<size_t>(options.transaction_size);
+  Inbox::Limits::Epochs limits{.one_transaction = plan.one_transaction,
+                               .rows_max = std::numeric_limits<size_t>::max(),
+                               .position = claim.position};
+  size_t transactions = 1;
+  if (plan.one_transaction) {
+    limits.bytes_max =
+        std::min(static_cast<size_t>(options.buffer_bytes) / kEpochsInBuffer, kKeyedEpochBytesMax);
+  } else {
+    transactions = epoch_transactions(options, *claim.connection);
+    limits.bytes_max = flight_bytes_max(options) * transactions;
+  }
+  if (transaction_rows > 0) limits.rows_max = transaction_rows * transactions;
+  return limits;
 }
 
 // ---- the sink ----------------------------------------------------------------------------------
@@ -244,8 +246,7 @@ class SinkImpl final : public Sink {
                 .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms),
                 .whole_batches = plan_.truth == Truth::kEpoch,
                 .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{},
-                .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase,
-                                                                 flight_bytes_max(options_)))
+                .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
                std::move(router)),
         env_(env) {
@@ -466,6 +467,8 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto claimed = claim_two_phase(options, *env, opened->table, std::move(opened->connection));
     if (!claimed) return fail_at(options, claimed.error());
     two_phase = std::move(*claimed);
+    // A server with few places: each lane makes do with one.
+    if (epoch_transactions(options, *two_phase->connection) == 0) plan->take_whole_epochs();
   } else {
     connections.push_back(std::move(opened->connection));
   }
