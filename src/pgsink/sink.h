@@ -60,7 +60,8 @@ class Sink {
   virtual Result<Recovered> recover(uint64_t last_committed_epoch) = 0;
   /// Prepare ends an epoch: when it returns, everything accepted before it is prepared on the
   /// server by all lanes, and survives a crash of both, invisible still, its locks held. Fails with
-  /// kUsage if `epoch` is not greater than all before.
+  /// kUsage if `epoch` is not greater than all before, or, in the modes with keys, if the one
+  /// before is not committed: its locks are in the way.
   virtual Status prepare(uint64_t epoch) = 0;
   /// Commit decides a prepared epoch, and those before it, by one durable row, and commits their
   /// transactions. After an error repeat it, or open a new sink and recover(): committed or not is

@@ -189,7 +189,7 @@ TEST_F(ModelTest, EveryStreamLeavesWhatItsRowsLeaveOneByOne) {
 }
 
 TEST_F(ModelTest, EveryStreamLeavesTheSameByTwoPhaseCommit) {
-  for (uint64_t seed = 1; seed <= streams() / 5 && !HasFatalFailure(); ++seed) run(seed, true);
+  for (uint64_t seed = 1; seed <= streams() / 10 && !HasFatalFailure(); ++seed) run(seed, true);
   EXPECT_EQ(shared_server().scalar("SELECT count(*) FROM pg_prepared_xacts WHERE database = "
                                    "current_database()",
                                    database_),

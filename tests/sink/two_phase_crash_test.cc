@@ -20,7 +20,7 @@ using Side = WireProxy::Side;
 
 /// PGSINK_TWO_PHASE_KILLS asks for more than a commit can wait for: tests/soak runs hundreds.
 int kills() {
-  constexpr int kKills = 24;
+  constexpr int kKills = 18;
   const char* asked = std::getenv("PGSINK_TWO_PHASE_KILLS");
   return asked != nullptr ? std::atoi(asked) : kKills;
 }

@@ -142,7 +142,8 @@ TEST_F(TwoPhaseSinkTest, AFullBufferPreparesWhatIsThere) {
   expect_once(1000);
 }
 
-TEST_F(TwoPhaseSinkTest, AServerWithFewPlacesIsEnough) {
+// The third fact: slots exhausted, which no repetition mends.
+TEST_F(TwoPhaseSinkTest, FewPlacesAreEnoughAndNoneIsAnErrorThatSaysWhatToRaise) {
   ServerConfig config;
   config.settings = {{"max_prepared_transactions", "2"}};
   const auto server = PostgresServer::start(config);
@@ -154,6 +155,21 @@ TEST_F(TwoPhaseSinkTest, AServerWithFewPlacesIsEnough) {
   must(sink->close());
   expect_once(30);
   EXPECT_EQ(sink->metrics().failed_writes, 0U);
+
+  sql("CREATE TABLE other (a int)");
+  for (const char* gid : {"a", "b"}) {
+    sql(std::string("BEGIN; INSERT INTO other VALUES (1); PREPARE TRANSACTION '") + gid + "'");
+  }
+  sink = open();
+  must(sink->write(batch(31)));
+  const Status flushed = sink->flush();
+  ASSERT_FALSE(flushed);
+  EXPECT_EQ(flushed.error().sqlstate, "53200");
+  EXPECT_THAT(flushed.error().message, HasSubstr("raise max_prepared_transactions"));
+  EXPECT_EQ(sink->metrics().retry_count, 0U);
+  sink.reset();
+  EXPECT_EQ(prepared(), "2");
+  expect_once(30);
   stop_using();
 }
 
@@ -194,40 +210,16 @@ TEST_F(TwoPhaseSinkTest, WhatASetRolePreparedIsCommittedAsThatRole) {
   expect_once(4);
 }
 
-// The third: slots exhausted, which no repetition mends.
-TEST_F(TwoPhaseSinkTest, SlotsThatOthersHoldAreAnErrorThatSaysWhatToRaise) {
-  ServerConfig config;
-  config.settings = {{"max_prepared_transactions", "2"}};
-  const auto server = PostgresServer::start(config);
-  use(*server);
-  sql("CREATE TABLE other (a int)");
-  for (const char* gid : {"a", "b"}) {
-    sql(std::string("BEGIN; INSERT INTO other VALUES (1); PREPARE TRANSACTION '") + gid + "'");
-  }
-  auto sink = open();
-  must(sink->write(batch(1)));
-  const Status flushed = sink->flush();
-  ASSERT_FALSE(flushed);
-  EXPECT_EQ(flushed.error().sqlstate, "53200");
-  EXPECT_THAT(flushed.error().message, HasSubstr("max_prepared_transactions"));
-  EXPECT_EQ(sink->metrics().retry_count, 0U);
-  sink.reset();
-  EXPECT_EQ(prepared(), "2");
-  stop_using();
-}
-
 // The fourth: COMMIT PREPARED stands alone; the server's log has each as a statement of its own.
 TEST_F(TwoPhaseSinkTest, EachCommitPreparedIsAStatementOfItsOwn) {
-  ServerConfig config;
-  config.settings = {{"log_statement", "all"}};
-  const auto server = PostgresServer::start(config);
-  use(*server);
+  sql("ALTER DATABASE " + database_ + " SET log_statement = 'all'");
+  const size_t before = shared_server().log().size();
   options_.parallelism = 2;
   auto sink = open();
   for (uint64_t n = 1; n <= 2; ++n) must(sink->write(batch(n)));
   must(sink->close());
   expect_once(2);
-  const std::string log = server->log();
+  const std::string log = shared_server().log().substr(before);
   size_t alone = 0;
   constexpr std::string_view kStatement = "statement: COMMIT PREPARED '";
   for (size_t at = log.find(kStatement); at != std::string::npos; at = log.find(kStatement, at)) {
@@ -237,7 +229,6 @@ TEST_F(TwoPhaseSinkTest, EachCommitPreparedIsAStatementOfItsOwn) {
     ++alone;
   }
   EXPECT_EQ(alone, 2U);
-  stop_using();
 }
 
 TEST_F(TwoPhaseSinkTest, AKeyThatAPreparedTransactionHoldsIsAnErrorNotAHang) {
@@ -374,6 +365,7 @@ TEST_F(TwoPhaseSinkTest, AHostPreparesAndCommitsWhenItLikes) {
 TEST_F(TwoPhaseSinkTest, WithKeysTheNextEpochWaitsForTheCommit) {
   options_.write_mode = WriteMode::kUpsert;
   options_.parallelism = 2;
+  options_.lock_timeout_ms = 50;
   auto sink = open();
   ASSERT_TRUE(sink->recover(0));
   for (uint64_t epoch = 1; epoch <= 5; ++epoch) {
@@ -381,12 +373,18 @@ TEST_F(TwoPhaseSinkTest, WithKeysTheNextEpochWaitsForTheCommit) {
     must(sink->write(batch(1)));
     must(sink->prepare(epoch));
     must(sink->write(batch(1)));  // The same keys, which are locked.
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
     EXPECT_EQ(prepared(), "2");
+    const Status early = sink->prepare(epoch + 1);
+    ASSERT_FALSE(early) << "it would wait for a lock that only commit() gives back";
+    EXPECT_EQ(early.error().code, Errc::kUsage);
+    EXPECT_THAT(early.error().message, HasSubstr("commit() epoch " + std::to_string(epoch)));
     must(sink->commit(epoch));
   }
   must(sink->prepare(6));
   must(sink->commit(6));
   must(sink->close());
+  EXPECT_EQ(sink->metrics().failed_writes, 0U) << "it was sent and waited for the lock";
   expect_once(1);
 }
 

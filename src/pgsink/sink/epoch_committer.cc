@@ -26,6 +26,7 @@ EpochCommitter::EpochCommitter(Setup setup)
       connect_(std::move(setup.connect)),
       salted_keys_(setup.salted_keys),
       retries_max_(setup.retries_max),
+      one_at_a_time_(setup.one_at_a_time),
       backoff_(setup.backoff, kBackoffMax, setup.env.random.next_u64()),
       monitor_(setup.env.tasks.monitor()),
       waiting_(setup.waiting),
@@ -150,6 +151,7 @@ Status EpochCommitter::end_epoch() {
     return committed;
   }
   last_epoch_ = epoch->number;
+  settled_through_ = epoch->through_batch;
   count_committed(*epoch);
   return {};
 }
@@ -201,6 +203,12 @@ Status EpochCommitter::prepare(uint64_t epoch) {
     return misuse("prepare(" + std::to_string(epoch) + "): " + text_of(last_epoch_) +
                   " was prepared or committed before, and epochs only grow");
   }
+  if (one_at_a_time_ && !epochs_.empty() && inbox_.has_unsealed()) {
+    return misuse("prepare(" + std::to_string(epoch) + "): commit() " +
+                  text_of(epochs_.back().number) +
+                  " first: what it has prepared holds locks, or places on the server, that these "
+                  "rows may need");
+  }
   auto sealed = seal_and_wait(epoch);
   if (!sealed) return fail(sealed.error());
   const Status recorded = with_connection([&](Connection& connection, Deadline deadline) -> Status {
@@ -212,6 +220,7 @@ Status EpochCommitter::prepare(uint64_t epoch) {
     return recorded;
   }
   last_epoch_ = epoch;
+  settled_through_ = sealed->through_batch;
   epochs_.push_back(*std::move(sealed));
   return {};
 }
@@ -255,34 +264,21 @@ Status EpochCommitter::abort(uint64_t epoch) {
                 ": open the sink again and go on behind the last committed epoch";
   inbox_.stop(std::move(why));
   inbox_.wait_ended();
-  std::vector<std::string> gids;
-  for (auto one = found; one != epochs_.end(); ++one) {
-    gids.insert(gids.end(), one->gids.begin(), one->gids.end());
-  }
-  {
-    const Monitor::Lock lock(*monitor_);
-    for (Prepared& one : prepared_) gids.push_back(std::move(one.gid));
-    prepared_.clear();
-  }
   const Status done = with_connection([&](Connection& connection, Deadline deadline) {
-    return two_phase_.abort(env_, connection, epoch, gids, deadline);
+    return two_phase_.abort(env_, connection, epoch, deadline);
   });
-  if (done) epochs_.erase(found, epochs_.end());
-  return done;
+  if (!done) return done;
+  epochs_.erase(found, epochs_.end());
+  settled_through_ = inbox_.accepted_batches();
+  return {};
 }
 
 void EpochCommitter::close() {
   const Turn turn(*this);
-  std::vector<std::string> gids;
-  {
-    const Monitor::Lock lock(*monitor_);
-    for (Prepared& one : prepared_) gids.push_back(std::move(one.gid));
-    prepared_.clear();
-  }
-  if (!gids.empty() && connection_ && !connection_->broken()) {
+  if (connection_ && settled_through_ < inbox_.accepted_batches()) {
     // No recorded epoch is touched: all of them have smaller numbers.
-    std::ignore =
-        two_phase_.abort(env_, *connection_, last_epoch_ + 1, gids, env_.clock.now() + kCloseMax);
+    const Deadline deadline = env_.clock.now() + kCloseMax;
+    std::ignore = two_phase_.abort(env_, *connection_, last_epoch_ + 1, deadline);
   }
   connection_.reset();
 }

@@ -31,6 +31,7 @@ class EpochCommitter {
     pgproto::SaltedKeyCache* salted_keys = nullptr;
     uint32_t retries_max = 5;
     Duration backoff = std::chrono::seconds(1);
+    bool one_at_a_time = false;  ///< No epoch is prepared before the last one is committed.
     /// The last decided epoch, and the first one that waits for its host's decision, if any.
     uint64_t epoch = 0;
     std::optional<uint64_t> waiting{};
@@ -62,8 +63,8 @@ class EpochCommitter {
   Status commit(uint64_t epoch);
   Status abort(uint64_t epoch);
 
-  /// Rolls back what no sealed epoch holds, as far as that works at once, and gives the connection
-  /// back; the next open() does the rest. REQUIRES: the lanes have ended.
+  /// Rolls back what no recorded epoch holds, as far as that works at once, and gives the
+  /// connection back; the next open() does the rest. REQUIRES: the lanes have ended.
   void close();
 
  private:
@@ -104,6 +105,7 @@ class EpochCommitter {
   const ConnectOptions connect_;
   pgproto::SaltedKeyCache* const salted_keys_;
   const uint32_t retries_max_;
+  const bool one_at_a_time_;
   Backoff backoff_;
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:
@@ -117,7 +119,8 @@ class EpochCommitter {
   std::unique_ptr<Connection> connection_;
   std::optional<BackendIdentity> lost_backend_;  ///< Of the connection before, to be fenced.
   std::vector<Epoch> epochs_;                    ///< Prepared for the host, not committed.
-  uint64_t last_epoch_ = 0;                      ///< Decided or prepared.
+  uint64_t last_epoch_ = 0;                      ///< Decided or recorded.
+  uint64_t settled_through_ = 0;                 ///< The last batch of it.
 };
 
 }  // namespace pgsink

@@ -157,7 +157,7 @@ void Inbox::abort() {
 }
 
 bool Inbox::rows_due(const Queue& queue, TimePoint now) const {
-  if (queue.pieces.empty() || must_wait(queue.pieces.front().source->number)) return false;
+  if (queue.pieces.empty()) return false;
   return queue.rows >= limits_.batch_rows || queue.bytes >= limits_.batch_bytes ||
          queue.pieces.front().source->number <= flush_through_ || closing_ || failure_ ||
          waiting_for_memory_ > 0 || now - queue.oldest >= limits_.batch_timeout;
@@ -194,7 +194,7 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
       taken.wake_at = due;
     }
   }
-  if (!queue.pieces.empty() && !must_wait(queue.pieces.front().source->number)) {
+  if (!queue.pieces.empty()) {
     const Deadline due = rows_due(queue, now) ? now : queue.oldest + limits_.batch_timeout;
     taken.wake_at = std::min(taken.wake_at, due);
   }
@@ -312,11 +312,6 @@ uint64_t Inbox::epoch_end(uint64_t number) const {
   return end == seals_.end() ? kUnsealed : *end;
 }
 
-bool Inbox::must_wait(uint64_t number) const {
-  return limits_.epochs && limits_.epochs->one_transaction && !seals_.empty() &&
-         number > seals_.front();
-}
-
 Inbox::Sealed Inbox::seal() {
   const Monitor::Lock lock(*monitor_);
   const Sealed sealed{accepted_batches_, accepted_position_, accepted_batches_ == sealed_through_};
@@ -351,6 +346,11 @@ bool Inbox::take_over_epochs(uint64_t position) {
   accepted_position_ = position;
   durable_position_ = position;
   return true;
+}
+
+uint64_t Inbox::accepted_batches() const {
+  const Monitor::Lock lock(*monitor_);
+  return accepted_batches_;
 }
 
 bool Inbox::has_unsealed() const {

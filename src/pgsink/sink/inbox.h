@@ -61,9 +61,8 @@ class Inbox {
     /// up to it are acknowledged without being written; positions must grow.
     std::vector<uint64_t> committed{};
     struct Epochs {
-      /// The rows that a lane gets in one epoch are one transaction, and it gets none of the next
-      /// before this one is committed: a second transaction could wait for a lock that the first,
-      /// prepared, holds.
+      /// The rows that a lane gets in one epoch are one transaction, and so none of them gives its
+      /// memory back before the epoch ends.
       bool one_transaction = false;
       /// An epoch takes no batch with which it would hold more, unless it is the first: see push().
       size_t rows_max = 0, bytes_max = 0;
@@ -130,6 +129,7 @@ class Inbox {
   /// From now on somebody else knows when epochs end: none is ever full. `position` is as in
   /// Limits::Epochs. False if batches were accepted before.
   bool take_over_epochs(uint64_t position);
+  uint64_t accepted_batches() const;
   /// Whether batches were accepted that no sealed epoch holds.
   bool has_unsealed() const;
 
@@ -154,8 +154,6 @@ class Inbox {
   bool exceeds_epoch(const RecordBatch& batch) const;
   /// The last batch of the epoch that this one belongs to; the greatest number if it is not sealed.
   uint64_t epoch_end(uint64_t number) const;
-  /// Whether the batch must wait for the commit of an epoch before its own.
-  bool must_wait(uint64_t number) const;
   Status check_position(uint64_t position);
   /// What it returns must outlive the lock: if no lane needs the batch, it gives its memory back.
   [[nodiscard]] std::shared_ptr<const Accepted> accept(std::unique_ptr<Accepted> accepted);

@@ -37,7 +37,9 @@ struct Plan {
   /// What tells whether a flight is done. kEpoch: each moves the epoch row of its lane, so it is
   /// made of whole batches. kGid: it ends in PREPARE TRANSACTION.
   Truth truth = Truth::kXid;
-  /// Two-phase commit: see Inbox::Limits::Epochs.
+  /// Two-phase commit: the rows that a lane gets in one epoch are one transaction, and the next
+  /// epoch ends after this one is committed. A second transaction could wait for a lock that the
+  /// first, prepared, holds, or find no place on the server.
   bool one_transaction = false;
   void take_whole_epochs();
   /// Flights of up to so many rows and bytes go as arrays, all others by COPY.

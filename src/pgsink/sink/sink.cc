@@ -260,6 +260,7 @@ class SinkImpl final : public Sink {
                               .salted_keys = salted_keys_.get(),
                               .retries_max = static_cast<uint32_t>(options_.max_retries),
                               .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
+                              .one_at_a_time = plan_.one_transaction,
                               .epoch = two_phase->epoch,
                               .waiting = two_phase->waiting});
   }
@@ -344,9 +345,9 @@ class SinkImpl final : public Sink {
   Status make_room() {
     if (!committer_->host_decides()) return committer_->end_epoch();
     return fail(Errc::kLimit,
-                "write(): the rows of the epochs that are not committed fill buffer_bytes (" +
+                "write(): the rows of this epoch fill buffer_bytes (" +
                     std::to_string(options_.buffer_bytes) +
-                    "): commit() the last one first, prepare() more often, or raise buffer_bytes");
+                    "): prepare() it, having committed the one before, or raise buffer_bytes");
   }
 
   Status close_epochs() {

@@ -124,10 +124,10 @@ class TwoPhase {
   /// the role that owns it, then forgets the decisions. One that is gone is committed already.
   /// Returns how many it committed.
   Result<size_t> commit_decided(Env& env, Connection& connection, Deadline deadline) const;
-  /// Forgets that epochs from this one on were recorded and rolls `gids` back. Never touches what
-  /// is decided: fails with kResolveRefused if a gid is.
-  Status abort(Env& env, Connection& connection, uint64_t epoch, std::span<const std::string> gids,
-               Deadline deadline) const;
+  /// Abort ends every other session of this writer, so that nothing more is prepared, forgets that
+  /// epochs from this one on were recorded, and rolls back all that no record names. Never touches
+  /// what is decided: fails with kResolveRefused if the epoch is.
+  Status abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const;
 
   struct Recovered {
     uint64_t epoch = 0, position = 0;  ///< The last decided: the host goes on behind it.
@@ -155,6 +155,8 @@ class TwoPhase {
   };
   Status fence_others(Connection& connection, Deadline deadline) const;
   Result<std::vector<Decision>> decisions(Connection& connection, Deadline deadline) const;
+  Result<size_t> roll_back_unnamed(Env& env, Connection& connection,
+                                   std::span<const std::string> prefixes, Deadline deadline) const;
   Status decide_recorded(Connection& connection, uint64_t host_epoch, Deadline deadline) const;
   Error fenced(const std::optional<WriterRow>& now) const;
 
