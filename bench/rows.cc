@@ -81,6 +81,11 @@ ColumnView fixed_view(ColumnKind kind, const std::vector<T>& values, size_t begi
   return view;
 }
 
+template <typename... Containers>
+std::vector<std::span<const std::byte>> memory_of(const Containers&... containers) {
+  return {std::as_bytes(std::span(containers))...};
+}
+
 /// Text in Arrow's layout.
 struct Text {
   std::vector<int32_t> offsets;
@@ -175,6 +180,12 @@ class NarrowRows final : public Rows {
   }
 
  private:
+  Memory memory() const override {
+    Memory memory = memory_of(structs_, ids_, times_, values_, amounts_, flags_);
+    for (const auto& bits : valid_) memory.push_back(std::as_bytes(std::span(bits)));
+    return memory;
+  }
+
   void fill_columns() {
     for (size_t i = 0; i < structs_.size(); ++i) {
       const NarrowRow& row = structs_[i];
@@ -318,6 +329,11 @@ class MixedRows final : public Rows {
   }
 
  private:
+  Memory memory() const override {
+    return memory_of(structs_, ids_, keys_, text_.offsets, text_.heap, json_.offsets, json_.heap,
+                     prices_, times_, samples_, ranks_, ranks_valid_);
+  }
+
   // id, key, two offsets, price, time, samples, rank and its bit
   static constexpr size_t kFixedBytes = 8 + 16 + 8 + 16 + 8 + 32 + 5;
 
@@ -488,6 +504,14 @@ class WideRows final : public Rows {
   }
 
  private:
+  Memory memory() const override {
+    Memory memory = memory_of(structs_);
+    for (const Text& text : texts_) {
+      for (const auto part : memory_of(text.offsets, text.heap)) memory.push_back(part);
+    }
+    return memory;
+  }
+
   static constexpr size_t kTextCount = 4;
   static constexpr size_t kTextBytesMin = 180;
   static constexpr size_t kTextBytesMax = 220;
@@ -498,6 +522,16 @@ class WideRows final : public Rows {
 };
 
 }  // namespace
+
+void Rows::touch() const {
+  constexpr size_t kPageBytes = 4096;
+  for (const auto part : memory()) {
+    const volatile std::byte* const bytes = part.data();
+    for (size_t at = 0; at < part.size(); at += kPageBytes) {
+      [[maybe_unused]] const std::byte seen = bytes[at];
+    }
+  }
+}
 
 std::unique_ptr<Rows> make_narrow_rows(size_t count, Nulls nulls) {
   return std::make_unique<NarrowRows>(count, nulls);

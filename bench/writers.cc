@@ -79,6 +79,7 @@ Run pgsink_run(const Rows& rows, SinkOptions options, size_t batch_rows) {
     }
     auto sink = Sink::open(options, rows.schema());
     if (!sink) throw std::runtime_error(sink.error().to_string());
+    rows.touch();
     meter.start();
     for (RecordBatch& batch : batches) check((*sink)->write(std::move(batch)));
     check((*sink)->flush());
@@ -90,6 +91,7 @@ Run pgsink_run(const Rows& rows, SinkOptions options, size_t batch_rows) {
 Run libpq_run(const Rows& rows, const Place& place) {
   return [&rows, conninfo = libpq_conninfo(place), table = place.table](Meter& meter) {
     LibpqConnection connection(conninfo);
+    rows.touch();
     meter.start();
     connection.begin_copy("COPY " + table + " FROM STDIN (FORMAT binary)");
     encode_all(rows, [&](std::span<const std::byte> piece) { connection.put(piece); });

@@ -46,7 +46,10 @@ std::string summary_line(const SinkReport& report) {
   line += report.connection + " (" + report.table + "): " + grouped(report.rows_written) +
           (report.rows_written == 1 ? " row, " : " rows, ");
   if (report.rows_rejected > 0) line += grouped(report.rows_rejected) + " rejected, ";
-  if (report.batches_retried > 0) line += grouped(report.batches_retried) + " batches retried, ";
+  if (report.batches_retried > 0) {
+    line += grouped(report.batches_retried) +
+            (report.batches_retried == 1 ? " batch retried, " : " batches retried, ");
+  }
   line += bytes_text(static_cast<double>(report.bytes)) + ", " + fixed(report.seconds, 2) + " s, " +
           grouped(static_cast<uint64_t>(report.rows_per_second())) + " rows/s, " +
           fixed(report.megabytes_per_second(), 1) + " MB/s";

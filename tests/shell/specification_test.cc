@@ -290,6 +290,86 @@ TEST_F(Specification, ParallelWritesUseTenSessions) {
             "100000 100000 4999950000 10");
 }
 
+TEST_F(Specification, PreparedStatementsAreKeptByTheConnection) {
+  create_table("metrics", "(name text PRIMARY KEY, value int)");
+  const auto run = pgsink_input(
+      block("Prepared Statements") +
+      "INSERT INTO pg_prepared SELECT 'm' || i AS name, i AS value FROM range(2000) AS r(i);");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(
+      analytics_server().scalar("SELECT count(*) || ' ' || sum(value) FROM metrics", "analytics"),
+      "2000 1999000");
+}
+
+TEST_F(Specification, RetriesWhatItLists) {
+  create_table("events", "(id bigint)");
+  analytics_server().sql(
+      "DROP SEQUENCE IF EXISTS tries; CREATE SEQUENCE tries; GRANT ALL ON tries TO \"user\";"
+      "CREATE OR REPLACE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+      " IF nextval('tries') = 1 THEN RAISE SQLSTATE '40P01'; END IF; RETURN NEW; END $$;"
+      "CREATE TRIGGER fail_once BEFORE INSERT ON events EXECUTE FUNCTION fail_once()",
+      "analytics");
+  const auto run =
+      pgsink_input(block("Retry Configuration") + "INSERT INTO pg_retry VALUES (1), (2)");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("1 batch retried"));
+  EXPECT_EQ(rows_of("events"), "(1) (2)");
+}
+
+TEST_F(Specification, TriggersFireAlways) {
+  create_table("audit_events", "(id bigint, note text)");
+  analytics_server().sql(
+      "CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS "
+      "$$ BEGIN NEW.note := NEW.note || ' by ' || TG_NAME; RETURN NEW; END $$;"
+      "CREATE TRIGGER auditor BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION stamp()",
+      "analytics");
+  const auto run =
+      pgsink_input(block("Triggers and Rules") + "INSERT INTO pg_triggers VALUES (1, 'written')");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(rows_of("audit_events"), "(1,\"written by auditor\")");
+}
+
+TEST_F(Specification, ForeignTableTakesTheRowsToItsServer) {
+  auto& server = analytics_server();
+  create_table("far_away", "(id bigint, name text)");
+  server.sql(
+      "CREATE EXTENSION IF NOT EXISTS postgres_fdw;"
+      "DROP SERVER IF EXISTS far CASCADE;"
+      "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '" +
+          std::to_string(server.port()) +
+          "', dbname 'analytics');"
+          "CREATE USER MAPPING FOR \"user\" SERVER far OPTIONS (user 'user', password "
+          "'s3cret''pw');"
+          "CREATE FOREIGN TABLE foreign_table (id bigint, name text) SERVER far "
+          "OPTIONS (table_name 'far_away'); GRANT ALL ON foreign_table TO \"user\"",
+      "analytics");
+  const auto run = pgsink_input(block("Foreign Data Wrappers") +
+                                "INSERT INTO pg_fdw VALUES (1, 'one'), (2, 'two')");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(rows_of("far_away"), "(1,one) (2,two)");
+}
+
+TEST_F(Specification, RowLevelSecurityLetsOnlyTheTenantsRowsIn) {
+  auto& server = analytics_server();
+  create_table("user_data", "(tenant text, value int, writer text DEFAULT current_user)");
+  server.create_role("app_user", "PASSWORD 's3cret''pw' NOINHERIT");
+  server.create_role("data_writer");
+  server.sql(
+      "GRANT data_writer TO app_user; GRANT INSERT, SELECT ON user_data TO data_writer;"
+      "ALTER TABLE user_data ENABLE ROW LEVEL SECURITY;"
+      "CREATE POLICY own ON user_data USING (tenant = current_setting('app.current_tenant'))",
+      "analytics");
+  const std::string connection = block("Row-Level Security");
+  const auto allowed =
+      pgsink_input(connection + "INSERT INTO pg_rls SELECT 'tenant_123' AS tenant, 1 AS value;");
+  ASSERT_EQ(allowed.exit_code, 0) << allowed.err;
+  const auto refused =
+      pgsink_input(connection + "INSERT INTO pg_rls SELECT 'tenant_999' AS tenant, 2 AS value;");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("row-level security policy"));
+  EXPECT_EQ(rows_of("user_data"), "(tenant_123,1,data_writer)");
+}
+
 TEST_F(Specification, TlsConnectionIsEncryptedWithTheClientsCertificate) {
   auto& server = analytics_server();
   CertificateSpec spec;

@@ -79,9 +79,7 @@ const std::map<std::string, std::set<std::string>> kRefused{
     {"pg_partitioned", {"partition_column", "partition_type", "create_partitions"}},
     {"pg_list_partition", {"partition_column", "partition_type"}},
     {"pg_pooled", {"connection_pool_size"}},
-    {"pg_fdw", {"is_foreign_table"}},
     {"pg_logical", {"replication_slot", "publication"}},
-    {"pg_retry", {"retry_on_errors"}},
 };
 
 TEST(Specification, EveryConnectionBindsOrIsRefusedByNameOnly) {

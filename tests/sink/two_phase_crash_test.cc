@@ -29,7 +29,7 @@ int kills() {
 /// passed on or not, with every effect. With few kills it takes wide steps.
 class Boundaries {
  public:
-  explicit Boundaries(int count) : step_(count >= 400 ? 1 : 7) {}
+  explicit Boundaries(int count) : step_(count >= 400 ? 1 : 13) {}
 
   Rule rule() const {
     return {.side = turn_ % 2 == 0 ? Side::kFrontend : Side::kBackend,

@@ -19,7 +19,8 @@ using Row = std::vector<std::optional<std::string>>;
 // $TABLE are replaced by literals.
 constexpr std::string_view kSql = R"(SET LOCAL search_path TO pg_catalog;
 WITH RECURSIVE target AS (
-  SELECT c.oid, c.relname, n.nspname, c.relkind, c.relrowsecurity,
+  SELECT c.oid, c.relname, n.nspname, c.relkind,
+         row_security_active(c.oid) AS row_security,
          has_table_privilege(c.oid, 'INSERT') AS may_insert,
          has_schema_privilege(n.oid, 'USAGE') AS may_use
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -39,7 +40,7 @@ WITH RECURSIVE target AS (
       WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped
   ) part
 )
-SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, relrowsecurity::text,
+SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, row_security::text,
        may_insert::text, may_use::text, NULL::text, NULL::text, NULL::text
 FROM target
 UNION ALL
@@ -350,9 +351,14 @@ const CatalogIndex* CatalogTable::primary_key() const {
 }
 
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
-                                std::string_view table, Deadline deadline) {
-  const auto sql = make_sql(connection.server().version, schema, table);
+                                std::string_view table, Deadline deadline, std::string_view role) {
+  auto sql = make_sql(connection.server().version, schema, table);
   if (!sql) return fail(sql.error());
+  if (!role.empty()) {
+    const auto quoted = pgproto::quote_identifier(role);
+    if (!quoted) return fail(quoted.error());
+    sql->insert(0, "SET LOCAL ROLE " + *quoted + "; ");
+  }
   const auto answer = connection.query(*sql, deadline);
   if (!answer) return fail(answer.error());
   constexpr size_t kColumns = 11;

@@ -48,7 +48,7 @@ struct CatalogTable {
   Kind kind = Kind::kTable;
   std::vector<CatalogColumn> columns;  ///< In attnum order, dropped ones left out.
   std::vector<CatalogIndex> indexes;
-  bool row_security = false;
+  bool row_security = false;  ///< Policies decide which rows the role may see and write.
   bool has_insert_privilege = true;
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.
   pgproto::TypeMap types;
@@ -58,8 +58,10 @@ struct CatalogTable {
 };
 
 /// read_table reads one table in one round trip. Fails with kNoSuchTable, naming similar tables
-/// that do exist; fails with kPrivilege if the schema may not be used.
+/// that do exist; fails with kPrivilege if the schema may not be used. Privileges are those of
+/// `role` if that is not empty, which the session must be allowed to take.
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
-                                std::string_view table, Deadline deadline);
+                                std::string_view table, Deadline deadline,
+                                std::string_view role = {});
 
 }  // namespace pgsink

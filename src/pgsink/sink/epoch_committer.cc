@@ -25,6 +25,7 @@ EpochCommitter::EpochCommitter(Setup setup)
       two_phase_(std::move(setup.two_phase)),
       connect_(std::move(setup.connect)),
       salted_keys_(setup.salted_keys),
+      retry_(std::move(setup.retry)),
       retries_max_(setup.retries_max),
       one_at_a_time_(setup.one_at_a_time),
       backoff_(setup.backoff, kBackoffMax, setup.env.random.next_u64()),
@@ -296,7 +297,9 @@ Status EpochCommitter::with_connection(F&& work) {
       lost_backend_ = connection_->server().backend;
       connection_.reset();
     }
-    if (done || attempt >= retries_max_ || !is_transient(done.error())) return done;
+    if (done || attempt >= retries_max_) return done;
+    const Error& error = done.error();
+    if (!(connection_ ? retry_.allows(error) : retry_.allows_reconnect(error))) return done;
     pause(backoff_.delay(attempt + 1));
   }
 }

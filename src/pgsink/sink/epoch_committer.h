@@ -29,6 +29,7 @@ class EpochCommitter {
     std::unique_ptr<Connection> connection;  ///< The one that claimed the sink.
     ConnectOptions connect;
     pgproto::SaltedKeyCache* salted_keys = nullptr;
+    RetryRule retry{};
     uint32_t retries_max = 5;
     Duration backoff = std::chrono::seconds(1);
     bool one_at_a_time = false;  ///< No epoch is prepared before the last one is committed.
@@ -104,6 +105,7 @@ class EpochCommitter {
   const TwoPhase two_phase_;
   const ConnectOptions connect_;
   pgproto::SaltedKeyCache* const salted_keys_;
+  const RetryRule retry_;
   const uint32_t retries_max_;
   const bool one_at_a_time_;
   Backoff backoff_;

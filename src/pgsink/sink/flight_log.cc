@@ -62,7 +62,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const ConnectFailed& event, TimePoin
   PGPROTO_ASSERT(!connected_);
   ++connect_failures_;
   connect_not_before_ = now + backoff_.delay(connect_failures_);
-  if (!is_transient(event.error) || connect_failures_ > config_.retries_max) {
+  if (!config_.retry.allows_reconnect(event.error) || connect_failures_ > config_.retries_max) {
     stop(event.error, 0);
     gave_up_connecting_ = true;
   }
@@ -127,7 +127,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     sent.not_before = now;
     if (++sent.failures > config_.retries_max) stop(event.error, first_seq() + i);
   }
-  if (!is_transient(event.error)) stop(event.error, 0);
+  if (!config_.retry.allows_reconnect(event.error)) stop(event.error, 0);
   if (connect_failures_ > config_.retries_max) {
     stop(event.error, 0);
     gave_up_connecting_ = true;
@@ -214,7 +214,7 @@ void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint 
   failed.state = State::kToSend;
   ++failed.failures;
   failed.not_before = now + backoff_.delay(failed.failures);
-  const bool again = repeat || is_transient(error);
+  const bool again = repeat || config_.retry.allows(error);
   if (!again || failed.failures > config_.retries_max) stop(error, seq);
 }
 

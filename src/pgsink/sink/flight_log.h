@@ -52,6 +52,7 @@ class FlightLog {
     /// not hold (behind a pooler, where the backend is not known) they go one by one.
     bool ordered = false;
     Truth truth = Truth::kXid;
+    RetryRule retry = {};
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
     Duration backoff = std::chrono::seconds(1);
     Duration backoff_max = std::chrono::seconds(60);

@@ -244,7 +244,7 @@ Result<Statements> Composer::compose() {
   if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
   if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
   Statements made;
-  if (options_.write_mode == WriteMode::kInsert) {
+  if (copies_into_target(options_.write_mode, table_)) {
     made.copy = sql_text(Sql::kCopyIn, {quoted_table_, quoted_columns_});
   } else {
     const std::string staging = sql_text(Sql::kStaged);
@@ -322,6 +322,10 @@ std::string unique_indexes(const CatalogTable& table) {
 }
 
 }  // namespace
+
+bool copies_into_target(WriteMode mode, const CatalogTable& table) {
+  return mode == WriteMode::kInsert && !table.row_security;
+}
 
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns) {

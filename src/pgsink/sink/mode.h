@@ -1,8 +1,8 @@
 #pragma once
 // Mode: what a row does to the table, as statements. Insert sends rows by COPY straight into the
-// table. The others take a number of rows at once, either as one array a column (unnest) or by COPY
-// through a staging table, and apply them in one statement: the last row of a key wins, and keys
-// are touched in their order, so that two sinks never wait for each other.
+// table, unless it has policies. The others take a number of rows at once, either as one array a
+// column (unnest) or by COPY through a staging table, and apply them in one statement: the last row
+// of a key wins, and keys are touched in their order, so that two sinks never wait for each other.
 
 #include <optional>
 
@@ -40,8 +40,12 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
                                     const std::vector<EncodeColumn>& columns, const Keys& keys);
 
-/// can_unnest says whether every column can be sent as an array: unnest() would flatten arrays and
-/// take composites apart. The column that cannot, or null.
+/// copies_into_target says whether COPY goes straight into the table. The server refuses that where
+/// policies decide about rows: an insert then goes like the other modes.
+bool copies_into_target(WriteMode mode, const CatalogTable& table);
+
+/// first_not_unnestable says whether every column can be sent as an array: unnest() would flatten
+/// arrays and take composites apart. The column that cannot, or null.
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns);
 

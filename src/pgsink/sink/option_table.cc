@@ -92,8 +92,6 @@ constexpr std::string_view kNoPool = "connection pools come with a later release
 constexpr std::string_view kNoPartitions =
     "looking after partitions comes with a later release; leave it out: the server routes rows to "
     "partitions that exist";
-constexpr std::string_view kNoTriggers =
-    "switching triggers off comes with a later release; leave it out: triggers fire as usual";
 constexpr std::string_view kNoReplication =
     "replication slots and publications come with a later release; leave it out";
 constexpr std::string_view kNoDeadLetters =
@@ -341,7 +339,8 @@ constexpr OptionInfo kTable[] = {
                    "transaction, with a fence against a second writer of the same `sink_id`.",
         .example = "'exactly_once'"}),
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
-        .meaning = "Name under which `exactly_once` and `use_2pc` keep their epochs.", .example = "'events-1'"}),
+        .meaning = "Name under which `exactly_once` and `use_2pc` keep their epochs.",
+        .example = "'events-1'"}),
     boolean<&O::use_2pc>({.key = "use_2pc", .group = kTransactions, .default_text = "false",
         .aliases = "two_phase_commit|use_two_phase_commit|xa", .in_specification = true,
         .meaning = "Ends every transaction in PREPARE TRANSACTION; all of an epoch, which flush(), "
@@ -419,19 +418,21 @@ constexpr OptionInfo kTable[] = {
     // ---- Triggers and foreign tables
     boolean<&O::disable_triggers>({.key = "disable_triggers", .group = kTriggers,
         .default_text = "false", .aliases = "no_triggers", .in_specification = true,
-        .refused = kNoTriggers,
-        .meaning = "Switches the table's triggers off for the sink's own transactions.",
+        .meaning = "Switches the table's triggers off for the sink's own transactions; those of "
+                   "foreign keys too, so that these are not checked.",
         .example = "true"}),
     choice<&O::fire_triggers>({.key = "fire_triggers", .group = kTriggers, .default_text = "ALWAYS",
         .choices = "ALWAYS|REPLICA|DISABLED", .aliases = "triggers|session_replication_role",
         .in_specification = true,
-        .refused = kNoTriggers,
-        .meaning = "Which triggers fire: all as usual, only REPLICA and ALWAYS ones, or none.",
+        .meaning = "Which triggers fire: all as usual, only those enabled REPLICA or ALWAYS, or "
+                   "none. Unless `ALWAYS`, foreign keys are not checked either, and the role "
+                   "needs `GRANT SET ON PARAMETER session_replication_role`.",
         .example = "'REPLICA'"}),
     boolean<&O::is_foreign_table>({.key = "is_foreign_table", .group = kTriggers,
         .unset = "read from the catalog", .aliases = "foreign_table", .in_specification = true,
-        .refused = "telling foreign tables apart comes with a later release; leave it out",
-        .meaning = "Chooses statements that foreign tables support.", .example = "true"}),
+        .meaning = "That the table is a foreign one, which the catalog says anyhow: a "
+                   "contradiction is an error. Foreign tables take insert, update and delete.",
+        .example = "true"}),
 
     // ---- Logical replication
     text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
@@ -472,10 +473,9 @@ constexpr OptionInfo kTable[] = {
     read_by<&O::retry_on_errors, read_conditions>(OptionType::kText, {.key = "retry_on_errors",
         .group = kFailures, .unset = "the passing failures", .aliases = "retry_on|retryable_errors",
         .in_specification = true,
-        .refused = "choosing what is retried comes with a later release; leave it out: lost "
-                   "connections are retried",
-        .meaning = "Failures that are retried: condition names, the short words `deadlock`, "
-                   "`serialization`, `connection`, `timeout`, classes, SQLSTATEs.",
+        .meaning = "Failures that are retried, and no others: condition names, the short words "
+                   "`deadlock`, `serialization`, `connection`, `timeout`, classes (`40`), "
+                   "SQLSTATEs (`40001`).",
         .example = "'connection_failure,deadlock'"}),
     text<&O::dead_letter_table>({.key = "dead_letter_table", .group = kFailures,
         .aliases = "dlq_table|error_table|dlq",

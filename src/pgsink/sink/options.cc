@@ -6,6 +6,7 @@
 #include "pgsink/sink/names.h"
 #include "pgsink/sink/option_checks.h"
 #include "pgsink/sink/option_values.h"
+#include "pgsink/sink/retry.h"
 
 namespace pgsink {
 
@@ -54,6 +55,7 @@ class Faults {
     partitions_and_triggers();
     replication();
     servers();
+    failures();
     return std::move(faults_);
   }
 
@@ -190,6 +192,12 @@ class Faults {
     conflict_if(ports != 1 && ports != count(options_.host), "port", "host",
                 "port takes one number, or as many as host has names (" +
                     std::to_string(count(options_.host)) + "), not " + std::to_string(ports));
+  }
+
+  void failures() {
+    if (const auto rule = RetryRule::from(options_.retry_on_errors); !rule) {
+      add(rule.error().code, rule.error().message, "retry_on_errors");
+    }
   }
 
   const SinkOptions& options_;

@@ -7,6 +7,7 @@
 #include <pgproto/quote.h>
 
 #include "pgsink/sink/names.h"
+#include "pgsink/sink/preflight.h"
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
@@ -155,6 +156,8 @@ Result<std::string> session_sql(const SinkOptions& options) {
   if (lock_timeout_ms > 0) {
     sql += sql_text(Sql::kLockTimeout, {std::to_string(lock_timeout_ms)}) + "; ";
   }
+  // Before the role, which may lack the right to.
+  if (switches_triggers(options)) sql += sql_text(Sql::kTriggersOfReplica) + "; ";
   if (!options.set_role.empty()) {
     const auto role = quote_identifier(options.set_role);
     if (!role) return fail(role.error());
@@ -202,16 +205,17 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
 Status go_without_staging(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
   if (options.use_copy == true) {
     return fail(Errc::kOptionConflict,
-                "use_copy = true goes through a temporary staging table in this write_mode, and a "
-                "transaction that touched one cannot be prepared: leave use_copy or use_2pc out");
+                "use_copy = true goes through a temporary staging table for this write_mode and "
+                "table, and a transaction that touched one cannot be prepared: leave use_copy or "
+                "use_2pc out");
   }
   if (plan.statements.apply.empty()) {
     const EncodeColumn* column = first_not_unnestable(table, plan.columns);
     return fail(Errc::kCannotPrepare,
                 "use_2pc: column \"" + column->target_name +
-                    "\" is an array or a composite, which in this write_mode goes through a "
-                    "temporary staging table, and a transaction that touched one cannot be "
-                    "prepared: leave use_2pc out, or use write_mode = 'insert'");
+                    "\" is an array or a composite, which for this write_mode and table goes "
+                    "through a temporary staging table, and a transaction that touched one cannot "
+                    "be prepared: leave use_2pc out, or use write_mode = 'insert'");
   }
   plan.statements.copy.clear();
   plan.statements.stage.clear();
@@ -221,7 +225,7 @@ Status go_without_staging(const SinkOptions& options, const CatalogTable& table,
 
 /// Decides which paths may be taken.
 Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
-  if (options.use_2pc && options.write_mode != WriteMode::kInsert) {
+  if (options.use_2pc && !copies_into_target(options.write_mode, table)) {
     return go_without_staging(options, table, plan);
   }
   const bool arrays_possible = !plan.statements.apply.empty();
@@ -236,7 +240,7 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     plan.arrays_bytes_max = kArraysOnlyBytesMax;
     return {};
   }
-  const bool copy_only = options.use_copy == true || options.write_mode == WriteMode::kInsert;
+  const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
   if (!copy_only && arrays_possible) {
     plan.arrays_rows_max = kArraysRowsMax;
     plan.arrays_bytes_max = kArraysBytesMax;
@@ -274,6 +278,36 @@ void Plan::take_whole_epochs() {
   one_transaction = true;
   transaction_rows = kUnboundedRows;
 }
+
+namespace {
+
+/// How rows make transactions, and what they promise each other.
+Status cut_transactions(const SinkOptions& options, Plan& plan) {
+  const WriteMode mode = options.write_mode;
+  plan.truth = options.use_2pc                              ? Truth::kGid
+               : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
+                                                            : Truth::kXid;
+  plan.ordered = plan.truth == Truth::kEpoch ||
+                 (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
+  plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
+  plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
+  plan.transaction_rows = plan.run_rows;
+  if (options.use_2pc) {
+    // Prepared transactions are scarce: without another word one takes what memory allows.
+    if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;
+    if (mode != WriteMode::kInsert) plan.take_whole_epochs();
+    if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&
+        options.partition_by.empty()) {
+      return fail(
+          Errc::kOptionConflict,
+          "use_2pc with parallelism needs to know which rows may meet at a unique key, and it has "
+          "no primary key that the input fills: use partition_by = 'hash(…)' or parallelism = 1");
+    }
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
                        const Schema& schema) {
@@ -333,26 +367,9 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   if (mode != WriteMode::kInsertIgnore || options.use_2pc) {
     for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
   }
-  plan.truth = options.use_2pc                              ? Truth::kGid
-               : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
-                                                            : Truth::kXid;
-  plan.ordered = plan.truth == Truth::kEpoch ||
-                 (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
-  plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
-  plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
-  plan.transaction_rows = plan.run_rows;
-  if (options.use_2pc) {
-    // Prepared transactions are scarce: without another word one takes what memory allows.
-    if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;
-    if (mode != WriteMode::kInsert) plan.take_whole_epochs();
-    if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&
-        options.partition_by.empty()) {
-      faults.add(Errc::kOptionConflict,
-                 "use_2pc with parallelism needs to know which rows may meet at a unique key, and "
-                 "it has no primary key that the input fills: use partition_by = 'hash(…)' or "
-                 "parallelism = 1");
-      return fail(faults.error(plan.table));
-    }
+  if (auto cut = cut_transactions(options, plan); !cut) {
+    faults.add(cut.error());
+    return fail(faults.error(plan.table));
   }
   if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());
   if (auto written = write_sql(options, plan); !written) return fail(written.error());

@@ -1,6 +1,9 @@
 #pragma once
 // What may be tried again, and when.
 
+#include <string>
+#include <vector>
+
 #include "pgsink/client/env.h"
 
 namespace pgsink {
@@ -9,6 +12,29 @@ namespace pgsink {
 /// server restarts, deadlocks, serialization failures, lock timeouts, resource shortages. Decides
 /// from Error::code and SQLSTATE only. Data and constraint errors (22, 23, 42) never are.
 bool is_transient(const Error& error);
+
+/// RetryRule says which failures a sink tries again: the transient ones, or only those that the
+/// option retry_on_errors lists.
+class RetryRule {
+ public:
+  RetryRule() = default;
+
+  /// from reads names of conditions (a class's own name, which ends in 000, means the class), the
+  /// words deadlock, serialization, connection and timeout, classes and SQLSTATEs. Fails with
+  /// kOptionValue for a name that is none, and for what fails again however often it is tried.
+  static Result<RetryRule> from(const std::vector<std::string>& conditions);
+
+  /// Of a transaction that the server rolled back.
+  bool allows(const Error& error) const;
+  /// Of a connection that was lost or did not come about: whatever the server gave as its reason,
+  /// that is a failure of the connection too.
+  bool allows_reconnect(const Error& error) const;
+
+ private:
+  bool lists(std::string_view sqlstate) const;
+
+  std::vector<std::string> listed_;  ///< Beginnings of SQLSTATEs. None: the transient ones.
+};
 
 /// Backoff draws delays: exponential from `base`, capped at `cap`, with full jitter. Deterministic
 /// in its seed.

@@ -13,6 +13,7 @@
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
+#include "pgsink/sink/preflight.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 
@@ -45,9 +46,13 @@ Result<Opened> open_target(const SinkOptions& options, Env& env,
   if (!connection) return fail_at(options, connection.error());
   opened.connection = std::move(*connection);
   const Deadline deadline = env.clock.now() + opened.connect.connect_timeout;
-  auto table = read_table(*opened.connection, options.schema, options.table, deadline);
+  auto table =
+      read_table(*opened.connection, options.schema, options.table, deadline, options.set_role);
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
+  if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
+  const auto switched = check_triggers(options, opened.table, *opened.connection, deadline);
+  if (!switched) return fail_at(options, switched.error());
   return opened;
 }
 
@@ -258,6 +263,7 @@ class SinkImpl final : public Sink {
                               .connection = std::move(two_phase->connection),
                               .connect = connect,
                               .salted_keys = salted_keys_.get(),
+                              .retry = RetryRule::from(options_.retry_on_errors).value(),
                               .retries_max = static_cast<uint32_t>(options_.max_retries),
                               .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
                               .one_at_a_time = plan_.one_transaction,
@@ -391,6 +397,8 @@ class SinkImpl final : public Sink {
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
                                   .truth = plan_.truth,
+                                  // Listed wrongly, check_options() would have refused it.
+                                  .retry = RetryRule::from(options_.retry_on_errors).value(),
                                   .retries_max = static_cast<uint32_t>(options_.max_retries),
                                   .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
                                   .jitter_seed = env_.random.next_u64()},

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 69> kTemplates{{
+constexpr std::array<Template, 71> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -28,6 +28,12 @@ constexpr std::array<Template, 69> kTemplates{{
     {Sql::kSetVariable, "SELECT pg_catalog.set_config({name}, {value}, true)"},
     {Sql::kStatementTimeout, "SET LOCAL statement_timeout = {milliseconds}"},
     {Sql::kLockTimeout, "SET LOCAL lock_timeout = {milliseconds}"},
+    {Sql::kTriggersOfReplica, "SET LOCAL session_replication_role = replica"},
+    {Sql::kStubbornTriggers,
+     "SET LOCAL search_path TO pg_catalog;"
+     " SELECT string_agg(DISTINCT quote_ident(t.tgname), ', ') FROM pg_trigger AS t"
+     " WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R') AND (t.tgrelid = {oid}"
+     " OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree({oid}) AS p))"},
     {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},

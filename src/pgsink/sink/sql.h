@@ -19,7 +19,9 @@ enum class Sql : uint8_t {
   kSetVariable,       ///< {name}, {value}
   kStatementTimeout,  ///< {milliseconds}
   kLockTimeout,       ///< {milliseconds}
-  kCopyIn,            ///< {table}, {columns}
+  kTriggersOfReplica,  ///< Only triggers enabled REPLICA or ALWAYS fire.
+  kStubbornTriggers,   ///< {oid}, {oid}. Row: the names of these, of the table and its partitions.
+  kCopyIn,             ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
   kAbandon,

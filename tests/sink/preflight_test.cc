@@ -1,0 +1,304 @@
+// Triggers that are switched off for the sink's transactions, and foreign tables.
+
+#include <pgsink/batch_of.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pgsink/sink.h"
+#include "support/postgres_server.h"
+
+namespace pgsink {
+namespace {
+
+using test::shared_server;
+using testing::HasSubstr;
+
+struct Item {
+  int64_t id;
+  std::string name;
+};
+
+RecordBatch items(std::vector<Item> rows) {
+  return batch_of(std::move(rows), column("id", &Item::id), column("name", &Item::name));
+}
+
+class PreflightTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    database_ = shared_server().create_database("preflight");
+    sql("CREATE TABLE t (id bigint PRIMARY KEY, name text)");
+    options_.connection_name = "test";
+    options_.host = shared_server().socket_dir();
+    options_.port = std::to_string(shared_server().port());
+    options_.database = database_;
+    options_.username = "postgres";
+    options_.table = "t";
+    options_.max_retries = 0;
+  }
+
+  void sql(const std::string& text) { shared_server().sql(text, database_); }
+  std::string scalar(const std::string& text) { return shared_server().scalar(text, database_); }
+
+  Status write(std::vector<Item> rows) {
+    auto sink = Sink::open(options_, items({}).schema());
+    if (!sink) return fail(sink.error());
+    if (auto written = (*sink)->write(items(std::move(rows))); !written) return written;
+    return (*sink)->close();
+  }
+  void expect_written(std::vector<Item> rows) {
+    const Status written = write(std::move(rows));
+    EXPECT_TRUE(written) << written.error().to_string();
+  }
+  /// Of opening, and of test_connection(), which must find the same fault.
+  Error open_error() {
+    const auto sink = Sink::open(options_, items({}).schema());
+    const Status tested = test_connection(options_);
+    EXPECT_FALSE(tested);
+    EXPECT_FALSE(sink);
+    if (sink || tested) return {};
+    EXPECT_EQ(sink.error().code, tested.error().code);
+    return sink.error();
+  }
+
+  std::string database_;
+  SinkOptions options_;
+};
+
+class TriggersTest : public PreflightTest {
+ protected:
+  void SetUp() override {
+    PreflightTest::SetUp();
+    sql("CREATE TABLE fired (name text);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO public.fired VALUES (TG_NAME); RETURN NEW; END $$;"
+        "CREATE TRIGGER usual BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION note();"
+        "CREATE TRIGGER replica BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION note();"
+        "ALTER TABLE t ENABLE REPLICA TRIGGER replica");
+  }
+  void add_stubborn_trigger() {
+    sql("CREATE TRIGGER \"All Ways\" BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION note();"
+        "ALTER TABLE t ENABLE ALWAYS TRIGGER \"All Ways\"");
+  }
+  std::string fired() {
+    return scalar("SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM fired");
+  }
+};
+
+TEST_F(TriggersTest, FireAsUsualUnlessSaidOtherwise) {
+  add_stubborn_trigger();
+  expect_written({{1, "one"}});
+  EXPECT_EQ(fired(), "All Ways usual");
+}
+
+TEST_F(TriggersTest, ReplicaFiresOnlyThoseOfReplicas) {
+  add_stubborn_trigger();
+  options_.fire_triggers = FireTriggers::kReplica;
+  expect_written({{1, "one"}});
+  EXPECT_EQ(fired(), "All Ways replica");
+}
+
+TEST_F(TriggersTest, DisabledFiresNoneAndChecksNoForeignKey) {
+  sql("DROP TRIGGER replica ON t; CREATE TABLE names (name text PRIMARY KEY);"
+      "ALTER TABLE t ADD FOREIGN KEY (name) REFERENCES names");
+  options_.disable_triggers = true;
+  expect_written({{1, "one"}});
+  options_.disable_triggers = false;
+  options_.fire_triggers = FireTriggers::kDisabled;
+  expect_written({{2, "two"}});
+  EXPECT_EQ(fired(), "");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "2");
+  options_.fire_triggers = FireTriggers::kAlways;
+  EXPECT_EQ(write({{3, "three"}}).error().sqlstate, "23503");
+}
+
+TEST_F(TriggersTest, DisabledHoldsInEveryModeAndPath) {
+  sql("DROP TRIGGER replica ON t");
+  options_.disable_triggers = true;
+  options_.write_mode = WriteMode::kUpsert;
+  for (const bool copied : {false, true}) {
+    options_.use_copy = copied;
+    expect_written({{copied ? 1 : 2, "one"}});
+  }
+  EXPECT_EQ(fired(), "");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "2");
+}
+
+TEST_F(TriggersTest, ThatCannotBeSwitchedOffAreNamed) {
+  add_stubborn_trigger();
+  options_.fire_triggers = FireTriggers::kDisabled;
+  const Error error = open_error();
+  EXPECT_EQ(error.code, Errc::kOptionConflict);
+  EXPECT_THAT(error.message, HasSubstr("fire_triggers = 'DISABLED': table public.t"));
+  EXPECT_THAT(error.message, HasSubstr("\"All Ways\", replica;"));
+}
+
+TEST_F(TriggersTest, OfPartitionsCannotBeSwitchedOffEither) {
+  sql("CREATE TABLE p (id bigint, name text) PARTITION BY RANGE (id);"
+      "CREATE TABLE p1 PARTITION OF p DEFAULT;"
+      "CREATE TRIGGER deep BEFORE INSERT ON p1 FOR EACH ROW EXECUTE FUNCTION note();"
+      "ALTER TABLE p1 ENABLE ALWAYS TRIGGER deep");
+  options_.table = "p";
+  options_.disable_triggers = true;
+  EXPECT_THAT(open_error().message, HasSubstr("deep"));
+}
+
+TEST_F(TriggersTest, NeedARightThatTheErrorNames) {
+  auto& server = shared_server();
+  server.create_role("loader");
+  sql("GRANT ALL ON t, fired TO loader; ALTER TABLE t DISABLE TRIGGER replica");
+  options_.username = "loader";
+  options_.disable_triggers = true;
+  const Error error = open_error();
+  EXPECT_EQ(error.code, Errc::kPrivilege);
+  EXPECT_EQ(error.sqlstate, "42501");
+  EXPECT_THAT(error.message, HasSubstr("GRANT SET ON PARAMETER session_replication_role TO"));
+  sql("GRANT SET ON PARAMETER session_replication_role TO loader");
+  expect_written({{1, "one"}});
+  EXPECT_EQ(fired(), "");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
+  sql("REVOKE SET ON PARAMETER session_replication_role FROM loader");
+}
+
+TEST_F(TriggersTest, AreSwitchedBeforeTheRoleIsTaken) {
+  shared_server().create_role("writer");
+  sql("GRANT ALL ON t TO writer; DROP TRIGGER replica ON t");
+  options_.set_role = "writer";
+  options_.disable_triggers = true;
+  expect_written({{1, "one"}});
+  EXPECT_EQ(fired(), "");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
+}
+
+using RoleTest = PreflightTest;
+
+TEST_F(RoleTest, IsWhosePrivilegesCount) {
+  auto& server = shared_server();
+  server.create_role("app", "NOINHERIT");
+  server.create_role("keeper");
+  sql("GRANT keeper TO app; GRANT INSERT ON t TO keeper");
+  options_.username = "app";
+  EXPECT_EQ(open_error().code, Errc::kPrivilege);
+  options_.set_role = "keeper";
+  expect_written({{1, "one"}});
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
+  options_.set_role = "postgres";
+  EXPECT_THAT(open_error().message, HasSubstr("permission denied to set role \"postgres\""));
+  options_.set_role = "nobody at all";
+  EXPECT_THAT(open_error().message, HasSubstr("role \"nobody at all\" does not exist"));
+}
+
+/// A role under policies: COPY into such a table is refused by the server.
+class PoliciesTest : public PreflightTest {
+ protected:
+  void SetUp() override {
+    PreflightTest::SetUp();
+    options_.username = "tenant_of_" + database_;
+    shared_server().create_role(options_.username);
+    sql("ALTER TABLE t ENABLE ROW LEVEL SECURITY; GRANT ALL ON t TO " + options_.username +
+        ";CREATE POLICY own ON t USING (name LIKE current_setting('app.tenant') || '%')");
+    options_.session_variables = {{"app.tenant", "acme"}};
+  }
+};
+
+TEST_F(PoliciesTest, LetRowsInByEveryPath) {
+  for (const std::optional<bool> use_copy : {std::optional<bool>(), {true}, {false}}) {
+    options_.use_copy = use_copy;
+    const int64_t id = use_copy.value_or(false) ? 1 : use_copy.has_value() ? 2 : 3;
+    expect_written({{id, "acme " + std::to_string(id)}});
+    EXPECT_EQ(write({{9, "other"}}).error().sqlstate, "42501");
+  }
+  EXPECT_EQ(scalar("SELECT string_agg(name, ',' ORDER BY id) FROM t"), "acme 1,acme 2,acme 3");
+}
+
+TEST_F(PoliciesTest, LetColumnsInThatNoArrayCanHold) {
+  sql("ALTER TABLE t ADD tags text[]");
+  struct Tagged {
+    int64_t id;
+    std::string name;
+    std::vector<std::string> tags;
+  };
+  RecordBatch rows =
+      batch_of(std::vector<Tagged>{{1, "acme", {"a", "b"}}}, column("id", &Tagged::id),
+               column("name", &Tagged::name), column("tags", &Tagged::tags));
+  auto sink = Sink::open(options_, rows.schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(std::move(rows)));
+  const Status closed = (*sink)->close();
+  EXPECT_TRUE(closed) << closed.error().to_string();
+  EXPECT_EQ(scalar("SELECT tags FROM t"), "{a,b}");
+}
+
+TEST_F(PoliciesTest, LetUpsertsInAndKeepOthersOut) {
+  options_.write_mode = WriteMode::kUpsert;
+  expect_written({{1, "acme"}});
+  expect_written({{1, "acme again"}});
+  options_.session_variables = {{"app.tenant", "other"}};
+  EXPECT_EQ(write({{1, "other"}}).error().sqlstate, "42501");
+  EXPECT_EQ(scalar("SELECT string_agg(name, ',') FROM t"), "acme again");
+}
+
+TEST_F(PoliciesTest, DoNotConcernTheOwner) {
+  options_.username = "postgres";
+  options_.session_variables.clear();
+  expect_written({{1, "anything"}});
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
+}
+
+class ForeignTableTest : public PreflightTest {
+ protected:
+  void SetUp() override {
+    PreflightTest::SetUp();
+    auto& server = shared_server();
+    sql("CREATE EXTENSION postgres_fdw;"
+        "CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '" +
+        server.socket_dir() + "', port '" + std::to_string(server.port()) + "', dbname '" +
+        database_ + "'); CREATE USER MAPPING FOR postgres SERVER there OPTIONS (user 'postgres');" +
+        "CREATE FOREIGN TABLE f (id bigint, name text) SERVER there OPTIONS (table_name 't')");
+    options_.table = "f";
+  }
+  std::string rows() {
+    return scalar("SELECT coalesce(string_agg(id || ':' || name, ' ' ORDER BY id), '') FROM t");
+  }
+};
+
+TEST_F(ForeignTableTest, TakesInsertUpdateAndDelete) {
+  for (const bool copied : {true, false}) {
+    options_.use_copy = copied;
+    options_.key_columns.clear();
+    options_.write_mode = WriteMode::kInsert;
+    expect_written({{1, "one"}, {2, "two"}, {3, "three"}});
+    EXPECT_EQ(rows(), "1:one 2:two 3:three");
+    options_.key_columns = {"id"};
+    options_.write_mode = WriteMode::kUpdate;
+    expect_written({{2, "zwei"}, {4, "vier"}});
+    EXPECT_EQ(rows(), "1:one 2:zwei 3:three");
+    options_.write_mode = WriteMode::kDelete;
+    expect_written({{1, ""}, {2, ""}, {3, ""}});
+    EXPECT_EQ(rows(), "");
+  }
+}
+
+TEST_F(ForeignTableTest, KnowsNoConflict) {
+  options_.write_mode = WriteMode::kUpsert;
+  options_.conflict_columns = {"id"};
+  const Error error = open_error();
+  EXPECT_EQ(error.code, Errc::kOptionConflict);
+  EXPECT_THAT(error.message, HasSubstr("foreign table"));
+  EXPECT_THAT(error.message, HasSubstr("'update'"));
+}
+
+TEST_F(ForeignTableTest, IsToldByTheCatalogWhateverTheOptionSays) {
+  options_.is_foreign_table = true;
+  expect_written({{1, "one"}});
+  options_.is_foreign_table = false;
+  EXPECT_THAT(open_error().message,
+              HasSubstr("is_foreign_table = false: table public.f is a foreign table"));
+  options_.table = "t";
+  options_.is_foreign_table = true;
+  EXPECT_THAT(open_error().message,
+              HasSubstr("is_foreign_table = true: table public.t is no foreign table"));
+}
+
+}  // namespace
+}  // namespace pgsink
