@@ -82,7 +82,7 @@ Result<EpochCommitter::Epoch> EpochCommitter::seal_and_wait(uint64_t number) {
   if (auto all = inbox_.wait_prepared(sealed.through_batch); !all) return fail(all.error());
   Epoch epoch{number, sealed.through_batch, sealed.position, 0, {}};
   const Monitor::Lock lock(*monitor_);
-  const auto later = std::ranges::stable_partition(
+  const auto later = std::ranges::partition(
       prepared_, [&](const Prepared& one) { return one.last_batch <= sealed.through_batch; });
   for (auto one = prepared_.begin(); one != later.begin(); ++one) {
     epoch.rows += one->rows;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace pgsink {
 namespace {
@@ -14,7 +15,8 @@ constexpr uint32_t kStatusAskedMax = 50;
 }  // namespace
 
 FlightLog::FlightLog(Config config)
-    : config_(config), backoff_(config.backoff, config.backoff_max, config.jitter_seed) {
+    : config_(std::move(config)),
+      backoff_(config_.backoff, config_.backoff_max, config_.jitter_seed) {
   PGPROTO_ASSERT(config_.window_max > 0);
 }
 
@@ -304,11 +306,10 @@ FlightLog::Action FlightLog::next(TimePoint now) const {
     action.seq = *unknown;
     action.xid = lost.xid;
     action.backend = lost.backend;
-    if (config_.truth == Truth::kEpoch) {
-      action.kind = Action::Kind::kResolve;
-    } else if (fenced_ != lost.backend) {
+    const bool fence_first = config_.truth != Truth::kEpoch;
+    if (fence_first && fenced_ != lost.backend) {
       action.kind = Action::Kind::kFence;
-    } else if (config_.truth == Truth::kGid) {
+    } else if (config_.truth != Truth::kXid) {
       action.kind = Action::Kind::kResolve;
     } else if (now >= lost.not_before) {
       action.kind = Action::Kind::kAskStatus;
