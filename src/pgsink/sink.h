@@ -32,7 +32,8 @@ class Sink {
   /// stopped. Thread-safe; batches of one thread keep their order. With delivery exactly_once
   /// RecordBatch::position must grow from batch to batch, and a transaction holds whole batches.
   virtual Status write(RecordBatch batch) = 0;
-  /// Flush waits until everything accepted before it is committed. OK means just that.
+  /// Flush waits until everything accepted before it is committed. OK means just that. With use_2pc
+  /// it ends an epoch: all of it is seen at once.
   virtual Status flush() = 0;
   /// Close flushes, then gives the connections back. Idempotent; the first outcome is kept.
   /// Where the host decides (recover() was called) it writes nothing more, and fails with kUsage if

@@ -142,6 +142,25 @@ TEST_F(TwoPhaseSinkTest, AFullBufferPreparesWhatIsThere) {
   expect_once(1000);
 }
 
+// COPY cannot write them, so they would go through a staging table.
+TEST_F(TwoPhaseSinkTest, RowsOfATableWithPoliciesGoAsArrays) {
+  shared_server().create_role("twopc_tenant");
+  sql("GRANT SELECT, INSERT ON t TO twopc_tenant; ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+      "CREATE POLICY even ON t USING (true) WITH CHECK (id < 1000)");
+  options_.set_role = "twopc_tenant";
+  options_.transaction_size = kBatchRows;
+  auto sink = open();
+  for (uint64_t n = 1; n <= 5; ++n) must(sink->write(batch(n)));
+  must(sink->flush());
+  expect_once(5);
+  must(sink->write(batch(200)));
+  const Status flushed = sink->close();
+  ASSERT_FALSE(flushed);
+  EXPECT_EQ(flushed.error().sqlstate, "42501");
+  EXPECT_EQ(prepared(), "0");
+  expect_once(5);
+}
+
 // The third fact: slots exhausted, which no repetition mends.
 TEST_F(TwoPhaseSinkTest, FewPlacesAreEnoughAndNoneIsAnErrorThatSaysWhatToRaise) {
   ServerConfig config;
