@@ -83,7 +83,8 @@ class Sink {
   virtual SinkMetrics metrics() const = 0;
 };
 
-/// Connects as open() would and checks table, columns, privileges and options without writing.
+/// Connects as open() would and checks table, columns, privileges and options without writing. A
+/// missing table is no fault with create_table.
 Status test_connection(const SinkOptions& options, Env* env = nullptr);
 
 }  // namespace pgsink

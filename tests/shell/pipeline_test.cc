@@ -361,5 +361,28 @@ TEST_F(PipelineRun, SecondPipelineOfANameNeedsOrReplace) {
   EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "3");
 }
 
+TEST(Pipeline, MakesTheTableOfAQueryWithNestedColumns) {
+  auto& server = analytics_server();
+  server.sql("DROP TABLE IF EXISTS made", "analytics");
+  const auto run = pgsink_input(
+      connection("c", "made",
+                 "create_table = true, write_mode = 'upsert', conflict_columns = 'id'") +
+      "INSERT INTO c SELECT i AS id, i / 4 AS share, (i * 1.25)::DECIMAL(12,3) AS price,"
+      " {'a': i, 'b': ['x', NULL]} AS s, MAP {'k': i} AS m, [[i], [i + 1]] AS nested,"
+      " TIMESTAMPTZ '2026-01-02 03:04:05+00' AS at, to_json([i]) AS j FROM range(1, 3) AS r(i);");
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(
+      server.scalar("SELECT string_agg(format_type(atttypid, atttypmod), ', ' ORDER BY attnum)"
+                    " FROM pg_attribute WHERE attrelid = 'made'::regclass AND attnum > 0",
+                    "analytics"),
+      "bigint, double precision, numeric(12,3), jsonb, jsonb, bigint[], "
+      "timestamp with time zone, jsonb");
+  EXPECT_EQ(server.scalar("SELECT concat_ws(' ', id, share, price, s, m, nested, at AT TIME ZONE "
+                          "'UTC', j) FROM made WHERE id = 2",
+                          "analytics"),
+            "2 0.5 2.500 {\"a\": 2, \"b\": [\"x\", null]} {\"k\": 2} {{2},{3}} "
+            "2026-01-02 03:04:05 [2]");
+}
+
 }  // namespace
 }  // namespace pgsink::test

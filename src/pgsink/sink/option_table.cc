@@ -97,9 +97,6 @@ constexpr std::string_view kNoReplication =
 constexpr std::string_view kNoDeadLetters =
     "dead letters come with a later release; leave it out: a rejected row stops the pipeline and "
     "nothing of its transaction is committed";
-constexpr std::string_view kNoSchemaChanges =
-    "creating and changing tables comes with a later release; leave it out and create the table "
-    "first";
 
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
@@ -268,13 +265,14 @@ constexpr OptionInfo kTable[] = {
         .example = "'product_id'"}),
     boolean<&O::create_table>({.key = "create_table", .group = kWriting, .default_text = "false",
         .aliases = "auto_create|create_if_missing",
-        .refused = kNoSchemaChanges,
-        .meaning = "Creates the table from the query's columns if it is missing.",
+        .meaning = "Creates the table from the query's columns if it is missing, with "
+                   "`conflict_columns` or `key_columns` as its primary key.",
         .example = "true"}),
     choice<&O::schema_evolution>({.key = "schema_evolution", .group = kWriting,
         .default_text = "none", .choices = "none|validate|add_columns", .aliases = "auto_evolve",
-        .refused = kNoSchemaChanges,
-        .meaning = "What happens when the query has columns that the table lacks.",
+        .meaning = "`add_columns` adds the columns to the table that the query has and the table "
+                   "lacks, which is an error otherwise. `validate` wants the query to fill every "
+                   "column of the table that can be written.",
         .example = "'add_columns'"}),
 
     // ---- How much at once

@@ -16,9 +16,6 @@ namespace {
 using pgproto::quote_identifier;
 using pgproto::quote_literal;
 
-/// The input column that says what each row of a changelog does.
-constexpr std::string_view kChangeColumn = "_op";
-
 /// Faults collects everything wrong with a plan; the first code names the error.
 class Faults {
  public:

@@ -12,6 +12,9 @@
 
 namespace pgsink {
 
+/// The input column that says what each row of a changelog does.
+inline constexpr std::string_view kChangeColumn = "_op";
+
 /// Path is how the rows of one flight travel.
 enum class Path : uint8_t {
   kCopy,    ///< COPY into the table.

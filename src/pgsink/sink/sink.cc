@@ -14,6 +14,7 @@
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
+#include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 
@@ -36,7 +37,34 @@ std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
   return fail(std::move(error));
 }
 
-Result<Opened> open_target(const SinkOptions& options, Env& env,
+/// The table as it is, or as the options say to make it for the schema.
+Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema,
+                                Connection& connection, Deadline deadline) {
+  const auto read = [&] {
+    return read_table(connection, options.schema, options.table, deadline, options.set_role);
+  };
+  auto table = read();
+  if (schema == nullptr) return table;
+  if (!table && table.error().code == Errc::kNoSuchTable && options.create_table) {
+    if (auto made = create_table(options, *schema, connection, deadline); !made) {
+      return fail(made.error());
+    }
+    table = read();
+  }
+  if (!table) return table;
+  if (options.schema_evolution == SchemaEvolution::kAddColumns) {
+    const auto added = add_missing_columns(options, *table, *schema, connection, deadline);
+    if (!added) return fail(added.error());
+    if (*added) table = read();
+  }
+  if (table && options.schema_evolution == SchemaEvolution::kValidate) {
+    if (auto all = check_complete(options, *table, *schema); !all) return fail(all.error());
+  }
+  return table;
+}
+
+/// `schema` is null if there is none yet.
+Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Env& env,
                            pgproto::SaltedKeyCache* salted_keys = nullptr) {
   Opened opened;
   auto connect = to_connect_options(options, env.files);
@@ -46,8 +74,7 @@ Result<Opened> open_target(const SinkOptions& options, Env& env,
   if (!connection) return fail_at(options, connection.error());
   opened.connection = std::move(*connection);
   const Deadline deadline = env.clock.now() + opened.connect.connect_timeout;
-  auto table =
-      read_table(*opened.connection, options.schema, options.table, deadline, options.set_role);
+  auto table = find_table(options, schema, *opened.connection, deadline);
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
   if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
@@ -451,7 +478,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     env = &own_env->env();
   }
   auto salted_keys = std::make_unique<SharedSaltedKeys>(env->tasks);
-  auto opened = open_target(options, *env, salted_keys.get());
+  auto opened = open_target(options, schema.get(), *env, salted_keys.get());
   if (!opened) return fail(opened.error());
   auto plan = make_plan(options, opened->table, *schema);
   if (!plan) return fail_at(options, plan.error());
@@ -516,7 +543,10 @@ Status test_connection(const SinkOptions& options, Env* env) {
   try {
     OsEnv own_env;
     if (env == nullptr) env = &own_env.env();
-    const auto opened = open_target(options, *env);
+    const auto opened = open_target(options, nullptr, *env);
+    const bool to_be_made =
+        !opened && opened.error().code == Errc::kNoSuchTable && options.create_table;
+    if (to_be_made) return {};
     if (!opened) return fail(opened.error());
     Status fits = check_target(options, opened->table);
     if (fits) {

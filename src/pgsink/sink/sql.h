@@ -21,6 +21,9 @@ enum class Sql : uint8_t {
   kLockTimeout,       ///< {milliseconds}
   kTriggersOfReplica,  ///< Only triggers enabled REPLICA or ALWAYS fire.
   kStubbornTriggers,   ///< {oid}, {oid}. Row: the names of these, of the table and its partitions.
+  kCreateTarget,       ///< {table}, {definition}
+  kAlterTarget,        ///< {table}, {additions}
+  kAddColumn,          ///< {column}, {type}
   kCopyIn,             ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
