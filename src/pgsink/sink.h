@@ -34,15 +34,52 @@ class Sink {
   /// stopped. Thread-safe; batches of one thread keep their order. With delivery exactly_once
   /// RecordBatch::position must grow from batch to batch, and a transaction holds whole batches.
   virtual Status write(RecordBatch batch) = 0;
-  /// Flush waits until everything accepted before it is committed. OK means just that.
+  /// Flush waits until everything accepted before it is committed. OK means just that. With use_2pc
+  /// it ends an epoch: all of it is seen at once.
   virtual Status flush() = 0;
   /// Close flushes, then gives the connections back. Idempotent; the first outcome is kept.
+  /// Where the host decides (recover() was called) it writes nothing more, and fails with kUsage if
+  /// batches were accepted behind the last prepare(): they are not written. Prepared epochs stay
+  /// prepared, for recover() in the next run.
   virtual Status close() = 0;
+
+  // ---- two-phase commit by the host's decision -------------------------------------------------
+  // With use_2pc an engine with checkpoints can decide when an epoch is committed:
+  //   open(), recover(last epoch that the engine knows to be complete)
+  //   write() …, prepare(n) at the barrier, write() …, commit(n) once checkpoint n is complete
+  // Rows of epoch n+1 may be written before commit(n). Epochs are numbers of the host's that grow.
+  // All of these fail with kUsage without use_2pc, and all but recover() before it was called.
+
+  /// Recovered is where the database stands.
+  struct Recovered {
+    uint64_t epoch = 0;     ///< The last committed; 0: none yet. The host goes on behind it.
+    uint64_t position = 0;  ///< RecordBatch::position of its last batch.
+  };
+  /// Recover takes over from former runs: epochs that they prepared are committed up to
+  /// `last_committed_epoch`, which the host knows to be complete, and rolled back behind it. From
+  /// then on only commit() commits. Called once, before the first write(); 0 if the host knows of
+  /// none. Fails with kOutcomeUnknown if the database has lost that epoch (a failover, a restore):
+  /// the host goes back to the one that the message names and calls recover() with it.
+  virtual Result<Recovered> recover(uint64_t last_committed_epoch) = 0;
+  /// Prepare ends an epoch: when it returns, everything accepted before it is prepared on the
+  /// server by all lanes, and survives a crash of both, invisible still, its locks held. Fails with
+  /// kUsage if `epoch` is not greater than all before, or, in the modes with keys, if the one
+  /// before is not committed: its locks are in the way.
+  virtual Status prepare(uint64_t epoch) = 0;
+  /// Commit decides a prepared epoch, and those before it, by one durable row, and commits their
+  /// transactions. After an error repeat it, or open a new sink and recover(): committed or not is
+  /// never decided twice. OK at once if it was committed before; kUsage if it is not prepared.
+  virtual Status commit(uint64_t epoch) = 0;
+  /// Abort rolls back a prepared epoch and everything behind it, rows not prepared included. Then
+  /// the sink is at its end: the host opens it again and writes from behind the last committed
+  /// epoch. Fails with kUsage if it is committed or not prepared.
+  virtual Status abort(uint64_t epoch) = 0;
 
   /// The position of the last batch up to which every row is durable (RecordBatch::position).
   /// With delivery exactly_once it is known from open() on: what former runs committed. The host
   /// goes on right behind it; or it replays from anywhere before with its batches cut as they were,
-  /// and those up to what each lane committed are acknowledged without being written.
+  /// and those up to what each lane committed are acknowledged without being written. With use_2pc
+  /// it is known too, and the host goes on right behind it.
   virtual uint64_t durable_position() const = 0;
   /// A snapshot; any thread.
   virtual SinkMetrics metrics() const = 0;

@@ -249,6 +249,34 @@ TEST_F(Specification, DeleteModeTakesTheSessionsAway) {
   EXPECT_EQ(rows_of("expired_sessions"), "(b,2) (c,3)");
 }
 
+TEST_F(Specification, TwoPhaseCommitWritesAllAndLeavesNothingInDoubt) {
+  create_table("critical_data", "(id bigint PRIMARY KEY, value text)");
+  const std::string script =
+      folder_.write("two_phase.sql", block("Two-Phase Commit") +
+                                         "INSERT INTO pg_2pc SELECT i AS id, 'v' || i AS value "
+                                         "FROM range(50000) AS r(i);");
+  const auto run = pgsink({"-f", script});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("50,000 rows"));
+  auto& server = analytics_server();
+  const auto scalar = [&](const std::string& text) { return server.scalar(text, "analytics"); };
+  EXPECT_EQ(scalar("SELECT count(*) || ' ' || sum(id) FROM critical_data"), "50000 1249975000");
+  EXPECT_EQ(scalar("SELECT count(DISTINCT xmin::text) FROM critical_data"), "1");
+  EXPECT_EQ(scalar("SELECT count(*) FROM pg_prepared_xacts"), "0");
+  EXPECT_THAT(scalar("SELECT gid_prefixes[1] FROM pgsink_writers"), HasSubstr("laminar_"));
+
+  // A pipeline that fails at its last row leaves nothing.
+  const auto failed = pgsink_input(block("Two-Phase Commit") +
+                                   "INSERT INTO pg_2pc SELECT i AS id, 'v' || i AS value FROM "
+                                   "range(50000, 90000) AS r(i) UNION ALL SELECT 7, 'twice';");
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_THAT(failed.err, HasSubstr("23505"));
+  EXPECT_THAT(failed.err, HasSubstr("0 of 40,001 rows read are known to be committed"));
+  EXPECT_EQ(scalar("SELECT count(*) FROM critical_data"), "50000");
+  EXPECT_EQ(scalar("SELECT count(*) FROM pg_prepared_xacts"), "0");
+  server.sql("DROP TABLE pgsink_writers, pgsink_decisions", "analytics");
+}
+
 TEST_F(Specification, ParallelWritesUseTenSessions) {
   create_table("large_table", "(id bigint, value text, writer int DEFAULT pg_backend_pid())");
   const auto run = pgsink_input(

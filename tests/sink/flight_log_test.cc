@@ -30,12 +30,8 @@ Error error_of(Errc code, std::string_view sqlstate = "00000") {
 Error transient_error() { return error_of(Errc::kServer, "40001"); }
 Error permanent_error() { return error_of(Errc::kServer, "23505"); }
 
-FlightLog::Config config_of(bool ordered, bool by_epoch = false) {
-  return {.window_max = 3,
-          .ordered = ordered,
-          .by_epoch = by_epoch,
-          .retries_max = 3,
-          .jitter_seed = 42};
+FlightLog::Config config_of(bool ordered, Truth truth = Truth::kXid) {
+  return {.window_max = 3, .ordered = ordered, .truth = truth, .retries_max = 3, .jitter_seed = 42};
 }
 
 // ---- every order of answers, errors and cuts ---------------------------------------------------
@@ -50,12 +46,12 @@ struct Attempt {
 };
 
 struct World {
-  World(bool is_ordered, bool has_epochs)
-      : log(config_of(is_ordered, has_epochs)), ordered(is_ordered), by_epoch(has_epochs) {}
+  World(bool is_ordered, Truth which_truth)
+      : log(config_of(is_ordered, which_truth)), ordered(is_ordered), truth(which_truth) {}
 
   FlightLog log;
   bool ordered;
-  bool by_epoch;
+  Truth truth;
   TimePoint now = kStart;
   int connection = 0;
   int life = 0;
@@ -160,8 +156,8 @@ class Explorer {
       const bool same_life = world.life_of_connection[attempt.connection] == world.life;
       knowable &= attempt.identified && same_life;
     }
-    if (world.by_epoch) {
-      EXPECT_EQ(committed_before, 0) << "sent again what the epoch row holds";
+    if (world.truth != Truth::kXid) {
+      EXPECT_EQ(committed_before, 0) << "sent again what the target can tell to be there";
       EXPECT_FALSE(action.possible_duplicate);
     } else if (committed_before > 0) {
       EXPECT_TRUE(action.possible_duplicate) << "sent again what is committed, without saying so";
@@ -169,7 +165,8 @@ class Explorer {
           << "sent again what could be known to be committed";
     }
     if (may_still_commit) {
-      EXPECT_TRUE(world.fence_failed && !world.ordered) << "sent again past an unfenced backend";
+      EXPECT_TRUE(world.fence_failed && !world.ordered && world.truth == Truth::kXid)
+          << "sent again past an unfenced backend";
     }
     world.attempts.push_back({.seq = action.seq, .connection = world.connection});
     world.wire.push_back(world.attempts.size() - 1);
@@ -187,7 +184,7 @@ class Explorer {
   /// The server finishes an attempt. In ordered mode the guard lets it commit only right behind its
   /// predecessor of the same session.
   static bool may_commit(const World& world, size_t index) {
-    if (world.by_epoch) return world.attempts[index].seq == world.commits.size() + 1;
+    if (world.truth == Truth::kEpoch) return world.attempts[index].seq == world.commits.size() + 1;
     if (!world.ordered) return true;
     for (size_t i = 0; i < index; ++i) {
       const Attempt& before = world.attempts[i];
@@ -331,8 +328,12 @@ class Explorer {
     explore(std::move(next), depth + 1);
   }
 
-  /// The row's new writer waits for what runs, or ends it; then the row is the truth.
+  /// An epoch row's new writer waits for what runs, or ends it; the list of prepared transactions
+  /// is asked behind the fence. Then they are the truth.
   void resolves(const World& world, const FlightLog::Action& action, int depth) {
+    if (world.truth == Truth::kGid) {
+      EXPECT_TRUE(open_attempts(world).empty()) << "asked while a backend may still prepare";
+    }
     const size_t open = open_attempts(world).size();
     for (size_t fates = 0; fates < (size_t{1} << open); ++fates) {
       World next = world;
@@ -385,8 +386,8 @@ class Explorer {
   std::unordered_map<std::string, int> seen_;  ///< The least depth at which a world was reached.
 };
 
-void enumerate(bool ordered, bool by_epoch, int depth) {
-  World world(ordered, by_epoch);
+void enumerate(bool ordered, Truth truth, int depth) {
+  World world(ordered, truth);
   for (int i = 0; i < 3; ++i) world.log.step(FlightLog::Added{}, kStart);
   Explorer explorer(depth);
   explorer.explore(world, 0);
@@ -395,12 +396,20 @@ void enumerate(bool ordered, bool by_epoch, int depth) {
 }
 
 TEST(FlightLog, AcknowledgesOnlyTheCommittedAndRepeatsOnlyTheUnknownInEveryOrderOfEvents) {
-  enumerate(false, false, 10);
+  enumerate(false, Truth::kXid, 10);
 }
 
-TEST(FlightLog, KeepsTheOrderInEveryOrderOfEvents) { enumerate(true, false, 10); }
+TEST(FlightLog, KeepsTheOrderInEveryOrderOfEvents) { enumerate(true, Truth::kXid, 10); }
 
-TEST(FlightLog, WritesEachFlightOnceByItsEpochInEveryOrderOfEvents) { enumerate(true, true, 10); }
+TEST(FlightLog, WritesEachFlightOnceByItsEpochInEveryOrderOfEvents) {
+  enumerate(true, Truth::kEpoch, 10);
+}
+
+TEST(FlightLog, PreparesEachFlightOnceByItsGidInEveryOrderOfEvents) {
+  enumerate(false, Truth::kGid, 9);
+}
+
+TEST(FlightLog, PreparesInOrderByGidInEveryOrderOfEvents) { enumerate(true, Truth::kGid, 9); }
 
 // ---- single facts
 // --------------------------------------------------------------------------------

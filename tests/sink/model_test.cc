@@ -116,7 +116,7 @@ class ModelTest : public ::testing::Test {
   }
 
   /// One stream; the seed says all about it.
-  void run(uint64_t seed) {
+  void run(uint64_t seed, bool use_2pc = false) {
     random_.seed(seed);
     static constexpr WriteMode kModes[] = {WriteMode::kUpsert, WriteMode::kUpdate,
                                            WriteMode::kDelete, WriteMode::kInsertIgnore,
@@ -131,7 +131,8 @@ class ModelTest : public ::testing::Test {
     options_.transaction_size = static_cast<int64_t>(1 + draw(40));
     options_.in_flight_max = static_cast<int64_t>(1 + draw(16));
     options_.use_copy.reset();
-    if (draw(3) == 0) options_.use_copy = true;
+    if (draw(3) == 0 && !use_2pc) options_.use_copy = true;
+    options_.use_2pc = use_2pc;
     options_.copy_batch_size = options_.batch_size;
     // Insert-or-ignore keeps no order among lanes: there the key must stay in one.
     options_.partition_by = mode == WriteMode::kInsertIgnore ? "hash(a, b)" : "";
@@ -185,6 +186,14 @@ uint64_t streams() {
 
 TEST_F(ModelTest, EveryStreamLeavesWhatItsRowsLeaveOneByOne) {
   for (uint64_t seed = 1; seed <= streams() && !HasFatalFailure(); ++seed) run(seed);
+}
+
+TEST_F(ModelTest, EveryStreamLeavesTheSameByTwoPhaseCommit) {
+  for (uint64_t seed = 1; seed <= streams() / 10 && !HasFatalFailure(); ++seed) run(seed, true);
+  EXPECT_EQ(shared_server().scalar("SELECT count(*) FROM pg_prepared_xacts WHERE database = "
+                                   "current_database()",
+                                   database_),
+            "0");
 }
 
 }  // namespace

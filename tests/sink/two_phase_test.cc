@@ -297,12 +297,14 @@ TEST_F(TwoPhaseTest, AnAbortedEpochLeavesNothing) {
   const Gids second{world_.prepare(*connection_, two_phase, 0)};
   ASSERT_TRUE(two_phase.record(*connection_, 1, 1, first, world_.soon()));
   ASSERT_TRUE(two_phase.record(*connection_, 2, 2, second, world_.soon()));
-  ASSERT_TRUE(two_phase.abort(world_.env(), *connection_, 2, second, world_.soon()));
+  const auto lane = world_.open();
+  ASSERT_TRUE(two_phase.attach(*lane, world_.soon()));
+  world_.prepare(*lane, two_phase, 1);  // Of no epoch yet.
+  ASSERT_TRUE(two_phase.abort(world_.env(), *connection_, 2, world_.soon()));
   EXPECT_EQ(world_.prepared(), "1") << "the epoch before it waits still";
-  EXPECT_EQ(two_phase.abort(world_.env(), *connection_, 2, first, world_.soon()).error().code,
-            Errc::kResolveRefused);
+  EXPECT_FALSE(lane->query("SELECT 1", world_.soon())) << "it may prepare no more";
   ASSERT_TRUE(two_phase.decide(*connection_, 1, 1, first, world_.soon()));
-  const Status refused = two_phase.abort(world_.env(), *connection_, 1, first, world_.soon());
+  const Status refused = two_phase.abort(world_.env(), *connection_, 1, world_.soon());
   EXPECT_EQ(refused.error().code, Errc::kResolveRefused) << "it is decided";
   EXPECT_EQ(*two_phase.commit_decided(world_.env(), *connection_, world_.soon()), 1U);
   EXPECT_EQ(world_.rows(), "1");
@@ -398,7 +400,7 @@ TEST_F(TwoPhaseTest, TheSecondWriterClaimsAndTheFirstIsFenced) {
                     HasSubstr(std::to_string(other->server().backend.pid)), HasSubstr("sink_id")));
   EXPECT_EQ(first.decide(*again, 1, 1, gids, world_.soon()).error().code, Errc::kFenced);
   EXPECT_EQ(first.record(*again, 1, 1, gids, world_.soon()).error().code, Errc::kFenced);
-  EXPECT_EQ(first.abort(world_.env(), *again, 1, gids, world_.soon()).error().code, Errc::kFenced);
+  EXPECT_EQ(first.abort(world_.env(), *again, 1, world_.soon()).error().code, Errc::kFenced);
   EXPECT_EQ(first.recover(world_.env(), *again, {}, world_.soon()).error().code, Errc::kFenced);
   EXPECT_EQ(world_.prepared(), "1");
   EXPECT_EQ(second.recover(world_.env(), *other, {}, world_.soon())->rolled_back, 1U);

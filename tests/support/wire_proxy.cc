@@ -188,7 +188,7 @@ void WireProxy::run() {
       }
       const bool delivered = link->up.chunks.empty() && link->down.chunks.empty();
       if (link->closing && delivered) link->dead = true;
-      if (link->orphaned && drop_orphans_) link->dead = true;
+      if (link->swallowing && drop_orphans_) link->dead = true;
     }
     drop_orphans_ = false;
     links_.remove_if([](const auto& link) { return link->dead; });

@@ -60,7 +60,7 @@ class WireProxy {
   void refuse_connections(bool refuse) { refuse_ = refuse; }
   bool fired() const { return fired_; }
   int connections() const { return connections_; }
-  /// Closes the server's side of every orphan.
+  /// Closes every connection that an effect has struck, the server's side of orphans too.
   void drop_orphans();
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace pgsink {
 namespace {
@@ -14,7 +15,8 @@ constexpr uint32_t kStatusAskedMax = 50;
 }  // namespace
 
 FlightLog::FlightLog(Config config)
-    : config_(config), backoff_(config.backoff, config.backoff_max, config.jitter_seed) {
+    : config_(std::move(config)),
+      backoff_(config_.backoff, config_.backoff_max, config_.jitter_seed) {
   PGPROTO_ASSERT(config_.window_max > 0);
 }
 
@@ -34,14 +36,15 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
   incarnation_ = event.incarnation;
   backend_ = event.backend;
   fenced_.reset();
-  if (config_.by_epoch) return std::nullopt;
+  if (config_.truth == Truth::kEpoch) return std::nullopt;
+  const bool by_xid = config_.truth == Truth::kXid;
   for (Flight& flight : flights_) {
     if (flight.state != State::kUnknown) continue;
-    if (flight.incarnation != incarnation_) {
+    if (by_xid && flight.incarnation != incarnation_) {
       // That backend died with its server or lives on another timeline; its xid means nothing here.
       send_again_as_unknown(flight);
     } else if (flight.backend.pid == 0) {
-      if (config_.ordered) {
+      if (must_fence()) {
         Error error;
         error.code = Errc::kCannotFence;
         error.message =
@@ -121,7 +124,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     Flight& sent = flights_[i];
     if (sent.state != State::kOnWire) continue;
     // Without COMMIT it cannot be committed; but its backend may still hold the epoch row.
-    const bool ask = sent.commit_handed || config_.by_epoch;
+    const bool ask = sent.commit_handed || config_.truth == Truth::kEpoch;
     sent.state = ask ? State::kUnknown : State::kToSend;
     sent.not_before = now;
     if (++sent.failures > config_.retries_max) stop(event.error, first_seq() + i);
@@ -138,6 +141,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Fenced&, TimePoint) {
   const auto unknown = first_unknown();
   PGPROTO_ASSERT(connected_ && unknown);
   fenced_ = flight(*unknown).backend;
+  if (config_.truth != Truth::kXid) return std::nullopt;
   for (Flight& lost : flights_) {
     // Without its xid nothing can be asked.
     const bool fenced = lost.state == State::kUnknown && lost.backend == *fenced_;
@@ -150,7 +154,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const FenceFailed& event, TimePoint)
   const auto unknown = first_unknown();
   PGPROTO_ASSERT(connected_ && unknown);
   const BackendIdentity backend = flight(*unknown).backend;
-  if (config_.ordered) {
+  if (must_fence()) {
     stop(event.error, 0);
     gave_up_connecting_ = true;
     return std::nullopt;
@@ -241,7 +245,7 @@ size_t FlightLog::unknown_count() const {
 }
 
 std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_at) const {
-  const bool one_by_one = config_.ordered && !config_.by_epoch && backend_.pid == 0;
+  const bool one_by_one = config_.ordered && config_.truth != Truth::kEpoch && backend_.pid == 0;
   const size_t window = one_by_one ? 1 : config_.window_max;
   if (stop_error_ || on_the_wire_ >= window) return std::nullopt;
   std::optional<Seq> found;
@@ -302,10 +306,11 @@ FlightLog::Action FlightLog::next(TimePoint now) const {
     action.seq = *unknown;
     action.xid = lost.xid;
     action.backend = lost.backend;
-    if (config_.by_epoch) {
-      action.kind = Action::Kind::kResolve;
-    } else if (fenced_ != lost.backend) {
+    const bool fence_first = config_.truth != Truth::kEpoch;
+    if (fence_first && fenced_ != lost.backend) {
       action.kind = Action::Kind::kFence;
+    } else if (config_.truth != Truth::kXid) {
+      action.kind = Action::Kind::kResolve;
     } else if (now >= lost.not_before) {
       action.kind = Action::Kind::kAskStatus;
     } else {

@@ -10,6 +10,9 @@
 // and then pg_xact_status() is asked. That answer counts only if the server incarnation is
 // unchanged: after a crash an xid whose WAL was lost is handed out again. What cannot be known is
 // sent again and says so (possible_duplicate).
+//
+// Where the target keeps a better Truth than transaction ids, that is asked instead, and then
+// nothing is ever unknown for good. Under two-phase commit "committed" reads as "prepared".
 
 #include <deque>
 #include <optional>
@@ -20,6 +23,15 @@
 #include "pgsink/sink/retry.h"
 
 namespace pgsink {
+
+/// Truth is what tells the outcome of a flight whose answer was lost.
+enum class Truth : uint8_t {
+  kXid,    ///< pg_xact_status(), behind the fence and only in the same incarnation.
+  kEpoch,  ///< The epoch row, which fences whoever wrote before by itself: no kFence. Implies an
+           ///< order that holds behind a pooler too.
+  kGid,    ///< Whether its prepared transaction is there, behind the fence. It outlives a crash, so
+           ///< the incarnation does not matter.
+};
 
 enum class XactStatus : uint8_t {
   kCommitted,
@@ -39,9 +51,7 @@ class FlightLog {
     /// the server roll them back, and the log sends all of them again, in order. Where guards do
     /// not hold (behind a pooler, where the backend is not known) they go one by one.
     bool ordered = false;
-    /// The target's epoch row says what is committed, and fences whoever wrote before: kResolve
-    /// takes the place of kFence and kAskStatus. Implies an order that holds behind a pooler too.
-    bool by_epoch = false;
+    Truth truth = Truth::kXid;
     RetryRule retry = {};
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
     Duration backoff = std::chrono::seconds(1);
@@ -85,7 +95,7 @@ class FlightLog {
     Seq seq;
     XactStatus status;
   };
-  struct Resolved {  ///< What the epoch row says of a flight that kResolve asked for.
+  struct Resolved {  ///< What the target says of a flight that kResolve asked for.
     Seq seq;
     bool committed;
   };
@@ -106,7 +116,7 @@ class FlightLog {
       kConnect,
       kFence,      ///< Prove `backend` gone.
       kAskStatus,  ///< Ask pg_xact_status(`xid`) for `seq`.
-      kResolve,    ///< Ask the epoch row for `seq`, having fenced the backend before.
+      kResolve,    ///< Ask the epoch row or the list of prepared transactions for `seq`.
       kSend,       ///< Send `seq`.
       kFinished,   ///< Stopped, and nothing on the wire: stop_error() is final.
     };
@@ -176,6 +186,9 @@ class FlightLog {
   std::optional<Seq> commit(Seq seq);
   void fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now);
   void send_again_as_unknown(Flight& flight);
+  /// Whether going on beside a backend that may still work would break a promise: an older value
+  /// over a newer, or a prepared transaction that nobody knows of.
+  bool must_fence() const { return config_.ordered || config_.truth == Truth::kGid; }
   void stop(const Error& error, Seq seq);
   std::optional<Seq> first_unknown() const;
   std::optional<Seq> sendable(TimePoint now, Deadline& wake_at) const;

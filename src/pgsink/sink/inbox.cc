@@ -1,8 +1,14 @@
 #include "pgsink/sink/inbox.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace pgsink {
+namespace {
+
+constexpr uint64_t kUnsealed = std::numeric_limits<uint64_t>::max();
+
+}  // namespace
 
 Inbox::Inbox(Env& env, Limits limits, Router router)
     : env_(env),
@@ -10,13 +16,16 @@ Inbox::Inbox(Env& env, Limits limits, Router router)
       routing_(env.tasks.monitor()),
       router_(std::move(router)),
       monitor_(env.tasks.monitor()),
-      durable_position_(limits_.committed.empty() ? 0 : std::ranges::min(limits_.committed)),
+      durable_position_(limits_.epochs              ? limits_.epochs->position
+                        : limits_.committed.empty() ? 0
+                                                    : std::ranges::min(limits_.committed)),
+      accepted_position_(durable_position_),
       queues_(router_.lanes()) {}
 
-Status Inbox::push(RecordBatch batch) {
+Result<bool> Inbox::push(RecordBatch& batch) {
   const Monitor::Lock routing(*routing_);
-  if (auto fits = check_position(batch.position); !fits) return fits;
-  if (auto room = wait_for_memory(batch.memory_bytes()); !room) return room;
+  if (auto fits = check_position(batch.position); !fits) return fail(fits.error());
+  if (auto room = wait_for_memory(batch); !room || !*room) return room;
   auto accepted = std::make_unique<Accepted>();
   accepted->shares = router_.route(batch);
   accepted->batch = std::move(batch);
@@ -26,7 +35,7 @@ Status Inbox::push(RecordBatch batch) {
   if (failure_) return fail(*failure_);
   if (closing_) return fail(Errc::kUsage, "write() after close()");
   source = accept(std::move(accepted));
-  return {};
+  return true;
 }
 
 /// Exactly-once lives on positions: they say what a replay need not write again.
@@ -50,9 +59,13 @@ Status Inbox::check_position(uint64_t position) {
   return {};
 }
 
-Status Inbox::wait_for_memory(size_t bytes) {
+/// Waits until there is room for so much. False if only the end of an epoch makes room.
+Result<bool> Inbox::wait_for_memory(const RecordBatch& batch) {
+  const size_t bytes = batch.memory_bytes();
   const Monitor::Lock lock(*monitor_);
+  if (!failure_ && !closing_ && exceeds_epoch(batch)) return false;
   while (!failure_ && !closing_ && held_bytes_ > 0 && held_bytes_ + bytes > limits_.buffer_bytes) {
+    if (limits_.epochs && limits_.epochs->one_transaction) return false;
     ++waiting_for_memory_;
     wake_all();
     monitor_->wait(kNoDeadline);
@@ -60,7 +73,7 @@ Status Inbox::wait_for_memory(size_t bytes) {
   }
   if (failure_) return fail(*failure_);
   if (closing_) return fail(Errc::kUsage, "write() after close()");
-  return {};
+  return true;
 }
 
 std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted) {
@@ -69,6 +82,9 @@ std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted
   accepted->first_row = accepted_rows_ + 1;
   held_bytes_ += bytes;
   accepted_rows_ += accepted->batch.row_count();
+  accepted_position_ = accepted->batch.position;
+  epoch_rows_ += accepted->batch.row_count();
+  epoch_bytes_ += bytes;
   positions_.push_back(accepted->batch.position);
   const auto give_back = [this, bytes](const Accepted* gone) {
     delete gone;
@@ -96,7 +112,9 @@ std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted
     if (first) queue.oldest = env_.clock.now();
     queue.rows += share.count;
     queue.bytes += piece.memory_bytes();
-    queue.pushed = source->number;
+    if (queue.pending.empty() || queue.pending.back() != source->number) {
+      queue.pending.push_back(source->number);
+    }
     queue.pieces.push_back(std::move(piece));
     if (first || queue.rows >= limits_.batch_rows || queue.bytes >= limits_.batch_bytes) {
       wake(queue);
@@ -151,20 +169,30 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
   const Monitor::Lock lock(*monitor_);
   Queue& queue = queues_[lane];
   const TimePoint now = env_.clock.now();
+  if (!transaction_open_since && !queue.pieces.empty()) {
+    queue.taken = queue.pieces.front().source->number;
+  }
   if (rows_due(queue, now)) take_rows(queue, rows_max, taken.pieces);
-  // If another lane failed, this one writes what it has and ends.
+  // If another lane failed, this one writes what it has and ends. An epoch is of no use in part.
   const bool closing = closing_ || failure_.has_value();
   taken.closing = closing && queue.pieces.empty();
-  taken.aborted = aborted_;
+  taken.aborted = aborted_ || (limits_.epochs && failure_);
   taken.memory_wanted = waiting_for_memory_ > 0;
 
   if (transaction_open_since || !taken.pieces.empty()) {
-    const Deadline due = transaction_open_since.value_or(now) + limits_.batch_timeout;
-    const bool flushed =
-        flush_through_ > queue.durable &&
-        (queue.pieces.empty() || queue.pieces.front().source->number > flush_through_);
-    taken.end_transaction = flushed || now >= due || (closing && queue.pieces.empty());
-    taken.wake_at = due;
+    if (limits_.epochs) {
+      // Nobody sees its rows before the epoch's end: age is no reason.
+      const uint64_t end = epoch_end(queue.taken);
+      taken.end_transaction =
+          end != kUnsealed && (queue.pieces.empty() || queue.pieces.front().source->number > end);
+    } else {
+      const Deadline due = transaction_open_since.value_or(now) + limits_.batch_timeout;
+      const bool flushed =
+          flush_through_ > queue.durable &&
+          (queue.pieces.empty() || queue.pieces.front().source->number > flush_through_);
+      taken.end_transaction = flushed || now >= due || (closing && queue.pieces.empty());
+      taken.wake_at = due;
+    }
   }
   if (!queue.pieces.empty()) {
     const Deadline due = rows_due(queue, now) ? now : queue.oldest + limits_.batch_timeout;
@@ -175,8 +203,11 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
 }
 
 void Inbox::take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces) const {
+  const uint64_t end = epoch_end(queue.taken);
   while (!queue.pieces.empty() && (rows_max > 0 || queue.pieces.front().rows.count == 0)) {
     Piece& front = queue.pieces.front();
+    if (front.source->number > end) break;
+    queue.taken = front.source->number;
     Piece part = front;
     part.rows.count =
         limits_.whole_batches ? front.rows.count : std::min(rows_max, front.rows.count);
@@ -195,21 +226,25 @@ void Inbox::take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces)
 
 void Inbox::durable(size_t lane, uint64_t number) {
   const Monitor::Lock lock(*monitor_);
-  queues_[lane].durable = std::max(queues_[lane].durable, number);
+  Queue& queue = queues_[lane];
+  queue.durable = std::max(queue.durable, number);
+  while (!queue.pending.empty() && queue.pending.front() <= number) queue.pending.pop_front();
   advance();
 }
 
-/// Up to which batch every lane has made all of its rows durable.
-uint64_t Inbox::durable_batches() const {
+/// Up to which batch every lane has made all of its rows durable, or prepared them.
+uint64_t Inbox::lanes_through() const {
   uint64_t number = accepted_batches_;
   for (const Queue& queue : queues_) {
-    if (queue.durable < queue.pushed) number = std::min(number, queue.durable);
+    if (!queue.pending.empty()) number = std::min(number, queue.pending.front() - 1);
   }
   return number;
 }
 
 void Inbox::advance() {
-  const uint64_t number = durable_batches();
+  const uint64_t through = lanes_through();
+  const uint64_t number = limits_.epochs ? committed_through_ : through;
+  if (limits_.epochs) monitor_->notify_all();  // wait_prepared()
   if (number <= durable_batches_) return;
   for (; durable_batches_ < number; ++durable_batches_) {
     durable_position_ = positions_.front();
@@ -236,6 +271,11 @@ void Inbox::ended() {
   monitor_->notify_all();
 }
 
+void Inbox::wait_ended() {
+  const Monitor::Lock lock(*monitor_);
+  while (running_ > 0) monitor_->wait(kNoDeadline);
+}
+
 void Inbox::set_waker(size_t lane, std::function<void()> wake) {
   const Monitor::Lock lock(*monitor_);
   queues_[lane].wake = std::move(wake);
@@ -257,6 +297,65 @@ void Inbox::wait(size_t lane, Deadline deadline) {
   while (queues_[lane].sleeps && !aborted_) {
     if (!monitor_->wait(deadline)) return;
   }
+}
+
+// ---- epochs ------------------------------------------------------------------------------------
+
+bool Inbox::exceeds_epoch(const RecordBatch& batch) const {
+  if (!limits_.epochs || epochs_taken_over_ || epoch_rows_ == 0) return false;
+  return epoch_rows_ + batch.row_count() > limits_.epochs->rows_max ||
+         epoch_bytes_ + batch.memory_bytes() > limits_.epochs->bytes_max;
+}
+
+uint64_t Inbox::epoch_end(uint64_t number) const {
+  const auto end = std::ranges::lower_bound(seals_, number);
+  return end == seals_.end() ? kUnsealed : *end;
+}
+
+Inbox::Sealed Inbox::seal() {
+  const Monitor::Lock lock(*monitor_);
+  const Sealed sealed{accepted_batches_, accepted_position_, accepted_batches_ == sealed_through_};
+  if (!sealed.empty) seals_.push_back(accepted_batches_);
+  sealed_through_ = accepted_batches_;
+  epoch_rows_ = 0;
+  epoch_bytes_ = 0;
+  flush_through_ = std::max(flush_through_, sealed_through_);
+  wake_all();
+  return sealed;
+}
+
+Status Inbox::wait_prepared(uint64_t through_batch) {
+  const Monitor::Lock lock(*monitor_);
+  while (!failure_ && lanes_through() < through_batch) monitor_->wait(kNoDeadline);
+  if (failure_) return fail(*failure_);
+  return {};
+}
+
+void Inbox::committed(uint64_t through_batch) {
+  const Monitor::Lock lock(*monitor_);
+  while (!seals_.empty() && seals_.front() <= through_batch) seals_.pop_front();
+  committed_through_ = std::max(committed_through_, through_batch);
+  advance();
+  wake_all();
+}
+
+bool Inbox::take_over_epochs(uint64_t position) {
+  const Monitor::Lock lock(*monitor_);
+  if (accepted_batches_ > 0) return false;
+  epochs_taken_over_ = true;
+  accepted_position_ = position;
+  durable_position_ = position;
+  return true;
+}
+
+uint64_t Inbox::accepted_batches() const {
+  const Monitor::Lock lock(*monitor_);
+  return accepted_batches_;
+}
+
+bool Inbox::has_unsealed() const {
+  const Monitor::Lock lock(*monitor_);
+  return accepted_batches_ > sealed_through_;
 }
 
 uint64_t Inbox::durable_position() const {

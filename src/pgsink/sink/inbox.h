@@ -2,6 +2,10 @@
 // Inbox: where producers and the lanes meet. It holds what is accepted and not yet taken, counts
 // what is accepted and not yet durable against buffer_bytes, and carries flush, close and failure
 // across. All of it is guarded by one monitor, taken once a batch or flight, never for a row.
+//
+// Under two-phase commit it also knows the epochs. An epoch is a run of whole batches, ended by
+// seal(); no transaction holds rows of two. Its rows give their memory back when they are prepared,
+// but they are durable only once somebody says that the epoch is committed.
 
 #include <deque>
 #include <functional>
@@ -56,14 +60,24 @@ class Inbox {
     /// If not empty: the position of each lane up to which everything is committed already. Batches
     /// up to it are acknowledged without being written; positions must grow.
     std::vector<uint64_t> committed{};
+    struct Epochs {
+      /// The rows that a lane gets in one epoch are one transaction, and so none of them gives its
+      /// memory back before the epoch ends.
+      bool one_transaction = false;
+      /// An epoch takes no batch with which it would hold more, unless it is the first: see push().
+      size_t rows_max = 0, bytes_max = 0;
+      uint64_t position = 0;  ///< Up to where everything is committed already.
+    };
+    std::optional<Epochs> epochs{};  ///< Two-phase commit.
   };
 
   Inbox(Env& env, Limits limits, Router router);
 
   // ---- producers -------------------------------------------------------------------------------
   /// Accepts a batch, waiting while the budget is used up. A batch larger than the whole budget is
-  /// accepted alone.
-  Status push(RecordBatch batch);
+  /// accepted alone. False, with the batch untouched, if the epoch must end first: it is full, or
+  /// only its commit gives memory back.
+  Result<bool> push(RecordBatch& batch);
   /// Waits until all that was accepted before is durable.
   Status flush();
   /// No more push(); what is accepted shall be written. Returns as flush(), once every lane has
@@ -85,17 +99,39 @@ class Inbox {
   /// memory is wanted. `transaction_open_since` is when the transaction under way took its first
   /// row. If there is nothing for the lane to do, the next news calls the waker.
   Taken take(size_t lane, size_t rows_max, std::optional<TimePoint> transaction_open_since);
-  /// The lane's rows of all batches up to `number` are durable.
+  /// The lane's rows of all batches up to `number` are durable; under two-phase commit, prepared.
   void durable(size_t lane, uint64_t number);
   /// The lane failed: wakes everybody; push, flush and close fail with this from now on.
   void stop(Error error);
   /// A lane begins and ends: close() waits for all that began.
   void started();
   void ended();
+  /// Waits until all lanes have ended. REQUIRES: something makes them end.
+  void wait_ended();
   /// Says how to wake the lane while it waits elsewhere; nothing to unset.
   void set_waker(size_t lane, std::function<void()> wake);
   /// Sleeps until something happens for the lane or the deadline.
   void wait(size_t lane, Deadline deadline);
+
+  // ---- epochs ----------------------------------------------------------------------------------
+  /// Sealed is an epoch that takes no more batches.
+  struct Sealed {
+    uint64_t through_batch = 0;
+    uint64_t position = 0;  ///< Of the last batch so far.
+    bool empty = false;     ///< No batch came since the last one was sealed.
+  };
+  /// Seals what was accepted since the last call, to be prepared without waiting for more.
+  Sealed seal();
+  /// Waits until every lane has prepared all of its rows of batches up to this one.
+  Status wait_prepared(uint64_t through_batch);
+  /// All batches up to this one are committed.
+  void committed(uint64_t through_batch);
+  /// From now on somebody else knows when epochs end: none is ever full. `position` is as in
+  /// Limits::Epochs. False if batches were accepted before.
+  bool take_over_epochs(uint64_t position);
+  uint64_t accepted_batches() const;
+  /// Whether batches were accepted that no sealed epoch holds.
+  bool has_unsealed() const;
 
   uint64_t durable_position() const;
   void read_gauges(SinkMetrics& metrics) const;
@@ -105,20 +141,25 @@ class Inbox {
   struct Queue {
     size_t rows = 0, bytes = 0;
     TimePoint oldest{};
-    uint64_t pushed = 0;   ///< The last batch that gave it rows.
-    uint64_t durable = 0;  ///< Of those that gave it rows.
+    uint64_t taken = 0;            ///< The last batch that a transaction took rows of.
+    uint64_t durable = 0;          ///< Of those that gave it rows.
+    std::deque<uint64_t> pending;  ///< The batches that gave it rows and are not durable.
     bool sleeps = false;
     std::function<void()> wake;
     std::deque<Piece> pieces;
   };
 
-  Status wait_for_memory(size_t bytes);
+  Result<bool> wait_for_memory(const RecordBatch& batch);
+  /// Whether the batch does not fit into the epoch under way, which holds rows already.
+  bool exceeds_epoch(const RecordBatch& batch) const;
+  /// The last batch of the epoch that this one belongs to; the greatest number if it is not sealed.
+  uint64_t epoch_end(uint64_t number) const;
   Status check_position(uint64_t position);
   /// What it returns must outlive the lock: if no lane needs the batch, it gives its memory back.
   [[nodiscard]] std::shared_ptr<const Accepted> accept(std::unique_ptr<Accepted> accepted);
   bool rows_due(const Queue& queue, TimePoint now) const;
   void take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces) const;
-  uint64_t durable_batches() const;
+  uint64_t lanes_through() const;
   void advance();
   void wake(Queue& queue);
   void wake_all();
@@ -137,7 +178,13 @@ class Inbox {
   uint64_t accepted_rows_ = 0;
   uint64_t durable_batches_ = 0;
   uint64_t durable_position_ = 0;
-  std::deque<uint64_t> positions_;  ///< Of the batches accepted and not durable.
+  std::deque<uint64_t> positions_;           ///< Of the batches accepted and not durable.
+  std::deque<uint64_t> seals_;               ///< The last batches of sealed epochs not committed.
+  uint64_t sealed_through_ = 0;              ///< The last batch of the last sealed epoch.
+  uint64_t accepted_position_ = 0;           ///< Of the last batch.
+  uint64_t committed_through_ = 0;           ///< The last batch of the last committed epoch.
+  size_t epoch_rows_ = 0, epoch_bytes_ = 0;  ///< Accepted since the last seal.
+  bool epochs_taken_over_ = false;
   uint64_t flush_through_ = 0;  ///< Batches up to this number are to be written without waiting.
   size_t waiting_for_memory_ = 0;
   size_t running_ = 0;

@@ -62,6 +62,7 @@ Lane::Lane(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
       encoder_(std::move(encoder)),
       arrays_(std::move(arrays)),
       log_(setup_.flights),
+      committer_(setup_.committer),
       epochs_(setup_.epochs),
       epoch_(setup_.epoch),
       epoch_base_(setup_.epoch.epoch),
@@ -208,6 +209,7 @@ void Lane::add_pieces(std::vector<Piece> pieces) {
   for (Piece& piece : pieces) {
     open->rows += piece.rows.count;
     open->memory_bytes += piece.memory_bytes();
+    open->last_batch = piece.source->number;
     if (piece.last) {
       open->through_batch = piece.source->number;
       open->through_position = piece.batch().position;
@@ -226,7 +228,7 @@ void Lane::send(const FlightLog::Action& action) {
   Flight& next = flight(action.seq);
   const Path path = plan_.path(next.rows, next.memory_bytes);
   // What is said of the whole flight before its first row must wait for its last.
-  const bool whole = path == Path::kArrays || plan_.by_epoch;
+  const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch;
   if (whole && !next.closed) return wait(action.until);
   next.attempt = {};
   next.attempt.path = path;
@@ -255,7 +257,7 @@ void Lane::send(const FlightLog::Action& action) {
 void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
   if (pooled_) return;
   pgproto::Session& session = connection_->session();
-  if (plan_.ordered && !plan_.by_epoch && !guard_set_) {
+  if (plan_.ordered && plan_.truth != Truth::kEpoch && !guard_set_) {
     std::ignore = session.query(sql_text(Sql::kSetFlight, {std::to_string(seq - 1)}));
     guard_set_ = true;
   }
@@ -301,7 +303,7 @@ void Lane::send_arrays(Flight& current) {
   if (encoded && arrays_->row_count() > 0) {  // A batch without rows still has a position.
     if (const Status executed = execute_arrays(); !executed) return lost(executed.error());
   }
-  end_transaction(current, encoded ? plan_.commit : sql_text(Sql::kAbandon));
+  end_transaction(current, encoded ? ending(current) : undoing());
   if (!connection_) return;
   const auto drained = connection_->drain_output(0, kNoDeadline);
   if (!drained) lost(drained.error());
@@ -422,22 +424,14 @@ void Lane::end_copy(Flight& current) {
     const auto merging = session.query(plan_.statements.merge);
     if (!merging) return lost(merging.error());
   }
-  end_transaction(current, plan_.commit);
+  end_transaction(current, ending(current));
 }
 
 void Lane::abandon_copy(Flight& current, Error error) {
   connection_->session().copy_fail("pgsink abandons this batch");
   sending_ = 0;
   current.attempt.error = std::move(error);
-  end_transaction(current, sql_text(Sql::kAbandon));
-}
-
-void Lane::end_transaction(Flight& current, std::string_view sql) {
-  pgproto::Session& session = connection_->session();
-  const auto request = session.query(sql);
-  if (!request) return lost(request.error());
-  current.attempt.commit_request = *request;
-  current.attempt.commit_end = session.appended_position();
+  end_transaction(current, undoing());
 }
 
 // ---- answers -----------------------------------------------------------------------------------
@@ -476,7 +470,7 @@ void Lane::on_answer(const Event& event) {
     if (!attempt.error) on_error(oldest, *failed);
   } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
     constexpr std::string_view kCopyTag = "COPY ";
-    if (of_commit) attempt.commit_tag = complete->tag == "COMMIT";
+    if (of_commit) attempt.commit_tag = complete->tag == attempt.done_tag;
     if (of_first && complete->tag.starts_with(kCopyTag)) {
       attempt.copied_rows = to_u64(complete->tag.substr(kCopyTag.size()));
     }
@@ -514,12 +508,14 @@ void Lane::on_ready(Flight& oldest) {
     if (!answered.error) {
       answered.error.emplace();
       answered.error->code = Errc::kRolledBack;
-      answered.error->message = "COMMIT was answered by ROLLBACK without any error before";
+      answered.error->message =
+          std::string(attempt.done_tag) + " was answered by ROLLBACK without any error before";
     }
     // Only its own guard can fail the first of the flights: those behind it fail with it.
     if (seq == log_.committed_prefix() + 1 && Epochs::is_guard_failure(*answered.error)) {
       answered.error->code = Errc::kFenced;
     }
+    explain_prepared(*answered.error);
     const uint64_t line = copy_line(answered.error->where);
     if (line > 0) name_row(*answered.error, oldest.input_row(line - 1));
     note_error(*answered.error);
@@ -543,6 +539,9 @@ void Lane::on_committed(FlightLog::Seq seq) {
     ++metrics_.batches_sent;
     metrics_.write_latency.observe(
         std::chrono::duration<double>(env_.clock.now() - attempt.began).count());
+  }
+  if (committer_ != nullptr) {
+    committer_->prepared(attempt.gid, done_flight.last_batch, done_flight.rows);
   }
   done_flight.committed = true;
   done_flight.closed = true;

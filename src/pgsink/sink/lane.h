@@ -7,7 +7,9 @@
 //   Query "BEGIN …; SELECT xid, pid; settings; COPY … FROM STDIN"   CopyData…  CopyDone   Query
 //   "COMMIT"
 // Through a staging table another Query with the statement that applies it stands before COMMIT;
-// with arrays, Parse/Bind/Execute/Sync stand in the place of COPY.
+// with arrays, Parse/Bind/Execute/Sync stand in the place of COPY. Under two-phase commit PREPARE
+// TRANSACTION stands in the place of COMMIT, and then "committed" reads as "prepared" here: how a
+// flight ends is an Ending, all else is the same (lane_ending.cc).
 // A COPY that fails to start or in the middle is safe: the server drops CopyData and CopyDone until
 // the next Query, and the COMMIT of a failed transaction answers ROLLBACK.
 
@@ -22,6 +24,7 @@
 #include "pgsink/encode/column_arrays.h"
 #include "pgsink/encode/row_encoder.h"
 #include "pgsink/sink/epoch.h"
+#include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/plan.h"
@@ -42,6 +45,8 @@ class Lane {
     /// Exactly-once: the row of this lane as claim() left it.
     const Epochs* epochs = nullptr;
     LaneEpoch epoch{};
+    /// Two-phase commit: who commits what this lane prepares.
+    EpochCommitter* committer = nullptr;
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
     pgproto::SaltedKeyCache* salted_keys = nullptr;
   };
@@ -61,6 +66,7 @@ class Lane {
     size_t rows = 0, memory_bytes = 0;
     bool closed = false;  ///< No more rows will join it.
     TimePoint opened_at{};
+    uint64_t last_batch = 0;                           ///< That it has rows of.
     uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
 
     /// The number in the sink's input, from 1, of its n-th row (from 0).
@@ -71,6 +77,8 @@ class Lane {
       size_t piece = 0, row = 0;  ///< What is encoded next.
       pgproto::RequestId first_request = 0, commit_request = 0;
       uint64_t commit_end = 0;  ///< appended_position() behind COMMIT; 0 while it is not appended.
+      std::string_view done_tag;  ///< The tag that proves it done; "" if it is to be undone.
+      std::string gid;            ///< Two-phase commit.
       bool identified = false, commit_tag = false;
       bool stale_statement = false;
       uint64_t copied_rows = 0, encoded_bytes = 0;
@@ -100,8 +108,14 @@ class Lane {
   Result<bool> encode_some(Flight& flight);
   void end_copy(Flight& flight);
   void abandon_copy(Flight& flight, Error error);
-  /// COMMIT, or ROLLBACK of what shall not be.
-  void end_transaction(Flight& flight, std::string_view sql);
+  /// Ending is the statement that ends a flight's transaction, and its tag if that worked.
+  struct Ending {
+    std::string sql;
+    std::string_view tag;
+  };
+  Result<Ending> ending(Flight& flight);
+  static Ending undoing();
+  void end_transaction(Flight& flight, Result<Ending> ending);
 
   // receiving
   Status handle_answers();
@@ -119,8 +133,11 @@ class Lane {
   void lost(Error error);
   void fence_backend(const BackendIdentity& backend);
   void ask_status(FlightLog::Seq seq, uint64_t xid);
+  Status attach(Connection& connection);
   void resolve(FlightLog::Seq seq);
+  Result<bool> is_done(FlightLog::Seq seq);
   Status renew_epoch();
+  void explain_prepared(Error& error) const;
   /// Says who took over, if the log stopped because of that.
   void name_new_writer(Error& error);
   void wait(Deadline deadline);
@@ -143,6 +160,7 @@ class Lane {
   std::vector<Rejection> rejected_;
   Inbox::Taken news_;
 
+  EpochCommitter* const committer_;
   const Epochs* epochs_;
   LaneEpoch epoch_;             ///< Its row as read last, with the token of this lane.
   const uint64_t epoch_base_;   ///< Flight 1 moves the row from this epoch to the next.

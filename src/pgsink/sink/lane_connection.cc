@@ -13,15 +13,15 @@ namespace {
 // A wait for this long proves that a backend that was told to go will not.
 constexpr Duration kFenceTimeout = std::chrono::seconds(10);
 constexpr Duration kStatusTimeout = std::chrono::seconds(10);
-constexpr Duration kRenewTimeout = std::chrono::seconds(30);
 
 }  // namespace
 
 void Lane::connect() {
   auto opened = Connection::open(env_, setup_.connect, setup_.salted_keys);
-  if (opened) return adopt(std::move(*opened));
-  note_error(opened.error());
-  log_.step(FlightLog::ConnectFailed{opened.error()}, env_.clock.now());
+  const Status ready = opened ? attach(**opened) : fail(opened.error());
+  if (ready) return adopt(std::move(*opened));
+  note_error(ready.error());
+  log_.step(FlightLog::ConnectFailed{ready.error()}, env_.clock.now());
 }
 
 void Lane::adopt(std::unique_ptr<Connection> connection) {
@@ -100,44 +100,6 @@ void Lane::ask_status(FlightLog::Seq seq, uint64_t xid) {
   }
   const auto committed = log_.step(FlightLog::StatusAnswered{seq, status}, env_.clock.now());
   if (committed) on_committed(*committed);
-}
-
-void Lane::resolve(FlightLog::Seq seq) {
-  if (!epoch_renewed_) {
-    const Status renewed = renew_epoch();
-    if (connection_->broken()) return lost(renewed ? Error{} : renewed.error());
-    if (!renewed) {
-      log_.step(FlightLog::ResolveFailed{renewed.error()}, env_.clock.now());
-      return;
-    }
-  }
-  const bool committed = epoch_base_ + seq <= epoch_.epoch;
-  const auto proven = log_.step(FlightLog::Resolved{seq, committed}, env_.clock.now());
-  if (proven) on_committed(*proven);
-}
-
-Status Lane::renew_epoch() {
-  auto row = epochs_->renew(env_, *connection_, epoch_, env_.clock.now() + kRenewTimeout);
-  if (!row) return fail(row.error());
-  const uint64_t acknowledged = epoch_base_ + log_.committed_prefix();
-  if (row->epoch < acknowledged) {
-    return fail(Errc::kOutcomeUnknown,
-                "the server has lost transactions that were committed (a failover, a restore): its "
-                "epoch is " +
-                    std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
-                    " was acknowledged; open the sink again and go on behind position " +
-                    std::to_string(row->position));
-  }
-  epoch_ = std::move(*row);
-  epoch_renewed_ = true;
-  return {};
-}
-
-void Lane::name_new_writer(Error& error) {
-  if (epochs_ == nullptr || error.code != Errc::kFenced || !connection_) return;
-  if (connection_->session().pending_requests() > 0) return;
-  const auto why = epochs_->explain(*connection_, epoch_, env_.clock.now() + kStatusTimeout);
-  if (why && *why) error = **why;
 }
 
 }  // namespace pgsink

@@ -23,7 +23,9 @@ Error Lane::explain(Error cause) const {
   std::string text =
       "connection \"" + setup_.name + "\", table " + plan_.table + ": " + cause.message + ". ";
   uint64_t committed = 0;
-  {
+  if (committer_ != nullptr) {
+    committed = committer_->rows_committed();
+  } else {
     const Monitor::Lock lock(*metrics_monitor_);
     committed = metrics_.rows_written;
   }

@@ -89,9 +89,6 @@ constexpr std::string_view kReplication = "Logical replication";
 constexpr std::string_view kFailures = "Failures and rejected rows";
 
 constexpr std::string_view kNoPool = "connection pools come with a later release; leave it out";
-constexpr std::string_view kNoTwoPhase =
-    "two-phase commit comes with a later release; leave it out: each transaction is committed "
-    "alone";
 constexpr std::string_view kNoPartitions =
     "looking after partitions comes with a later release; leave it out: the server routes rows to "
     "partitions that exist";
@@ -340,17 +337,17 @@ constexpr OptionInfo kTable[] = {
                    "transaction, with a fence against a second writer of the same `sink_id`.",
         .example = "'exactly_once'"}),
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
-        .meaning = "Name under which `exactly_once` keeps its epochs.", .example = "'events-1'"}),
+        .meaning = "Name under which `exactly_once` and `use_2pc` keep their epochs.",
+        .example = "'events-1'"}),
     boolean<&O::use_2pc>({.key = "use_2pc", .group = kTransactions, .default_text = "false",
         .aliases = "two_phase_commit|use_two_phase_commit|xa", .in_specification = true,
-        .refused = kNoTwoPhase,
-        .meaning = "Ends every transaction in PREPARE TRANSACTION; all of a pipeline are committed "
-                   "together.", .example = "true"}),
+        .meaning = "Ends every transaction in PREPARE TRANSACTION; all of an epoch, which flush(), "
+                   "the end of a pipeline or the host ends, are committed together.",
+        .example = "true"}),
     read_by<&O::prepared_transaction_id, read_transaction_id>(OptionType::kText,
         {.key = "prepared_transaction_id",
         .group = kTransactions, .default_text = "pgsink_${uuid}", .aliases = "transaction_id|gid",
         .in_specification = true,
-        .refused = kNoTwoPhase,
         .meaning = "Identifier of prepared transactions: a prefix of this sink alone and "
                    "`${uuid}`.", .example = "'laminar_${uuid}'"}),
 

@@ -136,8 +136,15 @@ class Faults {
 
   void transactions() {
     needs("prepared_transaction_id", options_.use_2pc, "use_2pc", "use_2pc = true");
-    needs("sink_id", options_.delivery == Delivery::kExactlyOnce, "delivery",
-          "delivery = 'exactly_once'");
+    const bool exactly_once = options_.delivery == Delivery::kExactlyOnce;
+    needs("sink_id", exactly_once || options_.use_2pc, "delivery",
+          "delivery = 'exactly_once' or use_2pc = true");
+    conflict_if(options_.use_2pc && exactly_once, "use_2pc", "delivery",
+                "use_2pc and delivery = 'exactly_once' are two ways to write each row once: choose "
+                "use_2pc if all lanes must commit together or the host decides, else exactly_once");
+    conflict_if(exactly_once && options_.is_foreign_table.value_or(false), "delivery",
+                "is_foreign_table",
+                "a foreign table's rows do not commit together with their epoch");
     conflict_if(options_.use_2pc && options_.is_foreign_table.value_or(false), "use_2pc",
                 "is_foreign_table", "a transaction that wrote a foreign table cannot be prepared");
   }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
+#include <limits>
 
 #include <pgproto/quote.h>
 
@@ -136,6 +136,8 @@ std::string_view isolation_sql(IsolationLevel level) {
   return kNames[static_cast<size_t>(level)];
 }
 
+constexpr int64_t kTwoPhaseLockTimeoutMs = 10'000;
+
 /// What each transaction does before its rows: role, settings, limits. They are LOCAL, so that they
 /// hold through a pooler and never reach the next user of the connection.
 Result<std::string> session_sql(const SinkOptions& options) {
@@ -143,8 +145,13 @@ Result<std::string> session_sql(const SinkOptions& options) {
   if (options.statement_timeout_ms > 0) {
     sql += sql_text(Sql::kStatementTimeout, {std::to_string(options.statement_timeout_ms)}) + "; ";
   }
-  if (options.lock_timeout_ms > 0) {
-    sql += sql_text(Sql::kLockTimeout, {std::to_string(options.lock_timeout_ms)}) + "; ";
+  // What a prepared transaction locks may stay locked until the next epoch, or for ever: waiting
+  // for it must come to an end.
+  const int64_t lock_timeout_ms = options.use_2pc && options.lock_timeout_ms == 0
+                                      ? kTwoPhaseLockTimeoutMs
+                                      : options.lock_timeout_ms;
+  if (lock_timeout_ms > 0) {
+    sql += sql_text(Sql::kLockTimeout, {std::to_string(lock_timeout_ms)}) + "; ";
   }
   // Before the role, which may lack the right to.
   if (switches_triggers(options)) sql += sql_text(Sql::kTriggersOfReplica) + "; ";
@@ -189,8 +196,33 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   return {};
 }
 
+/// A staging table is temporary, and what touched one cannot be prepared: so all goes as arrays.
+Status go_without_staging(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  if (options.use_copy == true) {
+    return fail(Errc::kOptionConflict,
+                "use_copy = true goes through a temporary staging table for this write_mode and "
+                "table, and a transaction that touched one cannot be prepared: leave use_copy or "
+                "use_2pc out");
+  }
+  if (plan.statements.apply.empty()) {
+    const EncodeColumn* column = first_not_unnestable(table, plan.columns);
+    return fail(Errc::kCannotPrepare,
+                "use_2pc: column \"" + column->target_name +
+                    "\" is an array or a composite, which for this write_mode and table goes "
+                    "through a temporary staging table, and a transaction that touched one cannot "
+                    "be prepared: leave use_2pc out, or use write_mode = 'insert'");
+  }
+  plan.statements.copy.clear();
+  plan.statements.stage.clear();
+  plan.arrays_bytes_max = kArraysOnlyBytesMax;
+  return {};
+}
+
 /// Decides which paths may be taken.
 Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  if (options.use_2pc && !copies_into_target(options.write_mode, table)) {
+    return go_without_staging(options, table, plan);
+  }
   const bool arrays_possible = !plan.statements.apply.empty();
   if (options.use_copy == false && !arrays_possible) {
     const EncodeColumn* column = first_not_unnestable(table, plan.columns);
@@ -232,6 +264,43 @@ std::optional<EncodeColumn> take_change_column(const CatalogTable& table, const 
                       .target_oid = kCharOid,
                       .type_modifier = -1,
                       .role = EncodeColumn::Role::kChange};
+}
+
+constexpr int64_t kUnboundedRows = std::numeric_limits<int64_t>::max();
+
+}  // namespace
+
+void Plan::take_whole_epochs() {
+  one_transaction = true;
+  transaction_rows = kUnboundedRows;
+}
+
+namespace {
+
+/// How rows make transactions, and what they promise each other.
+Status cut_transactions(const SinkOptions& options, Plan& plan) {
+  const WriteMode mode = options.write_mode;
+  plan.truth = options.use_2pc                              ? Truth::kGid
+               : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
+                                                            : Truth::kXid;
+  plan.ordered = plan.truth == Truth::kEpoch ||
+                 (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
+  plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
+  plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
+  plan.transaction_rows = plan.run_rows;
+  if (options.use_2pc) {
+    // Prepared transactions are scarce: without another word one takes what memory allows.
+    if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;
+    if (mode != WriteMode::kInsert) plan.take_whole_epochs();
+    if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&
+        options.partition_by.empty()) {
+      return fail(
+          Errc::kOptionConflict,
+          "use_2pc with parallelism needs to know which rows may meet at a unique key, and it has "
+          "no primary key that the input fills: use partition_by = 'hash(…)' or parallelism = 1");
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -290,13 +359,14 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     return fail(faults.error(plan.table));
   }
   plan.statements = std::move(*statements);
-  if (mode != WriteMode::kInsertIgnore) {
+  // Two-phase commit: a lane would wait for a key that another one has prepared.
+  if (mode != WriteMode::kInsertIgnore || options.use_2pc) {
     for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
   }
-  plan.by_epoch = options.delivery == Delivery::kExactlyOnce;
-  plan.ordered = plan.by_epoch || (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
-  plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
-  plan.transaction_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
+  if (auto cut = cut_transactions(options, plan); !cut) {
+    faults.add(cut.error());
+    return fail(faults.error(plan.table));
+  }
   if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());
   if (auto written = write_sql(options, plan); !written) return fail(written.error());
   return plan;

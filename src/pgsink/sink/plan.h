@@ -7,6 +7,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/row_encoder.h"
+#include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/mode.h"
 
 namespace pgsink {
@@ -33,10 +34,17 @@ struct Plan {
   std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;
   int64_t transaction_rows = 0;
+  int64_t run_rows = 0;  ///< That one lane gets before it is the next one's turn.
   /// Flights must commit in their order: the outcome depends on it.
   bool ordered = false;
-  /// Each flight moves the epoch row of its lane, so it is made of whole batches.
-  bool by_epoch = false;
+  /// What tells whether a flight is done. kEpoch: each moves the epoch row of its lane, so it is
+  /// made of whole batches. kGid: it ends in PREPARE TRANSACTION.
+  Truth truth = Truth::kXid;
+  /// Two-phase commit: the rows that a lane gets in one epoch are one transaction, and the next
+  /// epoch ends after this one is committed. A second transaction could wait for a lock that the
+  /// first, prepared, holds, or find no place on the server.
+  bool one_transaction = false;
+  void take_whole_epochs();
   /// Flights of up to so many rows and bytes go as arrays, all others by COPY.
   size_t arrays_rows_max = 0, arrays_bytes_max = 0;
 

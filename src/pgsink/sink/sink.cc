@@ -1,6 +1,7 @@
 #include "pgsink/sink.h"
 
 #include <algorithm>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "pgsink/client/env.h"
 #include "pgsink/client/salted_keys.h"
 #include "pgsink/sink/epoch.h"
+#include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
@@ -104,6 +106,21 @@ Status check_target(const SinkOptions& options, const CatalogTable& table) {
   return {};
 }
 
+/// What a delivery that is more than at-least-once needs of server and table.
+Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
+                      Deadline deadline) {
+  if (options.delivery == Delivery::kExactlyOnce) {
+    return check_local_table(connection, table, "delivery = 'exactly_once'", deadline);
+  }
+  if (!options.use_2pc) return {};
+  // A pooler lends connections, and with them the advisory lock that fences writers off.
+  if (connection.server().backend.pid != connection.session().backend_process_id()) {
+    return fail(Errc::kOptionConflict,
+                "use_2pc does not work through a connection pooler: connect to the server itself");
+  }
+  return check_two_phase(connection, options, table, false, deadline);
+}
+
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
@@ -132,11 +149,15 @@ struct Claim {
 /// How long the former writer's transactions may keep us waiting.
 constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 
-Result<Claim> claim_epochs(const SinkOptions& options, Env& env, Connection& connection) {
+Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
+                           Connection& connection) {
+  const Deadline deadline = env.clock.now() + kClaimTimeout;
+  if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
+    return fail(fits.error());
+  }
   const std::string sink_id = two_phase_sink_id(options);
   auto epochs = Epochs::create(options.schema, sink_id);
   if (!epochs) return fail(epochs.error());
-  const Deadline deadline = env.clock.now() + kClaimTimeout;
   if (auto made = epochs->ensure_table(connection, deadline); !made) return fail(made.error());
   const auto lanes = static_cast<int>(options.parallelism);
   // Rows are routed by the number of lanes: with another number a replay would write some twice.
@@ -157,11 +178,94 @@ Result<Claim> claim_epochs(const SinkOptions& options, Env& env, Connection& con
   return Claim{std::move(*epochs), std::move(*rows)};
 }
 
+// ---- two-phase commit --------------------------------------------------------------------------
+
+/// What is claimed of the target: the sink, with what former runs left.
+struct TwoPhaseClaim {
+  TwoPhase two_phase;
+  std::unique_ptr<Connection> connection;
+  uint64_t epoch = 0, position = 0;
+  std::optional<uint64_t> waiting;
+};
+
+/// Resolves what former runs left, as far as that is known: an epoch that waits for its host's
+/// decision goes on waiting, for recover().
+Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
+                                      const CatalogTable& table,
+                                      std::unique_ptr<Connection> connection) {
+  const Deadline deadline = env.clock.now() + kClaimTimeout;
+  if (auto fits = check_delivery(options, *connection, table, deadline); !fits) {
+    return fail(fits.error());
+  }
+  auto claimed = TwoPhase::claim(
+      *connection, {table.schema, two_phase_sink_id(options), options.prepared_transaction_id},
+      deadline);
+  if (!claimed) return fail(claimed.error());
+  TwoPhaseClaim claim{*std::move(claimed), std::move(connection), 0, 0, std::nullopt};
+  auto waiting = claim.two_phase.first_waiting(*claim.connection, deadline);
+  if (!waiting) return fail(waiting.error());
+  claim.waiting = *waiting;
+  if (claim.waiting) {
+    const auto committed = claim.two_phase.commit_decided(env, *claim.connection, deadline);
+    if (!committed) return fail(committed.error());
+    const auto row = claim.two_phase.read(*claim.connection, deadline);
+    if (!row) return fail(row.error());
+    if (*row) claim.epoch = (*row)->epoch;
+    if (*row) claim.position = (*row)->position;
+  } else {
+    const auto recovered = claim.two_phase.recover(env, *claim.connection, {}, deadline);
+    if (!recovered) return fail(recovered.error());
+    claim.epoch = recovered->epoch;
+    claim.position = recovered->position;
+  }
+  return claim;
+}
+
+// Where a lane prepares one transaction an epoch, two epochs share the buffer: one is being written
+// while the next one fills; and with keys one statement takes all of an epoch's rows.
+constexpr size_t kEpochsInBuffer = 2;
+constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
+
+/// The memory of the rows that one transaction may hold.
+size_t flight_bytes_max(const SinkOptions& options) {
+  return static_cast<size_t>(options.buffer_bytes / kFlightsInBuffer / options.parallelism);
+}
+
+/// So many transactions an epoch may prepare because of its rows, and as many because of its bytes,
+/// beside the last one of each lane: two epochs, of which one is being committed, must find place
+/// on the server.
+size_t epoch_transactions(const SinkOptions& options, const Connection& connection) {
+  const auto half = static_cast<size_t>(connection.server().max_prepared_transactions) / 2;
+  return (half - std::min(half, static_cast<size_t>(options.parallelism))) / 2;
+}
+
+/// When an epoch ends although nobody asked for it.
+Inbox::Limits::Epochs epoch_limits(const SinkOptions& options, const Plan& plan,
+                                   const TwoPhaseClaim& claim) {
+  const auto transaction_rows = static_cast<size_t>(options.transaction_size);
+  Inbox::Limits::Epochs limits{.one_transaction = plan.one_transaction,
+                               .rows_max = std::numeric_limits<size_t>::max(),
+                               .position = claim.position};
+  size_t transactions = 1;
+  if (plan.one_transaction) {
+    limits.bytes_max =
+        std::min(static_cast<size_t>(options.buffer_bytes) / kEpochsInBuffer, kKeyedEpochBytesMax);
+  } else {
+    transactions = epoch_transactions(options, *claim.connection);
+    limits.bytes_max = flight_bytes_max(options) * transactions;
+  }
+  if (transaction_rows > 0) limits.rows_max = transaction_rows * transactions;
+  return limits;
+}
+
+// ---- the sink ----------------------------------------------------------------------------------
+
 class SinkImpl final : public Sink {
  public:
   SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, std::unique_ptr<SharedSaltedKeys> salted_keys,
            SinkOptions options, std::shared_ptr<const Schema> schema, Plan plan, Router router,
-           std::optional<Claim> claim)
+           std::optional<Claim> claim, std::optional<TwoPhaseClaim> two_phase,
+           const ConnectOptions& connect)
       : own_env_(std::move(own_env)),
         salted_keys_(std::move(salted_keys)),
         options_(std::move(options)),
@@ -173,12 +277,33 @@ class SinkImpl final : public Sink {
                 .batch_rows = static_cast<size_t>(plan_.batch_rows),
                 .batch_bytes = static_cast<size_t>(options_.batch_bytes),
                 .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms),
-                .whole_batches = plan_.by_epoch,
-                .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{}},
+                .whole_batches = plan_.truth == Truth::kEpoch,
+                .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{},
+                .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
+                                    : std::nullopt},
                std::move(router)),
-        env_(env) {}
+        env_(env) {
+    if (!two_phase) return;
+    committer_ = std::make_unique<EpochCommitter>(
+        EpochCommitter::Setup{.env = env_,
+                              .inbox = inbox_,
+                              .two_phase = std::move(two_phase->two_phase),
+                              .connection = std::move(two_phase->connection),
+                              .connect = connect,
+                              .salted_keys = salted_keys_.get(),
+                              .retry = RetryRule::from(options_.retry_on_errors).value(),
+                              .retries_max = static_cast<uint32_t>(options_.max_retries),
+                              .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
+                              .one_at_a_time = plan_.one_transaction,
+                              .epoch = two_phase->epoch,
+                              .waiting = two_phase->waiting});
+  }
 
-  ~SinkImpl() override { inbox_.abort(); }
+  ~SinkImpl() override {
+    inbox_.abort();
+    lanes_.clear();
+    if (committer_) committer_->close();
+  }
 
   /// Starts a lane on each connection.
   Status start(const ConnectOptions& connect,
@@ -193,14 +318,52 @@ class SinkImpl final : public Sink {
   Status write(RecordBatch batch) override {
     return guarded([&]() -> Status {
       if (auto fits = check_schema(batch, *schema_); !fits) return fits;
-      return inbox_.push(std::move(batch));
+      if (committer_) {
+        if (auto ready = committer_->check_ready(); !ready) return ready;
+      }
+      for (;;) {
+        const auto pushed = inbox_.push(batch);
+        if (!pushed) return fail(pushed.error());
+        if (*pushed) return {};
+        if (auto ended = make_room(); !ended) return ended;
+      }
     });
   }
   Status flush() override {
-    return guarded([&] { return inbox_.flush(); });
+    return guarded([&]() -> Status {
+      if (!committer_) return inbox_.flush();
+      if (!committer_->host_decides()) return committer_->end_epoch();
+      return fail(
+          Errc::kUsage,
+          "flush(): the host decides when epochs are committed: use prepare() and commit()");
+    });
   }
   Status close() override {
-    return guarded([&] { return inbox_.close(); });
+    return guarded([&]() -> Status {
+      if (!committer_) return inbox_.close();
+      if (!closed_) closed_ = close_epochs();
+      return *closed_;
+    });
+  }
+  Result<Recovered> recover(uint64_t last_committed_epoch) override {
+    Recovered recovered;
+    const Status done = by_host([&](EpochCommitter& committer) -> Status {
+      const auto stands = committer.recover(last_committed_epoch);
+      if (!stands) return fail(stands.error());
+      recovered = {stands->epoch, stands->position};
+      return {};
+    });
+    if (!done) return fail(done.error());
+    return recovered;
+  }
+  Status prepare(uint64_t epoch) override {
+    return by_host([&](EpochCommitter& committer) { return committer.prepare(epoch); });
+  }
+  Status commit(uint64_t epoch) override {
+    return by_host([&](EpochCommitter& committer) { return committer.commit(epoch); });
+  }
+  Status abort(uint64_t epoch) override {
+    return by_host([&](EpochCommitter& committer) { return committer.abort(epoch); });
   }
   uint64_t durable_position() const override { return inbox_.durable_position(); }
   SinkMetrics metrics() const override {
@@ -208,11 +371,45 @@ class SinkImpl final : public Sink {
     metrics.connection_name = options_.connection_name;
     inbox_.read_gauges(metrics);
     for (const auto& lane : lanes_) lane->read_metrics(metrics);
+    if (committer_) metrics.rows_written = committer_->rows_committed();
     return metrics;
   }
   std::vector<std::string> warnings() const override { return warnings_; }
 
  private:
+  /// Ends the epoch because a batch finds no room in it.
+  Status make_room() {
+    if (!committer_->host_decides()) return committer_->end_epoch();
+    return fail(Errc::kLimit,
+                "write(): the rows of this epoch fill buffer_bytes (" +
+                    std::to_string(options_.buffer_bytes) +
+                    "): prepare() it, having committed the one before, or raise buffer_bytes");
+  }
+
+  Status close_epochs() {
+    Status outcome;
+    if (!committer_->host_decides()) {
+      outcome = committer_->end_epoch();
+      if (outcome) outcome = inbox_.close();
+    } else if (inbox_.has_unsealed() && !committer_->aborted()) {
+      outcome =
+          fail(Errc::kUsage, "close(): what was accepted behind the last prepare() is not written");
+    }
+    inbox_.abort();
+    inbox_.wait_ended();
+    committer_->close();
+    return outcome;
+  }
+
+  template <typename F>
+  Status by_host(F&& body) {
+    return guarded([&]() -> Status {
+      if (committer_) return std::forward<F>(body)(*committer_);
+      return fail(Errc::kUsage,
+                  "recover(), prepare(), commit() and abort() are for sinks with use_2pc = true");
+    });
+  }
+
   Status start_lane(const ConnectOptions& connect, std::unique_ptr<Connection> connection) {
     auto encoder = RowEncoder::create(plan_.columns, plan_.types);
     if (!encoder) return fail(encoder.error());
@@ -222,29 +419,29 @@ class SinkImpl final : public Sink {
       if (!made) return fail(made.error());
       arrays = std::move(*made);
     }
-    const auto lanes = static_cast<size_t>(options_.parallelism);
-    Lane::Setup setup{
-        .env = env_,
-        .inbox = inbox_,
-        .number = lanes_.size(),
-        .plan = plan_,
-        .connect = connect,
-        .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
-                    .ordered = plan_.ordered,
-                    .by_epoch = plan_.by_epoch,
-                    // Listed wrongly, check_options() would have refused it.
-                    .retry = RetryRule::from(options_.retry_on_errors).value(),
-                    .retries_max = static_cast<uint32_t>(options_.max_retries),
-                    .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
-                    .jitter_seed = env_.random.next_u64()},
-        .flight_bytes_max = static_cast<size_t>(options_.buffer_bytes / kFlightsInBuffer) / lanes,
-        .name = options_.connection_name,
-        .epochs = claim_ ? &claim_->epochs : nullptr,
-        .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
-        .statements_max = options_.use_prepared_statements
-                              ? static_cast<size_t>(options_.statement_cache_size)
-                              : 0,
-        .salted_keys = salted_keys_.get()};
+    Lane::Setup setup{.env = env_,
+                      .inbox = inbox_,
+                      .number = lanes_.size(),
+                      .plan = plan_,
+                      .connect = connect,
+                      .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
+                                  .ordered = plan_.ordered,
+                                  .truth = plan_.truth,
+                                  // Listed wrongly, check_options() would have refused it.
+                                  .retry = RetryRule::from(options_.retry_on_errors).value(),
+                                  .retries_max = static_cast<uint32_t>(options_.max_retries),
+                                  .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
+                                  .jitter_seed = env_.random.next_u64()},
+                      .flight_bytes_max = plan_.one_transaction ? std::numeric_limits<size_t>::max()
+                                                                : flight_bytes_max(options_),
+                      .name = options_.connection_name,
+                      .epochs = claim_ ? &claim_->epochs : nullptr,
+                      .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
+                      .committer = committer_.get(),
+                      .statements_max = options_.use_prepared_statements
+                                            ? static_cast<size_t>(options_.statement_cache_size)
+                                            : 0,
+                      .salted_keys = salted_keys_.get()};
     lanes_.push_back(
         std::make_unique<Lane>(std::move(setup), std::move(*encoder), std::move(arrays)));
     return lanes_.back()->start(std::move(connection));
@@ -269,6 +466,8 @@ class SinkImpl final : public Sink {
   const std::optional<Claim> claim_;
   Inbox inbox_;
   Env& env_;
+  std::unique_ptr<EpochCommitter> committer_;
+  std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
 };
 
@@ -288,30 +487,45 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto plan = make_plan(options, opened->table, *schema);
   if (!plan) return fail_at(options, plan.error());
   auto router = Router::create(options, opened->table, plan->columns, plan->keys,
-                               static_cast<size_t>(plan->transaction_rows));
+                               static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
   std::optional<Claim> claim;
-  if (plan->by_epoch) {
+  if (plan->truth == Truth::kEpoch) {
     if (router->lanes() > 1 && !router->hashes()) {
       return fail_at(options, fail(Errc::kOptionConflict,
                                    "exactly-once with parallelism needs partition_by = 'hash(…)': "
                                    "a replay must take the same lanes")
                                   .error());
     }
-    auto claimed = claim_epochs(options, *env, *opened->connection);
+    auto claimed = claim_epochs(options, *env, opened->table, *opened->connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
+  std::optional<TwoPhaseClaim> two_phase;
   std::vector<std::unique_ptr<Connection>> connections;
-  connections.push_back(std::move(opened->connection));
+  if (plan->truth == Truth::kGid) {
+    auto claimed = claim_two_phase(options, *env, opened->table, std::move(opened->connection));
+    if (!claimed) return fail_at(options, claimed.error());
+    two_phase = std::move(*claimed);
+    // A server with few places: each lane makes do with one.
+    if (epoch_transactions(options, *two_phase->connection) == 0) plan->take_whole_epochs();
+  } else {
+    connections.push_back(std::move(opened->connection));
+  }
   while (connections.size() < router->lanes()) {
     auto another = Connection::open(*env, opened->connect, salted_keys.get());
     if (!another) return fail_at(options, another.error());
+    if (two_phase) {
+      const Deadline deadline = env->clock.now() + kClaimTimeout;
+      const Status attached = two_phase->two_phase.attach(**another, deadline);
+      if (!attached) return fail_at(options, attached.error());
+    }
     connections.push_back(std::move(*another));
   }
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
-                                         std::move(*router), std::move(claim));
+                                         std::move(*router), std::move(claim), std::move(two_phase),
+                                         opened->connect);
   if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }
@@ -332,15 +546,18 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
 Status test_connection(const SinkOptions& options, Env* env) {
   try {
     OsEnv own_env;
-    const auto opened = open_target(options, nullptr, env != nullptr ? *env : own_env.env());
+    if (env == nullptr) env = &own_env.env();
+    const auto opened = open_target(options, nullptr, *env);
     const bool to_be_made =
         !opened && opened.error().code == Errc::kNoSuchTable && options.create_table;
     if (to_be_made) return {};
     if (!opened) return fail(opened.error());
-    if (auto fits = check_target(options, opened->table); !fits) {
-      return fail_at(options, fits.error());
+    Status fits = check_target(options, opened->table);
+    if (fits) {
+      const Deadline deadline = env->clock.now() + opened->connect.connect_timeout;
+      fits = check_delivery(options, *opened->connection, opened->table, deadline);
     }
-    return {};
+    return fits ? fits : fail_at(options, fits.error());
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }

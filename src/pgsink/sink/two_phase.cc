@@ -37,6 +37,24 @@ std::unexpected<Error> cannot_prepare(const std::string& why) {
   return fail(Errc::kCannotPrepare, "use_2pc: " + why);
 }
 
+std::unexpected<Error> not_local(const CatalogTable& table, std::string_view option,
+                                 const std::string& what) {
+  return fail(Errc::kCannotPrepare,
+              std::string(option) + ": table " + table.schema + "." + table.name + " " + what +
+                  ", and a transaction that wrote one cannot be prepared, nor does it commit "
+                  "together with what this server remembers: leave " +
+                  std::string(option) + " out, or write to the other server itself");
+}
+
+Result<QueryResult> prepared_limits(Connection& connection, const CatalogTable& table,
+                                    Deadline deadline) {
+  Quoted quoted;
+  const std::string statement =
+      sql_text(Sql::kPreparedLimits, {quoted.literal(table.schema), quoted.literal(table.name)});
+  if (!quoted.status()) return fail(quoted.status().error());
+  return run_control(connection, statement, deadline);
+}
+
 Status check_server(uint64_t slots, const SinkOptions& options) {
   if (slots == 0) {
     return cannot_prepare(
@@ -72,32 +90,29 @@ Status check_pooler(const SinkOptions& options) {
 
 }  // namespace
 
+Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
+                         Deadline deadline) {
+  if (table.kind == CatalogTable::Kind::kForeign) {
+    return not_local(table, option, "is a foreign table");
+  }
+  const auto limits = prepared_limits(connection, table, deadline);
+  if (!limits) return fail(limits.error());
+  const std::string partitions = cell(*limits, 0, 0);
+  if (partitions == "0") return {};
+  return not_local(table, option, "has " + partitions + " foreign partitions");
+}
+
 Status check_two_phase(Connection& connection, const SinkOptions& options,
                        const CatalogTable& table, bool pooled, Deadline deadline) {
   const auto gids = GidMaker::create(options.prepared_transaction_id, "", table.schema,
                                      two_phase_sink_id(options));
   if (!gids) return fail(gids.error());
-  if (table.kind == CatalogTable::Kind::kForeign) {
-    return cannot_prepare("table " + table.schema + "." + table.name +
-                          " is a foreign table, and a transaction that wrote one cannot be "
-                          "prepared: leave use_2pc out, or write to the other server itself");
-  }
+  if (auto local = check_local_table(connection, table, "use_2pc", deadline); !local) return local;
   if (pooled) {
     if (auto fits = check_pooler(options); !fits) return fits;
   }
-  Quoted quoted;
-  const auto limits = run_control(
-      connection,
-      sql_text(Sql::kPreparedLimits, {quoted.literal(table.schema), quoted.literal(table.name)}),
-      deadline);
-  if (!quoted.status()) return quoted.status();
+  const auto limits = prepared_limits(connection, table, deadline);
   if (!limits) return fail(limits.error());
-  if (cell(*limits, 0, 0) != "0") {
-    return cannot_prepare("table " + table.schema + "." + table.name + " has " +
-                          cell(*limits, 0, 0) +
-                          " foreign partitions, and a transaction that wrote one cannot be "
-                          "prepared: leave use_2pc out, or detach them");
-  }
   return check_server(parse_number(cell(*limits, 0, 1)), options);
 }
 
@@ -259,11 +274,25 @@ Result<std::string> TwoPhase::prepare_sql(std::string_view gid) const {
 
 Result<bool> TwoPhase::is_prepared(Connection& connection, const std::string& gid,
                                    Deadline deadline) const {
-  const auto array = sql_array(std::span(&gid, 1));
+  const auto gone = missing(connection, std::span(&gid, 1), deadline);
+  if (!gone) return fail(gone.error());
+  return gone->empty();
+}
+
+Result<std::vector<std::string>> TwoPhase::missing(Connection& connection,
+                                                   std::span<const std::string> gids,
+                                                   Deadline deadline) const {
+  const auto array = sql_array(gids);
   if (!array) return fail(array.error());
   const auto rows = run_control(connection, sql_text(Sql::kPreparedList, {*array}), deadline);
   if (!rows) return fail(rows.error());
-  return std::ranges::any_of(rows->rows, [&](const auto& row) { return row[0] == gid; });
+  std::vector<std::string> gone;
+  for (const std::string& gid : gids) {
+    const bool there =
+        std::ranges::any_of(rows->rows, [&](const auto& row) { return row[0] == gid; });
+    if (!there) gone.push_back(gid);
+  }
+  return gone;
 }
 
 Status TwoPhase::record(Connection& connection, uint64_t epoch, uint64_t position,

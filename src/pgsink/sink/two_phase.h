@@ -54,6 +54,12 @@ std::string two_phase_sink_id(const SinkOptions& options);
 Status check_two_phase(Connection& connection, const SinkOptions& options,
                        const CatalogTable& table, bool pooled, Deadline deadline);
 
+/// check_local_table refuses a foreign table, and one with foreign partitions: what is written to
+/// another server does not commit together with what this one remembers. `option` is what asks for
+/// that. Fails with kCannotPrepare.
+Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
+                         Deadline deadline);
+
 /// PreparedTransaction is one row of pg_prepared_xacts.
 struct PreparedTransaction {
   std::string gid;
@@ -97,6 +103,13 @@ class TwoPhase {
   /// Whether the transaction is prepared: the outcome after a lost answer to PREPARE TRANSACTION,
   /// once the old backend is fenced.
   Result<bool> is_prepared(Connection& connection, const std::string& gid, Deadline deadline) const;
+  /// Which of the transactions are not prepared: the server has lost them (a failover, a restore),
+  /// or somebody resolved them by hand.
+  Result<std::vector<std::string>> missing(Connection& connection,
+                                           std::span<const std::string> gids,
+                                           Deadline deadline) const;
+  /// The first epoch that is recorded and waits for its host's decision; nullopt if none does.
+  Result<std::optional<uint64_t>> first_waiting(Connection& connection, Deadline deadline) const;
 
   /// Record notes durably that an epoch is prepared whole, for a host that decides later, perhaps
   /// in another life of this process. An epoch without any transaction is recorded too.
@@ -111,10 +124,10 @@ class TwoPhase {
   /// the role that owns it, then forgets the decisions. One that is gone is committed already.
   /// Returns how many it committed.
   Result<size_t> commit_decided(Env& env, Connection& connection, Deadline deadline) const;
-  /// Forgets that epochs from this one on were recorded and rolls `gids` back. Never touches what
-  /// is decided: fails with kResolveRefused if a gid is.
-  Status abort(Env& env, Connection& connection, uint64_t epoch, std::span<const std::string> gids,
-               Deadline deadline) const;
+  /// Abort ends every other session of this writer, so that nothing more is prepared, forgets that
+  /// epochs from this one on were recorded, and rolls back all that no record names. Never touches
+  /// what is decided: fails with kResolveRefused if the epoch is.
+  Status abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const;
 
   struct Recovered {
     uint64_t epoch = 0, position = 0;  ///< The last decided: the host goes on behind it.
@@ -142,6 +155,8 @@ class TwoPhase {
   };
   Status fence_others(Connection& connection, Deadline deadline) const;
   Result<std::vector<Decision>> decisions(Connection& connection, Deadline deadline) const;
+  Result<size_t> roll_back_unnamed(Env& env, Connection& connection,
+                                   std::span<const std::string> prefixes, Deadline deadline) const;
   Status decide_recorded(Connection& connection, uint64_t host_epoch, Deadline deadline) const;
   Error fenced(const std::optional<WriterRow>& now) const;
 

@@ -149,6 +149,16 @@ Result<std::vector<TwoPhase::Decision>> TwoPhase::decisions(Connection& connecti
   return found;
 }
 
+Result<std::optional<uint64_t>> TwoPhase::first_waiting(Connection& connection,
+                                                        Deadline deadline) const {
+  const auto found = decisions(connection, deadline);
+  if (!found) return fail(found.error());
+  for (const Decision& decision : *found) {
+    if (!decision.decided) return decision.epoch;
+  }
+  return std::nullopt;
+}
+
 Result<size_t> TwoPhase::commit_decided(Env& env, Connection& connection, Deadline deadline) const {
   const auto found = decisions(connection, deadline);
   if (!found) return fail(found.error());
@@ -174,43 +184,46 @@ Result<size_t> TwoPhase::commit_decided(Env& env, Connection& connection, Deadli
   return committed;
 }
 
-Status TwoPhase::abort(Env& env, Connection& connection, uint64_t epoch,
-                       std::span<const std::string> gids, Deadline deadline) const {
-  // First nobody may commit them any more, then they go.
+Status TwoPhase::abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const {
+  // First nobody may prepare any more, then nobody may commit what was recorded, then it goes.
+  if (auto alone = fence_others(connection, deadline); !alone) return alone;
+  const auto now = read(connection, deadline);
+  if (!now) return fail(now.error());
+  if (!*now || (*now)->generation != generation_) return fail(fenced(*now));
+  if ((*now)->epoch >= epoch) {
+    return fail(Errc::kResolveRefused, "epoch " + std::to_string(epoch) + " of sink \"" + sink_id_ +
+                                           "\" is decided: it will be committed");
+  }
   const auto forgotten = run_control(
       connection,
       sql_text(Sql::kDecisionForget, {quoted_schema_, quoted_schema_, quoted_sink_,
                                       std::to_string(generation_), std::to_string(epoch)}),
       deadline);
   if (!forgotten) return fail(forgotten.error());
-  const auto now = explain(connection, deadline);
-  if (!now) return fail(now.error());
-  if (*now) return fail(**now);
-  const auto left = decisions(connection, deadline);
-  if (!left) return fail(left.error());
-  for (const Decision& decision : *left) {
-    for (const std::string& gid : decision.gids) {
-      if (std::ranges::find(gids, gid) == gids.end()) continue;
-      return fail(Errc::kResolveRefused,
-                  "prepared transaction '" + gid + "' of sink \"" + sink_id_ +
-                      "\" belongs to epoch " + std::to_string(decision.epoch) +
-                      (decision.decided ? ", which is decided: it will be committed"
-                                        : ", which is not aborted"));
-    }
-  }
-  if (gids.empty()) return {};
-  const auto array = sql_array(gids);
+  const auto done = roll_back_unnamed(env, connection, std::span(&gid_prefix(), 1), deadline);
+  if (!done) return fail(done.error());
+  return {};
+}
+
+/// Rolls back every transaction with one of the prefixes that no row of pgsink_decisions names.
+Result<size_t> TwoPhase::roll_back_unnamed(Env& env, Connection& connection,
+                                           std::span<const std::string> prefixes,
+                                           Deadline deadline) const {
+  const auto named = decisions(connection, deadline);
+  if (!named) return fail(named.error());
+  const auto array = sql_array(prefixes);
   if (!array) return fail(array.error());
   const auto rows = run_control(connection, sql_text(Sql::kPreparedList, {*array}), deadline);
   if (!rows) return fail(rows.error());
-  std::vector<PreparedTransaction> present;
+  std::vector<PreparedTransaction> left;
   for (size_t i = 0; i < rows->rows.size(); ++i) {
-    if (std::ranges::find(gids, cell(*rows, i, 0)) == gids.end()) continue;
-    present.push_back({cell(*rows, i, 0), cell(*rows, i, 1)});
+    const std::string gid = cell(*rows, i, 0);
+    const bool has_name = std::ranges::any_of(*named, [&](const Decision& decision) {
+      return std::ranges::find(decision.gids, gid) != decision.gids.end();
+    });
+    if (!has_name) left.push_back({gid, cell(*rows, i, 1)});
   }
-  const auto done = resolve_prepared(env, connection, present, Resolution::kRollback, deadline);
-  if (!done) return fail(done.error());
-  return {};
+  return resolve_prepared(env, connection, left, Resolution::kRollback, deadline);
 }
 
 // The host knows that these epochs are complete; the decision did not come through to us.
@@ -267,16 +280,7 @@ Result<TwoPhase::Recovered> TwoPhase::recover(Env& env, Connection& connection,
   std::vector<std::string> fixed;
   fixed.reserve(prefixes->rows.size());
   for (size_t i = 0; i < prefixes->rows.size(); ++i) fixed.push_back(cell(*prefixes, i, 0));
-  const auto array = sql_array(fixed);
-  if (!array) return fail(array.error());
-  const auto rows = run_control(connection, sql_text(Sql::kPreparedList, {*array}), deadline);
-  if (!rows) return fail(rows.error());
-  std::vector<PreparedTransaction> left;
-  left.reserve(rows->rows.size());
-  for (size_t i = 0; i < rows->rows.size(); ++i) {
-    left.push_back({cell(*rows, i, 0), cell(*rows, i, 1)});
-  }
-  const auto rolled_back = resolve_prepared(env, connection, left, Resolution::kRollback, deadline);
+  const auto rolled_back = roll_back_unnamed(env, connection, fixed, deadline);
   if (!rolled_back) return fail(rolled_back.error());
   recovered.rolled_back = *rolled_back;
   Quoted quoted;
