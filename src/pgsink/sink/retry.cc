@@ -107,20 +107,22 @@ constexpr std::string_view kConnectionFailure = "08006";
 constexpr std::string_view kNoConnection = "08001";
 constexpr std::string_view kQueryCanceled = "57014";
 
-Error refuse_permanent(const std::string& condition) {
-  return {.code = Errc::kOptionValue,
-          .message = "retry_on_errors: " + condition +
-                     " would fail the same way each time, and is never retried (nor is anything of "
-                     "the classes 22, 23 and 42)"};
+std::unexpected<Error> refuse_permanent(const std::string& condition) {
+  return fail(
+      Errc::kOptionValue,
+      "retry_on_errors: " + condition +
+          " would fail the same way each time, and is never retried (nor is anything of the "
+          "classes 22, 23 and 42)");
 }
 
-Error refuse_unknown(const std::string& condition) {
+std::unexpected<Error> refuse_unknown(const std::string& condition) {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kConditions));
   for (const Condition& known : kConditions) names.push_back(known.name);
   std::string message = "retry_on_errors: there is no condition \"" + condition + "\"";
   const std::string_view nearest = nearest_name(condition, names);
   if (!nearest.empty()) message.append(" (did you mean \"").append(nearest).append("\"?)");
-  return {.code = Errc::kOptionValue, .message = message};
+  return fail(Errc::kOptionValue, message);
 }
 
 }  // namespace
@@ -142,8 +144,8 @@ Result<RetryRule> RetryRule::from(const std::vector<std::string>& conditions) {
                    kPermanentClasses,
                    [&](std::string_view known) { return condition.starts_with(known); })
              : std::ranges::find(kPermanentNames, condition) != std::end(kPermanentNames);
-    if (permanent) return fail(refuse_permanent(condition));
-    if (rule.listed_.size() == before) return fail(refuse_unknown(condition));
+    if (permanent) return refuse_permanent(condition);
+    if (rule.listed_.size() == before) return refuse_unknown(condition);
   }
   return rule;
 }
