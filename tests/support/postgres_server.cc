@@ -425,6 +425,9 @@ std::vector<pid_t> PostgresServer::backend_pids(std::string_view database) {
 
 void PostgresServer::kill_backend(pid_t pid, int signal_number) {
   if (::kill(pid, signal_number) != 0) raise("cannot signal backend " + std::to_string(pid));
+  if (signal_number != SIGKILL) return;
+  // Until the postmaster has seen it, the server goes on as if nothing had happened.
+  for (int i = 0; i < 1000 && ::kill(pid, 0) == 0; ++i) ::usleep(10'000);
 }
 
 void PostgresServer::clone_from(PostgresServer& primary) {

@@ -33,13 +33,6 @@ constexpr int kCreateAttemptsMax = 5;
 
 const Shape& shape_of(ControlTable table) { return kShapes[static_cast<size_t>(table)]; }
 
-// CREATE TABLE IF NOT EXISTS looks first and then creates: of two sessions at once one fails at a
-// unique index of the catalog.
-bool lost_the_race(const Error& error) {
-  return error.sqlstate == "23505" || error.sqlstate == "42P07" || error.sqlstate == "42710" ||
-         error.sqlstate == "XX000";  // "tuple concurrently updated"
-}
-
 Error may_not_create(const Error& cause, std::string_view schema, const Shape& shape,
                      const std::string& statement) {
   Error error = cause;
@@ -52,6 +45,11 @@ Error may_not_create(const Error& cause, std::string_view schema, const Shape& s
 }
 
 }  // namespace
+
+bool lost_creation_race(const Error& error) {
+  return error.sqlstate == "23505" || error.sqlstate == "42P07" || error.sqlstate == "42710" ||
+         error.sqlstate == "XX000";  // "tuple concurrently updated"
+}
 
 std::string_view control_table_name(ControlTable table) { return shape_of(table).name; }
 
@@ -75,7 +73,7 @@ Status ensure_control_table(Connection& connection, std::string_view schema, Con
                       "); rename it");
     }
     const auto created = run_control(connection, create, deadline);
-    if (created || (!connection.broken() && lost_the_race(created.error()))) continue;
+    if (created || (!connection.broken() && lost_creation_race(created.error()))) continue;
     if (created.error().sqlstate == "42501") {
       return fail(may_not_create(created.error(), schema, shape, create));
     }

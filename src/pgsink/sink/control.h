@@ -30,6 +30,10 @@ Status ensure_control_table(Connection& connection, std::string_view schema, Con
 Result<QueryResult> run_control(Connection& connection, std::string_view statements,
                                 Deadline deadline, bool durable = false);
 
+/// lost_creation_race says whether CREATE … IF NOT EXISTS failed because another session created
+/// the same at that moment: it looks first and creates then, and fails at the catalog's indexes.
+bool lost_creation_race(const Error& error);
+
 /// sql_array is an array of texts as an SQL expression.
 Result<std::string> sql_array(std::span<const std::string> texts);
 

@@ -40,11 +40,6 @@ uint64_t copy_line(std::string_view where) {
              : 0;
 }
 
-/// Says which row of the sink's input, counted from 1, an error is about.
-void name_row(Error& error, uint64_t row) {
-  error.message += " (input row " + std::to_string(row) + ")";
-}
-
 Error stopped_error() {
   Error error;
   error.code = Errc::kInterrupted;
@@ -234,9 +229,15 @@ void Lane::send(const FlightLog::Action& action) {
   next.attempt.path = path;
   next.attempt.began = env_.clock.now();
   prepare_connection(action.seq, path);
-  const auto request = begin_transaction(action.seq, path);
+  if (path == Path::kArrays) {
+    if (const Status encoded = encode_arrays(next); !encoded) next.attempt.error = encoded.error();
+    next.attempt.series = makes_series(next);
+  }
+  const auto request =
+      next.attempt.series ? open_series(action.seq) : begin_transaction(action.seq, path);
   if (!request) return lost(request.error());
   next.attempt.first_request = *request;
+  if (!next.attempt.series) next.attempt.identify_request = *request;
   log_.step(FlightLog::SendBegan{action.seq}, env_.clock.now());
   wire_.push_back(action.seq);
   count_in_flight();
@@ -266,6 +267,10 @@ void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
     std::ignore = session.query(plan_.statements.planner);
     planner_set_ = true;
   }
+  if (path == Path::kArrays && plan_.series && !defaults_set_) {
+    std::ignore = session.query(plan_.session_defaults);
+    defaults_set_ = true;
+  }
   if (path == Path::kStaged && stage_request_ == 0) {
     stage_request_ = session.query(plan_.statements.stage).value_or(0);
   }
@@ -294,59 +299,6 @@ Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path
   if (path == Path::kArrays) return session.query(sql);
   if (path == Path::kStaged && pooled_) sql += plan_.statements.stage_pooled + "; ";
   return session.query(sql + plan_.statements.copy, pgproto::Session::Copy::kIn);
-}
-
-/// A flight as one statement over arrays.
-void Lane::send_arrays(Flight& current) {
-  const Status encoded = encode_arrays(current);
-  if (!encoded) current.attempt.error = encoded.error();
-  if (encoded && arrays_->row_count() > 0) {  // A batch without rows still has a position.
-    if (const Status executed = execute_arrays(); !executed) return lost(executed.error());
-  }
-  end_transaction(current, encoded ? ending(current) : undoing());
-  if (!connection_) return;
-  const auto drained = connection_->drain_output(0, kNoDeadline);
-  if (!drained) lost(drained.error());
-}
-
-Status Lane::encode_arrays(Flight& current) {
-  // Source: MaxAllocSize of the server.
-  constexpr size_t kParameterBytesMax = 0x3fffffff;
-  arrays_->clear();
-  for (const Piece& piece : current.pieces) {
-    arrays_->append(piece.batch(), piece.rows, rejected_);
-    if (!rejected_.empty()) {
-      Error error = std::move(rejected_.front().error);
-      name_row(error, piece.source->first_row + rejected_.front().row);
-      rejected_.clear();
-      return fail(std::move(error));
-    }
-  }
-  if (arrays_->largest_bytes() > kParameterBytesMax) {
-    return fail(Errc::kLimit, "a column of " + std::to_string(current.rows) + " rows takes " +
-                                  std::to_string(arrays_->largest_bytes()) +
-                                  " bytes, the server's limit is 1 GiB: use a smaller "
-                                  "transaction_size, or use_copy = true");
-  }
-  return {};
-}
-
-Status Lane::execute_arrays() {
-  pgproto::Session& session = connection_->session();
-  const auto name = statements_->prepare(plan_.statements.apply, plan_.statements.array_types);
-  if (!name) return fail(name.error());
-  constexpr int16_t kBinary = 1;
-  std::vector<pgproto::Session::Parameter> parameters;
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < plan_.columns.size(); ++i) {
-    parameters.push_back({.value = arrays_->array(i), .format = kBinary});
-    bytes += parameters.back().value->size();
-  }
-  flight(wire_.back()).attempt.encoded_bytes = bytes;
-  if (const auto sent = session.bind("", *name, parameters); !sent) return fail(sent.error());
-  if (const auto sent = session.execute(""); !sent) return fail(sent.error());
-  session.sync();
-  return {};
 }
 
 Result<bool> Lane::send_some() {
@@ -460,7 +412,7 @@ void Lane::on_answer(const Event& event) {
   if (wire_.empty()) return;
   Flight& oldest = flight(wire_.front());
   Flight::Attempt& attempt = oldest.attempt;
-  const bool of_first = event.request == attempt.first_request;
+  const bool of_first = event.request == attempt.identify_request;
   const bool of_commit = attempt.commit_request != 0 && event.request == attempt.commit_request;
   if (event.request < attempt.first_request) return;
 
@@ -471,6 +423,7 @@ void Lane::on_answer(const Event& event) {
   } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
     constexpr std::string_view kCopyTag = "COPY ";
     if (of_commit) attempt.commit_tag = complete->tag == attempt.done_tag;
+    if (attempt.series && event.request == attempt.apply_request) attempt.applied = true;
     if (of_first && complete->tag.starts_with(kCopyTag)) {
       attempt.copied_rows = to_u64(complete->tag.substr(kCopyTag.size()));
     }
@@ -498,9 +451,11 @@ void Lane::on_row(Flight& oldest, const pgproto::DataRow& row) {
 
 void Lane::on_ready(Flight& oldest) {
   const FlightLog::Seq seq = oldest.seq;
-  const Flight::Attempt& attempt = oldest.attempt;
+  Flight::Attempt& attempt = oldest.attempt;
   const TimePoint now = env_.clock.now();
   wire_.pop_front();
+  // Sync commits what went well up to it, and an error of that commit is an answer to it.
+  if (attempt.series) attempt.commit_tag = attempt.applied && !attempt.error;
   FlightLog::Answered answered{
       .seq = seq, .error = std::nullopt, .repeat = attempt.stale_statement};
   if (!attempt.commit_tag) {

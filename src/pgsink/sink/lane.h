@@ -6,12 +6,13 @@
 // A flight is sent without waiting for any answer, and the next flights follow:
 //   Query "BEGIN …; SELECT xid, pid; settings; COPY … FROM STDIN"   CopyData…  CopyDone   Query
 //   "COMMIT"
-// Through a staging table another Query with the statement that applies it stands before COMMIT;
-// with arrays, Parse/Bind/Execute/Sync stand in the place of COPY. Under two-phase commit PREPARE
-// TRANSACTION stands in the place of COMMIT, and then "committed" reads as "prepared" here: how a
-// flight ends is an Ending, all else is the same (lane_ending.cc).
-// A COPY that fails to start or in the middle is safe: the server drops CopyData and CopyDone until
-// the next Query, and the COMMIT of a failed transaction answers ROLLBACK.
+// Through a staging table another Query with the statement that applies it stands before COMMIT.
+// With arrays, Bind/Execute/Sync stand in the place of COPY; where nothing else is in the way the
+// whole flight is one such series, which Sync commits (lane_arrays.cc). Under two-phase commit
+// PREPARE TRANSACTION stands in the place of COMMIT, and then "committed" reads as "prepared" here:
+// how a flight ends is an Ending, all else is the same (lane_ending.cc). A COPY that fails to start
+// or in the middle is safe: the server drops CopyData and CopyDone until the next Query, and the
+// COMMIT of a failed transaction answers ROLLBACK.
 
 #include <deque>
 #include <memory>
@@ -75,7 +76,10 @@ class Lane {
     struct Attempt {
       Path path = Path::kCopy;
       size_t piece = 0, row = 0;  ///< What is encoded next.
-      pgproto::RequestId first_request = 0, commit_request = 0;
+      pgproto::RequestId first_request = 0, identify_request = 0, commit_request = 0;
+      bool series = false;                   ///< Without BEGIN and COMMIT: see lane_arrays.cc.
+      pgproto::RequestId apply_request = 0;  ///< Of a series …
+      bool applied = false;                  ///< … and whether it was done.
       uint64_t commit_end = 0;  ///< appended_position() behind COMMIT; 0 while it is not appended.
       std::string_view done_tag;  ///< The tag that proves it done; "" if it is to be undone.
       std::string gid;            ///< Two-phase commit.
@@ -100,9 +104,11 @@ class Lane {
   void send(const FlightLog::Action& action);
   void prepare_connection(FlightLog::Seq seq, Path path);
   Result<pgproto::RequestId> begin_transaction(FlightLog::Seq seq, Path path);
-  void send_arrays(Flight& flight);
   Status encode_arrays(Flight& flight);
-  Status execute_arrays();
+  bool makes_series(const Flight& flight) const;
+  Result<pgproto::RequestId> open_series(FlightLog::Seq seq);
+  void send_arrays(Flight& flight);
+  Result<pgproto::RequestId> execute_arrays();
   /// Encodes and sends up to one chunk. False if there is nothing left to encode or end at present.
   Result<bool> send_some();
   Result<bool> encode_some(Flight& flight);
@@ -143,6 +149,8 @@ class Lane {
   void wait(Deadline deadline);
 
   Flight& flight(FlightLog::Seq seq);
+  /// Says which row of the sink's input, counted from 1, an error is about.
+  static void name_row(Error& error, uint64_t row);
   Error explain(Error cause) const;
   void note_error(const Error& error);
   void count_in_flight();
@@ -169,8 +177,9 @@ class Lane {
   std::unique_ptr<Connection> connection_;
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
-  bool guard_set_ = false;                ///< The session knows the flight before the next.
-  bool planner_set_ = false;              ///< The session has the planner settings of the mode.
+  bool guard_set_ = false;     ///< The session knows the flight before the next.
+  bool defaults_set_ = false;  ///< Transactions without BEGIN are as the plan wants them.
+  bool planner_set_ = false;   ///< The session has the planner settings of the mode.
   pgproto::RequestId stage_request_ = 0;  ///< That made the staging table; 0: it is not there.
   std::optional<Error> stage_error_;
   std::optional<Error> fatal_;  ///< The server's last word on this connection.

@@ -31,6 +31,7 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   pooled_ = server.backend.pid != connection_->session().backend_process_id();
   guard_set_ = false;
   planner_set_ = false;
+  defaults_set_ = false;
   epoch_renewed_ = false;
   stage_request_ = 0;
   stage_error_.reset();

@@ -19,6 +19,10 @@ void Lane::count_in_flight() {
   metrics_.in_flight_rows = rows;
 }
 
+void Lane::name_row(Error& error, uint64_t row) {
+  error.message += " (input row " + std::to_string(row) + ")";
+}
+
 Error Lane::explain(Error cause) const {
   std::string text =
       "connection \"" + setup_.name + "\", table " + plan_.table + ": " + cause.message + ". ";

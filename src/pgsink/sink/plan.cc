@@ -187,6 +187,9 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   plan.identify_pooled = sql_text(Sql::kIdentifyPooled) + "; ";
   plan.session = *session;
   plan.commit = sql_text(Sql::kCommit);
+  plan.series = plan.session.empty() && plan.truth == Truth::kXid;
+  plan.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
+  plan.session_defaults = sql_text(Sql::kSessionDefaults, {isolation_sql(options.isolation_level)});
   if (!options.set_role.empty() && !plan.statements.stage.empty()) {
     // Who writes it must own it.
     const auto role = quote_identifier(options.set_role);

@@ -30,6 +30,11 @@ struct Plan {
   /// form where each transaction may run in another backend), and the role and settings.
   std::string begin, identify, identify_pooled, session;
   std::string commit;
+  /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
+  /// identify and guard ($1 the flight before, $2 its own number, if ordered), and session_defaults
+  /// says once a connection what BEGIN says.
+  bool series = false;
+  std::string open_series, session_defaults;
   std::string table;              ///< For messages: schema.table.
   std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;

@@ -134,11 +134,7 @@ Status create_table(const SinkOptions& options, const Schema& schema, Connection
   if (!quoted.status()) return quoted.status();
   auto created =
       run_ddl(options, sql_text(Sql::kCreateTarget, {table, definition}), connection, deadline);
-  // Of two sinks that create it at once, one may fail at the catalog's unique index.
-  const bool lost_the_race =
-      !created && !connection.broken() &&
-      (created.error().sqlstate == "23505" || created.error().sqlstate == "42P07");
-  if (created || lost_the_race) return {};
+  if (created || (!connection.broken() && lost_creation_race(created.error()))) return {};
   Error error = created.error();
   error.message = "create_table: " + error.message;
   return fail(std::move(error));

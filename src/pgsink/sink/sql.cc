@@ -17,13 +17,19 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 74> kTemplates{{
+constexpr std::array<Template, 76> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
     {Sql::kIdentifyPooled,
      "SELECT pg_catalog.pg_current_xact_id(), a.pid, a.backend_start"
      " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a"},
+    {Sql::kIdentifyGuarded,
+     "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text,"
+     " 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = $1::pg_catalog.int8)"
+     "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', $2::pg_catalog.text, false)"},
+    {Sql::kSessionDefaults,
+     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kSetRole, "SET LOCAL ROLE {role}"},
     {Sql::kSetVariable, "SELECT pg_catalog.set_config({name}, {value}, true)"},
     {Sql::kStatementTimeout, "SET LOCAL statement_timeout = {milliseconds}"},

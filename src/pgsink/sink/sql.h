@@ -15,6 +15,8 @@ enum class Sql : uint8_t {
   kBegin,             ///< {isolation}
   kIdentify,          ///< Row: xid, pid, "" (backend_start as known from login).
   kIdentifyPooled,    ///< Row: xid, pid, backend_start: behind a pooler each transaction asks anew.
+  kIdentifyGuarded,   ///< kIdentify and kGuard in one: $1 = before, $2 = number.
+  kSessionDefaults,   ///< {isolation}: what kBegin says, for transactions without it.
   kSetRole,           ///< {role}
   kSetVariable,       ///< {name}, {value}
   kStatementTimeout,  ///< {milliseconds}
