@@ -349,5 +349,24 @@ TEST_P(ModesTest, ArraysAndCompositesGoThroughTheStagingTableOnly) {
   EXPECT_EQ(scalar("SELECT string_agg(id || tags::text, ' ' ORDER BY id) FROM t"), "1{3} 2{}");
 }
 
+TEST_P(ModesTest, ADeferredConstraintThatFailsAtCommitIsAFailure) {
+  sql("CREATE TABLE names (name text PRIMARY KEY); INSERT INTO names VALUES ('known');"
+      "ALTER TABLE t ADD FOREIGN KEY (name) REFERENCES names DEFERRABLE INITIALLY DEFERRED");
+  options_.write_mode = WriteMode::kUpsert;
+  options_.max_retries = 0;
+  expect_written({{{1, "known", 1}}});
+  EXPECT_EQ(error_of({{{2, "known", 1}, {3, "unknown", 1}}}).sqlstate, "23503");
+  EXPECT_EQ(table(), "1:known:1");
+}
+
+TEST_P(ModesTest, ADefaultOfReadOnlyTransactionsIsNoObstacle) {
+  sql("ALTER DATABASE " + database_ + " SET default_transaction_read_only = on");
+  options_.target_session_attrs = "primary";
+  options_.write_mode = WriteMode::kUpsert;
+  expect_written({{{1, "one", 1}}});
+  shared_server().sql("ALTER DATABASE " + database_ + " RESET default_transaction_read_only");
+  EXPECT_EQ(table(), "1:one:1");
+}
+
 }  // namespace
 }  // namespace pgsink
