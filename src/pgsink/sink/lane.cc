@@ -268,8 +268,7 @@ void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
     planner_set_ = true;
   }
   // Whatever the role's defaults are: the staging table cannot be made by a read-only transaction.
-  const bool without_begin = path == Path::kStaged || (path == Path::kArrays && plan_.series);
-  if (without_begin && !defaults_set_) {
+  if (path != Path::kCopy && !defaults_set_) {
     std::ignore = session.query(plan_.session_defaults);
     defaults_set_ = true;
   }

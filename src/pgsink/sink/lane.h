@@ -177,9 +177,9 @@ class Lane {
   std::unique_ptr<Connection> connection_;
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
-  bool guard_set_ = false;     ///< The session knows the flight before the next.
-  bool defaults_set_ = false;  ///< Transactions without BEGIN are as the plan wants them.
-  bool planner_set_ = false;   ///< The session has the planner settings of the mode.
+  bool guard_set_ = false;                ///< The session knows the flight before the next.
+  bool defaults_set_ = false;             ///< The session is as the plan wants it.
+  bool planner_set_ = false;              ///< The session has the planner settings of the mode.
   pgproto::RequestId stage_request_ = 0;  ///< That made the staging table; 0: it is not there.
   std::optional<Error> stage_error_;
   std::optional<Error> fatal_;  ///< The server's last word on this connection.

@@ -32,7 +32,7 @@ struct Plan {
   std::string commit;
   /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
   /// identify and guard ($1 the flight before, $2 its own number, if ordered), and session_defaults
-  /// says once a connection what BEGIN says.
+  /// says once a connection what BEGIN says, and how arrays are planned.
   bool series = false;
   std::string open_series, session_defaults;
   std::string table;              ///< For messages: schema.table.

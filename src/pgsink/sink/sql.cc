@@ -28,8 +28,11 @@ constexpr std::array<Template, 76> kTemplates{{
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text,"
      " 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = $1::pg_catalog.int8)"
      "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', $2::pg_catalog.text, false)"},
+    // Each array has another length: the planner would rather plan every time than trust a plan for
+    // any length, and takes longer for that than the server for the rows.
     {Sql::kSessionDefaults,
-     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {isolation} READ WRITE"},
+     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {isolation} READ WRITE; SET "
+     "plan_cache_mode = force_generic_plan"},
     {Sql::kSetRole, "SET LOCAL ROLE {role}"},
     {Sql::kSetVariable, "SELECT pg_catalog.set_config({name}, {value}, true)"},
     {Sql::kStatementTimeout, "SET LOCAL statement_timeout = {milliseconds}"},

@@ -16,7 +16,8 @@ enum class Sql : uint8_t {
   kIdentify,          ///< Row: xid, pid, "" (backend_start as known from login).
   kIdentifyPooled,    ///< Row: xid, pid, backend_start: behind a pooler each transaction asks anew.
   kIdentifyGuarded,   ///< kIdentify and kGuard in one: $1 = before, $2 = number.
-  kSessionDefaults,   ///< {isolation}: what kBegin says, for transactions without it.
+  kSessionDefaults,   ///< {isolation}: what kBegin says, for transactions without it; and
+                      ///< statements over arrays are planned once.
   kSetRole,           ///< {role}
   kSetVariable,       ///< {name}, {value}
   kStatementTimeout,  ///< {milliseconds}
