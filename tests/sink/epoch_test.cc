@@ -3,6 +3,7 @@
 #include "pgsink/sink/epoch.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -275,8 +276,10 @@ TEST(EpochCrash, TheRowSaysWhatIsThere) {
   OsEnv os;
   const auto soon = [&] { return os.env().clock.now() + std::chrono::seconds(30); };
   const auto open = [&](const std::string& database) {
-    return *Connection::open(
+    auto opened = Connection::open(
         os.env(), *apply_environment(*parse_conninfo(server->conninfo(database)), os.env().files));
+    if (!opened) throw std::runtime_error(opened.error().to_string());
+    return *std::move(opened);
   };
   const std::string database = server->create_database();
   server->sql("CREATE TABLE t (n bigint)", database);
