@@ -72,6 +72,7 @@ void Lane::send_arrays(Flight& current) {
     attempt.apply_request = *executed;
     const pgproto::RequestId sync = connection_->session().sync();
     if (attempt.series) {
+      attempt.done_tag = "Sync";  // No tag of the server's: only for messages.
       attempt.commit_request = sync;
       attempt.commit_end = connection_->session().appended_position();
     }
