@@ -217,7 +217,7 @@ Lane::Flight& Lane::flight(FlightLog::Seq seq) {
 
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flight(action.seq);
-  const Path path = plan_.path(next.rows, next.memory_bytes);
+  const Path path = plan_.path(next.memory_bytes);
   // What is said of the whole flight before its first row must wait for its last.
   const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch || next.is_salvaged();
   if (whole && !next.closed) return wait(action.until);
