@@ -54,6 +54,13 @@ void Connections::retire(const std::string& name, const Sink* sink) {
   add_metrics(found->second.retired, last);
 }
 
+std::vector<SinkOptions> Connections::all() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<SinkOptions> all;
+  for (const auto& entry : connections_) all.push_back(entry.second.options);
+  return all;
+}
+
 std::vector<SinkMetrics> Connections::metrics() const {
   const std::lock_guard lock(mutex_);
   std::vector<SinkMetrics> all;

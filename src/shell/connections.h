@@ -30,6 +30,8 @@ class Connections {
   /// From now on `sink` is part of the connection's metrics, until it is retired.
   void attach(const std::string& name, const Sink* sink);
   void retire(const std::string& name, const Sink* sink);
+  /// The options of all connections, by name. Any thread.
+  std::vector<SinkOptions> all() const;
   /// Of all connections, by name. Any thread.
   std::vector<SinkMetrics> metrics() const;
 

@@ -13,6 +13,7 @@
 #include "shell/flags.h"
 #include "shell/recover.h"
 #include "shell/runner.h"
+#include "shell/system_tables.h"
 #include "shell/text_file.h"
 #include "shell/version.h"
 
@@ -69,15 +70,18 @@ int run(const Flags& flags) {
   }
   Signals signals;
   Connections connections;
+  SystemTables system_tables(connections,
+                             [&reporter](const std::string& text) { reporter.warning(text); });
   auto engine = Engine::open(engine_settings());
   auto ready = engine ? register_engine_functions(**engine, connections)
                       : Status(std::unexpected(engine.error()));
+  if (ready) ready = system_tables.add_to(**engine);
   if (!ready) {
     reporter.error(ready.error().to_string());
     return kFailed;
   }
   Output output(stdout);
-  Runner runner(flags, **engine, connections, signals, output, reporter);
+  Runner runner(flags, **engine, connections, system_tables, signals, output, reporter);
   bool done = true;
   for (const Script& script : *scripts) done = done && runner.run(script);
   if (auto written = write_summary(flags.summary_file, runner.reports()); !written) {

@@ -55,11 +55,12 @@ bool creates_table_from_query(std::string_view text) {
 
 }  // namespace
 
-Runner::Runner(const Flags& flags, Engine& engine, Connections& connections, Signals& signals,
-               Output& output, Reporter& reporter)
+Runner::Runner(const Flags& flags, Engine& engine, Connections& connections,
+               SystemTables& system_tables, Signals& signals, Output& output, Reporter& reporter)
     : flags_(flags),
       engine_(engine),
       connections_(connections),
+      system_tables_(system_tables),
       signals_(signals),
       output_(output),
       reporter_(reporter),
@@ -189,6 +190,7 @@ Outcome Runner::run_in_engine(const ScriptStatement& statement, const SourceMap&
       query = engine_.prepare(sql.text());
       if (!query) return failed(query.error());
     }
+    system_tables_.look_at(engine_, sql.text());
   }
   if (auto started = query->start(); !started) return failed(started.error());
   if (query->returns_rows()) return print_rows(*query, sql, statement, places);

@@ -15,14 +15,15 @@
 #include "shell/script.h"
 #include "shell/signals.h"
 #include "shell/summary.h"
+#include "shell/system_tables.h"
 
 namespace pgsink::shell {
 
 class Runner {
  public:
   /// All outlive the runner.
-  Runner(const Flags& flags, Engine& engine, Connections& connections, Signals& signals,
-         Output& output, Reporter& reporter);
+  Runner(const Flags& flags, Engine& engine, Connections& connections, SystemTables& system_tables,
+         Signals& signals, Output& output, Reporter& reporter);
   ~Runner();
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
@@ -48,6 +49,7 @@ class Runner {
   const Flags& flags_;
   Engine& engine_;
   Connections& connections_;
+  SystemTables& system_tables_;
   Signals& signals_;
   Output& output_;
   Reporter& reporter_;
