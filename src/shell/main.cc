@@ -13,6 +13,7 @@
 #include "shell/flags.h"
 #include "shell/recover.h"
 #include "shell/runner.h"
+#include "shell/sources.h"
 #include "shell/system_tables.h"
 #include "shell/text_file.h"
 #include "shell/version.h"
@@ -70,6 +71,7 @@ int run(const Flags& flags) {
   }
   Signals signals;
   Connections connections;
+  Sources sources;
   SystemTables system_tables(connections,
                              [&reporter](const std::string& text) { reporter.warning(text); });
   auto engine = Engine::open(engine_settings());
@@ -80,8 +82,9 @@ int run(const Flags& flags) {
     reporter.error(ready.error().to_string());
     return kFailed;
   }
+  sources.set_engine(engine->get());
   Output output(stdout);
-  Runner runner(flags, **engine, connections, system_tables, signals, output, reporter);
+  Runner runner(flags, **engine, connections, sources, system_tables, signals, output, reporter);
   bool done = true;
   for (const Script& script : *scripts) done = done && runner.run(script);
   if (auto written = write_summary(flags.summary_file, runner.reports()); !written) {

@@ -51,6 +51,8 @@ class UnboundedSource {
   virtual ~UnboundedSource() = default;
 
   virtual Limits limits() const = 0;
+  /// Whether open() waits for rows or for a server, which --check does not.
+  virtual bool open_waits() const = 0;
   /// Connects, or looks at the first rows, which next() still yields. Called once, at first use.
   /// `stop` says that the user wants an end (kInterrupted then); to be asked every 50 ms or so.
   virtual Result<SourceShape> open(const std::function<bool()>& stop) = 0;
@@ -58,10 +60,16 @@ class UnboundedSource {
   /// `rows_max`, without waiting for more. An empty batch at the deadline. The batch may be read
   /// until the next call.
   virtual Result<Rows> next(size_t rows_max, TimePoint deadline) = 0;
+  /// Takes nothing more from outside: next() yields what was taken before, then the end.
+  virtual void finish() = 0;
   /// Where a row of the last batch stands, for messages: "line 17".
   virtual std::string place(size_t row) const = 0;
   /// Everything up to `position` is committed by every sink, or needed no writing.
   virtual Status committed(uint64_t position) = 0;
 };
+
+/// typed_text is the engine's expression that gives a text (an expression, too) a type. It fails
+/// for what the engine would round or cut: 3.7 is no BIGINT, 2026-01-01 10:00 no DATE.
+std::string typed_text(const std::string& text, const std::string& type);
 
 }  // namespace pgsink::shell
