@@ -54,6 +54,21 @@ void Connections::retire(const std::string& name, const Sink* sink) {
   add_metrics(found->second.retired, last);
 }
 
+std::vector<ConnectionReport> Connections::reports() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ConnectionReport> reports;
+  for (const auto& [name, connection] : connections_) {
+    ConnectionReport report;
+    report.metrics = connection.retired;
+    for (const Sink* sink : connection.live) report.metrics.merge(sink->metrics());
+    report.mode = write_mode_name(connection.options.write_mode);
+    report.connections_max = static_cast<uint64_t>(connection.options.connection_pool_size);
+    report.live_sinks = connection.live.size();
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
 std::vector<SinkOptions> Connections::all() const {
   const std::lock_guard lock(mutex_);
   std::vector<SinkOptions> all;

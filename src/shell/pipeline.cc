@@ -206,11 +206,12 @@ Outcome Pipeline::run_branch(Branch& branch) {
   if (branch.options == nullptr) return run_in_engine(branch);
   const Stopwatch watch;
   Outcome outcome;
+  const Sink& sink = *branch.sink;
   {
-    const Sink& sink = *branch.sink;
     const Progress progress(context_.progress, label(branch), [&sink] { return sink.metrics(); });
     outcome = stream(branch);
   }
+  context_.connections.retire(branch.syntax.target, &sink);
   const bool interrupted = outcome && !branch.done;
   report(branch, !outcome ? "failed" : interrupted ? "interrupted" : "done", watch.seconds());
   return outcome;

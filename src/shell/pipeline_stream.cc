@@ -123,6 +123,7 @@ Outcome Pipeline::run_stream() {
     for (const auto& branch : branches_) {
       if (!branch->sink) continue;
       const auto closed = branch->sink->close();
+      context_.connections.retire(branch->syntax.target, branch->sink.get());
       if (!closed && outcome) outcome = stopped_by(*branch, closed.error());
     }
   }

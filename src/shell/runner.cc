@@ -230,13 +230,13 @@ Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& p
                                 .connections = connections_,
                                 .sources = sources_,
                                 .signals = signals_,
-                                .progress = ProgressStyle::of(flags_.progress),
+                                .progress = ProgressStyle::of(flags_.progress, flags_.log_format),
                                 .places = places,
                                 .reporter = reporter_});
   if (flags_.check) return pipeline.check();
   auto outcome = pipeline.run();
   for (const SinkReport& report : pipeline.reports()) {
-    reporter_.info(summary_line(report));
+    reporter_.summary(report);
     reports_.push_back(report);
   }
   return outcome;
