@@ -48,6 +48,7 @@ class Lane {
     LaneEpoch epoch{};
     /// Two-phase commit: who commits what this lane prepares.
     EpochCommitter* committer = nullptr;
+    std::string origin;         ///< That marks its transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
     pgproto::SaltedKeyCache* salted_keys = nullptr;
   };
@@ -175,6 +176,7 @@ class Lane {
   bool epoch_renewed_ = false;  ///< On this connection: the row is the truth.
 
   std::unique_ptr<Connection> connection_;
+  BackendIdentity backend_;  ///< Of the connection, or of the one before it.
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
   bool guard_set_ = false;                ///< The session knows the flight before the next.

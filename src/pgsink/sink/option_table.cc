@@ -435,17 +435,19 @@ constexpr OptionInfo kTable[] = {
     // ---- Logical replication
     text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
         .aliases = "slot|slot_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Logical slot (pgoutput), created if missing.", .example = "'laminar_slot'"}),
+        .meaning = "Logical slot (pgoutput), created if missing. It keeps the changes of the "
+                   "publication for whoever reads it, and with them the server's log.",
+        .example = "'laminar_slot'"}),
     text<&O::publication>({.key = "publication", .group = kReplication,
         .aliases = "publication_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Publication of the table, created if missing.", .example = "'laminar_pub'"}),
+        .meaning = "Publication of the table, created if missing; if it exists, the table is added "
+                   "to it. Needs wal_level = logical on the server.", .example = "'laminar_pub'"}),
     text<&O::replication_origin>({.key = "replication_origin", .group = kReplication,
         .aliases = "origin",
-        .refused = kNoReplication,
         .meaning = "Marks the sink's transactions, so that replication in both directions does not "
-                   "loop.", .example = "'pgsink'"}),
+                   "loop: a subscription WITH (origin = none) leaves them out. Created if missing; "
+                   "the second lane has `NAME_2`, the third `NAME_3`, because one session at a time "
+                   "may use an origin.", .example = "'pgsink'"}),
     boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
         .default_text = "false",
         .refused = kNoReplication,

@@ -170,7 +170,23 @@ class Faults {
     needs("confirm_slot", slot, "replication_slot", "replication_slot");
     conflict_if(slot && options_.publication.empty(), "replication_slot", "publication",
                 "replication_slot has no meaning without publication: pgoutput reads one");
+    slot_name();
+    const bool source = options_.type == ConnectionType::kSource;
+    conflict_if(source && !options_.replication_origin.empty(), "replication_origin", "type",
+                "replication_origin marks what a sink writes, and a source writes nothing");
     needs("snapshot", options_.type == ConnectionType::kSource, "type", "type = 'source'");
+  }
+
+  /// As the server wants it, which says so only at the first connection.
+  void slot_name() {
+    constexpr size_t kNameBytesMax = 63;  // Source: NAMEDATALEN of the server
+    constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789_";
+    const std::string& slot = options_.replication_slot;
+    if (slot.size() > kNameBytesMax || slot.find_first_not_of(kAllowed) != std::string::npos) {
+      add(Errc::kOptionValue,
+          "replication_slot takes a name of up to 63 lower case letters, digits and underscores",
+          "replication_slot");
+    }
   }
 
   void servers() {

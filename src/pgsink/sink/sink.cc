@@ -14,6 +14,7 @@
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
+#include "pgsink/sink/publication.h"
 #include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
@@ -438,6 +439,7 @@ class SinkImpl final : public Sink {
                       .epochs = claim_ ? &claim_->epochs : nullptr,
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .committer = committer_.get(),
+                      .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
                                             : 0,
@@ -489,6 +491,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto router = Router::create(options, opened->table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
+  const auto deadline_from_now = [&] { return env->clock.now() + kClaimTimeout; };
+  const Status published =
+      ensure_replication(options, opened->table, *opened->connection, deadline_from_now());
+  if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
     if (router->lanes() > 1 && !router->hashes()) {
@@ -516,11 +522,16 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto another = Connection::open(*env, opened->connect, salted_keys.get());
     if (!another) return fail_at(options, another.error());
     if (two_phase) {
-      const Deadline deadline = env->clock.now() + kClaimTimeout;
-      const Status attached = two_phase->two_phase.attach(**another, deadline);
+      const Status attached = two_phase->two_phase.attach(**another, deadline_from_now());
       if (!attached) return fail_at(options, attached.error());
     }
     connections.push_back(std::move(*another));
+  }
+  for (size_t i = 0; i < connections.size(); ++i) {
+    const Status marked =
+        mark_session(*connections[i], session_origin(options.replication_origin, i), {},
+                     env->clock.now() + opened->connect.connect_timeout);
+    if (!marked) return fail_at(options, marked.error());
   }
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
@@ -556,6 +567,7 @@ Status test_connection(const SinkOptions& options, Env* env) {
     if (fits) {
       const Deadline deadline = env->clock.now() + opened->connect.connect_timeout;
       fits = check_delivery(options, *opened->connection, opened->table, deadline);
+      if (fits) fits = check_replication(options, opened->table, *opened->connection, deadline);
     }
     return fits ? fits : fail_at(options, fits.error());
   } catch (const std::bad_alloc&) {

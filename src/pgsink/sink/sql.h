@@ -97,6 +97,15 @@ enum class Sql : uint8_t {
   kCommitPrepared,    ///< {gid}. Own statement, outside of a transaction.
   kRollbackPrepared,  ///< {gid}. Own statement, outside of a transaction.
   kNap,               ///< {seconds}
+  // ---- publication.h
+  kReplicationFacts,         ///< Search path pg_catalog. {oid}, {publication}, {publication},
+                             ///< {slot}, {oid}. One row: Facts in publication.cc.
+  kCreatePublication,        ///< {publication}, {table}
+  kCreatePublicationOfRoot,  ///< {publication}, {table}: a partitioned one, under its own name.
+  kAddToPublication,         ///< {publication}, {table}
+  kCreateSlot,               ///< {milliseconds}, {slot}. Own statement, outside of a transaction.
+  kCreateOrigin,             ///< {origin}
+  kMarkSession,              ///< {origin}: what the session commits from now on is of that origin.
 };
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.
