@@ -446,8 +446,8 @@ constexpr OptionInfo kTable[] = {
         .aliases = "origin",
         .meaning = "Marks the sink's transactions, so that replication in both directions does not "
                    "loop: a subscription WITH (origin = none) leaves them out. Created if missing; "
-                   "the second lane has `NAME_2`, the third `NAME_3`, because one session at a time "
-                   "may use an origin.", .example = "'pgsink'"}),
+                   "the second lane has `NAME_2`, the third `NAME_3`, because one session at a "
+                   "time may use an origin.", .example = "'pgsink'"}),
     boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
         .default_text = "false",
         .refused = kNoReplication,
