@@ -93,7 +93,10 @@ constexpr std::string_view kNoPartitions =
     "looking after partitions comes with a later release; leave it out: the server routes rows to "
     "partitions that exist";
 constexpr std::string_view kNoReplication =
-    "replication slots and publications come with a later release; leave it out";
+    "waiting for a slot comes with a later release; leave it out";
+constexpr std::string_view kNoSource =
+    "scripts read from PostgreSQL with a later release, programs do with pgsink::Source; use type "
+    "= 'sink'";
 constexpr std::string_view kNoDeadLetters =
     "dead letters come with a later release; leave it out: a rejected row stops the pipeline and "
     "nothing of its transaction is committed";
@@ -144,7 +147,7 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Schema of the table.", .example = "'public'"}),
     choice<&O::type>({.key = "type", .group = kServer, .default_text = "sink",
         .choices = "sink|source", .aliases = "connection_type", .in_specification = true,
-        .refused = "reading from PostgreSQL comes with a later release; use type = 'sink'",
+        .refused = kNoSource,
         .meaning = "Whether rows are written to the table or its changes are read.",
         .example = "'sink'"}),
     choice<&O::target_session_attrs>({.key = "target_session_attrs", .group = kServer,
@@ -455,8 +458,9 @@ constexpr OptionInfo kTable[] = {
         .example = "true"}),
     boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
         .aliases = "initial_snapshot|copy_data",
-        .refused = kNoReplication,
-        .meaning = "A source yields the table's rows before its changes.", .example = "false"}),
+        .refused = kNoSource,
+        .meaning = "A source whose slot is missing yields the table's rows before its changes.",
+        .example = "false"}),
 
     // ---- Failures and rejected rows
     integer<&O::max_retries>({.key = "max_retries", .group = kFailures, .default_text = "5",

@@ -19,6 +19,7 @@
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 #include "pgsink/sink/warnings.h"
+#include "pgsink/source.h"
 
 namespace pgsink {
 namespace {
@@ -478,6 +479,9 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
   if (auto faults = check_options(options); !faults.empty())
     return fail_at(options, faults.front());
+  if (options.type == ConnectionType::kSource) {
+    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+  }
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
@@ -555,6 +559,7 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
 }
 
 Status test_connection(const SinkOptions& options, Env* env) {
+  if (options.type == ConnectionType::kSource) return Source::test(options, env);
   try {
     OsEnv own_env;
     if (env == nullptr) env = &own_env.env();

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 83> kTemplates{{
+constexpr std::array<Template, 97> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -284,6 +284,38 @@ constexpr std::array<Template, 83> kTemplates{{
      "SELECT pg_replication_origin_create(o.name) FROM (SELECT {origin}) AS o(name)"
      " WHERE NOT EXISTS (SELECT FROM pg_replication_origin AS r WHERE r.roname = o.name)"},
     {Sql::kMarkSession, "SELECT pg_catalog.pg_replication_origin_session_setup({origin})"},
+    {Sql::kPublished,
+     "SELECT t.rowfilter, a.name FROM pg_publication_tables AS t, unnest(t.attnames) AS a(name)"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kPublishedBefore15,
+     "SELECT NULL, NULL FROM pg_publication_tables AS t"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kLargeValues,
+     "SELECT c.relreplident, EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
+     " AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p')"
+     " FROM pg_class AS c WHERE c.oid = {oid}"},
+    {Sql::kSlotsThere,
+     "SELECT s.slot_name FROM pg_catalog.pg_replication_slots AS s"
+     " WHERE s.slot_name OPERATOR(pg_catalog.=) {slot}"
+     " OR s.slot_name OPERATOR(pg_catalog.=) {other}"},
+    {Sql::kQuietSession,
+     "SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.~) '^(statement|lock|transaction|idle_session"
+     "|idle_in_transaction_session)_timeout$';"
+     " SELECT pg_catalog.set_config('bytea_output', 'hex', false)"},
+    {Sql::kSenderTimeout,
+     "SELECT s.setting FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.=) 'wal_sender_timeout'"},
+    {Sql::kCopySlot, "SELECT pg_catalog.pg_copy_logical_replication_slot({slot}, {new slot})"},
+    {Sql::kDropSlot, "SELECT pg_catalog.pg_drop_replication_slot({slot})"},
+    {Sql::kSnapshotBegin, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+    {Sql::kSlotAtSnapshot, "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput USE_SNAPSHOT"},
+    {Sql::kSlotWithoutSnapshot,
+     "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput NOEXPORT_SNAPSHOT"},
+    {Sql::kSnapshotRows, "SELECT {columns} FROM {table}{filter}"},
+    {Sql::kStartReplication,
+     "START_REPLICATION SLOT {slot} LOGICAL {lsn} (proto_version '1', publication_names {names})"},
+    {Sql::kTruncate, "TRUNCATE TABLE {table}"},
 }};
 
 consteval bool ids_are_indexes() {
