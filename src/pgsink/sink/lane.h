@@ -52,6 +52,7 @@ class Lane {
     EpochCommitter* committer = nullptr;
     /// Where rejected rows go; null: one stops the sink.
     DeadLetters* dead_letters = nullptr;
+    std::string origin;         ///< That marks its transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
     pgproto::SaltedKeyCache* salted_keys = nullptr;
   };
@@ -205,6 +206,7 @@ class Lane {
   bool epoch_renewed_ = false;  ///< On this connection: the row is the truth.
 
   std::unique_ptr<Connection> connection_;
+  BackendIdentity backend_;  ///< Of the connection, or of the one before it.
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
   bool guard_set_ = false;                ///< The session knows the flight before the next.

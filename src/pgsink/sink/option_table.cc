@@ -93,7 +93,11 @@ constexpr std::string_view kNoPartitions =
     "looking after partitions comes with a later release; leave it out: the server routes rows to "
     "partitions that exist";
 constexpr std::string_view kNoReplication =
-    "replication slots and publications come with a later release; leave it out";
+    "waiting for a slot comes with a later release; leave it out";
+constexpr std::string_view kNoSource =
+    "scripts read from PostgreSQL with a later release, programs do with pgsink::Source; use type "
+    "= 'sink'";
+
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
 
@@ -140,7 +144,7 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Schema of the table.", .example = "'public'"}),
     choice<&O::type>({.key = "type", .group = kServer, .default_text = "sink",
         .choices = "sink|source", .aliases = "connection_type", .in_specification = true,
-        .refused = "reading from PostgreSQL comes with a later release; use type = 'sink'",
+        .refused = kNoSource,
         .meaning = "Whether rows are written to the table or its changes are read.",
         .example = "'sink'"}),
     choice<&O::target_session_attrs>({.key = "target_session_attrs", .group = kServer,
@@ -431,17 +435,19 @@ constexpr OptionInfo kTable[] = {
     // ---- Logical replication
     text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
         .aliases = "slot|slot_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Logical slot (pgoutput), created if missing.", .example = "'laminar_slot'"}),
+        .meaning = "Logical slot (pgoutput), created if missing. It keeps the changes of the "
+                   "publication for whoever reads it, and with them the server's log.",
+        .example = "'laminar_slot'"}),
     text<&O::publication>({.key = "publication", .group = kReplication,
         .aliases = "publication_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Publication of the table, created if missing.", .example = "'laminar_pub'"}),
+        .meaning = "Publication of the table, created if missing; if it exists, the table is added "
+                   "to it. Needs wal_level = logical on the server.", .example = "'laminar_pub'"}),
     text<&O::replication_origin>({.key = "replication_origin", .group = kReplication,
         .aliases = "origin",
-        .refused = kNoReplication,
         .meaning = "Marks the sink's transactions, so that replication in both directions does not "
-                   "loop.", .example = "'pgsink'"}),
+                   "loop: a subscription WITH (origin = none) leaves them out. Created if missing; "
+                   "the second lane has `NAME_2`, the third `NAME_3`, because one session at a "
+                   "time may use an origin.", .example = "'pgsink'"}),
     boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
         .default_text = "false",
         .refused = kNoReplication,
@@ -449,8 +455,9 @@ constexpr OptionInfo kTable[] = {
         .example = "true"}),
     boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
         .aliases = "initial_snapshot|copy_data",
-        .refused = kNoReplication,
-        .meaning = "A source yields the table's rows before its changes.", .example = "false"}),
+        .refused = kNoSource,
+        .meaning = "A source whose slot is missing yields the table's rows before its changes.",
+        .example = "false"}),
 
     // ---- Failures and rejected rows
     integer<&O::max_retries>({.key = "max_retries", .group = kFailures, .default_text = "5",

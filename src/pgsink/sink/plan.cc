@@ -9,6 +9,7 @@
 #include "pgsink/sink/names.h"
 #include "pgsink/sink/preflight.h"
 #include "pgsink/sink/sql.h"
+#include "pgsink/source.h"
 
 namespace pgsink {
 namespace {
@@ -86,13 +87,20 @@ void check_writable(const CatalogColumn& column, WriteMode mode, Faults& faults)
   }
 }
 
+/// A changelog's column that is no value of the row. What a source says of the commit beside it
+/// goes to the table only if that has such columns.
+bool says_what_happened(const CatalogTable& table, const std::string& name) {
+  if (name == kChangeColumn) return true;
+  return (name == kLsnColumn || name == kCommitTimeColumn) && table.find_column(name) == nullptr;
+}
+
 /// Maps the input's columns in their order; `used` are the table columns that they fill.
 std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& schema,
                                       WriteMode mode, std::vector<const CatalogColumn*>& used,
                                       Faults& faults) {
   std::vector<EncodeColumn> columns;
   for (size_t i = 0; i < schema.size(); ++i) {
-    if (mode == WriteMode::kChangelog && schema[i].name == kChangeColumn) continue;
+    if (mode == WriteMode::kChangelog && says_what_happened(table, schema[i].name)) continue;
     const auto matched = schema[i].name.empty() ? column_at(table, i, schema.size())
                                                 : match_column(table, schema[i].name);
     if (!matched) {

@@ -15,10 +15,12 @@
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
+#include "pgsink/sink/publication.h"
 #include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 #include "pgsink/sink/warnings.h"
+#include "pgsink/source.h"
 
 namespace pgsink {
 namespace {
@@ -447,6 +449,7 @@ class SinkImpl final : public Sink {
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .committer = committer_.get(),
                       .dead_letters = dead_letters_.get(),
+                      .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
                                             : 0,
@@ -486,6 +489,9 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
   if (auto faults = check_options(options); !faults.empty())
     return fail_at(options, faults.front());
+  if (options.type == ConnectionType::kSource) {
+    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+  }
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
@@ -505,6 +511,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     if (!letters) return fail_at(options, letters.error());
     dead_letters = std::move(*letters);
   }
+  const auto deadline_from_now = [&] { return env->clock.now() + kClaimTimeout; };
+  const Status published =
+      ensure_replication(options, opened->table, *opened->connection, deadline_from_now());
+  if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
     if (router->lanes() > 1 && !router->hashes()) {
@@ -532,11 +542,16 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto another = Connection::open(*env, opened->connect, salted_keys.get());
     if (!another) return fail_at(options, another.error());
     if (two_phase) {
-      const Deadline deadline = env->clock.now() + kClaimTimeout;
-      const Status attached = two_phase->two_phase.attach(**another, deadline);
+      const Status attached = two_phase->two_phase.attach(**another, deadline_from_now());
       if (!attached) return fail_at(options, attached.error());
     }
     connections.push_back(std::move(*another));
+  }
+  for (size_t i = 0; i < connections.size(); ++i) {
+    const Status marked =
+        mark_session(*connections[i], session_origin(options.replication_origin, i), {},
+                     env->clock.now() + opened->connect.connect_timeout);
+    if (!marked) return fail_at(options, marked.error());
   }
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
@@ -560,6 +575,7 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
 }
 
 Status test_connection(const SinkOptions& options, Env* env) {
+  if (options.type == ConnectionType::kSource) return Source::test(options, env);
   try {
     OsEnv own_env;
     if (env == nullptr) env = &own_env.env();
@@ -572,6 +588,7 @@ Status test_connection(const SinkOptions& options, Env* env) {
     if (fits) {
       const Deadline deadline = env->clock.now() + opened->connect.connect_timeout;
       fits = check_delivery(options, *opened->connection, opened->table, deadline);
+      if (fits) fits = check_replication(options, opened->table, *opened->connection, deadline);
     }
     return fits ? fits : fail_at(options, fits.error());
   } catch (const std::bad_alloc&) {
