@@ -158,7 +158,12 @@ struct Claim {
 constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
-                           Connection& connection) {
+                           const Router& router, Connection& connection) {
+  if (router.lanes() > 1 && !router.hashes()) {
+    return fail(Errc::kOptionConflict,
+                "exactly-once with parallelism needs partition_by = 'hash(…)': a replay must take "
+                "the same lanes");
+  }
   const Deadline deadline = env.clock.now() + kClaimTimeout;
   if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
     return fail(fits.error());
@@ -511,19 +516,12 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     if (!letters) return fail_at(options, letters.error());
     dead_letters = std::move(*letters);
   }
-  const auto deadline_from_now = [&] { return env->clock.now() + kClaimTimeout; };
-  const Status published =
-      ensure_replication(options, opened->table, *opened->connection, deadline_from_now());
+  const Status published = ensure_replication(options, opened->table, *opened->connection,
+                                              env->clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
-    if (router->lanes() > 1 && !router->hashes()) {
-      return fail_at(options, fail(Errc::kOptionConflict,
-                                   "exactly-once with parallelism needs partition_by = 'hash(…)': "
-                                   "a replay must take the same lanes")
-                                  .error());
-    }
-    auto claimed = claim_epochs(options, *env, opened->table, *opened->connection);
+    auto claimed = claim_epochs(options, *env, opened->table, *router, *opened->connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
