@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/sql.h"
 
 namespace pgsink {
 namespace {
