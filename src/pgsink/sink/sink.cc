@@ -540,7 +540,8 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto another = Connection::open(*env, opened->connect, salted_keys.get());
     if (!another) return fail_at(options, another.error());
     if (two_phase) {
-      const Status attached = two_phase->two_phase.attach(**another, deadline_from_now());
+      const Status attached =
+          two_phase->two_phase.attach(**another, env->clock.now() + kClaimTimeout);
       if (!attached) return fail_at(options, attached.error());
     }
     connections.push_back(std::move(*another));
