@@ -12,6 +12,7 @@
 
 #include "shell/cell_text.h"
 #include "shell/engine_functions.h"
+#include "shell/flag_texts.h"
 #include "shell/flags.h"
 #include "shell/metrics_http.h"
 #include "shell/prometheus.h"
@@ -171,6 +172,8 @@ int main(int argc, char** argv) {
   if (flags->command == Flags::Command::kOptions) {
     return print(flags->json ? pgsink::option_json() : pgsink::option_documentation());
   }
+  if (flags->command == Flags::Command::kCompletion) return print(completion_script(flags->shell));
+  if (flags->command == Flags::Command::kManual) return print(manual_page());
   if (flags->command == Flags::Command::kRecover) return run_recover(*flags);
   return run(*flags);
 }
