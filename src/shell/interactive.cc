@@ -81,8 +81,9 @@ const std::vector<Interactive::Command>& Interactive::commands() {
 
 Interactive::Interactive(Context context)
     : context_(context),
-      editor_(LineEditor::create(history_file(),
-                                 [this](const std::string& line) { return complete(line); })) {}
+      editor_(LineEditor::create(
+          history_file(), [this](const std::string& line) { return complete(line); },
+          [this] { return context_.signals.received() != 0; })) {}
 
 void Interactive::run() {
   while (!done_ && take_line()) {
@@ -96,12 +97,12 @@ bool Interactive::take_line() {
       return false;
     case LineEditor::Outcome::kCancelled:
       buffer_.clear();
+      if (context_.signals.received() == SIGTERM) return false;
+      context_.signals.forget();
       return true;
     case LineEditor::Outcome::kLine:
       break;
   }
-  if (context_.signals.received() == SIGTERM) return false;
-  context_.signals.forget();
   const std::string_view text = trimmed(line);
   if (buffer_.empty() && text.empty()) return true;
   if (buffer_.empty() && (text.starts_with('.') || text.starts_with('\\'))) {

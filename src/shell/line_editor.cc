@@ -1,10 +1,11 @@
 #include "shell/line_editor.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <clocale>
 #include <cstdio>
-#include <cstring>
-#include <fcntl.h>
+#include <cwchar>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,21 @@
 
 namespace pgsink::shell {
 namespace {
+
+constexpr int kTickMs = 100;
+
+/// One byte of standard input; -1 at its end, and when a signal came.
+int read_byte(const std::function<bool()>& interrupted) {
+  for (;;) {
+    if (interrupted()) return -1;
+    pollfd polled{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    if (::poll(&polled, 1, kTickMs) <= 0) continue;
+    unsigned char byte = 0;
+    const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
+    if (count == 1) return byte;
+    if (count == 0 || errno != EINTR) return -1;
+  }
+}
 
 #ifdef PGSINK_HAVE_LIBEDIT
 
@@ -36,9 +52,10 @@ std::string common_start(const std::vector<std::string>& words) {
 
 class EditedLines final : public LineEditor {
  public:
-  EditedLines(std::string file, Completer completer)
+  EditedLines(std::string file, Completer completer, std::function<bool()> interrupted)
       : file_(std::move(file)),
         completer_(std::move(completer)),
+        interrupted_(std::move(interrupted)),
         history_(history_init()),
         edit_(el_init("pgsink", stdin, stdout, stderr)) {
     HistEvent event;
@@ -47,6 +64,7 @@ class EditedLines final : public LineEditor {
     if (!file_.empty()) history(history_, &event, H_LOAD, file_.c_str());
     el_set(edit_, EL_CLIENTDATA, this);
     el_set(edit_, EL_PROMPT, prompt);
+    el_set(edit_, EL_GETCFN, get_character);
     el_set(edit_, EL_EDITOR, "emacs");
     el_set(edit_, EL_HIST, history, history_);
     el_set(edit_, EL_ADDFN, "pgsink-complete", "complete the word", complete);
@@ -69,7 +87,7 @@ class EditedLines final : public LineEditor {
     cancelled_ = false;
     int count = 0;
     const char* text = el_gets(edit_, &count);
-    if (cancelled_) {
+    if (cancelled_ || interrupted_()) {
       std::fputs("^C\n", stdout);
       std::fflush(stdout);
       el_reset(edit_);
@@ -99,6 +117,19 @@ class EditedLines final : public LineEditor {
   }
   static char* prompt(EditLine* edit) { return self(edit)->prompt_.data(); }
 
+  static int get_character(EditLine* edit, wchar_t* character) {
+    std::mbstate_t state{};
+    for (;;) {
+      const int byte = read_byte(self(edit)->interrupted_);
+      if (byte < 0) return 0;
+      const char c = static_cast<char>(byte);
+      const size_t used = std::mbrtowc(character, &c, 1, &state);
+      if (used <= 1) return 1;
+      // Not a character of this terminal's encoding: begin anew.
+      if (used == static_cast<size_t>(-1)) state = {};
+    }
+  }
+
   static unsigned char cancel(EditLine* edit, int) {
     self(edit)->cancelled_ = true;
     return CC_EOF;
@@ -126,6 +157,7 @@ class EditedLines final : public LineEditor {
 
   const std::string file_;
   const Completer completer_;
+  const std::function<bool()> interrupted_;
   History* history_;
   EditLine* edit_;
   std::string prompt_;
@@ -136,17 +168,26 @@ class EditedLines final : public LineEditor {
 
 class PlainLines final : public LineEditor {
  public:
+  explicit PlainLines(std::function<bool()> interrupted) : interrupted_(std::move(interrupted)) {}
+
   Outcome read(const std::string& prompt, std::string& line) override {
     std::fputs(prompt.c_str(), stdout);
     std::fflush(stdout);
     line.clear();
-    for (int c = 0; (c = std::fgetc(stdin)) != EOF;) {
+    for (int c = 0; (c = read_byte(interrupted_)) >= 0;) {
       if (c == '\n') return Outcome::kLine;
       line += static_cast<char>(c);
+    }
+    if (interrupted_()) {
+      std::fputc('\n', stdout);
+      return Outcome::kCancelled;
     }
     return line.empty() ? Outcome::kEnd : Outcome::kLine;
   }
   void remember(const std::string&) override {}
+
+ private:
+  const std::function<bool()> interrupted_;
 };
 
 #endif
@@ -154,12 +195,14 @@ class PlainLines final : public LineEditor {
 }  // namespace
 
 std::unique_ptr<LineEditor> LineEditor::create([[maybe_unused]] std::string history_file,
-                                               [[maybe_unused]] Completer completer) {
+                                               [[maybe_unused]] Completer completer,
+                                               std::function<bool()> interrupted) {
 #ifdef PGSINK_HAVE_LIBEDIT
   std::setlocale(LC_CTYPE, "");
-  return std::make_unique<EditedLines>(std::move(history_file), std::move(completer));
+  return std::make_unique<EditedLines>(std::move(history_file), std::move(completer),
+                                       std::move(interrupted));
 #else
-  return std::make_unique<PlainLines>();
+  return std::make_unique<PlainLines>(std::move(interrupted));
 #endif
 }
 

@@ -20,11 +20,13 @@ class LineEditor {
   enum class Outcome { kLine, kCancelled, kEnd };
   using Completer = std::function<Completion(const std::string& before_cursor)>;
 
-  /// `history_file` "" keeps none beyond this session.
-  static std::unique_ptr<LineEditor> create(std::string history_file, Completer completer);
+  /// `history_file` "" keeps none beyond this session. `interrupted` says that a signal came, which
+  /// ends a read(); it is asked every 100 ms.
+  static std::unique_ptr<LineEditor> create(std::string history_file, Completer completer,
+                                            std::function<bool()> interrupted);
   virtual ~LineEditor() = default;
 
-  /// Reads a line, without its end. Cancelled: Ctrl-C was typed.
+  /// Reads a line, without its end. Cancelled: Ctrl-C was typed, or a signal came.
   virtual Outcome read(const std::string& prompt, std::string& line) = 0;
   /// Remembers a statement, and writes it to the file.
   virtual void remember(const std::string& statement) = 0;

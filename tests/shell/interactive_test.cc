@@ -68,6 +68,11 @@ class Terminal {
     EXPECT_THAT(seen_, HasSubstr(text));
     return seen_;
   }
+  /// Waits until it listens: the prompt is there before the terminal is set.
+  void settle() {
+    expect("> ");
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
   /// Types a line and waits for the next prompt.
   std::string run(const std::string& line) {
     type(line + "\r");
@@ -77,8 +82,10 @@ class Terminal {
   pid_t pid() const { return pid_; }
   /// The exit code, once it has ended.
   int end() {
-    while (read_some()) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (read_some() && std::chrono::steady_clock::now() < deadline) {
     }
+    if (std::chrono::steady_clock::now() >= deadline) ::kill(pid_, SIGKILL);
     int status = 0;
     ::waitpid(pid_, &status, 0);
     pid_ = -1;
@@ -113,7 +120,7 @@ TEST_F(AtTheTerminal, StatementsRunWhenTheirEndIsTyped) {
   terminal.type("SELECT 'a;b' AS x,\r");
   terminal.expect("   ...> ");
   terminal.type("  40 + 2 AS y; -- done\r");
-  EXPECT_THAT(terminal.expect("(1 row)"), HasSubstr(" a;b | 42"));
+  EXPECT_THAT(terminal.expect("pgsink> "), HasSubstr(" a;b | 42"));
   EXPECT_THAT(terminal.run("SELECT nope;"), AllOf(HasSubstr("<terminal>:1:8: "),
                                                   HasSubstr("error[PGS-1010]"), HasSubstr("^~~~")));
   EXPECT_THAT(terminal.run("SELECT 7 AS still;"), HasSubstr("\r\n     7\r\n"));
@@ -146,6 +153,7 @@ TEST_F(AtTheTerminal, PipelinesRunAndTheirConnectionsAreListedAndTested) {
   EXPECT_THAT(terminal.run("SELECT 6 AS six;"), HasSubstr("Time: "));
   EXPECT_THAT(terminal.run(".read " + folder_.write("s.sql", "SELECT 8 AS eight; SELECT bad;")),
               AllOf(HasSubstr("eight = 8"), HasSubstr("s.sql:1:27: ")));
+  terminal.settle();
   terminal.type("\x04");
   EXPECT_EQ(terminal.end(), 0);
 }
@@ -154,6 +162,7 @@ TEST_F(AtTheTerminal, CtrlCGivesUpALineAndInterruptsAStatement) {
   Terminal terminal(history_);
   terminal.type("SELECT 'half\r");
   terminal.expect("   ...> ");
+  terminal.settle();
   terminal.type("\x03");
   terminal.expect("pgsink> ");
   EXPECT_THAT(terminal.run("SELECT 1 AS whole;"), HasSubstr("whole"));
@@ -169,8 +178,8 @@ TEST_F(AtTheTerminal, CtrlCGivesUpALineAndInterruptsAStatement) {
   terminal.expect("(1 row)\r\n\r\n after_it");
   terminal.type("\x03");
   terminal.expect("pgsink> ");
+  terminal.settle();
   ::kill(terminal.pid(), SIGTERM);
-  terminal.type("\r");
   EXPECT_EQ(terminal.end(), 128 + SIGTERM);
 }
 
@@ -188,6 +197,7 @@ TEST_F(AtTheTerminal, HistoryKeepsStatementsAndNoPassword) {
   EXPECT_THAT(kept, AllOf(HasSubstr("eleven"), HasSubstr("***"), Not(HasSubstr("topsecret"))));
   EXPECT_EQ(std::filesystem::status(history_).permissions(), std::filesystem::perms(0600));
   Terminal again(history_);
+  again.settle();
   again.type("\x10\x10\x10\r");  // Ctrl-P: .quit, the connection, the query
   EXPECT_THAT(again.expect("(1 row)"), HasSubstr("11"));
 }
@@ -195,7 +205,7 @@ TEST_F(AtTheTerminal, HistoryKeepsStatementsAndNoPassword) {
 TEST_F(AtTheTerminal, TabCompletes) {
   Terminal terminal(history_);
   terminal.type("SEL\tlength('abc') AS n;\r");
-  EXPECT_THAT(terminal.expect("(1 row)"), HasSubstr("\r\n 3\r\n"));
+  EXPECT_THAT(terminal.expect("pgsink> "), HasSubstr("\r\n 3\r\n"));
   terminal.type("CREATE CONNECTION c TO postgresql (copy_b\t");
   terminal.expect("atch_size");
 }
