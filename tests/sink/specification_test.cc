@@ -79,7 +79,6 @@ const std::map<std::string, std::set<std::string>> kRefused{
     {"pg_partitioned", {"partition_column", "partition_type", "create_partitions"}},
     {"pg_list_partition", {"partition_column", "partition_type"}},
     {"pg_pooled", {"connection_pool_size"}},
-    {"pg_logical", {"replication_slot", "publication"}},
 };
 
 TEST(Specification, EveryConnectionBindsOrIsRefusedByNameOnly) {
@@ -121,6 +120,8 @@ TEST(Specification, TheBlocksOfThisReleaseMeanWhatTheySay) {
   EXPECT_EQ(options("pg_transactional").isolation_level, IsolationLevel::kReadCommitted);
   EXPECT_EQ(options("pg_ssl").ssl_mode, "require");
   EXPECT_EQ(options("pg_ssl").ssl_root_cert, "/certs/ca-cert.pem");
+  EXPECT_EQ(options("pg_logical").replication_slot, "laminar_slot");
+  EXPECT_EQ(options("pg_logical").publication, "laminar_pub");
   EXPECT_EQ(options("pg_triggers").fire_triggers, FireTriggers::kAlways);
   EXPECT_EQ(options("pg_rls").set_role, "data_writer");
   EXPECT_EQ(options("pg_rls").session_variables[0].second, "tenant_123");

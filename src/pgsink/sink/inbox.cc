@@ -141,7 +141,10 @@ Status Inbox::close() {
 Status Inbox::wait_durable(uint64_t number) {
   flush_through_ = std::max(flush_through_, number);
   wake_all();
-  while (!failure_ && durable_batches_ < number) monitor_->wait(kNoDeadline);
+  while (!failure_ && durable_batches_ < number) {
+    awaited_ = std::min(awaited_, number);
+    monitor_->wait(kNoDeadline);
+  }
   if (failure_) return fail(*failure_);
   return {};
 }
@@ -255,6 +258,9 @@ void Inbox::advance() {
     durable_position_ = positions_.front();
     positions_.pop_front();
   }
+  // To wake a flush for each flight would cost as much as the flight's own system calls.
+  if (durable_batches_ < awaited_) return;
+  awaited_ = kNothing;
   monitor_->notify_all();
 }
 

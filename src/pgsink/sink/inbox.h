@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -190,6 +191,9 @@ class Inbox {
   size_t epoch_rows_ = 0, epoch_bytes_ = 0;  ///< Accepted since the last seal.
   bool epochs_taken_over_ = false;
   uint64_t flush_through_ = 0;  ///< Batches up to this number are to be written without waiting.
+  /// The least batch that a flush waits for.
+  static constexpr uint64_t kNothing = std::numeric_limits<uint64_t>::max();
+  uint64_t awaited_ = kNothing;
   size_t waiting_for_memory_ = 0;
   size_t running_ = 0;
   bool closing_ = false;

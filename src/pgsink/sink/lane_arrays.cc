@@ -17,14 +17,12 @@ Status Lane::encode_arrays(Flight& current) {
   // Source: MaxAllocSize of the server.
   constexpr size_t kParameterBytesMax = 0x3fffffff;
   arrays_->clear();
-  for (const Piece& piece : current.pieces) {
-    arrays_->append(piece.batch(), piece.rows, rejected_);
-    if (!rejected_.empty()) {
-      Error error = std::move(rejected_.front().error);
-      name_row(error, piece.source->first_row + rejected_.front().row);
-      rejected_.clear();
-      return fail(std::move(error));
-    }
+  Flight::Attempt& attempt = current.attempt;
+  while (const auto rows = next_rows(current)) {
+    arrays_->append(current.pieces[attempt.piece].batch(), *rows, rejected_);
+    if (const Status kept = leave_out_rejected(current, *rows); !kept) return kept;
+    attempt.row += rows->count;
+    attempt.flight_row += rows->count;
   }
   if (arrays_->largest_bytes() > kParameterBytesMax) {
     return fail(Errc::kLimit, "a column of " + std::to_string(current.rows) + " rows takes " +
@@ -38,11 +36,14 @@ Status Lane::encode_arrays(Flight& current) {
 /// Whether the flight needs no statement beside the one that identifies it and the one that applies
 /// its rows. A batch without rows still has a position, but nothing to apply.
 bool Lane::makes_series(const Flight& flight) const {
-  return plan_.series && !pooled_ && !flight.attempt.error && arrays_->row_count() > 0;
+  const bool alone = flight.letters.empty() && !flight.salvage.searching();
+  return plan_.series && !pooled_ && alone && !flight.attempt.error && arrays_->row_count() > 0;
 }
 
-/// Identifies the flight, and says which request of the session that begins with.
+/// Identifies the flight, and says which request of the session that begins with; 0 if it goes
+/// without.
 Result<pgproto::RequestId> Lane::open_series(FlightLog::Seq seq) {
+  if (plan_.open_series.empty()) return 0;
   pgproto::Session& session = connection_->session();
   const uint64_t prepared_before = statements_->prepared();
   const auto name = statements_->prepare(plan_.open_series);
@@ -77,6 +78,10 @@ void Lane::send_arrays(Flight& current) {
       attempt.commit_end = connection_->session().appended_position();
     }
   }
+  if (!attempt.error) {
+    if (const Status told = send_letters(current); !told) attempt.error = told.error();
+  }
+  if (!connection_) return;
   if (!attempt.series) end_transaction(current, !attempt.error ? ending(current) : undoing());
   if (!connection_) return;
   const auto drained = connection_->drain_output(0, kNoDeadline);
@@ -85,8 +90,10 @@ void Lane::send_arrays(Flight& current) {
 
 Result<pgproto::RequestId> Lane::execute_arrays() {
   pgproto::Session& session = connection_->session();
+  const uint64_t prepared_before = statements_->prepared();
   const auto name = statements_->prepare(plan_.statements.apply, plan_.statements.array_types);
   if (!name) return fail(name.error());
+  const bool parsed = statements_->prepared() != prepared_before;
   constexpr int16_t kBinary = 1;
   std::vector<pgproto::Session::Parameter> parameters;
   uint64_t bytes = 0;
@@ -94,8 +101,11 @@ Result<pgproto::RequestId> Lane::execute_arrays() {
     parameters.push_back({.value = arrays_->array(i), .format = kBinary});
     bytes += parameters.back().value->size();
   }
-  flight(wire_.back()).attempt.encoded_bytes = bytes;
-  if (const auto sent = session.bind("", *name, parameters); !sent) return fail(sent.error());
+  Flight::Attempt& attempt = flight(wire_.back()).attempt;
+  attempt.encoded_bytes = bytes;
+  const auto bound = session.bind("", *name, parameters);
+  if (!bound) return fail(bound.error());
+  if (attempt.first_request == 0) attempt.first_request = *bound - (parsed ? 1 : 0);
   return session.execute("");
 }
 

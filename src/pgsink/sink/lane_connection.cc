@@ -28,6 +28,7 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   connection_ = std::move(connection);
   fatal_.reset();
   const ServerIdentity& server = connection_->server();
+  backend_ = server.backend;
   pooled_ = server.backend.pid != connection_->session().backend_process_id();
   guard_set_ = false;
   planner_set_ = false;

@@ -93,10 +93,10 @@ constexpr std::string_view kNoPartitions =
     "looking after partitions comes with a later release; leave it out: the server routes rows to "
     "partitions that exist";
 constexpr std::string_view kNoReplication =
-    "replication slots and publications come with a later release; leave it out";
-constexpr std::string_view kNoDeadLetters =
-    "dead letters come with a later release; leave it out: a rejected row stops the pipeline and "
-    "nothing of its transaction is committed";
+    "waiting for a slot comes with a later release; leave it out";
+constexpr std::string_view kNoSource =
+    "scripts read from PostgreSQL with a later release, programs do with pgsink::Source; use type "
+    "= 'sink'";
 
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
@@ -144,7 +144,7 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Schema of the table.", .example = "'public'"}),
     choice<&O::type>({.key = "type", .group = kServer, .default_text = "sink",
         .choices = "sink|source", .aliases = "connection_type", .in_specification = true,
-        .refused = "reading from PostgreSQL comes with a later release; use type = 'sink'",
+        .refused = kNoSource,
         .meaning = "Whether rows are written to the table or its changes are read.",
         .example = "'sink'"}),
     choice<&O::target_session_attrs>({.key = "target_session_attrs", .group = kServer,
@@ -435,17 +435,19 @@ constexpr OptionInfo kTable[] = {
     // ---- Logical replication
     text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
         .aliases = "slot|slot_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Logical slot (pgoutput), created if missing.", .example = "'laminar_slot'"}),
+        .meaning = "Logical slot (pgoutput), created if missing. It keeps the changes of the "
+                   "publication for whoever reads it, and with them the server's log.",
+        .example = "'laminar_slot'"}),
     text<&O::publication>({.key = "publication", .group = kReplication,
         .aliases = "publication_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Publication of the table, created if missing.", .example = "'laminar_pub'"}),
+        .meaning = "Publication of the table, created if missing; if it exists, the table is added "
+                   "to it. Needs wal_level = logical on the server.", .example = "'laminar_pub'"}),
     text<&O::replication_origin>({.key = "replication_origin", .group = kReplication,
         .aliases = "origin",
-        .refused = kNoReplication,
         .meaning = "Marks the sink's transactions, so that replication in both directions does not "
-                   "loop.", .example = "'pgsink'"}),
+                   "loop: a subscription WITH (origin = none) leaves them out. Created if missing; "
+                   "the second lane has `NAME_2`, the third `NAME_3`, because one session at a "
+                   "time may use an origin.", .example = "'pgsink'"}),
     boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
         .default_text = "false",
         .refused = kNoReplication,
@@ -453,8 +455,9 @@ constexpr OptionInfo kTable[] = {
         .example = "true"}),
     boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
         .aliases = "initial_snapshot|copy_data",
-        .refused = kNoReplication,
-        .meaning = "A source yields the table's rows before its changes.", .example = "false"}),
+        .refused = kNoSource,
+        .meaning = "A source whose slot is missing yields the table's rows before its changes.",
+        .example = "false"}),
 
     // ---- Failures and rejected rows
     integer<&O::max_retries>({.key = "max_retries", .group = kFailures, .default_text = "5",
@@ -477,23 +480,26 @@ constexpr OptionInfo kTable[] = {
         .example = "'connection_failure,deadlock'"}),
     text<&O::dead_letter_table>({.key = "dead_letter_table", .group = kFailures,
         .aliases = "dlq_table|error_table|dlq",
-        .refused = kNoDeadLetters,
-        .meaning = "Table that takes rejected rows, in the transaction of the good ones.",
+        .meaning = "Table in the target's schema that takes rejected rows, in the transaction of "
+                   "the good ones. Created if missing. Without it, `dead_letter_file` or a "
+                   "callback a rejected row stops the sink, with nothing of its transaction "
+                   "committed.",
         .example = "'events_rejected'"}),
     text<&O::dead_letter_file>({.key = "dead_letter_file", .group = kFailures,
         .aliases = "dlq_file|reject_file",
-        .refused = kNoDeadLetters,
-        .meaning = "File that takes rejected rows (gzip, one JSON object a line).",
+        .meaning = "File that takes rejected rows (gzip, one JSON object a line), on disk before "
+                   "the good ones commit. At 64 MiB it gets a number behind its name and a new "
+                   "one begins.",
         .example = "'rejected.ndjson.gz'"}),
     integer<&O::max_rejects>({.key = "max_rejects", .group = kFailures, .default_text = "0",
         .min = 0, .max = 1'000'000'000'000, .aliases = "max_errors|reject_limit",
-        .refused = kNoDeadLetters,
-        .meaning = "Rejected rows after which the pipeline stops; 0: no such limit.",
+        .meaning = "Rejected rows that are taken; one more stops the sink, with nothing of its "
+                   "transaction committed. 0: no such limit.",
         .example = "100"}),
     read_by<&O::max_reject_ratio, read_decimal>(OptionType::kDecimal, {.key = "max_reject_ratio",
         .group = kFailures, .min = 0, .max = 1, .aliases = "max_error_ratio",
-        .refused = kNoDeadLetters,
-        .meaning = "Part of the rows that may be rejected before the pipeline stops.",
+        .meaning = "Part of all rows so far that may be rejected, one in any case unless it is 0; "
+                   "more stop the sink as with `max_rejects`.",
         .example = "0.01"}),
 };
 // clang-format on

@@ -8,16 +8,19 @@
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/env.h"
 #include "pgsink/client/salted_keys.h"
+#include "pgsink/sink/dead_letters.h"
 #include "pgsink/sink/epoch.h"
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
+#include "pgsink/sink/publication.h"
 #include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 #include "pgsink/sink/warnings.h"
+#include "pgsink/source.h"
 
 namespace pgsink {
 namespace {
@@ -79,6 +82,11 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Env
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
   if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
+  if (!options.dead_letter_table.empty()) {
+    const bool may_create = schema != nullptr;
+    const auto ready = ensure_dead_letter_table(options, may_create, *opened.connection, deadline);
+    if (!ready) return fail_at(options, ready.error());
+  }
   const auto switched = check_triggers(options, opened.table, *opened.connection, deadline);
   if (!switched) return fail_at(options, switched.error());
   return opened;
@@ -150,7 +158,12 @@ struct Claim {
 constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
-                           Connection& connection) {
+                           const Router& router, Connection& connection) {
+  if (router.lanes() > 1 && !router.hashes()) {
+    return fail(Errc::kOptionConflict,
+                "exactly-once with parallelism needs partition_by = 'hash(…)': a replay must take "
+                "the same lanes");
+  }
   const Deadline deadline = env.clock.now() + kClaimTimeout;
   if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
     return fail(fits.error());
@@ -265,13 +278,14 @@ class SinkImpl final : public Sink {
   SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, std::unique_ptr<SharedSaltedKeys> salted_keys,
            SinkOptions options, std::shared_ptr<const Schema> schema, Plan plan, Router router,
            std::optional<Claim> claim, std::optional<TwoPhaseClaim> two_phase,
-           const ConnectOptions& connect)
+           std::unique_ptr<DeadLetters> dead_letters, const ConnectOptions& connect)
       : own_env_(std::move(own_env)),
         salted_keys_(std::move(salted_keys)),
         options_(std::move(options)),
         schema_(std::move(schema)),
         plan_(std::move(plan)),
         claim_(std::move(claim)),
+        dead_letters_(std::move(dead_letters)),
         inbox_(env,
                {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
                 .batch_rows = static_cast<size_t>(plan_.batch_rows),
@@ -427,6 +441,7 @@ class SinkImpl final : public Sink {
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
                                   .truth = plan_.truth,
+                                  .idempotent = plan_.idempotent,
                                   // Listed wrongly, check_options() would have refused it.
                                   .retry = RetryRule::from(options_.retry_on_errors).value(),
                                   .retries_max = static_cast<uint32_t>(options_.max_retries),
@@ -438,6 +453,8 @@ class SinkImpl final : public Sink {
                       .epochs = claim_ ? &claim_->epochs : nullptr,
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .committer = committer_.get(),
+                      .dead_letters = dead_letters_.get(),
+                      .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
                                             : 0,
@@ -464,6 +481,7 @@ class SinkImpl final : public Sink {
   const Plan plan_;
   std::vector<std::string> warnings_;
   const std::optional<Claim> claim_;
+  const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
   Env& env_;
   std::unique_ptr<EpochCommitter> committer_;
@@ -476,6 +494,9 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
   if (auto faults = check_options(options); !faults.empty())
     return fail_at(options, faults.front());
+  if (options.type == ConnectionType::kSource) {
+    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+  }
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
@@ -489,15 +510,18 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto router = Router::create(options, opened->table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
+  std::unique_ptr<DeadLetters> dead_letters;
+  if (takes_dead_letters(options)) {
+    auto letters = DeadLetters::open(options, *env);
+    if (!letters) return fail_at(options, letters.error());
+    dead_letters = std::move(*letters);
+  }
+  const Status published = ensure_replication(options, opened->table, *opened->connection,
+                                              env->clock.now() + kClaimTimeout);
+  if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
-    if (router->lanes() > 1 && !router->hashes()) {
-      return fail_at(options, fail(Errc::kOptionConflict,
-                                   "exactly-once with parallelism needs partition_by = 'hash(…)': "
-                                   "a replay must take the same lanes")
-                                  .error());
-    }
-    auto claimed = claim_epochs(options, *env, opened->table, *opened->connection);
+    auto claimed = claim_epochs(options, *env, opened->table, *router, *opened->connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
@@ -516,16 +540,22 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto another = Connection::open(*env, opened->connect, salted_keys.get());
     if (!another) return fail_at(options, another.error());
     if (two_phase) {
-      const Deadline deadline = env->clock.now() + kClaimTimeout;
-      const Status attached = two_phase->two_phase.attach(**another, deadline);
+      const Status attached =
+          two_phase->two_phase.attach(**another, env->clock.now() + kClaimTimeout);
       if (!attached) return fail_at(options, attached.error());
     }
     connections.push_back(std::move(*another));
   }
+  for (size_t i = 0; i < connections.size(); ++i) {
+    const Status marked =
+        mark_session(*connections[i], session_origin(options.replication_origin, i), {},
+                     env->clock.now() + opened->connect.connect_timeout);
+    if (!marked) return fail_at(options, marked.error());
+  }
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
                                          std::move(*router), std::move(claim), std::move(two_phase),
-                                         opened->connect);
+                                         std::move(dead_letters), opened->connect);
   if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }
@@ -544,6 +574,7 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
 }
 
 Status test_connection(const SinkOptions& options, Env* env) {
+  if (options.type == ConnectionType::kSource) return Source::test(options, env);
   try {
     OsEnv own_env;
     if (env == nullptr) env = &own_env.env();
@@ -556,6 +587,7 @@ Status test_connection(const SinkOptions& options, Env* env) {
     if (fits) {
       const Deadline deadline = env->clock.now() + opened->connect.connect_timeout;
       fits = check_delivery(options, *opened->connection, opened->table, deadline);
+      if (fits) fits = check_replication(options, opened->table, *opened->connection, deadline);
     }
     return fits ? fits : fail_at(options, fits.error());
   } catch (const std::bad_alloc&) {

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 78> kTemplates{{
+constexpr std::array<Template, 103> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -100,6 +100,27 @@ constexpr std::array<Template, 78> kTemplates{{
      "(SELECT given.* FROM given LEFT JOIN LATERAL (SELECT FROM {table} AS target"
      " WHERE {match} AND given.{change} = 'D' FOR UPDATE OF target) AS present ON true"
      " OFFSET 0) AS given WHERE given.{change} <> 'D'"},
+    {Sql::kCheckConstraints, "SET CONSTRAINTS ALL IMMEDIATE"},
+    {Sql::kCreateDeadLetters,
+     "CREATE TABLE IF NOT EXISTS {table} (rejected_at timestamptz NOT NULL, connection text,"
+     " target text, input_row bigint, source_position numeric(20,0), attempts integer,"
+     " sqlstate text, message text, detail text, constraint_name text, column_name text,"
+     " \"row\" jsonb)"},
+    {Sql::kDeadLetterColumns,
+     "SELECT a.attname, has_column_privilege(c.oid, a.attnum, 'INSERT')"
+     " FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
+     " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = {schema}"
+     " AND c.relname = {name} AND a.attnum > 0 AND NOT a.attisdropped"},
+    {Sql::kDeadLetterInsert,
+     "INSERT INTO {table} (rejected_at, connection, target, input_row, source_position, attempts,"
+     " sqlstate, message, detail, constraint_name, column_name, \"row\") SELECT l.rejected_at,"
+     " l.connection, l.target, l.input_row, l.source_position, l.attempts, l.sqlstate, l.message,"
+     " l.detail, l.constraint_name, l.column_name, l.\"row\" FROM pg_catalog.json_to_recordset"
+     "($1::pg_catalog.json) AS l (rejected_at pg_catalog.timestamptz, connection pg_catalog.text,"
+     " target pg_catalog.text, input_row pg_catalog.int8, source_position pg_catalog.numeric,"
+     " attempts pg_catalog.int4, sqlstate pg_catalog.text, message pg_catalog.text,"
+     " detail pg_catalog.text, constraint_name pg_catalog.text, column_name pg_catalog.text,"
+     " \"row\" pg_catalog.jsonb)"},
     // ---- bookkeeping tables
     {Sql::kControlBegin,
      "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog"},
@@ -269,6 +290,68 @@ constexpr std::array<Template, 78> kTemplates{{
     {Sql::kCommitPrepared, "COMMIT PREPARED {gid}"},
     {Sql::kRollbackPrepared, "ROLLBACK PREPARED {gid}"},
     {Sql::kNap, "SELECT pg_catalog.pg_sleep({seconds})"},
+    // ---- replication
+    {Sql::kReplicationFacts,
+     "SELECT current_setting('wal_level'), current_database(), r.rolsuper OR r.rolreplication,"
+     " pg_has_role(c.relowner, 'USAGE'), c.relpersistence, c.relreplident,"
+     " has_database_privilege(current_database(), 'CREATE'),"
+     " p.oid, p.puballtables, pg_has_role(p.pubowner, 'USAGE'), p.pubviaroot,"
+     " EXISTS (SELECT FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND (m.prrelid = c.oid"
+     " OR m.prrelid IN (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid))))"
+     " OR EXISTS (SELECT FROM pg_publication_tables AS t JOIN pg_namespace AS n"
+     " ON n.nspname = t.schemaname WHERE t.pubname = {publication} AND t.tablename = c.relname"
+     " AND n.oid = c.relnamespace),"
+     " s.slot_type, s.plugin, s.database, s.temporary, s.wal_status, s.confirmed_flush_lsn,"
+     " has_function_privilege('pg_replication_origin_session_setup(text)', 'EXECUTE')"
+     " AND has_function_privilege('pg_replication_origin_create(text)', 'EXECUTE'),"
+     " current_setting('max_replication_slots')"
+     " FROM pg_class AS c JOIN pg_roles AS r ON r.rolname = current_user"
+     " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
+     " LEFT JOIN pg_replication_slots AS s ON s.slot_name = {slot} WHERE c.oid = {oid}"},
+    {Sql::kCreatePublication, "CREATE PUBLICATION {publication} FOR TABLE {table}"},
+    {Sql::kCreatePublicationOfRoot,
+     "CREATE PUBLICATION {publication} FOR TABLE {table} WITH (publish_via_partition_root = true)"},
+    {Sql::kAddToPublication, "ALTER PUBLICATION {publication} ADD TABLE {table}"},
+    // The function waits for every transaction under way, so it is given a time.
+    {Sql::kCreateSlot,
+     "SET LOCAL statement_timeout = {milliseconds};"
+     " SELECT pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')"},
+    {Sql::kCreateOrigin,
+     "SELECT pg_replication_origin_create(o.name) FROM (SELECT {origin}) AS o(name)"
+     " WHERE NOT EXISTS (SELECT FROM pg_replication_origin AS r WHERE r.roname = o.name)"},
+    {Sql::kMarkSession, "SELECT pg_catalog.pg_replication_origin_session_setup({origin})"},
+    {Sql::kPublished,
+     "SELECT t.rowfilter, a.name FROM pg_publication_tables AS t, unnest(t.attnames) AS a(name)"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kPublishedBefore15,
+     "SELECT NULL, NULL FROM pg_publication_tables AS t"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kLargeValues,
+     "SELECT c.relreplident, EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
+     " AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p')"
+     " FROM pg_class AS c WHERE c.oid = {oid}"},
+    {Sql::kSlotsThere,
+     "SELECT s.slot_name FROM pg_catalog.pg_replication_slots AS s"
+     " WHERE s.slot_name OPERATOR(pg_catalog.=) {slot}"
+     " OR s.slot_name OPERATOR(pg_catalog.=) {other}"},
+    {Sql::kQuietSession,
+     "SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.~) '^(statement|lock|transaction|idle_session"
+     "|idle_in_transaction_session)_timeout$';"
+     " SELECT pg_catalog.set_config('bytea_output', 'hex', false)"},
+    {Sql::kSenderTimeout,
+     "SELECT s.setting FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.=) 'wal_sender_timeout'"},
+    {Sql::kCopySlot, "SELECT pg_catalog.pg_copy_logical_replication_slot({slot}, {new slot})"},
+    {Sql::kDropSlot, "SELECT pg_catalog.pg_drop_replication_slot({slot})"},
+    {Sql::kSnapshotBegin, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+    {Sql::kSlotAtSnapshot, "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput USE_SNAPSHOT"},
+    {Sql::kSlotWithoutSnapshot,
+     "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput NOEXPORT_SNAPSHOT"},
+    {Sql::kSnapshotRows, "SELECT {columns} FROM {table}{filter}"},
+    {Sql::kStartReplication,
+     "START_REPLICATION SLOT {slot} LOGICAL {lsn} (proto_version '1', publication_names {names})"},
+    {Sql::kTruncate, "TRUNCATE TABLE {table}"},
 }};
 
 consteval bool ids_are_indexes() {

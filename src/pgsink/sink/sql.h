@@ -49,6 +49,11 @@ enum class Sql : uint8_t {
   kDeleteUsing,        ///< {table}, {rows}, {match}
   kApplyChanges,       ///< {rows}, {table}, {match}, {change}, {insert}
   kChangedRows,        ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
+  kCheckConstraints,   ///< What COMMIT would check is checked now.
+  // ---- dead_letters.h
+  kCreateDeadLetters,  ///< {table}
+  kDeadLetterColumns,  ///< {schema}, {name} as literals. Rows: column, whether it may be filled.
+  kDeadLetterInsert,   ///< {table}; $1 = JSON array of letters
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
   kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the
@@ -100,6 +105,31 @@ enum class Sql : uint8_t {
   kCommitPrepared,    ///< {gid}. Own statement, outside of a transaction.
   kRollbackPrepared,  ///< {gid}. Own statement, outside of a transaction.
   kNap,               ///< {seconds}
+  // ---- publication.h
+  kReplicationFacts,         ///< Search path pg_catalog. {oid}, {publication}, {publication},
+                             ///< {slot}, {oid}. One row: Facts in publication.cc.
+  kCreatePublication,        ///< {publication}, {table}
+  kCreatePublicationOfRoot,  ///< {publication}, {table}: a partitioned one, under its own name.
+  kAddToPublication,         ///< {publication}, {table}
+  kCreateSlot,               ///< {milliseconds}, {slot}. Own statement, outside of a transaction.
+  kCreateOrigin,             ///< {origin}
+  kMarkSession,              ///< {origin}: what the session commits from now on is of that origin.
+  // ---- source.cc
+  kPublished,  ///< Search path pg_catalog. {publication}, {schema}, {table}. Rows: filter, column
+               ///< (NULL before 15: all).
+  kPublishedBefore15,  ///< As kPublished.
+  kLargeValues,    ///< Search path pg_catalog. {oid}. Row: replica identity, any TOASTable column.
+  kSlotsThere,     ///< {slot}, {slot}. Rows: name.
+  kQuietSession,   ///< No time limit of the server's ends the session; bytea is hexadecimal.
+  kSenderTimeout,  ///< Row: wal_sender_timeout in milliseconds.
+  kCopySlot,       ///< {slot}, {new slot}
+  kDropSlot,       ///< {slot}
+  kSnapshotBegin,
+  kSlotAtSnapshot,  ///< {slot}. Replication command: the transaction sees what the slot begins at.
+  kSlotWithoutSnapshot,  ///< {slot}. Replication command.
+  kSnapshotRows,         ///< {columns}, {table}, {filter}
+  kStartReplication,     ///< {slot}, {lsn}, {publications}. Replication command.
+  kTruncate,             ///< {table}
 };
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.
