@@ -14,6 +14,8 @@
 
 #include <pgproto/error.h>
 
+#include <pgsink/dead_letter.h>
+
 namespace pgsink {
 
 using pgproto::Errc;
@@ -105,6 +107,8 @@ struct SinkOptions {
   std::string dead_letter_table, dead_letter_file;
   int64_t max_rejects = 0;
   std::optional<double> max_reject_ratio;
+  /// Takes rejected rows, beside table and file or instead of them. No key of SQL's.
+  DeadLetterCallback on_dead_letters;
 };
 
 enum class OptionType : uint8_t { kText, kInteger, kDecimal, kBoolean, kChoice, kColumns, kMap };

@@ -31,6 +31,12 @@ class FakeFiles final : public Files {
     if (!contents.contains(path)) return fail(Errc::kFile, path + ": no such file");
     return contents[path];
   }
+  Result<std::unique_ptr<OutputFile>> open_to_append(const std::string& path) override {
+    return fail(Errc::kFile, path + ": not to be written");
+  }
+  Result<bool> rename(const std::string& from, const std::string&) override {
+    return fail(Errc::kFile, from + ": not to be renamed");
+  }
   std::optional<std::string> environment(const std::string& name) override {
     if (!variables.contains(name)) return std::nullopt;
     return variables[name];

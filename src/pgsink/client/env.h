@@ -145,6 +145,18 @@ class Network {
                                                   Deadline deadline) = 0;
 };
 
+/// OutputFile is a file that only grows. Not thread-safe. Closed when it is destroyed.
+class OutputFile {
+ public:
+  virtual ~OutputFile() = default;
+  /// Appends all of it, or fails with kFile, having appended some.
+  virtual Status append(std::string_view bytes) = 0;
+  /// What was appended is on disk when this returns.
+  virtual Status sync() = 0;
+  /// Cuts the file off behind so many bytes.
+  virtual Status truncate(uint64_t bytes) = 0;
+};
+
 /// Files reads small files (secrets, passfiles, certificates), the environment, and writes reports.
 /// Thread-safe.
 class Files {
@@ -158,6 +170,11 @@ class Files {
   };
   virtual Result<Info> info(const std::string& path) = 0;
   virtual Result<std::string> read(const std::string& path, size_t bytes_max) = 0;
+  /// Opens or creates a regular file, readable and writable by its owner only; where it lies is on
+  /// disk too. It is locked as long as it is open: a second one fails.
+  virtual Result<std::unique_ptr<OutputFile>> open_to_append(const std::string& path) = 0;
+  /// Gives a file a name that no other has: false if one has it.
+  virtual Result<bool> rename(const std::string& from, const std::string& to) = 0;
   virtual std::optional<std::string> environment(const std::string& name) = 0;
   virtual std::string user_name() = 0;       ///< Of the effective user.
   virtual std::string home_directory() = 0;  ///< "" if there is none.

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <pthread.h>
 #include <pwd.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -120,6 +121,37 @@ class FileDescriptor {
   int fd_;
 };
 
+class OsOutputFile final : public OutputFile {
+ public:
+  OsOutputFile(std::string path, int fd) : path_(std::move(path)), file_(fd) {}
+
+  Status append(std::string_view bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return failed();
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return {};
+  }
+  Status sync() override {
+    if (::fsync(file_.get()) != 0) return failed();
+    return {};
+  }
+  Status truncate(uint64_t bytes) override {
+    if (::ftruncate(file_.get(), static_cast<off_t>(bytes)) != 0) return failed();
+    return {};
+  }
+
+ private:
+  std::unexpected<Error> failed() const {
+    return fail(Errc::kFile, path_ + ": " + describe_errno(errno));
+  }
+
+  std::string path_;
+  FileDescriptor file_;
+};
+
 class OsFiles final : public Files {
  public:
   Result<Info> info(const std::string& path) override {
@@ -153,6 +185,32 @@ class OsFiles final : public Files {
     }
   }
 
+  Result<std::unique_ptr<OutputFile>> open_to_append(const std::string& path) override {
+    constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    const int fd = ::open(path.c_str(), kFlags, 0600);
+    if (fd < 0) return fail(Errc::kFile, path + ": " + describe_errno(errno));
+    auto file = std::make_unique<OsOutputFile>(path, fd);
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      return fail(Errc::kFile, path + (errno == EWOULDBLOCK ? ": another one is writing to it"
+                                                            : ": " + describe_errno(errno)));
+    }
+    if (auto entry = sync_folder(path); !entry) return fail(entry.error());
+    return file;
+  }
+
+  Result<bool> rename(const std::string& from, const std::string& to) override {
+    // A link fails where a rename would replace what is there.
+    if (::link(from.c_str(), to.c_str()) != 0) {
+      if (errno == EEXIST) return false;
+      return fail(Errc::kFile, from + ": " + describe_errno(errno));
+    }
+    if (::unlink(from.c_str()) != 0) {
+      return fail(Errc::kFile, from + ": " + describe_errno(errno));
+    }
+    if (auto entry = sync_folder(to); !entry) return fail(entry.error());
+    return true;
+  }
+
   std::optional<std::string> environment(const std::string& name) override {
     const char* value = std::getenv(name.c_str());
     if (value == nullptr) return std::nullopt;
@@ -169,6 +227,17 @@ class OsFiles final : public Files {
   }
 
  private:
+  /// The entry of a file in its folder is on disk when this returns.
+  static Status sync_folder(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    const FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (directory.get() < 0 || ::fsync(directory.get()) != 0) {
+      return fail(Errc::kFile, folder + ": " + describe_errno(errno));
+    }
+    return {};
+  }
+
   template <typename Member>
   static std::string password_entry(Member member) {
     passwd entry{};

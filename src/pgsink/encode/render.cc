@@ -367,6 +367,16 @@ bool render_json(const Field& field, const ColumnView& column, size_t row, std::
   return true;
 }
 
+void append_text_as_json(std::string_view bytes, std::string& to) {
+  const size_t begin = to.size();
+  Fault fault;
+  if (append_json_string(bytes, to, fault)) return;
+  to.resize(begin);
+  to += "\"\\";
+  append_hex(bytes, to);
+  to += '"';
+}
+
 CodecPointer any_to_text(const Field& source, const Target& target) {
   return std::make_unique<RenderField>(source, text_rule(target), false);
 }

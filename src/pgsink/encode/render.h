@@ -3,6 +3,7 @@
 // its to_json() would. Lists, structs and maps are JSON in both.
 
 #include <string>
+#include <string_view>
 
 #include "pgsink/encode/field.h"
 #include "pgsink/encode/target.h"
@@ -18,6 +19,10 @@ bool render_text(const Field& field, const ColumnView& column, size_t row, std::
 /// render_json appends the row as JSON, NULL as null.
 bool render_json(const Field& field, const ColumnView& column, size_t row, std::string& to,
                  Fault& fault);
+
+/// append_text_as_json appends any bytes as a JSON string: text of PostgreSQL as it is, anything
+/// else as "\\x…" in hexadecimal.
+void append_text_as_json(std::string_view bytes, std::string& to);
 
 /// any_to_text and any_to_json serve every source kind.
 CodecPointer any_to_text(const Field& source, const Target& target);

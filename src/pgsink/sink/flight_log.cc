@@ -104,13 +104,23 @@ std::optional<FlightLog::Seq> FlightLog::on(const Answered& event, TimePoint now
   --on_the_wire_;
   if (!event.error) return commit(event.seq);
 
-  const bool behind_a_failure = config_.ordered && event.seq > first_seq();
-  if (behind_a_failure) {
-    // Its guard, or the broken transaction before it, rolled it back: no fault of its own.
-    flight(event.seq).state = State::kToSend;
-  } else {
+  if (fails_by_itself(event.seq)) {
     fail_flight(event.seq, *event.error, event.repeat, now);
+  } else {
+    // Its guard, or the broken transaction before it, rolled it back.
+    flight(event.seq).state = State::kToSend;
   }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const SetAside& event, TimePoint now) {
+  Flight& aside = flight(event.seq);
+  PGPROTO_ASSERT(aside.state == State::kOnWire && fails_by_itself(event.seq));
+  --on_the_wire_;
+  aside.state = State::kToSend;
+  aside.set_aside = true;
+  aside.not_before = now;
+  connect_failures_ = 0;
   return std::nullopt;
 }
 
@@ -251,6 +261,8 @@ std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_
   std::optional<Seq> found;
   for (size_t i = 0; i < flights_.size(); ++i) {
     const Flight& candidate = flights_[i];
+    const bool blocks = config_.ordered && candidate.set_aside;
+    if (blocks && candidate.state == State::kOnWire) return std::nullopt;
     if (config_.ordered && found && candidate.state == State::kOnWire) return std::nullopt;
     if (found || candidate.state != State::kToSend) continue;
     if (candidate.not_before > now) {
@@ -282,6 +294,7 @@ std::string FlightLog::describe(TimePoint now) const {
     text += ", backend " + std::to_string(f.backend.pid) + ", life " + f.incarnation.stats_reset;
     if (f.commit_handed) text += ", commit handed";
     if (f.possible_duplicate) text += ", possible duplicate";
+    if (f.set_aside) text += ", set aside";
     if (f.not_before > now) text += ", waits";
   }
   return text;

@@ -84,6 +84,11 @@ class FlightLog {
     std::optional<Error> error;
     bool repeat = false;  ///< The error is worth another attempt whatever its class.
   };
+  /// ReadyForQuery behind its ROLLBACK: it is to be sent again at once, without a row that failed
+  /// or to find that row. In order, nothing is sent beside it until it is committed.
+  struct SetAside {
+    Seq seq;
+  };
   struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
     Error error;
   };
@@ -105,9 +110,9 @@ class FlightLog {
   struct Stopped {  ///< Nothing more shall be sent; what is on the wire is still awaited.
     Error error;
   };
-  using Event =
-      std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded, Answered,
-                   Lost, Fenced, FenceFailed, StatusAnswered, Resolved, ResolveFailed, Stopped>;
+  using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
+                             Answered, SetAside, Lost, Fenced, FenceFailed, StatusAnswered,
+                             Resolved, ResolveFailed, Stopped>;
 
   // ---- what to do ------------------------------------------------------------------------------
   struct Action {
@@ -143,6 +148,11 @@ class FlightLog {
   size_t on_the_wire() const { return on_the_wire_; }
   /// Set once the log stopped, by Stopped or by a failure that repetition cannot mend.
   const std::optional<Error>& stop_error() const { return stop_error_; }
+  /// Whether the failure of this flight, answered now, is its own: in order, those behind the first
+  /// that is not committed fail because of it.
+  bool fails_by_itself(Seq seq) const { return !config_.ordered || seq == first_seq(); }
+  /// Whether this failure is worth another attempt.
+  bool retries(const Error& error) const { return config_.retry.allows(error); }
   /// The flight whose failure stopped the log; 0 if none did.
   Seq stop_seq() const { return stop_seq_; }
   /// Flights whose outcome was still unknown when the log finished.
@@ -157,6 +167,7 @@ class FlightLog {
     State state = State::kToSend;
     bool commit_handed = false;
     bool possible_duplicate = false;
+    bool set_aside = false;
     uint32_t failures = 0;
     uint32_t status_asked = 0;
     uint64_t xid = 0;  ///< 0: not told.
@@ -172,6 +183,7 @@ class FlightLog {
   std::optional<Seq> on(const Identified&, TimePoint);
   std::optional<Seq> on(const CommitHanded&, TimePoint);
   std::optional<Seq> on(const Answered&, TimePoint);
+  std::optional<Seq> on(const SetAside&, TimePoint);
   std::optional<Seq> on(const Lost&, TimePoint);
   std::optional<Seq> on(const Fenced&, TimePoint);
   std::optional<Seq> on(const FenceFailed&, TimePoint);

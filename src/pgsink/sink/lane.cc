@@ -31,15 +31,6 @@ std::string_view value_text(const pgproto::DataRow& row, size_t column) {
   return as_text(*row.values[column]);
 }
 
-/// The N of "COPY t, line N, column c"; 0 if the context names none.
-uint64_t copy_line(std::string_view where) {
-  constexpr std::string_view kMark = ", line ";
-  const size_t at = where.find(kMark);
-  return where.starts_with("COPY ") && at != std::string_view::npos
-             ? to_u64(where.substr(at + kMark.size()))
-             : 0;
-}
-
 Error stopped_error() {
   Error error;
   error.code = Errc::kInterrupted;
@@ -67,12 +58,17 @@ Lane::~Lane() {
   if (task_) task_->join();
 }
 
-uint64_t Lane::Flight::input_row(uint64_t n) const {
+std::pair<const Piece*, size_t> Lane::Flight::locate(size_t row) const {
   for (const Piece& piece : pieces) {
-    if (n < piece.rows.count) return piece.input_row(static_cast<size_t>(n));
-    n -= piece.rows.count;
+    if (row < piece.rows.count) return {&piece, row};
+    row -= piece.rows.count;
   }
-  return 0;
+  return {nullptr, 0};
+}
+
+uint64_t Lane::Flight::input_row(uint64_t n) const {
+  const auto [piece, row] = locate(static_cast<size_t>(n));
+  return piece == nullptr ? 0 : piece->input_row(row);
 }
 
 Status Lane::start(std::unique_ptr<Connection> connection) {
@@ -223,9 +219,10 @@ void Lane::send(const FlightLog::Action& action) {
   Flight& next = flight(action.seq);
   const Path path = plan_.path(next.rows, next.memory_bytes);
   // What is said of the whole flight before its first row must wait for its last.
-  const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch;
+  const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch || next.is_salvaged();
   if (whole && !next.closed) return wait(action.until);
   next.attempt = {};
+  ++next.attempts;
   next.attempt.path = path;
   next.attempt.began = env_.clock.now();
   prepare_connection(action.seq, path);
@@ -244,7 +241,8 @@ void Lane::send(const FlightLog::Action& action) {
   {
     const Monitor::Lock lock(*metrics_monitor_);
     metrics_.retry_count = log_.retry_count();
-    if (action.possible_duplicate) metrics_.possible_duplicates += next.rows;
+    const size_t rows = next.rows - next.salvage.left_out().size();
+    if (action.possible_duplicate) metrics_.possible_duplicates += rows;
   }
   if (path == Path::kArrays) return send_arrays(next);
   sending_ = action.seq;
@@ -314,11 +312,31 @@ Result<bool> Lane::send_some() {
   }
   const auto encoded = encode_some(current);
   if (!encoded) return fail(encoded.error());
-  if (sending_ != 0 && current.closed && current.attempt.piece == current.pieces.size()) {
+  if (sending_ != 0 && current.closed && !next_rows(current)) {
     end_copy(current);
     return true;
   }
   return *encoded;
+}
+
+/// The next rows to send, of one piece: all but those that are left out.
+std::optional<RowRange> Lane::next_rows(Flight& current) const {
+  Flight::Attempt& attempt = current.attempt;
+  for (; attempt.piece < current.pieces.size(); ++attempt.piece, attempt.row = 0) {
+    RowRange rows = current.pieces[attempt.piece].rows;
+    while (attempt.row < rows.count && current.salvage.is_left_out(attempt.flight_row)) {
+      ++attempt.row;
+      ++attempt.flight_row;
+    }
+    if (attempt.row == rows.count) continue;
+    const size_t end =
+        std::min(current.salvage.limit(), current.salvage.next_left_out(attempt.flight_row));
+    if (end <= attempt.flight_row) return std::nullopt;
+    rows.begin += attempt.row;
+    rows.count = std::min(rows.count - attempt.row, end - attempt.flight_row);
+    return rows;
+  }
+  return std::nullopt;
 }
 
 Result<bool> Lane::encode_some(Flight& current) {
@@ -326,7 +344,7 @@ Result<bool> Lane::encode_some(Flight& current) {
   Flight::Attempt& attempt = current.attempt;
   bool worked = false;
   size_t space_wanted = 1;
-  while (attempt.piece < current.pieces.size()) {
+  while (const auto rows = next_rows(current)) {
     const size_t taken = session.output().size() + pgproto::kMessageHeaderBytes;
     const size_t space_left = kSendBytes - std::min(taken, kSendBytes);
     if (space_left < space_wanted && !session.output().empty()) {
@@ -335,17 +353,11 @@ Result<bool> Lane::encode_some(Flight& current) {
       return true;  // Look at the answers once a chunk.
     }
     const MutableBytes space = session.copy_space(std::max(space_left, space_wanted));
-    const Piece& piece = current.pieces[attempt.piece];
-    RowRange rows = piece.rows;
-    rows.begin += attempt.row;
-    rows.count -= attempt.row;
-    const RowEncoder::Step step = encoder_.encode(piece.batch(), rows, space, rejected_);
+    const RecordBatch& batch = current.pieces[attempt.piece].batch();
+    const RowEncoder::Step step = encoder_.encode(batch, *rows, space, rejected_);
     if (step.bytes > 0) session.copy_commit(step.bytes);
-    if (!rejected_.empty()) {
-      Error error = std::move(rejected_.front().error);
-      name_row(error, piece.source->first_row + rejected_.front().row);
-      rejected_.clear();
-      abandon_copy(current, std::move(error));
+    if (const Status kept = leave_out_rejected(current, *rows); !kept) {
+      abandon_copy(current, kept.error());
       return true;
     }
     worked = true;
@@ -354,11 +366,8 @@ Result<bool> Lane::encode_some(Flight& current) {
     space_wanted = step.rows > 0 ? kSendBytes : step.bytes_needed;
     attempt.encoded_bytes += step.bytes;
     attempt.row += step.rows;
-    if (attempt.row == piece.rows.count) {
-      ++attempt.piece;
-      attempt.row = 0;
-      space_wanted = 1;
-    }
+    attempt.flight_row += step.rows;
+    if (step.rows == rows->count) space_wanted = 1;
   }
   return worked;
 }
@@ -377,7 +386,9 @@ void Lane::end_copy(Flight& current) {
     const auto merging = session.query(plan_.statements.merge);
     if (!merging) return lost(merging.error());
   }
-  end_transaction(current, ending(current));
+  const Status told = refused ? Status() : send_letters(current);
+  if (!told) current.attempt.error = told.error();
+  end_transaction(current, told ? ending(current) : undoing());
 }
 
 void Lane::abandon_copy(Flight& current, Error error) {
@@ -420,7 +431,9 @@ void Lane::on_answer(const Event& event) {
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
     if (of_first && !attempt.identified && epochs_ == nullptr) on_row(oldest, *row);
   } else if (failed != nullptr) {
-    if (!attempt.error) on_error(oldest, *failed);
+    if (!attempt.error) on_error(oldest, event, *failed);
+  } else if (std::holds_alternative<pgproto::CopyInResponse>(event.message)) {
+    if (of_first) attempt.started = true;
   } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
     constexpr std::string_view kCopyTag = "COPY ";
     if (of_commit) attempt.commit_tag = complete->tag == attempt.done_tag;
@@ -433,9 +446,16 @@ void Lane::on_answer(const Event& event) {
   }
 }
 
-void Lane::on_error(Flight& oldest, const pgproto::ErrorResponse& error) {
+void Lane::on_error(Flight& oldest, const Event& event, const pgproto::ErrorResponse& error) {
   Flight::Attempt& attempt = oldest.attempt;
   attempt.error = error.to_error();
+  const bool of_letters =
+      attempt.letters_last >= event.request && event.request >= attempt.letters_first;
+  if (of_letters) attempt.error->message = "dead_letter_table: " + attempt.error->message;
+  // Source: ExecWithCheckOptions() of the server, whose SQLSTATE is that of any privilege.
+  const bool by_policy = error.routine == "ExecWithCheckOptions";
+  attempt.row_fault = (attempt.started || event.request > attempt.identify_request) &&
+                      !of_letters && (is_row_fault(*attempt.error) || by_policy);
   attempt.stale_statement =
       attempt.path == Path::kArrays && statements_ &&
       statements_->stale(attempt.error->sqlstate, error.routine, plan_.statements.apply);
@@ -459,7 +479,13 @@ void Lane::on_ready(Flight& oldest) {
   if (attempt.series) attempt.commit_tag = attempt.applied && !attempt.error;
   FlightLog::Answered answered{
       .seq = seq, .error = std::nullopt, .repeat = attempt.stale_statement};
-  if (!attempt.commit_tag) {
+  if (!attempt.commit_tag && !attempt.error && oldest.salvage.searching()) {
+    // The trial went well, and was undone.
+    if (salvage(oldest, answered.error)) {
+      log_.step(FlightLog::SetAside{seq}, now);
+      return count_in_flight();
+    }
+  } else if (!attempt.commit_tag) {
     answered.error = stage_error_ && attempt.path == Path::kStaged ? stage_error_ : attempt.error;
     if (!answered.error) {
       answered.error.emplace();
@@ -472,8 +498,10 @@ void Lane::on_ready(Flight& oldest) {
       answered.error->code = Errc::kFenced;
     }
     explain_prepared(*answered.error);
-    const uint64_t line = copy_line(answered.error->where);
-    if (line > 0) name_row(*answered.error, oldest.input_row(line - 1));
+    if (salvage(oldest, answered.error)) {
+      log_.step(FlightLog::SetAside{seq}, now);
+      return count_in_flight();
+    }
     note_error(*answered.error);
     const Monitor::Lock lock(*metrics_monitor_);
     ++metrics_.failed_writes;
@@ -490,14 +518,17 @@ void Lane::on_committed(FlightLog::Seq seq) {
     const Monitor::Lock lock(*metrics_monitor_);
     // Known by its tag, or, if only the outcome survived the connection, by what was sent.
     const bool told = attempt.commit_tag && attempt.path == Path::kCopy;
-    metrics_.rows_written += told ? attempt.copied_rows : done_flight.rows;
+    const size_t left_out = done_flight.salvage.left_out().size();
+    metrics_.rows_written += told ? attempt.copied_rows : done_flight.rows - left_out;
+    metrics_.rejected_rows += left_out;
     metrics_.bytes_written += attempt.encoded_bytes;
     ++metrics_.batches_sent;
     metrics_.write_latency.observe(
         std::chrono::duration<double>(env_.clock.now() - attempt.began).count());
   }
   if (committer_ != nullptr) {
-    committer_->prepared(attempt.gid, done_flight.last_batch, done_flight.rows);
+    committer_->prepared(attempt.gid, done_flight.last_batch,
+                         done_flight.rows - done_flight.salvage.left_out().size());
   }
   done_flight.committed = true;
   done_flight.closed = true;

@@ -24,11 +24,13 @@
 #include "pgsink/client/statement_cache.h"
 #include "pgsink/encode/column_arrays.h"
 #include "pgsink/encode/row_encoder.h"
+#include "pgsink/sink/dead_letters.h"
 #include "pgsink/sink/epoch.h"
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/plan.h"
+#include "pgsink/sink/salvage.h"
 
 namespace pgsink {
 
@@ -48,6 +50,8 @@ class Lane {
     LaneEpoch epoch{};
     /// Two-phase commit: who commits what this lane prepares.
     EpochCommitter* committer = nullptr;
+    /// Where rejected rows go; null: one stops the sink.
+    DeadLetters* dead_letters = nullptr;
     std::string origin;         ///< That marks its transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
     pgproto::SaltedKeyCache* salted_keys = nullptr;
@@ -71,12 +75,23 @@ class Lane {
     uint64_t last_batch = 0;                           ///< That it has rows of.
     uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
 
+    // Of rejected rows: see lane_salvage.cc.
+    Salvage salvage;
+    std::optional<Error> suspicion;   ///< Of the last attempt that failed while searching.
+    std::vector<DeadLetter> letters;  ///< Of the rows left out.
+    size_t letters_told = 0;          ///< So many of them went to file and callback.
+    uint32_t attempts = 0;
+
     /// The number in the sink's input, from 1, of its n-th row (from 0).
     uint64_t input_row(uint64_t n) const;
+    /// The piece that holds a row of the flight, and which of its rows that is.
+    std::pair<const Piece*, size_t> locate(size_t row) const;
+    bool is_salvaged() const { return salvage.searching() || !salvage.left_out().empty(); }
 
     struct Attempt {
       Path path = Path::kCopy;
-      size_t piece = 0, row = 0;  ///< What is encoded next.
+      size_t piece = 0, row = 0;  ///< What is encoded next …
+      size_t flight_row = 0;      ///< … as a row of the flight.
       pgproto::RequestId first_request = 0, identify_request = 0, commit_request = 0;
       bool series = false;                   ///< Without BEGIN and COMMIT: see lane_arrays.cc.
       pgproto::RequestId apply_request = 0;  ///< Of a series …
@@ -86,6 +101,9 @@ class Lane {
       std::string gid;            ///< Two-phase commit.
       bool identified = false, commit_tag = false;
       bool stale_statement = false;
+      bool started = false;  ///< The server waits for the rows: it is about them that it complains.
+      bool row_fault = false;                                  ///< `error` speaks of a row.
+      pgproto::RequestId letters_first = 0, letters_last = 0;  ///< Requests of the dead letters.
       uint64_t copied_rows = 0, encoded_bytes = 0;
       TimePoint began{};
       std::optional<Error> error;
@@ -113,6 +131,7 @@ class Lane {
   /// Encodes and sends up to one chunk. False if there is nothing left to encode or end at present.
   Result<bool> send_some();
   Result<bool> encode_some(Flight& flight);
+  std::optional<RowRange> next_rows(Flight& flight) const;
   void end_copy(Flight& flight);
   void abandon_copy(Flight& flight, Error error);
   /// Ending is the statement that ends a flight's transaction, and its tag if that worked.
@@ -124,11 +143,17 @@ class Lane {
   static Ending undoing();
   void end_transaction(Flight& flight, Result<Ending> ending);
 
+  // rejected rows
+  Status leave_out_rejected(Flight& flight, RowRange rows);
+  Status leave_out(Flight& flight, size_t row, const Error& error);
+  Status send_letters(Flight& flight);
+  bool salvage(Flight& flight, std::optional<Error>& error);
+
   // receiving
   Status handle_answers();
   void on_answer(const pgproto::Event& event);
   void on_row(Flight& flight, const pgproto::DataRow& row);
-  void on_error(Flight& flight, const pgproto::ErrorResponse& error);
+  void on_error(Flight& flight, const pgproto::Event& event, const pgproto::ErrorResponse& error);
   void on_ready(Flight& flight);
   void on_committed(FlightLog::Seq seq);
 

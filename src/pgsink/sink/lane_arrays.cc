@@ -17,14 +17,12 @@ Status Lane::encode_arrays(Flight& current) {
   // Source: MaxAllocSize of the server.
   constexpr size_t kParameterBytesMax = 0x3fffffff;
   arrays_->clear();
-  for (const Piece& piece : current.pieces) {
-    arrays_->append(piece.batch(), piece.rows, rejected_);
-    if (!rejected_.empty()) {
-      Error error = std::move(rejected_.front().error);
-      name_row(error, piece.source->first_row + rejected_.front().row);
-      rejected_.clear();
-      return fail(std::move(error));
-    }
+  Flight::Attempt& attempt = current.attempt;
+  while (const auto rows = next_rows(current)) {
+    arrays_->append(current.pieces[attempt.piece].batch(), *rows, rejected_);
+    if (const Status kept = leave_out_rejected(current, *rows); !kept) return kept;
+    attempt.row += rows->count;
+    attempt.flight_row += rows->count;
   }
   if (arrays_->largest_bytes() > kParameterBytesMax) {
     return fail(Errc::kLimit, "a column of " + std::to_string(current.rows) + " rows takes " +
@@ -38,7 +36,8 @@ Status Lane::encode_arrays(Flight& current) {
 /// Whether the flight needs no statement beside the one that identifies it and the one that applies
 /// its rows. A batch without rows still has a position, but nothing to apply.
 bool Lane::makes_series(const Flight& flight) const {
-  return plan_.series && !pooled_ && !flight.attempt.error && arrays_->row_count() > 0;
+  const bool alone = flight.letters.empty() && !flight.salvage.searching();
+  return plan_.series && !pooled_ && alone && !flight.attempt.error && arrays_->row_count() > 0;
 }
 
 /// Identifies the flight, and says which request of the session that begins with.
@@ -77,6 +76,10 @@ void Lane::send_arrays(Flight& current) {
       attempt.commit_end = connection_->session().appended_position();
     }
   }
+  if (!attempt.error) {
+    if (const Status told = send_letters(current); !told) attempt.error = told.error();
+  }
+  if (!connection_) return;
   if (!attempt.series) end_transaction(current, !attempt.error ? ending(current) : undoing());
   if (!connection_) return;
   const auto drained = connection_->drain_output(0, kNoDeadline);

@@ -19,6 +19,12 @@ constexpr Duration kRenewTimeout = std::chrono::seconds(30);
 
 /// How this attempt of a flight is to end. A gid is never used twice.
 Result<Lane::Ending> Lane::ending(Flight& flight) {
+  if (flight.salvage.searching()) {
+    // A statement of its own: if it fails, the transaction is still to be ended.
+    const auto checked = connection_->session().query(sql_text(Sql::kCheckConstraints));
+    if (!checked) return fail(checked.error());
+    return undoing();
+  }
   if (committer_ == nullptr) return Ending{plan_.commit, "COMMIT"};
   const TwoPhase& two_phase = committer_->two_phase();
   flight.attempt.gid = two_phase.make_gid(env_.random);
@@ -36,7 +42,7 @@ void Lane::end_transaction(Flight& current, Result<Ending> ending) {
   if (!request) return lost(request.error());
   current.attempt.done_tag = ending->tag;
   current.attempt.commit_request = *request;
-  current.attempt.commit_end = session.appended_position();
+  if (!ending->tag.empty()) current.attempt.commit_end = session.appended_position();
 }
 
 /// A session carries the sink's origin, and one that prepares must be seen by whoever takes the

@@ -58,6 +58,7 @@ void Lane::read_metrics(SinkMetrics& metrics) const {
   metrics.bytes_written += metrics_.bytes_written;
   metrics.batches_sent += metrics_.batches_sent;
   metrics.failed_writes += metrics_.failed_writes;
+  metrics.rejected_rows += metrics_.rejected_rows;
   metrics.possible_duplicates += metrics_.possible_duplicates;
   metrics.retry_count += metrics_.retry_count;
   metrics.in_flight_rows += metrics_.in_flight_rows;

@@ -97,9 +97,6 @@ constexpr std::string_view kNoReplication =
 constexpr std::string_view kNoSource =
     "scripts read from PostgreSQL with a later release, programs do with pgsink::Source; use type "
     "= 'sink'";
-constexpr std::string_view kNoDeadLetters =
-    "dead letters come with a later release; leave it out: a rejected row stops the pipeline and "
-    "nothing of its transaction is committed";
 
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
@@ -483,23 +480,26 @@ constexpr OptionInfo kTable[] = {
         .example = "'connection_failure,deadlock'"}),
     text<&O::dead_letter_table>({.key = "dead_letter_table", .group = kFailures,
         .aliases = "dlq_table|error_table|dlq",
-        .refused = kNoDeadLetters,
-        .meaning = "Table that takes rejected rows, in the transaction of the good ones.",
+        .meaning = "Table in the target's schema that takes rejected rows, in the transaction of "
+                   "the good ones. Created if missing. Without it, `dead_letter_file` or a "
+                   "callback a rejected row stops the sink, with nothing of its transaction "
+                   "committed.",
         .example = "'events_rejected'"}),
     text<&O::dead_letter_file>({.key = "dead_letter_file", .group = kFailures,
         .aliases = "dlq_file|reject_file",
-        .refused = kNoDeadLetters,
-        .meaning = "File that takes rejected rows (gzip, one JSON object a line).",
+        .meaning = "File that takes rejected rows (gzip, one JSON object a line), on disk before "
+                   "the good ones commit. At 64 MiB it gets a number behind its name and a new "
+                   "one begins.",
         .example = "'rejected.ndjson.gz'"}),
     integer<&O::max_rejects>({.key = "max_rejects", .group = kFailures, .default_text = "0",
         .min = 0, .max = 1'000'000'000'000, .aliases = "max_errors|reject_limit",
-        .refused = kNoDeadLetters,
-        .meaning = "Rejected rows after which the pipeline stops; 0: no such limit.",
+        .meaning = "Rejected rows that are taken; one more stops the sink, with nothing of its "
+                   "transaction committed. 0: no such limit.",
         .example = "100"}),
     read_by<&O::max_reject_ratio, read_decimal>(OptionType::kDecimal, {.key = "max_reject_ratio",
         .group = kFailures, .min = 0, .max = 1, .aliases = "max_error_ratio",
-        .refused = kNoDeadLetters,
-        .meaning = "Part of the rows that may be rejected before the pipeline stops.",
+        .meaning = "Part of all rows so far that may be rejected, one in any case unless it is 0; "
+                   "more stop the sink as with `max_rejects`.",
         .example = "0.01"}),
 };
 // clang-format on

@@ -3,6 +3,7 @@
 #include <pgsink/options.h>
 
 #include "pgsink/client/connect_options.h"
+#include "pgsink/sink/dead_letters.h"
 #include "pgsink/sink/names.h"
 #include "pgsink/sink/option_checks.h"
 #include "pgsink/sink/option_values.h"
@@ -228,6 +229,12 @@ class Faults {
     if (const auto rule = RetryRule::from(options_.retry_on_errors); !rule) {
       add(rule.error().code, rule.error().message, "retry_on_errors");
     }
+    for (const std::string_view limit : {"max_rejects", "max_reject_ratio"}) {
+      needs(limit, takes_dead_letters(options_), "dead_letter_table",
+            "dead_letter_table or dead_letter_file");
+    }
+    conflict_if(!options_.dead_letter_table.empty() && options_.dead_letter_table == options_.table,
+                "dead_letter_table", "table", "dead_letter_table must be another table");
   }
 
   const SinkOptions& options_;

@@ -8,6 +8,7 @@
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/env.h"
 #include "pgsink/client/salted_keys.h"
+#include "pgsink/sink/dead_letters.h"
 #include "pgsink/sink/epoch.h"
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
@@ -81,6 +82,11 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Env
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
   if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
+  if (!options.dead_letter_table.empty()) {
+    const bool may_create = schema != nullptr;
+    const auto ready = ensure_dead_letter_table(options, may_create, *opened.connection, deadline);
+    if (!ready) return fail_at(options, ready.error());
+  }
   const auto switched = check_triggers(options, opened.table, *opened.connection, deadline);
   if (!switched) return fail_at(options, switched.error());
   return opened;
@@ -267,13 +273,14 @@ class SinkImpl final : public Sink {
   SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, std::unique_ptr<SharedSaltedKeys> salted_keys,
            SinkOptions options, std::shared_ptr<const Schema> schema, Plan plan, Router router,
            std::optional<Claim> claim, std::optional<TwoPhaseClaim> two_phase,
-           const ConnectOptions& connect)
+           std::unique_ptr<DeadLetters> dead_letters, const ConnectOptions& connect)
       : own_env_(std::move(own_env)),
         salted_keys_(std::move(salted_keys)),
         options_(std::move(options)),
         schema_(std::move(schema)),
         plan_(std::move(plan)),
         claim_(std::move(claim)),
+        dead_letters_(std::move(dead_letters)),
         inbox_(env,
                {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
                 .batch_rows = static_cast<size_t>(plan_.batch_rows),
@@ -440,6 +447,7 @@ class SinkImpl final : public Sink {
                       .epochs = claim_ ? &claim_->epochs : nullptr,
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .committer = committer_.get(),
+                      .dead_letters = dead_letters_.get(),
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
@@ -467,6 +475,7 @@ class SinkImpl final : public Sink {
   const Plan plan_;
   std::vector<std::string> warnings_;
   const std::optional<Claim> claim_;
+  const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
   Env& env_;
   std::unique_ptr<EpochCommitter> committer_;
@@ -476,12 +485,8 @@ class SinkImpl final : public Sink {
 
 Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
                                         Env* env) {
-  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
   if (auto faults = check_options(options); !faults.empty())
     return fail_at(options, faults.front());
-  if (options.type == ConnectionType::kSource) {
-    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
-  }
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
@@ -495,6 +500,12 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto router = Router::create(options, opened->table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
+  std::unique_ptr<DeadLetters> dead_letters;
+  if (takes_dead_letters(options)) {
+    auto letters = DeadLetters::open(options, *env);
+    if (!letters) return fail_at(options, letters.error());
+    dead_letters = std::move(*letters);
+  }
   const auto deadline_from_now = [&] { return env->clock.now() + kClaimTimeout; };
   const Status published =
       ensure_replication(options, opened->table, *opened->connection, deadline_from_now());
@@ -531,16 +542,13 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     }
     connections.push_back(std::move(*another));
   }
-  for (size_t i = 0; i < connections.size(); ++i) {
-    const Status marked =
-        mark_session(*connections[i], session_origin(options.replication_origin, i), {},
-                     env->clock.now() + opened->connect.connect_timeout);
-    if (!marked) return fail_at(options, marked.error());
-  }
+  const Status marked = mark_sessions(connections, options.replication_origin,
+                                      env->clock.now() + opened->connect.connect_timeout);
+  if (!marked) return fail_at(options, marked.error());
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
                                          std::move(*router), std::move(claim), std::move(two_phase),
-                                         opened->connect);
+                                         std::move(dead_letters), opened->connect);
   if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }
@@ -551,6 +559,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
 
 Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<const Schema> schema,
                                          Env* env) {
+  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
+  if (options.type == ConnectionType::kSource) {
+    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+  }
   try {
     return open_sink(std::move(options), std::move(schema), env);
   } catch (const std::bad_alloc&) {

@@ -49,6 +49,11 @@ enum class Sql : uint8_t {
   kDeleteUsing,        ///< {table}, {rows}, {match}
   kApplyChanges,       ///< {rows}, {table}, {match}, {change}, {insert}
   kChangedRows,        ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
+  kCheckConstraints,   ///< What COMMIT would check is checked now.
+  // ---- dead_letters.h
+  kCreateDeadLetters,  ///< {table}
+  kDeadLetterColumns,  ///< {schema}, {name} as literals. Rows: column, whether it may be filled.
+  kDeadLetterInsert,   ///< {table}; $1 = JSON array of letters
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
   kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the

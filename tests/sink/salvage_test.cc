@@ -1,0 +1,113 @@
+// The search for rejected rows, with every set of bad rows.
+
+#include "pgsink/sink/salvage.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include <gtest/gtest.h>
+
+namespace pgsink {
+namespace {
+
+using pgproto::Errc;
+using pgproto::Error;
+
+/// What a server does with the rows that it gets: whether they pass.
+using Server = std::function<bool(const std::vector<size_t>& sent)>;
+
+struct Outcome {
+  std::vector<size_t> left_out;
+  size_t attempts = 0;
+};
+
+/// Sends `rows` rows as a lane does, until they commit.
+Outcome deliver(size_t rows, const Server& accepts) {
+  Salvage salvage;
+  Outcome outcome;
+  for (;;) {
+    ++outcome.attempts;
+    std::vector<size_t> sent;
+    for (size_t row = 0; row < std::min(rows, salvage.limit()); ++row) {
+      if (!salvage.is_left_out(row)) sent.push_back(row);
+    }
+    for (size_t n = 0; n < sent.size(); ++n) EXPECT_EQ(salvage.sent_row(n), sent[n]);
+    const bool passes = accepts(sent);
+    if (passes && !salvage.searching()) break;
+    const auto row = passes ? salvage.passed() : salvage.failed(rows);
+    if (row) salvage.leave_out(*row);
+    if (outcome.attempts > 1000) {
+      ADD_FAILURE() << "does not end";
+      break;
+    }
+  }
+  outcome.left_out = salvage.left_out();
+  return outcome;
+}
+
+TEST(Salvage, FindsEverySetOfBadRowsInTheAttemptsPromised) {
+  constexpr size_t kRows = 12;
+  for (uint32_t bad = 0; bad < (1U << kRows); ++bad) {
+    const auto is_bad = [bad](size_t row) { return ((bad >> row) & 1U) != 0; };
+    const Outcome outcome =
+        deliver(kRows, [&](const auto& sent) { return std::ranges::none_of(sent, is_bad); });
+    std::vector<size_t> expected;
+    for (size_t row = 0; row < kRows; ++row) {
+      if (is_bad(row)) expected.push_back(row);
+    }
+    ASSERT_EQ(outcome.left_out, expected) << bad;
+    const auto each = static_cast<size_t>(std::ceil(std::log2(kRows))) + 1;
+    ASSERT_LE(outcome.attempts, expected.size() * each + 1) << bad;
+  }
+}
+
+TEST(Salvage, OfTwoRowsThatFailTogetherTheLaterIsLeftOut) {
+  constexpr size_t kRows = 9;
+  for (size_t a = 0; a < kRows; ++a) {
+    for (size_t b = a + 1; b < kRows; ++b) {
+      const Outcome outcome = deliver(kRows, [&](const auto& sent) {
+        const auto has = [&](size_t row) { return std::ranges::find(sent, row) != sent.end(); };
+        return !has(a) || !has(b);
+      });
+      EXPECT_EQ(outcome.left_out, std::vector<size_t>{b}) << a << " and " << b;
+    }
+  }
+}
+
+TEST(Salvage, EndsWhereNoRowIsToBlame) {
+  Salvage salvage;
+  for (size_t row = 0; row < 3; ++row) salvage.leave_out(row);
+  EXPECT_EQ(salvage.failed(3), std::nullopt);
+  EXPECT_FALSE(salvage.searching());
+}
+
+TEST(Salvage, ANamedRowIsCountedAmongThoseSent) {
+  Salvage salvage;
+  salvage.leave_out(0);
+  salvage.leave_out(3);
+  EXPECT_EQ(salvage.sent_row(0), 1U);
+  EXPECT_EQ(salvage.sent_row(1), 2U);
+  EXPECT_EQ(salvage.sent_row(2), 4U);
+  EXPECT_EQ(salvage.next_left_out(1), 3U);
+}
+
+TEST(Salvage, OnlyWhatARowHoldsIsItsFault) {
+  const auto of = [](std::string_view sqlstate) {
+    Error error;
+    error.code = Errc::kServer;
+    error.sqlstate = pgproto::Sqlstate(sqlstate);
+    return is_row_fault(error);
+  };
+  for (const auto* yes :
+       {"22001", "22P02", "23502", "23503", "23505", "23514", "44000", "P0001", "54000"}) {
+    EXPECT_TRUE(of(yes)) << yes;
+  }
+  for (const auto* no :
+       {"40001", "40P01", "42501", "42703", "53100", "57014", "25P02", "0A000", "21000"}) {
+    EXPECT_FALSE(of(no)) << no;
+  }
+}
+
+}  // namespace
+}  // namespace pgsink
