@@ -121,6 +121,7 @@ class SourceImpl final : public Source {
  private:
   static std::shared_ptr<const Schema> make_schema(const SourceTable& table) {
     std::vector<std::string> names;
+    names.reserve(table.columns.size() + 3);
     for (const auto& column : table.columns) names.push_back(column.name);
     for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
       names.emplace_back(name);
