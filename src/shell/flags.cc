@@ -107,6 +107,19 @@ constexpr Flag kFlags[] = {
        flags.log_level = static_cast<LogLevel>(choice);
        return {};
      }},
+    {"log-format", '\0', "text|json",
+     "how it is said: as text for people, or as one JSON object a line",
+     [](std::string_view, size_t choice, Flags& flags) -> Refusal {
+       flags.log_format = static_cast<LogFormat>(choice);
+       return {};
+     }},
+    {"metrics-listen", '\0', "HOST:PORT",
+     "serve /metrics (Prometheus), /livez and /readyz while statements run;\n"
+     "without HOST on 127.0.0.1 alone",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.metrics_listen = value;
+       return {};
+     }},
     {"json", '\0', "", "print the options, or what is in doubt, as JSON",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.json = true;

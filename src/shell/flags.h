@@ -15,6 +15,7 @@ enum class Format : uint8_t { kTable, kCsv, kJson, kJsonLines, kLine };
 enum class When : uint8_t { kAuto, kAlways, kNever };
 /// How much is said on stderr besides errors: nothing, what a pipeline did, and each statement.
 enum class LogLevel : uint8_t { kError, kInfo, kDebug };
+enum class LogFormat : uint8_t { kText, kJson };
 
 /// What `pgsink recover` does to prepared transactions.
 enum class Recovery : uint8_t { kList, kCommitDecided, kCommit, kRollback };
@@ -35,6 +36,8 @@ struct Flags {
   When progress = When::kAuto;
   When color = When::kAuto;
   LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kText;
+  std::string metrics_listen;  ///< "": no endpoint.
   bool check = false;
   bool json = false;  ///< `pgsink options --json`, `pgsink recover --json`
   struct Recover {

@@ -70,7 +70,8 @@ class Lane {
     FlightLog::Seq seq = 0;
     std::vector<Piece> pieces;
     size_t rows = 0, memory_bytes = 0;
-    bool closed = false;  ///< No more rows will join it.
+    bool closed = false;                         ///< No more rows will join it.
+    BatchTrigger trigger = BatchTrigger::kRows;  ///< What closed it.
     TimePoint opened_at{};
     uint64_t last_batch = 0;                           ///< That it has rows of.
     uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
@@ -116,6 +117,7 @@ class Lane {
   bool turn();
   void take_rows();
   Flight* open_flight();
+  std::optional<BatchTrigger> trigger_of(const Flight& open) const;
   void add_pieces(std::vector<Piece> pieces);
   bool done(const FlightLog::Action& action) const;
 
@@ -179,6 +181,9 @@ class Lane {
   static void name_row(Error& error, uint64_t row);
   Error explain(Error cause) const;
   void note_error(const Error& error);
+  /// Counts the statement that an event of a flight's attempt ends.
+  void count_statement(const Flight& flight, const pgproto::Event& event);
+  void count_call(std::string_view text, const Flight& flight, uint64_t rows, bool failed);
   void count_in_flight();
 
   Setup setup_;
@@ -211,6 +216,7 @@ class Lane {
   std::optional<Error> stage_error_;
   std::optional<Error> fatal_;  ///< The server's last word on this connection.
 
+  TimePoint answered_at_{};  ///< When the last statement was.
   std::unique_ptr<Monitor> metrics_monitor_;
   SinkMetrics metrics_;  ///< Guarded by metrics_monitor_.
   std::unique_ptr<Task> task_;

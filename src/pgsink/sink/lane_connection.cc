@@ -44,6 +44,7 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   inbox_.set_waker(setup_.number, [open = connection_.get()] { open->interrupt(); });
   const Monitor::Lock lock(*metrics_monitor_);
   ++metrics_.connections_opened;
+  metrics_.connections_open = 1;
 }
 
 void Lane::drop_connection() {
@@ -52,6 +53,8 @@ void Lane::drop_connection() {
   connection_.reset();
   wire_.clear();
   sending_ = 0;
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.connections_open = 0;
 }
 
 void Lane::lost(Error error) {
@@ -68,6 +71,7 @@ void Lane::lost(Error error) {
   {
     const Monitor::Lock lock(*metrics_monitor_);
     metrics_.failed_writes += wire_.size();
+    ++metrics_.connections_broken;
   }
   drop_connection();
   log_.step(FlightLog::Lost{std::move(error)}, now);

@@ -436,6 +436,7 @@ class SinkImpl final : public Sink {
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
                                   .truth = plan_.truth,
+                                  .idempotent = plan_.idempotent,
                                   // Listed wrongly, check_options() would have refused it.
                                   .retry = RetryRule::from(options_.retry_on_errors).value(),
                                   .retries_max = static_cast<uint32_t>(options_.max_retries),

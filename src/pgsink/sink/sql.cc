@@ -268,6 +268,21 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kDecisionList,
      "SELECT d.sink_id, d.epoch, d.decided, g FROM {schema}.pgsink_decisions AS d,"
      " unnest(d.gids) AS g ORDER BY d.sink_id, d.epoch"},
+    {Sql::kDescribeTable,
+     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+     " CASE WHEN a.attidentity <> '' THEN 'GENERATED ' || CASE a.attidentity WHEN 'a' THEN"
+     " 'ALWAYS' ELSE 'BY DEFAULT' END || ' AS IDENTITY' ELSE pg_get_expr(d.adbin, d.adrelid) END,"
+     " EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary"
+     " AND a.attnum = ANY (i.indkey)), a.attgenerated <> '', a.attnum"
+     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+     " LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum"
+     " WHERE n.nspname = {schema} AND c.relname = {table}"
+     " AND c.relkind IN ('r', 'p', 'v', 'f', 'm') ORDER BY a.attnum"},
+    {Sql::kTableExists,
+     "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND c.relname = {table}"
+     " AND c.relkind IN ('r', 'p', 'v', 'f', 'm')"},
     {Sql::kCurrentRole, "SELECT current_user"},
     {Sql::kTakeRole, "SET ROLE {role}"},
     {Sql::kGiveBackRole, "RESET ROLE"},

@@ -95,6 +95,9 @@ enum class Sql : uint8_t {
   kSinkTables,      ///< Rows: schema of each kCreateWriters table that may be read.
   kSinkList,        ///< {schema}. Rows: sink_id, prefix, epoch, who.
   kDecisionList,    ///< {schema}. Rows: sink_id, epoch, decided, gid.
+  kDescribeTable,  ///< {schema}, {table} as literals. Rows: column, type, not null, default, in the
+                   ///< primary key, generated, ordinal; of a table without columns none.
+  kTableExists,    ///< {schema}, {table} as literals. Row: whether it is there.
   kCurrentRole,
   kTakeRole,          ///< {role}. Own statement, outside of a transaction.
   kGiveBackRole,      ///< As kTakeRole.
