@@ -22,8 +22,11 @@ std::string server_says(const std::string& sql) {
 void server_does(const std::string& sql) { analytics_server().sql(sql, "analytics"); }
 
 bool wait_for(const std::string& query, const std::string& value) {
-  for (int i = 0; i < 400 && server_says(query) != value; ++i) std::this_thread::sleep_for(50ms);
-  return server_says(query) == value;
+  for (int i = 0; i < 400; ++i) {
+    if (server_says(query) == value) return true;
+    std::this_thread::sleep_for(50ms);
+  }
+  return false;
 }
 
 class PostgresSource : public testing::Test {
@@ -110,8 +113,8 @@ TEST_F(PostgresSource, QueriesFilterAndComputeOverItsTexts) {
   EXPECT_EQ(run.exit_code, 130) << run.err;
   EXPECT_EQ(server_says("SELECT string_agg(op || id || ' ' || twice, ',' ORDER BY id) FROM seen"),
             "I1 4.50,I2 2.00");
-  EXPECT_EQ(server_says("SELECT bool_and(lsn::pg_lsn < pg_current_wal_lsn() AND at > now() - interval "
-                        "'1 hour') FROM seen"),
+  EXPECT_EQ(server_says("SELECT bool_and(lsn::pg_lsn < pg_current_wal_lsn() AND at > now() - "
+                        "interval '1 hour') FROM seen"),
             "t");
 }
 

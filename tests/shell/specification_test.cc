@@ -172,7 +172,8 @@ TEST_F(Specification, CompositeTypesHoldTheSameAttributes) {
   create_table("composite_data", "(id bigint, address address, coordinates point_2d)");
   expect_rows(std::string(kNastyTexts) + R"sql(
 CREATE TABLE locations AS
-SELECT n AS id, t AS street, 'Città "di" \ ' || n AS city, CASE WHEN n <> 4 THEN 'C,A)' END AS state,
+SELECT n AS id, t AS street, 'Città "di" \ ' || n AS city,
+       CASE WHEN n <> 4 THEN 'C,A)' END AS state,
        '' AS zip, n / 7 AS lat, CASE WHEN n <> 5 THEN -n / 3 END AS lon FROM nasty;
 CREATE MACRO attribute(v) AS
   coalesce('"' || replace(replace(v::VARCHAR, '\', '\\'), '"', '""') || '"', '');

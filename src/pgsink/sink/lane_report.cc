@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/sql.h"
 
 namespace pgsink {
 namespace {
@@ -104,10 +105,9 @@ void Lane::count_statement(const Flight& flight, const pgproto::Event& event) {
     if (tag.starts_with("COPY ") || failed) return count_call(texts.copy, flight, rows, failed);
   } else if (event.request == attempt.commit_request) {
     const bool undone = attempt.done_tag.empty();
-    const std::string_view text = undone ? std::string_view("ROLLBACK")
-                                  : committer_ != nullptr
-                                      ? std::string_view("PREPARE TRANSACTION $1")
-                                      : std::string_view(plan_.commit);
+    const std::string text = undone                  ? sql_text(Sql::kAbandon)
+                             : committer_ != nullptr ? sql_text(Sql::kPrepare, {"$1"})
+                                                     : plan_.commit;
     return count_call(text, flight, 0, failed);
   } else if (event.request >= attempt.letters_first && event.request <= attempt.letters_last) {
     return count_call(setup_.dead_letters->insert_sql(), flight, rows, failed);

@@ -158,7 +158,12 @@ struct Claim {
 constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
-                           Connection& connection) {
+                           const Router& router, Connection& connection) {
+  if (router.lanes() > 1 && !router.hashes()) {
+    return fail(Errc::kOptionConflict,
+                "exactly-once with parallelism needs partition_by = 'hash(…)': a replay must take "
+                "the same lanes");
+  }
   const Deadline deadline = env.clock.now() + kClaimTimeout;
   if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
     return fail(fits.error());
@@ -486,8 +491,12 @@ class SinkImpl final : public Sink {
 
 Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
                                         Env* env) {
+  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
   if (auto faults = check_options(options); !faults.empty())
     return fail_at(options, faults.front());
+  if (options.type == ConnectionType::kSource) {
+    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+  }
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
@@ -507,19 +516,12 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     if (!letters) return fail_at(options, letters.error());
     dead_letters = std::move(*letters);
   }
-  const auto deadline_from_now = [&] { return env->clock.now() + kClaimTimeout; };
-  const Status published =
-      ensure_replication(options, opened->table, *opened->connection, deadline_from_now());
+  const Status published = ensure_replication(options, opened->table, *opened->connection,
+                                              env->clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
-    if (router->lanes() > 1 && !router->hashes()) {
-      return fail_at(options, fail(Errc::kOptionConflict,
-                                   "exactly-once with parallelism needs partition_by = 'hash(…)': "
-                                   "a replay must take the same lanes")
-                                  .error());
-    }
-    auto claimed = claim_epochs(options, *env, opened->table, *opened->connection);
+    auto claimed = claim_epochs(options, *env, opened->table, *router, *opened->connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
@@ -538,7 +540,8 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto another = Connection::open(*env, opened->connect, salted_keys.get());
     if (!another) return fail_at(options, another.error());
     if (two_phase) {
-      const Status attached = two_phase->two_phase.attach(**another, deadline_from_now());
+      const Status attached =
+          two_phase->two_phase.attach(**another, env->clock.now() + kClaimTimeout);
       if (!attached) return fail_at(options, attached.error());
     }
     connections.push_back(std::move(*another));
@@ -560,10 +563,6 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
 
 Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<const Schema> schema,
                                          Env* env) {
-  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
-  if (options.type == ConnectionType::kSource) {
-    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
-  }
   try {
     return open_sink(std::move(options), std::move(schema), env);
   } catch (const std::bad_alloc&) {

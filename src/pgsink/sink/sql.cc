@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr auto kTemplates = std::to_array<Template>({
+constexpr std::array<Template, 103> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -352,7 +352,7 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kStartReplication,
      "START_REPLICATION SLOT {slot} LOGICAL {lsn} (proto_version '1', publication_names {names})"},
     {Sql::kTruncate, "TRUNCATE TABLE {table}"},
-});
+}};
 
 consteval bool ids_are_indexes() {
   for (size_t i = 0; i < kTemplates.size(); ++i) {
