@@ -57,6 +57,8 @@ struct ConnectOptions {
   /// environment and the service file leave alone. Set by parse_conninfo() and
   /// set_connect_option().
   std::map<std::string, std::string, std::less<>> given;
+
+  friend bool operator==(const ConnectOptions&, const ConnectOptions&) = default;
 };
 
 /// set_connect_option sets one option by libpq's keyword, as parse_conninfo() would, and remembers

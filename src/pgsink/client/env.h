@@ -127,11 +127,13 @@ struct Address {
       host;  ///< Name or literal; a leading '/' makes it a Unix socket directory, '@' abstract.
   uint16_t port = 5432;
   std::string host_address;  ///< libpq: hostaddr, skips the name lookup.
+  friend bool operator==(const Address&, const Address&) = default;
 };
 struct SocketOptions {
   bool keepalives = true;
   int keepalives_idle_s = 0, keepalives_interval_s = 0, keepalives_count = 0;  ///< 0: system's
   int tcp_user_timeout_ms = 0;
+  friend bool operator==(const SocketOptions&, const SocketOptions&) = default;
 };
 /// Network dials. Thread-safe.
 class Network {

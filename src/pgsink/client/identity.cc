@@ -1,6 +1,7 @@
 #include "pgsink/client/identity.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace pgsink {
@@ -96,6 +97,15 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
                           life(kStatsReset)};
   read_only = text(kReadOnly) == "on";
   return identity;
+}
+
+std::span<const std::string_view> restoring_statements() {
+  // RESET ALL, which DISCARD ALL contains, undoes what read_identity() has set.
+  static constexpr std::array<std::string_view, 2> kStatements{
+      "DISCARD ALL",
+      "SELECT pg_catalog.set_config('IntervalStyle', 'postgres', false),"
+      " pg_catalog.set_config('extra_float_digits', '1', false)"};
+  return kStatements;
 }
 
 // ---- fence
