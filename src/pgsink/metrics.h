@@ -115,4 +115,27 @@ struct SinkMetrics {
   void merge(const SinkMetrics& part);
 };
 
+/// PoolMetrics is a snapshot of one pool of connections: gauges first, then counters, which only
+/// grow.
+struct PoolMetrics {
+  std::string connection_name;
+  uint64_t pool_size = 0;           ///< The limit.
+  uint64_t active_connections = 0;  ///< Lent to a lane or to the program.
+  uint64_t idle_connections = 0;
+  uint64_t opening_connections = 0;
+  uint64_t waiting_requests = 0;  ///< Who waits for a connection.
+  uint64_t requests = 0;          ///< For connections; a sink makes one for all of its lanes.
+  uint64_t requests_failed =
+      0;  ///< That waited in vain, or met a server that could not be reached.
+  /// From asking for a connection to having it; of all requests together, and of the longest.
+  double connection_wait_time_ms = 0, connection_wait_time_max_ms = 0;
+  uint64_t connections_opened = 0;
+  uint64_t connections_broken = 0;  ///< That ended while lent or idle, and not by us.
+  uint64_t connections_reaped = 0;  ///< Closed after idle_timeout_ms.
+
+  double connection_wait_time_mean_ms() const {
+    return requests == 0 ? 0 : connection_wait_time_ms / static_cast<double>(requests);
+  }
+};
+
 }  // namespace pgsink

@@ -17,15 +17,20 @@
 namespace pgsink {
 
 struct Env;
+class ConnectionPool;
 
 class Sink {
  public:
   /// Open connects, reads the target's catalog, maps the columns of `schema` by name and checks
   /// everything that can be checked before a row is sent. All faults stand in the error together.
-  /// `env` is for simulations and may be null: the operating system's.
+  /// `env` is for simulations and may be null: the operating system's, or the pool's. With a `pool`
+  /// (pool.h) the sink takes its connections there, all at once, and waits for them up to
+  /// connection_timeout_ms; it gives them back when it is closed. A sink without one connects for
+  /// itself.
   static Result<std::unique_ptr<Sink>> open(SinkOptions options,
                                             std::shared_ptr<const Schema> schema,
-                                            Env* env = nullptr);
+                                            Env* env = nullptr,
+                                            const std::shared_ptr<ConnectionPool>& pool = nullptr);
   /// The destructor aborts what is not committed, in bounded time; call close() to keep it.
   virtual ~Sink() = default;
 

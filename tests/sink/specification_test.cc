@@ -78,7 +78,6 @@ TEST(Specification, EveryBlockParses) {
 const std::map<std::string, std::set<std::string>> kRefused{
     {"pg_partitioned", {"partition_column", "partition_type", "create_partitions"}},
     {"pg_list_partition", {"partition_column", "partition_type"}},
-    {"pg_pooled", {"connection_pool_size"}},
 };
 
 TEST(Specification, EveryConnectionBindsOrIsRefusedByNameOnly) {

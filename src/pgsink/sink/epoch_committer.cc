@@ -23,8 +23,6 @@ EpochCommitter::EpochCommitter(Setup setup)
     : env_(setup.env),
       inbox_(setup.inbox),
       two_phase_(std::move(setup.two_phase)),
-      connect_(std::move(setup.connect)),
-      salted_keys_(setup.salted_keys),
       retry_(std::move(setup.retry)),
       retries_max_(setup.retries_max),
       one_at_a_time_(setup.one_at_a_time),
@@ -281,7 +279,7 @@ void EpochCommitter::close() {
     const Deadline deadline = env_.clock.now() + kCloseMax;
     std::ignore = two_phase_.abort(env_, *connection_, last_epoch_ + 1, deadline);
   }
-  connection_.reset();
+  connection_.give_back();
 }
 
 // ---- the connection ----------------------------------------------------------------------------
@@ -308,14 +306,14 @@ Status EpochCommitter::with_connection(F&& work) {
 /// connection before has sent.
 Status EpochCommitter::connect(Deadline deadline) {
   if (connection_) return {};
-  auto opened = Connection::open(env_, connect_, salted_keys_);
-  if (!opened) return fail(opened.error());
-  if (auto attached = two_phase_.attach(**opened, deadline); !attached) return attached;
-  if (lost_backend_) {
-    if (auto gone = fence(**opened, *lost_backend_, deadline); !gone) return gone;
-    lost_backend_.reset();
+  if (auto opened = connection_.connect(); !opened) return opened;
+  Status ready = two_phase_.attach(*connection_, deadline);
+  if (ready && lost_backend_) ready = fence(*connection_, *lost_backend_, deadline);
+  if (!ready) {
+    connection_.reset();
+    return ready;
   }
-  connection_ = std::move(*opened);
+  lost_backend_.reset();
   return {};
 }
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "pgsink/client/connection.h"
+#include "pgsink/client/pool.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/retry.h"
 #include "pgsink/sink/two_phase.h"
@@ -26,9 +26,7 @@ class EpochCommitter {
     Env& env;
     Inbox& inbox;
     TwoPhase two_phase;
-    std::unique_ptr<Connection> connection;  ///< The one that claimed the sink.
-    ConnectOptions connect;
-    pgproto::SaltedKeyCache* salted_keys = nullptr;
+    PoolLease connection;  ///< The one that claimed the sink.
     RetryRule retry{};
     uint32_t retries_max = 5;
     Duration backoff = std::chrono::seconds(1);
@@ -103,8 +101,6 @@ class EpochCommitter {
   Env& env_;
   Inbox& inbox_;
   const TwoPhase two_phase_;
-  const ConnectOptions connect_;
-  pgproto::SaltedKeyCache* const salted_keys_;
   const RetryRule retry_;
   const uint32_t retries_max_;
   const bool one_at_a_time_;
@@ -118,7 +114,7 @@ class EpochCommitter {
   uint64_t rows_committed_ = 0;
   bool aborted_ = false;
   // Of the one who has the turn:
-  std::unique_ptr<Connection> connection_;
+  PoolLease connection_;
   std::optional<BackendIdentity> lost_backend_;  ///< Of the connection before, to be fenced.
   std::vector<Epoch> epochs_;                    ///< Prepared for the host, not committed.
   uint64_t last_epoch_ = 0;                      ///< Decided or recorded.

@@ -71,13 +71,14 @@ uint64_t Lane::Flight::input_row(uint64_t n) const {
   return piece == nullptr ? 0 : piece->input_row(row);
 }
 
-Status Lane::start(std::unique_ptr<Connection> connection) {
-  adopt(std::move(connection));
+Status Lane::start(PoolLease connection) {
+  connection_ = std::move(connection);
+  adopt();
   inbox_.started();
   auto task = env_.tasks.spawn("pgsink-lane", [this] { run(); });
   if (!task) {
     inbox_.ended();
-    drop_connection();
+    leave_connection();
     return fail(task.error());
   }
   task_ = std::move(*task);
@@ -102,7 +103,7 @@ void Lane::run() {
     note_error(error);
     inbox_.stop(error);
   }
-  drop_connection();
+  leave_connection();
   flights_.clear();  // Gives the memory of what will not be written back to the host.
   inbox_.ended();
 }

@@ -20,7 +20,7 @@
 
 #include <pgsink/metrics.h>
 
-#include "pgsink/client/connection.h"
+#include "pgsink/client/pool.h"
 #include "pgsink/client/statement_cache.h"
 #include "pgsink/encode/column_arrays.h"
 #include "pgsink/encode/row_encoder.h"
@@ -41,7 +41,6 @@ class Lane {
     Inbox& inbox;
     size_t number = 0;  ///< Of the lane, in the inbox.
     const Plan& plan;
-    ConnectOptions connect;
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
     std::string name;             ///< The connection's, for messages.
@@ -54,15 +53,15 @@ class Lane {
     DeadLetters* dead_letters = nullptr;
     std::string origin;         ///< That marks its transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
-    pgproto::SaltedKeyCache* salted_keys = nullptr;
   };
   /// `arrays` if the plan has a path that needs them.
   Lane(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays);
   /// Waits for the task. REQUIRES: the inbox was closed, stopped or aborted.
   ~Lane();
 
-  /// Starts the task on a connection that is open already.
-  Status start(std::unique_ptr<Connection> connection);
+  /// Starts the task on a connection that is open already. Its place in the pool is the lane's
+  /// until the task ends.
+  Status start(PoolLease connection);
   void read_metrics(SinkMetrics& metrics) const;
 
  private:
@@ -162,8 +161,9 @@ class Lane {
   // connection
   void perform(const FlightLog::Action& action);
   void connect();
-  void adopt(std::unique_ptr<Connection> connection);
+  void adopt();
   void drop_connection();
+  void leave_connection();
   void lost(Error error);
   void fence_backend(const BackendIdentity& backend);
   void ask_status(FlightLog::Seq seq, uint64_t xid);
@@ -205,7 +205,7 @@ class Lane {
   const uint64_t epoch_base_;   ///< Flight 1 moves the row from this epoch to the next.
   bool epoch_renewed_ = false;  ///< On this connection: the row is the truth.
 
-  std::unique_ptr<Connection> connection_;
+  PoolLease connection_;
   BackendIdentity backend_;  ///< Of the connection, or of the one before it.
   bool pooled_ = false;
   std::optional<StatementCache> statements_;

@@ -17,15 +17,15 @@ constexpr Duration kStatusTimeout = std::chrono::seconds(10);
 }  // namespace
 
 void Lane::connect() {
-  auto opened = Connection::open(env_, setup_.connect, setup_.salted_keys);
-  const Status ready = opened ? attach(**opened) : fail(opened.error());
-  if (ready) return adopt(std::move(*opened));
+  Status ready = connection_.connect();
+  if (ready) ready = attach(*connection_);
+  if (ready) return adopt();
+  connection_.reset();
   note_error(ready.error());
   log_.step(FlightLog::ConnectFailed{ready.error()}, env_.clock.now());
 }
 
-void Lane::adopt(std::unique_ptr<Connection> connection) {
-  connection_ = std::move(connection);
+void Lane::adopt() {
   fatal_.reset();
   const ServerIdentity& server = connection_->server();
   backend_ = server.backend;
@@ -53,6 +53,16 @@ void Lane::drop_connection() {
   connection_.reset();
   wire_.clear();
   sending_ = 0;
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.connections_open = 0;
+}
+
+/// The lane is at its end: the next user of the pool gets the connection, if all went well.
+void Lane::leave_connection() {
+  const bool keep = !log_.stop_error() && setup_.origin.empty();  // An origin would stay set.
+  inbox_.set_waker(setup_.number, {});
+  statements_.reset();
+  keep ? connection_.give_back() : connection_.drop();
   const Monitor::Lock lock(*metrics_monitor_);
   metrics_.connections_open = 0;
 }

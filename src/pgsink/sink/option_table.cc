@@ -88,7 +88,6 @@ constexpr std::string_view kTriggers = "Triggers and foreign tables";
 constexpr std::string_view kReplication = "Logical replication";
 constexpr std::string_view kFailures = "Failures and rejected rows";
 
-constexpr std::string_view kNoPool = "connection pools come with a later release; leave it out";
 constexpr std::string_view kNoPartitions =
     "looking after partitions comes with a later release; leave it out: the server routes rows to "
     "partitions that exist";
@@ -207,7 +206,8 @@ constexpr OptionInfo kTable[] = {
         .default_text = "5000", .min = 1, .max = kDayMs,
         .aliases = "connect_timeout|connect_timeout_ms|connection_timeout|timeout",
         .in_specification = true,
-        .meaning = "Longest wait for each host, TLS and login included.", .example = "5000"}),
+        .meaning = "Longest wait for each host, TLS and login included; and for a connection of "
+                   "the pool to become free.", .example = "5000"}),
     integer<&O::statement_timeout_ms>({.key = "statement_timeout_ms", .group = kTimes,
         .default_text = "0", .min = 0, .max = kServerInt,
         .aliases = "statement_timeout|query_timeout_ms",
@@ -363,12 +363,12 @@ constexpr OptionInfo kTable[] = {
     integer<&O::connection_pool_size>({.key = "connection_pool_size", .group = kConnections,
         .default_text = "4", .min = 1, .max = 1000,
         .aliases = "pool_size|max_connections|max_pool_size", .in_specification = true,
-        .refused = kNoPool,
-        .meaning = "Connections that all users of this connection name share.", .example = "20"}),
+        .meaning = "Connections that all users of this connection name share: each sink takes one "
+                   "for each lane, and one more with `use_2pc`. Left out, it grows to what one "
+                   "sink needs.", .example = "20"}),
     integer<&O::idle_timeout_ms>({.key = "idle_timeout_ms", .group = kConnections,
         .default_text = "600000", .min = 0, .max = kServerInt, .aliases = "idle_timeout",
         .in_specification = true,
-        .refused = kNoPool,
         .meaning = "An idle pooled connection is closed after this time; 0: never.",
         .example = "600000"}),
     integer<&O::parallelism>({.key = "parallelism", .group = kConnections, .default_text = "1",

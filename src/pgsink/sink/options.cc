@@ -8,6 +8,7 @@
 #include "pgsink/sink/option_checks.h"
 #include "pgsink/sink/option_values.h"
 #include "pgsink/sink/retry.h"
+#include "pgsink/sink/sink_pool.h"
 
 namespace pgsink {
 
@@ -131,6 +132,15 @@ class Faults {
                 "batch_bytes (" + std::to_string(options_.batch_bytes) +
                     ") exceeds buffer_bytes (" + std::to_string(options_.buffer_bytes) + ")");
     needs("copy_batch_size", options_.use_copy.value_or(true), "use_copy", "COPY");
+    const size_t needed = sink_connections(options_);
+    conflict_if(given_("connection_pool_size") && options_.type == ConnectionType::kSink &&
+                    static_cast<size_t>(options_.connection_pool_size) < needed,
+                "connection_pool_size", "parallelism",
+                "connection_pool_size = " + std::to_string(options_.connection_pool_size) +
+                    " is less than the " + std::to_string(needed) +
+                    " connections that parallelism = " + std::to_string(options_.parallelism) +
+                    (options_.use_2pc ? " with use_2pc" : "") +
+                    " needs: raise it, or leave it out");
   }
 
   void transactions() {

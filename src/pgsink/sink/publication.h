@@ -10,6 +10,7 @@
 #include <pgsink/options.h>
 
 #include "pgsink/client/catalog.h"
+#include "pgsink/client/pool.h"
 
 namespace pgsink {
 
@@ -37,8 +38,8 @@ Status ensure_replication(const SinkOptions& options, const CatalogTable& table,
 std::string session_origin(const std::string& name, size_t session);
 
 /// mark_sessions marks the first session of each lane.
-Status mark_sessions(std::span<const std::unique_ptr<Connection>> connections,
-                     const std::string& name, Deadline deadline);
+Status mark_sessions(std::span<const PoolLease> connections, const std::string& name,
+                     Deadline deadline);
 
 /// mark_session makes all that the connection commits from now on carry the origin, which is
 /// created if it is missing. `former` is the backend that had it for us before, if any: it is

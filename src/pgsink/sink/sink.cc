@@ -7,7 +7,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/env.h"
-#include "pgsink/client/salted_keys.h"
+#include "pgsink/pool.h"
 #include "pgsink/sink/dead_letters.h"
 #include "pgsink/sink/epoch.h"
 #include "pgsink/sink/epoch_committer.h"
@@ -17,6 +17,7 @@
 #include "pgsink/sink/preflight.h"
 #include "pgsink/sink/publication.h"
 #include "pgsink/sink/schema_change.h"
+#include "pgsink/sink/sink_pool.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 #include "pgsink/sink/warnings.h"
@@ -27,13 +28,6 @@ namespace {
 
 // A transaction may hold this part of buffer_bytes, so that one can travel while the next fills.
 constexpr int64_t kFlightsInBuffer = 4;
-
-/// Opened is a connection to the target with what the catalog says of it.
-struct Opened {
-  ConnectOptions connect;
-  std::unique_ptr<Connection> connection;
-  CatalogTable table;
-};
 
 /// Says in the error which connection it is about.
 std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
@@ -67,29 +61,21 @@ Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema
   return table;
 }
 
-/// `schema` is null if there is none yet.
-Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Env& env,
-                           pgproto::SaltedKeyCache* salted_keys = nullptr) {
-  Opened opened;
-  auto connect = to_connect_options(options, env.files);
-  if (!connect) return fail_at(options, connect.error());
-  opened.connect = std::move(*connect);
-  auto connection = Connection::open(env, opened.connect, salted_keys);
-  if (!connection) return fail_at(options, connection.error());
-  opened.connection = std::move(*connection);
-  const Deadline deadline = env.clock.now() + opened.connect.connect_timeout;
-  auto table = find_table(options, schema, *opened.connection, deadline);
+/// The target as the catalog has it, when all that can be looked after at open is. `schema` is null
+/// if there is none yet.
+Result<CatalogTable> open_target(const SinkOptions& options, const Schema* schema,
+                                 Connection& connection, Deadline deadline) {
+  auto table = find_table(options, schema, connection, deadline);
   if (!table) return fail_at(options, table.error());
-  opened.table = std::move(*table);
-  if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
+  if (auto can = check_foreign(options, *table); !can) return fail_at(options, can.error());
   if (!options.dead_letter_table.empty()) {
     const bool may_create = schema != nullptr;
-    const auto ready = ensure_dead_letter_table(options, may_create, *opened.connection, deadline);
+    const auto ready = ensure_dead_letter_table(options, may_create, connection, deadline);
     if (!ready) return fail_at(options, ready.error());
   }
-  const auto switched = check_triggers(options, opened.table, *opened.connection, deadline);
+  const auto switched = check_triggers(options, *table, connection, deadline);
   if (!switched) return fail_at(options, switched.error());
-  return opened;
+  return table;
 }
 
 /// What can be said of the table before there is a schema: privileges, and keys if all columns
@@ -196,7 +182,7 @@ Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTa
 /// What is claimed of the target: the sink, with what former runs left.
 struct TwoPhaseClaim {
   TwoPhase two_phase;
-  std::unique_ptr<Connection> connection;
+  PoolLease connection;
   uint64_t epoch = 0, position = 0;
   std::optional<uint64_t> waiting;
 };
@@ -204,8 +190,7 @@ struct TwoPhaseClaim {
 /// Resolves what former runs left, as far as that is known: an epoch that waits for its host's
 /// decision goes on waiting, for recover().
 Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
-                                      const CatalogTable& table,
-                                      std::unique_ptr<Connection> connection) {
+                                      const CatalogTable& table, PoolLease connection) {
   const Deadline deadline = env.clock.now() + kClaimTimeout;
   if (auto fits = check_delivery(options, *connection, table, deadline); !fits) {
     return fail(fits.error());
@@ -275,18 +260,17 @@ Inbox::Limits::Epochs epoch_limits(const SinkOptions& options, const Plan& plan,
 
 class SinkImpl final : public Sink {
  public:
-  SinkImpl(std::unique_ptr<OsEnv> own_env, Env& env, std::unique_ptr<SharedSaltedKeys> salted_keys,
-           SinkOptions options, std::shared_ptr<const Schema> schema, Plan plan, Router router,
-           std::optional<Claim> claim, std::optional<TwoPhaseClaim> two_phase,
-           std::unique_ptr<DeadLetters> dead_letters, const ConnectOptions& connect)
-      : own_env_(std::move(own_env)),
-        salted_keys_(std::move(salted_keys)),
+  SinkImpl(std::shared_ptr<Pool> pool, SinkOptions options, std::shared_ptr<const Schema> schema,
+           Plan plan, Router router, std::optional<Claim> claim,
+           std::optional<TwoPhaseClaim> two_phase, std::unique_ptr<DeadLetters> dead_letters)
+      : pool_(std::move(pool)),
+        env_(pool_->env()),
         options_(std::move(options)),
         schema_(std::move(schema)),
         plan_(std::move(plan)),
         claim_(std::move(claim)),
         dead_letters_(std::move(dead_letters)),
-        inbox_(env,
+        inbox_(env_,
                {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
                 .batch_rows = static_cast<size_t>(plan_.batch_rows),
                 .batch_bytes = static_cast<size_t>(options_.batch_bytes),
@@ -295,16 +279,13 @@ class SinkImpl final : public Sink {
                 .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{},
                 .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
-               std::move(router)),
-        env_(env) {
+               std::move(router)) {
     if (!two_phase) return;
     committer_ = std::make_unique<EpochCommitter>(
         EpochCommitter::Setup{.env = env_,
                               .inbox = inbox_,
                               .two_phase = std::move(two_phase->two_phase),
                               .connection = std::move(two_phase->connection),
-                              .connect = connect,
-                              .salted_keys = salted_keys_.get(),
                               .retry = RetryRule::from(options_.retry_on_errors).value(),
                               .retries_max = static_cast<uint32_t>(options_.max_retries),
                               .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
@@ -320,11 +301,10 @@ class SinkImpl final : public Sink {
   }
 
   /// Starts a lane on each connection.
-  Status start(const ConnectOptions& connect,
-               std::vector<std::unique_ptr<Connection>> connections) {
+  Status start(std::vector<PoolLease> connections) {
     warnings_ = open_warnings(options_, connections.front()->server());
     for (auto& connection : connections) {
-      if (auto started = start_lane(connect, std::move(connection)); !started) return started;
+      if (auto started = start_lane(std::move(connection)); !started) return started;
     }
     return {};
   }
@@ -424,7 +404,7 @@ class SinkImpl final : public Sink {
     });
   }
 
-  Status start_lane(const ConnectOptions& connect, std::unique_ptr<Connection> connection) {
+  Status start_lane(PoolLease connection) {
     auto encoder = RowEncoder::create(plan_.columns, plan_.types);
     if (!encoder) return fail(encoder.error());
     std::optional<ColumnArrays> arrays;
@@ -437,7 +417,6 @@ class SinkImpl final : public Sink {
                       .inbox = inbox_,
                       .number = lanes_.size(),
                       .plan = plan_,
-                      .connect = connect,
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
                                   .truth = plan_.truth,
@@ -457,8 +436,7 @@ class SinkImpl final : public Sink {
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
-                                            : 0,
-                      .salted_keys = salted_keys_.get()};
+                                            : 0};
     lanes_.push_back(
         std::make_unique<Lane>(std::move(setup), std::move(*encoder), std::move(arrays)));
     return lanes_.back()->start(std::move(connection));
@@ -474,8 +452,8 @@ class SinkImpl final : public Sink {
     }
   }
 
-  std::unique_ptr<OsEnv> own_env_;
-  std::unique_ptr<SharedSaltedKeys> salted_keys_;
+  const std::shared_ptr<Pool> pool_;  // First: it may own the Env.
+  Env& env_;
   const SinkOptions options_;
   const std::shared_ptr<const Schema> schema_;
   const Plan plan_;
@@ -483,110 +461,142 @@ class SinkImpl final : public Sink {
   const std::optional<Claim> claim_;
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
-  Env& env_;
   std::unique_ptr<EpochCommitter> committer_;
   std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
 };
 
+/// The places that the sink holds as long as it lives, the first with a connection in it.
+Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool) {
+  auto places = pool.reserve(sink_connections(options));
+  if (!places) return fail_at(options, places.error());
+  if (auto opened = places->front().connect(); !opened) return fail_at(options, opened.error());
+  return places;
+}
+
+/// What every lane's connection must have before its first flight.
+Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase, Clock& clock,
+                     std::span<PoolLease> lanes) {
+  Status done = Pool::connect_all(lanes);
+  for (size_t i = 0; done && two_phase != nullptr && i < lanes.size(); ++i) {
+    done = two_phase->two_phase.attach(*lanes[i], clock.now() + kClaimTimeout);
+  }
+  const auto timeout = std::chrono::milliseconds(options.connection_timeout_ms);
+  if (done) done = mark_sessions(lanes, options.replication_origin, clock.now() + timeout);
+  if (done) return done;
+  for (PoolLease& lane : lanes) lane.drop();  // A marked session is not for others.
+  return fail_at(options, done.error());
+}
+
 Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
-                                        Env* env) {
-  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
-  if (auto faults = check_options(options); !faults.empty())
-    return fail_at(options, faults.front());
-  if (options.type == ConnectionType::kSource) {
-    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
-  }
-  std::unique_ptr<OsEnv> own_env;
-  if (env == nullptr) {
-    own_env = std::make_unique<OsEnv>();
-    env = &own_env->env();
-  }
-  auto salted_keys = std::make_unique<SharedSaltedKeys>(env->tasks);
-  auto opened = open_target(options, schema.get(), *env, salted_keys.get());
-  if (!opened) return fail(opened.error());
-  auto plan = make_plan(options, opened->table, *schema);
+                                        std::shared_ptr<Pool> pool) {
+  Env& env = pool->env();
+  auto places = take_places(options, *pool);
+  if (!places) return fail(places.error());
+  Connection& connection = *places->front();
+  const Deadline deadline = env.clock.now() + pool->config().connect.connect_timeout;
+  auto table = open_target(options, schema.get(), connection, deadline);
+  if (!table) return fail(table.error());
+  auto plan = make_plan(options, *table, *schema);
   if (!plan) return fail_at(options, plan.error());
-  auto router = Router::create(options, opened->table, plan->columns, plan->keys,
+  auto router = Router::create(options, *table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
   std::unique_ptr<DeadLetters> dead_letters;
   if (takes_dead_letters(options)) {
-    auto letters = DeadLetters::open(options, *env);
+    auto letters = DeadLetters::open(options, env);
     if (!letters) return fail_at(options, letters.error());
     dead_letters = std::move(*letters);
   }
-  const Status published = ensure_replication(options, opened->table, *opened->connection,
-                                              env->clock.now() + kClaimTimeout);
+  const Status published =
+      ensure_replication(options, *table, connection, env.clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
-    auto claimed = claim_epochs(options, *env, opened->table, *router, *opened->connection);
+    auto claimed = claim_epochs(options, env, *table, *router, connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
   std::optional<TwoPhaseClaim> two_phase;
-  std::vector<std::unique_ptr<Connection>> connections;
   if (plan->truth == Truth::kGid) {
-    auto claimed = claim_two_phase(options, *env, opened->table, std::move(opened->connection));
+    auto claimed = claim_two_phase(options, env, *table, std::move(places->front()));
     if (!claimed) return fail_at(options, claimed.error());
     two_phase = std::move(*claimed);
+    places->erase(places->begin());
     // A server with few places: each lane makes do with one.
     if (epoch_transactions(options, *two_phase->connection) == 0) plan->take_whole_epochs();
-  } else {
-    connections.push_back(std::move(opened->connection));
   }
-  while (connections.size() < router->lanes()) {
-    auto another = Connection::open(*env, opened->connect, salted_keys.get());
-    if (!another) return fail_at(options, another.error());
-    if (two_phase) {
-      const Status attached =
-          two_phase->two_phase.attach(**another, env->clock.now() + kClaimTimeout);
-      if (!attached) return fail_at(options, attached.error());
-    }
-    connections.push_back(std::move(*another));
-  }
-  const Status marked = mark_sessions(connections, options.replication_origin,
-                                      env->clock.now() + opened->connect.connect_timeout);
-  if (!marked) return fail_at(options, marked.error());
-  auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
-                                         std::move(options), std::move(schema), std::move(*plan),
-                                         std::move(*router), std::move(claim), std::move(two_phase),
-                                         std::move(dead_letters), opened->connect);
-  if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
-    return fail(started.error());
-  }
+  const Status connected =
+      connect_lanes(options, two_phase ? &*two_phase : nullptr, env.clock, *places);
+  if (!connected) return fail(connected.error());
+  auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
+                                         std::move(*plan), std::move(*router), std::move(claim),
+                                         std::move(two_phase), std::move(dead_letters));
+  if (auto started = sink->start(std::move(*places)); !started) return fail(started.error());
   return sink;
+}
+
+/// The given pool, if it is one for these options, or a new one.
+Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Schema* schema,
+                                          Env* env, const ConnectionPool* shared) {
+  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
+  if (auto faults = check_options(options); !faults.empty()) {
+    return fail_at(options, faults.front());
+  }
+  if (options.type == ConnectionType::kSource) {
+    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+  }
+  if (shared == nullptr) {
+    auto own = make_sink_pool(options, env, false);
+    return own ? std::move(own) : fail_at(options, own.error());
+  }
+  const std::shared_ptr<Pool>& pool = shared->pool();
+  if (env != nullptr && env != &pool->env()) {
+    return fail_at(options, fail(Errc::kUsage, "Sink::open: the pool has another Env").error());
+  }
+  if (auto fits = check_sink_pool(*pool, options); !fits) return fail_at(options, fits.error());
+  return pool;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<const Schema> schema,
-                                         Env* env) {
+                                         Env* env, const std::shared_ptr<ConnectionPool>& pool) {
   try {
-    return open_sink(std::move(options), std::move(schema), env);
+    auto chosen = choose_pool(options, schema.get(), env, pool.get());
+    if (!chosen) return fail(chosen.error());
+    return open_sink(std::move(options), std::move(schema), std::move(*chosen));
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }
 }
 
+namespace {
+
+Status test_sink(const SinkOptions& options, Env& env) {
+  const auto connect = to_connect_options(options, env.files);
+  if (!connect) return fail_at(options, connect.error());
+  const auto connection = Connection::open(env, *connect);
+  if (!connection) return fail_at(options, connection.error());
+  const Deadline deadline = env.clock.now() + connect->connect_timeout;
+  const auto table = open_target(options, nullptr, **connection, deadline);
+  const bool to_be_made =
+      !table && table.error().code == Errc::kNoSuchTable && options.create_table;
+  if (to_be_made) return {};
+  if (!table) return fail(table.error());
+  Status fits = check_target(options, *table);
+  if (fits) fits = check_delivery(options, **connection, *table, deadline);
+  if (fits) fits = check_replication(options, *table, **connection, deadline);
+  return fits ? fits : fail_at(options, fits.error());
+}
+
+}  // namespace
+
 Status test_connection(const SinkOptions& options, Env* env) {
   if (options.type == ConnectionType::kSource) return Source::test(options, env);
   try {
     OsEnv own_env;
-    if (env == nullptr) env = &own_env.env();
-    const auto opened = open_target(options, nullptr, *env);
-    const bool to_be_made =
-        !opened && opened.error().code == Errc::kNoSuchTable && options.create_table;
-    if (to_be_made) return {};
-    if (!opened) return fail(opened.error());
-    Status fits = check_target(options, opened->table);
-    if (fits) {
-      const Deadline deadline = env->clock.now() + opened->connect.connect_timeout;
-      fits = check_delivery(options, *opened->connection, opened->table, deadline);
-      if (fits) fits = check_replication(options, opened->table, *opened->connection, deadline);
-    }
-    return fits ? fits : fail_at(options, fits.error());
+    return test_sink(options, env != nullptr ? *env : own_env.env());
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }
