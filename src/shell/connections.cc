@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pgsink/sink/names.h"
+#include "pgsink/sink/sink_pool.h"
 
 namespace pgsink::shell {
 
@@ -15,16 +16,48 @@ const SinkOptions* Connections::find(const std::string& name) const {
 }
 
 void Connections::put(SinkOptions options) {
-  const std::lock_guard lock(mutex_);
   Connection connection;
   connection.retired.connection_name = options.connection_name;
   connection.options = std::move(options);
-  connections_[connection.retired.connection_name] = std::move(connection);
-}
+  const std::lock_guard lock(mutex_);
+  std::swap(connections_[connection.retired.connection_name], connection);
+}  // The former one's pool closes behind the lock.
 
 bool Connections::drop(const std::string& name) {
+  const auto dropped = [&] {
+    const std::lock_guard lock(mutex_);
+    return connections_.extract(name);
+  }();
+  return !dropped.empty();
+}
+
+Result<std::shared_ptr<ConnectionPool>> Connections::pool(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  return connections_.erase(name) > 0;
+  const auto found = connections_.find(name);
+  if (found == connections_.end()) {
+    return fail(Errc::kUnknownConnection, "there is no connection '" + name + "'");
+  }
+  Connection& connection = found->second;
+  if (!connection.pool) {
+    auto made = ConnectionPool::create(connection.options);
+    if (!made) return made;
+    connection.pool = std::move(*made);
+  }
+  return connection.pool;
+}
+
+std::vector<PoolMetrics> Connections::pool_metrics() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<PoolMetrics> all;
+  for (const auto& [name, connection] : connections_) {
+    if (connection.options.type == ConnectionType::kSource) continue;
+    if (connection.pool) {
+      all.push_back(connection.pool->metrics());
+    } else {
+      all.push_back({.connection_name = name, .pool_size = pool_size(connection.options)});
+    }
+  }
+  return all;
 }
 
 std::string Connections::did_you_mean(const std::string& name) const {
@@ -62,7 +95,7 @@ std::vector<ConnectionReport> Connections::reports() const {
     report.metrics = connection.retired;
     for (const Sink* sink : connection.live) report.metrics.merge(sink->metrics());
     report.mode = write_mode_name(connection.options.write_mode);
-    report.connections_max = static_cast<uint64_t>(connection.options.connection_pool_size);
+    report.connections_max = pool_size(connection.options);
     report.live_sinks = connection.live.size();
     reports.push_back(std::move(report));
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <pgsink/pool.h>
 #include <pgsink/sink.h>
 
 #include "shell/prometheus.h"
@@ -24,10 +25,17 @@ class Connections {
   const SinkOptions* find(const std::string& name) const;
   /// Stores options under their connection_name, in the place of any before; counters begin anew.
   void put(SinkOptions options);
-  /// False if there is none of that name.
+  /// False if there is none of that name. Its sessions end, those of open sinks with their sinks.
   bool drop(const std::string& name);
   /// "; did you mean 'NAME'?" with the connection that a reader would guess was meant, or "".
   std::string did_you_mean(const std::string& name) const;
+
+  /// The pool of a connection, made when it is first asked for. Its sessions outlive the statements
+  /// that use them. Fails with kUnknownConnection, or as ConnectionPool::create().
+  Result<std::shared_ptr<ConnectionPool>> pool(const std::string& name);
+  /// Of all connections that are written to, by name, also where nothing was opened yet. Any
+  /// thread.
+  std::vector<PoolMetrics> pool_metrics() const;
 
   /// From now on `sink` is part of the connection's metrics, until it is retired.
   void attach(const std::string& name, const Sink* sink);
@@ -44,6 +52,7 @@ class Connections {
     SinkOptions options;
     SinkMetrics retired;
     std::vector<const Sink*> live;
+    std::shared_ptr<ConnectionPool> pool;  ///< Null until asked for.
   };
   mutable std::mutex mutex_;
   std::map<std::string, Connection> connections_;

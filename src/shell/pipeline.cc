@@ -177,7 +177,9 @@ Outcome Pipeline::open_sinks() {
       const auto timeout = source_->rows->limits().delivery_timeout.count();
       if (timeout > 0) options.batch_timeout_ms = std::min(options.batch_timeout_ms, timeout);
     }
-    auto sink = Sink::open(std::move(options), branch->rows.schema());
+    const auto pool = context_.connections.pool(branch->syntax.target);
+    auto sink = pool ? Sink::open(std::move(options), branch->rows.schema(), nullptr, *pool)
+                     : std::unexpected(pool.error());
     if (!sink) {
       return std::unexpected(context_.places.fault(
           sink.error(), branch->syntax.target_position.offset, branch->syntax.target.size()));
