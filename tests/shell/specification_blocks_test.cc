@@ -16,7 +16,6 @@ namespace {
 const std::map<std::string, std::string> kNotRun = {
     {"Time-based Partitioning", "partitions are made by another part"},
     {"List Partitioning", "partitions are made by another part"},
-    {"Connection Pooling", "the pool is made by another part"},
     {"Logical Replication", "slots and publications are made by another part"},
 };
 

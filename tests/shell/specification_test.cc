@@ -346,6 +346,19 @@ TEST_F(Specification, ParallelWritesUseTenSessions) {
             "100000 100000 4999950000 10");
 }
 
+TEST_F(Specification, StatementsOfAPooledConnectionUseItsSessions) {
+  create_table("high_volume", "(id bigint, writer int DEFAULT pg_backend_pid())");
+  const std::string insert = "INSERT INTO pg_pooled SELECT i AS id FROM range(1000) AS r(i);";
+  const auto run = pgsink_input(block("Connection Pooling") + insert + insert + insert);
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(analytics_server().scalar(
+                "SELECT count(*) || ' ' || count(DISTINCT writer) FROM high_volume", "analytics"),
+            "3000 1");
+  EXPECT_EQ(analytics_server().scalar("SELECT count(*) FROM pg_stat_activity WHERE "
+                                      "application_name = 'pgsink/pg_pooled'"),
+            "0");
+}
+
 TEST_F(Specification, PreparedStatementsAreKeptByTheConnection) {
   create_table("metrics", "(name text PRIMARY KEY, value int)");
   const auto run = pgsink_input(

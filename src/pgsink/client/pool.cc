@@ -350,7 +350,7 @@ void Pool::start_reaper() {
     auto task = env_.tasks.spawn("pgsink-pool", [this] { reap(); });
     if (task) reaper_ = std::move(*task);
   } catch (const std::bad_alloc&) {
-    // Whoever comes by does its work.
+    reaper_.reset();  // Whoever comes by does its work.
   }
 }
 
@@ -366,7 +366,7 @@ void Pool::reap() {
       monitor_->wait(idle_.empty() ? kNoDeadline : idle_.front().since + config_.idle_max);
     }
   } catch (const std::bad_alloc&) {
-    // As above.
+    return;  // As above.
   }
 }
 
