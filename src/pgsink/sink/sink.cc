@@ -322,7 +322,7 @@ class SinkImpl final : public Sink {
   /// Starts a lane on each connection.
   Status start(const ConnectOptions& connect,
                std::vector<std::unique_ptr<Connection>> connections) {
-    warnings_ = open_warnings(options_, connections.front()->server());
+    warnings_ = open_warnings(options_, connect.hosts.size(), connections.front()->server());
     for (auto& connection : connections) {
       if (auto started = start_lane(connect, std::move(connection)); !started) return started;
     }
@@ -336,12 +336,27 @@ class SinkImpl final : public Sink {
         if (auto ready = committer_->check_ready(); !ready) return ready;
       }
       for (;;) {
-        const auto pushed = inbox_.push(batch);
+        const auto pushed = inbox_.push(batch, true);
         if (!pushed) return fail(pushed.error());
         if (*pushed) return {};
         if (auto ended = make_room(); !ended) return ended;
       }
     });
+  }
+  Result<bool> try_write(RecordBatch& batch) override {
+    bool taken = false;
+    const Status done = guarded([&]() -> Status {
+      if (auto fits = check_schema(batch, *schema_); !fits) return fits;
+      if (committer_) {
+        if (auto ready = committer_->check_ready(); !ready) return ready;
+      }
+      const auto pushed = inbox_.push(batch, false);
+      if (!pushed) return fail(pushed.error());
+      taken = *pushed;
+      return {};
+    });
+    if (!done) return fail(done.error());
+    return taken;
   }
   Status flush() override {
     return guarded([&]() -> Status {
