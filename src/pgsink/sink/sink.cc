@@ -13,6 +13,8 @@
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/partition.h"
+#include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
 #include "pgsink/sink/schema_change.h"
@@ -31,6 +33,7 @@ struct Opened {
   ConnectOptions connect;
   std::unique_ptr<Connection> connection;
   CatalogTable table;
+  std::optional<PartitionScheme> partitions;  ///< If the options speak of them.
 };
 
 /// Says in the error which connection it is about.
@@ -80,6 +83,9 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Env
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
   if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
+  auto partitions = check_partitions(options, opened.table, *opened.connection, deadline);
+  if (!partitions) return fail_at(options, partitions.error());
+  opened.partitions = std::move(*partitions);
   if (!options.dead_letter_table.empty()) {
     const bool may_create = schema != nullptr;
     const auto ready = ensure_dead_letter_table(options, may_create, *opened.connection, deadline);
@@ -312,10 +318,16 @@ class SinkImpl final : public Sink {
     if (committer_) committer_->close();
   }
 
+  /// Partitions that rows miss are created. REQUIRES: not started.
+  void create_partitions(std::unique_ptr<Partitioner> partitioner) {
+    partitioner_ = std::move(partitioner);
+  }
+
   /// Starts a lane on each connection.
   Status start(const ConnectOptions& connect,
                std::vector<std::unique_ptr<Connection>> connections) {
     warnings_ = open_warnings(options_, connections.front()->server());
+    if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
     for (auto& connection : connections) {
       if (auto started = start_lane(connect, std::move(connection)); !started) return started;
     }
@@ -327,6 +339,12 @@ class SinkImpl final : public Sink {
       if (auto fits = check_schema(batch, *schema_); !fits) return fits;
       if (committer_) {
         if (auto ready = committer_->check_ready(); !ready) return ready;
+      }
+      // What exactly-once knows to be there already is not written again.
+      const bool replayed =
+          plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
+      if (partitioner_ && !replayed) {
+        if (auto there = partitioner_->ensure(batch); !there) return there;
       }
       for (;;) {
         const auto pushed = inbox_.push(batch);
@@ -446,6 +464,7 @@ class SinkImpl final : public Sink {
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .committer = committer_.get(),
                       .dead_letters = dead_letters_.get(),
+                      .partitioner = partitioner_.get(),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
                                             : 0,
@@ -476,6 +495,7 @@ class SinkImpl final : public Sink {
   Inbox inbox_;
   Env& env_;
   std::unique_ptr<EpochCommitter> committer_;
+  std::unique_ptr<Partitioner> partitioner_;
   std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
 };
@@ -503,6 +523,17 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto letters = DeadLetters::open(options, *env);
     if (!letters) return fail_at(options, letters.error());
     dead_letters = std::move(*letters);
+  }
+  std::unique_ptr<Partitioner> partitioner;
+  if (opened->partitions && creates_partitions(options)) {
+    auto made = Partitioner::open({.env = *env,
+                                   .options = options,
+                                   .connect = opened->connect,
+                                   .salted_keys = salted_keys.get(),
+                                   .scheme = *opened->partitions},
+                                  *plan, opened->table, *opened->connection);
+    if (!made) return fail_at(options, made.error());
+    partitioner = std::move(*made);
   }
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
@@ -541,6 +572,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
                                          std::move(options), std::move(schema), std::move(*plan),
                                          std::move(*router), std::move(claim), std::move(two_phase),
                                          std::move(dead_letters), opened->connect);
+  sink->create_partitions(std::move(partitioner));
   if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }
