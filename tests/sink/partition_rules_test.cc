@@ -44,8 +44,7 @@ std::string name_fault(std::string_view text, PartitionType type = PartitionType
 
 TEST(PartitionBound, ReadsWhatTheServerPrints) {
   using Kind = BoundConstant::Kind;
-  const auto list =
-      parse_partition_bound(R"(FOR VALUES IN ('it''s', E'a\\b', NULL, 5, true, ','))");
+  const auto list = parse_partition_bound(R"(FOR VALUES IN ('it''s', 'a\b', NULL, 5, true, ','))");
   ASSERT_TRUE(list);
   ASSERT_EQ(list->values.size(), 6U);
   EXPECT_EQ(list->values[0].text, "it's");
@@ -70,7 +69,7 @@ TEST(PartitionBound, ReadsWhatTheServerPrints) {
 TEST(PartitionBound, TakesNothingElse) {
   for (const std::string_view text :
        {"", "FOR VALUES IN (", "FOR VALUES IN ('a", "FOR VALUES IN ()", "FOR VALUES FROM (1)",
-        "FOR VALUES WITH (modulus x, remainder 1)", "DEFAULT x", R"(FOR VALUES IN (E'\n'))"}) {
+        "FOR VALUES WITH (modulus x, remainder 1)", "DEFAULT x", "FOR VALUES IN ('a'x)"}) {
     EXPECT_FALSE(parse_partition_bound(text)) << text;
   }
 }

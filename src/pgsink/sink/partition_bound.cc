@@ -37,8 +37,7 @@ class Reader {
 
  private:
   bool read(BoundConstant& constant) {
-    const bool escaped = take("E'");
-    if (escaped || take("'")) return quoted(escaped, constant.text);
+    if (take("'")) return quoted(constant.text);
     const size_t end = rest_.find_first_of(",)");
     if (end == std::string_view::npos || end == 0) return false;
     constant.text = rest_.substr(0, end);
@@ -49,13 +48,12 @@ class Reader {
     if (constant.text == "MAXVALUE") constant.kind = Kind::kMax;
     return true;
   }
-  /// Behind the opening quote.
-  bool quoted(bool escaped, std::string& text) {
+  /// Behind the opening quote. With standard_conforming_strings only quotes are doubled.
+  bool quoted(std::string& text) {
     while (!rest_.empty()) {
       const char c = rest_.front();
       rest_.remove_prefix(1);
       if (c == '\'' && !take("'")) return true;
-      if (escaped && c == '\\' && !take("\\")) return false;
       text += c;
     }
     return false;

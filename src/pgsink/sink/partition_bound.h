@@ -25,6 +25,7 @@ struct PartitionBound {
 };
 
 /// parse_partition_bound reads "FOR VALUES …" or "DEFAULT"; nothing if it is neither.
+/// REQUIRES: it was printed with standard_conforming_strings = on.
 /// Source: get_rule_expr() of the server, T_PartitionBoundSpec.
 std::optional<PartitionBound> parse_partition_bound(std::string_view text);
 

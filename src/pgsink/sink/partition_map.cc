@@ -12,6 +12,10 @@ namespace {
 using pgproto::fail;
 using Limits64 = std::numeric_limits<int64_t>;
 
+std::string_view without_blanks(std::string_view value) {
+  return value.substr(0, value.find_last_not_of(' ') + 1);
+}
+
 std::optional<int64_t> value_of(const BoundConstant& constant, const RangeRule& rule) {
   switch (constant.kind) {
     case BoundConstant::Kind::kMin:
@@ -31,6 +35,7 @@ std::optional<int64_t> value_of(const BoundConstant& constant, const RangeRule& 
 Result<PartitionMap> PartitionMap::create(std::vector<Partition> partitions, const RangeRule* rule,
                                           const encode::Target& target) {
   PartitionMap map;
+  map.padded_ = target.kind == encode::TargetKind::kBpchar;
   for (const Partition& partition : partitions) {
     if (partition.bound.kind == PartitionBound::Kind::kList) map.read_list(partition, target);
     if (partition.bound.kind != PartitionBound::Kind::kRange || rule == nullptr) continue;
@@ -64,7 +69,7 @@ void PartitionMap::read_list(const Partition& partition, const encode::Target& t
     encode::Scratch bytes;
     encode::Fault fault;
     if (!encode::parse_value(target, constant.text, bytes, fault)) continue;
-    values_.emplace(pgproto::as_text(bytes.bytes_from(0)));
+    add_value(std::string(pgproto::as_text(bytes.bytes_from(0))));
   }
 }
 
@@ -74,6 +79,7 @@ void PartitionMap::add_range(const RangeSpan& span) {
 
 void PartitionMap::add_value(std::optional<std::string> value) {
   if (value) {
+    if (padded_) value->resize(without_blanks(*value).size());
     values_.insert(*std::move(value));
   } else {
     takes_null_ = true;
@@ -103,7 +109,8 @@ RangeSpan PartitionMap::clip(RangeSpan span, int64_t value) const {
 }
 
 bool PartitionMap::takes(const std::optional<std::string_view>& value) const {
-  return value ? values_.contains(*value) : takes_null_;
+  if (!value) return takes_null_;
+  return values_.contains(padded_ ? without_blanks(*value) : *value);
 }
 
 uint64_t PartitionMap::modulus() const {

@@ -60,6 +60,7 @@ class PartitionMap {
   std::vector<Partition> partitions_;
   std::vector<RangeSpan> ranges_;  ///< In order.
   std::set<std::string, std::less<>> values_;
+  bool padded_ = false;  ///< Blanks behind a value mean nothing.
   bool takes_null_ = false;
 };
 

@@ -122,7 +122,11 @@ Result<RangeRule> RangeRule::create(const encode::Target& target, std::string_vi
   }
   if (interval.empty() && rule.is_time()) interval = "day";
   const auto unit = std::ranges::find(kUnits, interval, &UnitOfTime::word);
-  if (rule.is_time() != (unit != kUnits.end()) || (rule.key_ == Key::kDate && interval == "hour")) {
+  if (!rule.is_time()) {
+    std::from_chars(interval.data(), interval.data() + interval.size(), rule.width_);
+  }
+  const bool fits = rule.is_time() ? unit != kUnits.end() : rule.width_ > 0;
+  if (!fits || (rule.key_ == Key::kDate && interval == "hour")) {
     const std::string wanted = !rule.is_time()           ? "a number, such as 1000000"
                                : rule.key_ == Key::kDate ? "'day', 'week', 'month' or 'year'"
                                                          : "'hour', 'day', 'week', 'month' or "
@@ -134,9 +138,6 @@ Result<RangeRule> RangeRule::create(const encode::Target& target, std::string_vi
   if (rule.is_time()) {
     rule.unit_ = static_cast<Unit>(1 + (unit - kUnits.begin()));
     rule.default_format_ = unit->format;
-  } else {
-    std::from_chars(interval.data(), interval.data() + interval.size(), rule.width_);
-    rule.width_ = std::max<int64_t>(rule.width_, 1);
   }
   return rule;
 }

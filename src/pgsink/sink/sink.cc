@@ -344,7 +344,7 @@ class SinkImpl final : public Sink {
       const bool replayed =
           plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
       if (partitioner_ && !replayed) {
-        if (auto there = partitioner_->ensure(batch); !there) return there;
+        if (auto there = ensure_partitions(batch); !there) return there;
       }
       for (;;) {
         const auto pushed = inbox_.push(batch);
@@ -409,6 +409,15 @@ class SinkImpl final : public Sink {
                 "write(): the rows of this epoch fill buffer_bytes (" +
                     std::to_string(options_.buffer_bytes) +
                     "): prepare() it, having committed the one before, or raise buffer_bytes");
+  }
+
+  Status ensure_partitions(const RecordBatch& batch) {
+    const Status there = partitioner_->ensure(batch);
+    const bool locked = !there && there.error().sqlstate == "55P03";
+    if (!locked || !committer_ || committer_->host_decides()) return there;
+    // What this epoch prepared may hold that lock, until it is committed.
+    if (auto ended = committer_->end_epoch(); !ended) return ended;
+    return partitioner_->ensure(batch);
   }
 
   Status close_epochs() {

@@ -133,6 +133,7 @@ constexpr std::array<Template, 92> kTemplates{{
     {Sql::kPartitionSession,
      "SET LOCAL TimeZone TO 'UTC'; SET LOCAL DateStyle TO 'ISO, YMD'; SET LOCAL IntervalStyle TO"
      " 'postgres'; SET LOCAL bytea_output TO 'hex'; SET LOCAL extra_float_digits TO 1;"
+     " SET LOCAL standard_conforming_strings TO on;"
      " SET LOCAL idle_in_transaction_session_timeout TO '60s'"},
     {Sql::kPartitionLock, "SELECT pg_advisory_xact_lock({key}, {oid})"},
     {Sql::kPartitionBounds,
