@@ -172,6 +172,9 @@ inline constexpr Transition kTransitions[] = {
     {kResultMayStart, Input::kCopyBothResponse, kQueryCopyBoth},
     {set_of(kQueryCopyBoth), Input::kCopyData, kStay},
     {set_of(kQueryCopyBoth), Input::kCopyDone, kQueryCopyBothDone},
+    // A server that shuts down ends the stream so, without CopyDone, and closes.
+    {set_of(kQueryCopyBoth), Input::kCommandComplete, kQueryNext},
+    {set_of(kQueryCopyBoth), Input::kCommandCompleteEarly, kQueryNext},
     {set_of(kQueryCopyBothDone), Input::kCommandComplete, kQueryNext},
     {set_of(kQueryCopyBothDone), Input::kRowDescription, kQueryRows},  // the next timeline
 

@@ -2,33 +2,78 @@
 // SinkMetrics: what a sink has done to its target so far. Counters only grow.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace pgsink {
 
-/// Histogram counts durations in seconds between fixed bounds: counts[i] holds those above
-/// kBounds[i-1] up to and including kBounds[i], the last everything above. (Prometheus' `le`
-/// buckets are the running sums of counts.)
-struct Histogram {
-  static constexpr std::array<double, 11> kBounds{0.001, 0.005, 0.01, 0.05, 0.1, 0.5,
-                                                  1,     5,     10,   30,   60};
-  std::array<uint64_t, kBounds.size() + 1> counts{};
+/// Bounds of histograms: seconds, rows, bytes.
+inline constexpr std::array<double, 11> kSecondsBounds{0.001, 0.005, 0.01, 0.05, 0.1, 0.5,
+                                                       1,     5,     10,   30,   60};
+inline constexpr std::array<double, 11> kRowsBounds{1,    10,    100,   500,    1000,   2000,
+                                                    5000, 10000, 50000, 100000, 1000000};
+inline constexpr std::array<double, 11> kBytesBounds{1 << 10, 1 << 12, 1 << 14, 1 << 16,
+                                                     1 << 18, 1 << 20, 1 << 22, 1 << 24,
+                                                     1 << 26, 1 << 28, 1 << 30};
+
+/// BasicHistogram counts values between fixed bounds: counts[i] holds those above kBounds[i-1] up
+/// to and including kBounds[i], the last everything above. (Prometheus' `le` buckets are the
+/// running sums of counts.)
+template <const std::array<double, 11>& bounds>
+struct BasicHistogram {
+  static constexpr const std::array<double, 11>& kBounds = bounds;
+  std::array<uint64_t, bounds.size() + 1> counts{};
   uint64_t count = 0;
   double sum = 0;
 
-  /// Observe counts one duration. A negative one (a clock set back) counts as 0; NaN and
-  /// infinity, which no clock yields, not at all.
-  void observe(double seconds);
+  /// Observe counts one value. A negative one (a clock set back) counts as 0; NaN and infinity,
+  /// which no clock yields, not at all.
+  void observe(double value);
   /// Quantile is the value below which that part (0…1) of the observations lie, by linear
   /// interpolation within its bucket; above the last bound, that bound; 0 without observations.
   double quantile(double part) const;
   /// Merge adds what `other` counted.
-  void merge(const Histogram& other);
+  void merge(const BasicHistogram& other);
+  /// Mean of what was observed; 0 without observations.
+  double mean() const { return count == 0 ? 0 : sum / static_cast<double>(count); }
+};
+
+/// Histogram counts durations in seconds; RowsHistogram and BytesHistogram what their names say.
+using Histogram = BasicHistogram<kSecondsBounds>;
+using RowsHistogram = BasicHistogram<kRowsBounds>;
+using BytesHistogram = BasicHistogram<kBytesBounds>;
+
+/// BatchTrigger is what ended a batch: it was full by rows or by bytes, its rows had waited for
+/// batch_timeout_ms, flush() or the end of an epoch asked for it, close() did, or a producer waited
+/// for the memory that its rows hold.
+enum class BatchTrigger : uint8_t { kRows, kBytes, kTime, kFlush, kEnd, kMemory };
+inline constexpr size_t kBatchTriggerCount = 6;
+/// batch_trigger_name is "rows", "bytes", "time", "flush", "end" or "memory".
+std::string_view batch_trigger_name(BatchTrigger trigger);
+
+/// StatementMetrics is what the lanes of a sink sent as one statement, however often. Its time is
+/// the client's: from when it was sent, or the one before it was answered if that came later, to
+/// its own answer.
+struct StatementMetrics {
+  std::string text;  ///< With $1 where a value differs each time.
+  uint64_t calls = 0;
+  uint64_t failures = 0;  ///< Calls that the server answered with an error.
+  uint64_t rows = 0;      ///< That it reported as written.
+  double total_seconds = 0;
+  double max_seconds = 0;
+
+  double mean_seconds() const { return calls == 0 ? 0 : total_seconds / double(calls); }
 };
 
 /// SinkMetrics is a snapshot of one sink.
 struct SinkMetrics {
+  /// Distinct keys of `errors`; the others are counted under "other".
+  static constexpr size_t kErrorKeysMax = 64;
+
   std::string connection_name;
   uint64_t rows_accepted = 0;  ///< Handed over by write().
   uint64_t rows_written = 0;   ///< Known to be committed.
@@ -41,9 +86,33 @@ struct SinkMetrics {
   uint64_t in_flight_rows = 0;       ///< Gauge: sent, outcome not known.
   uint64_t buffered_bytes = 0;       ///< Gauge: accepted, not durable.
   uint64_t connections_opened = 0;
-  Histogram write_latency;  ///< From the first byte of a flight to its outcome.
+  uint64_t connections_broken = 0;  ///< That ended although the lane still needed them.
+  uint64_t connections_open = 0;    ///< Gauge: of the lanes.
+  Histogram write_latency;          ///< From the first byte of a flight to its outcome.
+  RowsHistogram batch_rows;         ///< Of committed flights.
+  BytesHistogram batch_bytes;       ///< Of committed flights.
+  /// Why committed flights ended, by BatchTrigger.
+  std::array<uint64_t, kBatchTriggerCount> batches_by_trigger{};
+  /// Errors met, also those that were tried again with success: by SQLSTATE, or "client" for what
+  /// the server did not say (a broken connection, a value that cannot be encoded).
+  std::map<std::string, uint64_t> errors;
+  std::vector<StatementMetrics> statements;  ///< In the order of their first use.
   std::string last_error;
-  int64_t last_error_wall_us = 0;  ///< Microseconds since 1970, 0 for never.
+  int64_t last_error_wall_us = 0;   ///< Microseconds since 1970, 0 for never.
+  int64_t last_commit_wall_us = 0;  ///< Microseconds since 1970, 0 for never.
+
+  /// Rows of a committed flight, on average.
+  double avg_batch_size() const { return batch_rows.mean(); }
+  double avg_write_latency_ms() const { return write_latency.mean() * 1000; }
+  double p99_write_latency_ms() const { return write_latency.quantile(0.99) * 1000; }
+
+  /// Counts an error. `sqlstate` is "" for the client's own.
+  void count_error(std::string_view sqlstate);
+  /// Counts one call of a statement.
+  void count_statement(std::string_view text, double seconds, uint64_t rows, bool failed);
+  /// Merge adds what another sink, or a part of this one, counted; the later of the last errors is
+  /// kept, and the name stays.
+  void merge(const SinkMetrics& part);
 };
 
 }  // namespace pgsink

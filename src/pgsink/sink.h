@@ -92,4 +92,19 @@ class Sink {
 /// missing table is no fault with create_table.
 Status test_connection(const SinkOptions& options, Env* env = nullptr);
 
+/// TargetColumn is one column of the table that a connection writes to.
+struct TargetColumn {
+  std::string name;
+  std::string type;  ///< As PostgreSQL writes it, for example "numeric(18,4)".
+  bool nullable = true;
+  std::string default_text;  ///< The expression, or GENERATED … AS IDENTITY; "" for none.
+  bool is_key = false;       ///< Of conflict_columns or key_columns, else of the primary key.
+  bool is_generated = false;
+  int32_t ordinal = 0;  ///< From 1; where columns were dropped, numbers are left out.
+};
+
+/// describe_target connects and reads the table's columns from the catalog. Fails with kNoSuchTable
+/// if there is none.
+Result<std::vector<TargetColumn>> describe_target(const SinkOptions& options, Env* env = nullptr);
+
 }  // namespace pgsink

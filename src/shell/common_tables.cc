@@ -32,7 +32,7 @@ CommonTables::CommonTables(std::string_view with, size_t source_offset) {
 }
 
 std::string CommonTables::table(size_t index) const {
-  return "temp.\"pgsink common table " + std::to_string(index) + "\"";
+  return "temp.\"" + std::string(kCommonTablePrefix) + std::to_string(index) + "\"";
 }
 
 std::string CommonTables::reading(size_t count) const {
@@ -62,6 +62,10 @@ EngineSql CommonTables::create(size_t index) const {
 
 EngineSql CommonTables::fill(size_t index) const {
   return select(index).wrapped("INSERT INTO " + table(index) + " ", "");
+}
+
+EngineSql CommonTables::refill(size_t index) const {
+  return select(index).wrapped("CREATE OR REPLACE TEMP TABLE " + table(index) + " AS ", "");
 }
 
 std::string CommonTables::drop(size_t index) const {

@@ -12,6 +12,9 @@
 
 namespace pgsink::shell {
 
+/// What the names of the temporary tables begin with.
+inline constexpr std::string_view kCommonTablePrefix = "pgsink common table ";
+
 class CommonTables {
  public:
   /// `with` is the text "WITH a AS (…), b AS (…)", known to have balanced brackets; it stands at
@@ -23,6 +26,10 @@ class CommonTables {
   EngineSql create(size_t index) const;
   /// Fills it. REQUIRES: all before it are filled.
   EngineSql fill(size_t index) const;
+  /// Makes its table anew and fills it, in one statement. REQUIRES: all before it are filled.
+  EngineSql refill(size_t index) const;
+  /// The query of entry `index`, which reads the tables of those before it.
+  EngineSql select(size_t index) const;
   /// Forgets it.
   std::string drop(size_t index) const;
   /// A WITH list that reads the tables of the first `count` entries; "" for none.
@@ -35,7 +42,6 @@ class CommonTables {
     size_t source_offset = 0;
   };
   std::string table(size_t index) const;
-  EngineSql select(size_t index) const;
 
   bool recursive_ = false;
   std::vector<Entry> entries_;

@@ -6,24 +6,7 @@
 
 namespace pgsink::shell {
 
-void add_metrics(SinkMetrics& total, const SinkMetrics& part) {
-  total.rows_accepted += part.rows_accepted;
-  total.rows_written += part.rows_written;
-  total.bytes_written += part.bytes_written;
-  total.batches_sent += part.batches_sent;
-  total.failed_writes += part.failed_writes;
-  total.rejected_rows += part.rejected_rows;
-  total.retry_count += part.retry_count;
-  total.possible_duplicates += part.possible_duplicates;
-  total.in_flight_rows += part.in_flight_rows;
-  total.buffered_bytes += part.buffered_bytes;
-  total.connections_opened += part.connections_opened;
-  total.write_latency.merge(part.write_latency);
-  if (part.last_error_wall_us >= total.last_error_wall_us && !part.last_error.empty()) {
-    total.last_error = part.last_error;
-    total.last_error_wall_us = part.last_error_wall_us;
-  }
-}
+void add_metrics(SinkMetrics& total, const SinkMetrics& part) { total.merge(part); }
 
 const SinkOptions* Connections::find(const std::string& name) const {
   const std::lock_guard lock(mutex_);
@@ -67,7 +50,30 @@ void Connections::retire(const std::string& name, const Sink* sink) {
   SinkMetrics last = sink->metrics();
   last.in_flight_rows = 0;
   last.buffered_bytes = 0;
+  last.connections_open = 0;
   add_metrics(found->second.retired, last);
+}
+
+std::vector<ConnectionReport> Connections::reports() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ConnectionReport> reports;
+  for (const auto& [name, connection] : connections_) {
+    ConnectionReport report;
+    report.metrics = connection.retired;
+    for (const Sink* sink : connection.live) report.metrics.merge(sink->metrics());
+    report.mode = write_mode_name(connection.options.write_mode);
+    report.connections_max = static_cast<uint64_t>(connection.options.connection_pool_size);
+    report.live_sinks = connection.live.size();
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+std::vector<SinkOptions> Connections::all() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<SinkOptions> all;
+  for (const auto& entry : connections_) all.push_back(entry.second.options);
+  return all;
 }
 
 std::vector<SinkMetrics> Connections::metrics() const {

@@ -10,6 +10,8 @@
 
 #include <pgsink/sink.h>
 
+#include "shell/prometheus.h"
+
 namespace pgsink::shell {
 
 /// Adds the counters of one sink's life to another's; gauges and the last error are taken over.
@@ -30,6 +32,10 @@ class Connections {
   /// From now on `sink` is part of the connection's metrics, until it is retired.
   void attach(const std::string& name, const Sink* sink);
   void retire(const std::string& name, const Sink* sink);
+  /// The options of all connections, by name. Any thread.
+  std::vector<SinkOptions> all() const;
+  /// Of all connections, by name, as monitoring sees them. Any thread.
+  std::vector<ConnectionReport> reports() const;
   /// Of all connections, by name. Any thread.
   std::vector<SinkMetrics> metrics() const;
 

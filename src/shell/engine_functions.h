@@ -1,6 +1,5 @@
 #pragma once
-// What the engine's SQL knows of connections: test_connection('name') and
-// system.postgresql_sink_metrics.
+// What the engine's SQL knows of connections as functions: test_connection('name').
 
 #include <pgproto/error.h>
 
@@ -9,11 +8,10 @@
 
 namespace pgsink::shell {
 
-/// Registers both. `connections` must outlive the engine.
+/// Registers it. `connections` must outlive the engine.
 ///
 /// test_connection(name) connects, authenticates, checks table, columns, privileges and options; it
 /// yields 'ok' or the fault as text. A name that no connection has is an error of the statement.
-/// system.postgresql_sink_metrics has a row for each connection, as of the start of the query.
 pgproto::Status register_engine_functions(Engine& engine, Connections& connections);
 
 }  // namespace pgsink::shell

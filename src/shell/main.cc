@@ -1,5 +1,6 @@
 // pgsink: the command.
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -9,10 +10,17 @@
 
 #include <pgsink/options.h>
 
+#include "shell/cell_text.h"
 #include "shell/engine_functions.h"
+#include "shell/flag_texts.h"
 #include "shell/flags.h"
+#include "shell/interactive.h"
+#include "shell/metrics_http.h"
+#include "shell/prometheus.h"
 #include "shell/recover.h"
 #include "shell/runner.h"
+#include "shell/sources.h"
+#include "shell/system_tables.h"
 #include "shell/text_file.h"
 #include "shell/version.h"
 
@@ -57,29 +65,76 @@ Status write_summary(const std::string& path, const std::vector<SinkReport>& rep
                          path.ends_with(".csv") ? summary_csv(reports) : summary_json(reports));
 }
 
-int run(const Flags& flags) {
-  Reporter reporter(flags.color, flags.log_level);
-  if (flags.inputs.empty() && isatty(STDIN_FILENO) == 1) {
-    reporter.info("pgsink: reading statements from the terminal; Ctrl-D ends and runs them");
-  }
-  const auto scripts = read_scripts(flags);
+/// The endpoint of --metrics-listen; null if there is none.
+Result<std::unique_ptr<MetricsHttp>> serve_metrics(const Flags& flags,
+                                                   const Connections& connections) {
+  if (flags.metrics_listen.empty()) return nullptr;
+  MetricsHttp::Pages pages;
+  pages["/metrics"] = [&connections] {
+    return MetricsHttp::Answer{200, "text/plain; version=0.0.4; charset=utf-8",
+                               prometheus_text(connections.reports())};
+  };
+  pages["/livez"] = [] { return MetricsHttp::Answer{.body = "ok\n"}; };
+  pages["/readyz"] = [&connections] {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto reasons = not_ready(
+        connections.reports(), std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+    std::string body = reasons.empty() ? "{\"ready\": true" : "{\"ready\": false, \"reasons\": [";
+    for (size_t i = 0; i < reasons.size(); ++i) {
+      if (i > 0) body += ", ";
+      append_json_string(body, reasons[i]);
+    }
+    body += reasons.empty() ? "}\n" : "]}\n";
+    return MetricsHttp::Answer{reasons.empty() ? 200 : 503, "application/json", body};
+  };
+  return MetricsHttp::start(flags.metrics_listen, std::move(pages));
+}
+
+int run(Flags flags) {
+  Reporter reporter(flags.color, flags.log_level, flags.log_format);
+  const bool interactive = flags.inputs.empty() && isatty(STDIN_FILENO) == 1 && !flags.check;
+  const auto scripts =
+      interactive ? Result<std::vector<Script>>(std::vector<Script>()) : read_scripts(flags);
   if (!scripts) {
     reporter.error(scripts.error().message);
     return kUsage;
   }
   Signals signals;
   Connections connections;
+  Sources sources;
+  SystemTables system_tables(connections,
+                             [&reporter](const std::string& text) { reporter.warning(text); });
   auto engine = Engine::open(engine_settings());
   auto ready = engine ? register_engine_functions(**engine, connections)
                       : Status(std::unexpected(engine.error()));
+  if (ready) ready = system_tables.add_to(**engine);
   if (!ready) {
     reporter.error(ready.error().to_string());
     return kFailed;
   }
+  const auto endpoint = serve_metrics(flags, connections);
+  if (!endpoint) {
+    reporter.error(endpoint.error().message);
+    return kUsage;
+  }
+  if (*endpoint) reporter.info("metrics at http://" + (*endpoint)->address() + "/metrics");
+  sources.set_engine(engine->get());
   Output output(stdout);
-  Runner runner(flags, **engine, connections, signals, output, reporter);
+  Runner runner(flags, **engine, connections, sources, system_tables, signals, output, reporter);
   bool done = true;
   for (const Script& script : *scripts) done = done && runner.run(script);
+  if (interactive) {
+    reporter.info("pgsink " + version_number() + ": statements end in ';', .help lists commands");
+    Interactive({.flags = flags,
+                 .engine = **engine,
+                 .connections = connections,
+                 .sources = sources,
+                 .signals = signals,
+                 .output = output,
+                 .reporter = reporter,
+                 .runner = runner})
+        .run();
+  }
   if (auto written = write_summary(flags.summary_file, runner.reports()); !written) {
     reporter.error(written.error().message);
     done = false;
@@ -129,6 +184,8 @@ int main(int argc, char** argv) {
   if (flags->command == Flags::Command::kOptions) {
     return print(flags->json ? pgsink::option_json() : pgsink::option_documentation());
   }
+  if (flags->command == Flags::Command::kCompletion) return print(completion_script(flags->shell));
+  if (flags->command == Flags::Command::kManual) return print(manual_page());
   if (flags->command == Flags::Command::kRecover) return run_recover(*flags);
   return run(*flags);
 }

@@ -1,10 +1,12 @@
 #include "shell/pipeline.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "pgsink/sink/ddl_lexer.h"
 #include "shell/castable.h"
 #include "shell/numbers.h"
+#include "shell/pipeline_branch.h"
 
 namespace pgsink::shell {
 namespace {
@@ -31,19 +33,6 @@ bool starts_with_word(std::string_view query, std::string_view upper) {
 }
 
 }  // namespace
-
-struct Pipeline::Branch {
-  explicit Branch(const InsertBranch& branch) : syntax(branch) {}
-
-  const InsertBranch& syntax;
-  const SinkOptions* options = nullptr;  ///< Null: the target is a table of the engine.
-  EngineSql sql;
-  Query query;
-  ArrowRows rows;
-  std::unique_ptr<Sink> sink;
-  uint64_t rows_read = 0;
-  bool done = false;
-};
 
 Pipeline::Pipeline(const CreatePipeline& statement, Context context)
     : statement_(statement),
@@ -75,6 +64,7 @@ Faults Pipeline::engine_fault(const Branch& branch, const EngineFault& fault,
 // ---- binding -------------------------------------------------------------------------------
 
 Outcome Pipeline::bind() {
+  context_.sources.forget_bound();
   for (; created_tables_ < common_tables_.count(); ++created_tables_) {
     const EngineSql sql = common_tables_.create(created_tables_);
     if (auto made = context_.engine.execute(sql.text()); !made) {
@@ -86,7 +76,7 @@ Outcome Pipeline::bind() {
     branches_.push_back(std::make_unique<Branch>(syntax));
     if (auto bound = bind_branch(*branches_.back()); !bound) return bound;
   }
-  return {};
+  return find_source();
 }
 
 Outcome Pipeline::bind_branch(Branch& branch) {
@@ -170,6 +160,7 @@ Outcome Pipeline::check() { return bind(); }
 Outcome Pipeline::run() {
   if (auto bound = bind(); !bound) return bound;
   if (auto opened = open_sinks(); !opened) return opened;
+  if (source_ != nullptr) return run_stream();
   if (auto filled = fill_common_tables(); !filled) return filled;
   for (const auto& branch : branches_) {
     if (context_.signals.received() != 0) break;
@@ -181,7 +172,12 @@ Outcome Pipeline::run() {
 Outcome Pipeline::open_sinks() {
   for (const auto& branch : branches_) {
     if (branch->options == nullptr) continue;
-    auto sink = Sink::open(*branch->options, branch->rows.schema());
+    SinkOptions options = *branch->options;
+    if (source_ != nullptr) {
+      const auto timeout = source_->rows->limits().delivery_timeout.count();
+      if (timeout > 0) options.batch_timeout_ms = std::min(options.batch_timeout_ms, timeout);
+    }
+    auto sink = Sink::open(std::move(options), branch->rows.schema());
     if (!sink) {
       return std::unexpected(context_.places.fault(
           sink.error(), branch->syntax.target_position.offset, branch->syntax.target.size()));
@@ -210,11 +206,12 @@ Outcome Pipeline::run_branch(Branch& branch) {
   if (branch.options == nullptr) return run_in_engine(branch);
   const Stopwatch watch;
   Outcome outcome;
+  const Sink& sink = *branch.sink;
   {
-    const Sink& sink = *branch.sink;
     const Progress progress(context_.progress, label(branch), [&sink] { return sink.metrics(); });
     outcome = stream(branch);
   }
+  context_.connections.retire(branch.syntax.target, &sink);
   const bool interrupted = outcome && !branch.done;
   report(branch, !outcome ? "failed" : interrupted ? "interrupted" : "done", watch.seconds());
   return outcome;

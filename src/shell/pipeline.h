@@ -4,7 +4,11 @@
 // A single branch streams from the engine into its sink. Several branches run one after the other;
 // the WITH list that they share is evaluated once, into temporary tables (common_tables.h).
 // Everything is bound, and every sink is open, before the first row is read.
+//
+// A pipeline that reads an unbounded source runs its queries, WITH list included, once for each
+// micro-batch of the source, until that ends or a signal comes (pipeline_stream.cc).
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,9 +22,11 @@
 #include "shell/connections.h"
 #include "shell/engine.h"
 #include "shell/progress.h"
+#include "shell/query_plan.h"
 #include "shell/reporter.h"
 #include "shell/script.h"
 #include "shell/signals.h"
+#include "shell/sources.h"
 #include "shell/summary.h"
 
 namespace pgsink::shell {
@@ -31,7 +37,8 @@ class Pipeline {
   struct Context {
     Engine& engine;
     Connections& connections;
-    const Signals& signals;
+    Sources& sources;
+    Signals& signals;
     ProgressStyle progress;
     const SourceMap& places;
     Reporter& reporter;
@@ -51,6 +58,8 @@ class Pipeline {
 
  private:
   struct Branch;
+  /// What a branch made of one micro-batch.
+  using Made = std::vector<RecordBatch>;
 
   Outcome bind();
   Outcome bind_branch(Branch& branch);
@@ -61,6 +70,19 @@ class Pipeline {
   Outcome run_branch(Branch& branch);
   Outcome run_in_engine(Branch& branch);
   Outcome stream(Branch& branch);
+  // of an unbounded source
+  Outcome find_source();
+  Outcome check_stateless();
+  Outcome refuse(const PlanNode& plan, SourcePosition place, size_t length);
+  Outcome run_stream();
+  Outcome stream_until_end();
+  Outcome move(UnboundedSource::Rows rows);
+  EngineResult<std::vector<Made>> make();
+  EngineResult<Made> make(Branch& branch);
+  Outcome reject_faulty(bool& any);
+  std::vector<std::pair<size_t, std::string>> faulty_rows(Query& whole, size_t begin, size_t count);
+  Outcome keep_up();
+  Outcome source_fault(Error error) const;
   Outcome stopped_by(Branch& branch, Error error);
   void report(Branch& branch, std::string_view outcome, double seconds);
   EngineSql query_sql(const Branch& branch) const;
@@ -73,6 +95,10 @@ class Pipeline {
   size_t created_tables_ = 0;
   std::vector<std::unique_ptr<Branch>> branches_;
   std::vector<SinkReport> reports_;
+  Sources::Source* source_ = nullptr;  ///< The unbounded one, if the queries read one.
+  uint64_t rejected_ = 0;              ///< Rows of it.
+  uint64_t read_position_ = 0;
+  std::chrono::steady_clock::time_point flushed_at_;
 };
 
 }  // namespace pgsink::shell

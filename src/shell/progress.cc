@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shell/numbers.h"
+#include "shell/reporter.h"
 
 namespace pgsink::shell {
 namespace {
@@ -19,14 +20,15 @@ constexpr std::string_view kLineStart = "\r\x1b[K";
 
 }  // namespace
 
-ProgressStyle ProgressStyle::of(When when) {
+ProgressStyle ProgressStyle::of(When when, LogFormat format) {
   const char* kind = std::getenv("TERM");
   const bool terminal = isatty(STDERR_FILENO) == 1 && kind != nullptr && *kind != '\0' &&
                         std::string_view(kind) != "dumb";
   ProgressStyle style;
-  style.shown = when == When::kAlways || (when == When::kAuto && terminal);
-  style.rewrites = terminal;
-  if (terminal) style.interval = kRewriteInterval;
+  style.json = format == LogFormat::kJson;
+  style.shown = when == When::kAlways || (when == When::kAuto && terminal && !style.json);
+  style.rewrites = terminal && !style.json;
+  if (style.rewrites) style.interval = kRewriteInterval;
   return style;
 }
 
@@ -82,7 +84,8 @@ void Progress::show() {
            progress_line(label_, source_(), seconds.count(), terminal_columns());
     line_open_ = true;
   } else {
-    text = progress_line(label_, source_(), seconds.count(), 0) + "\n";
+    const std::string line = progress_line(label_, source_(), seconds.count(), 0);
+    text = style_.json ? log_line("info", line) : line + "\n";
   }
   std::fwrite(text.data(), 1, text.size(), stderr);
 }

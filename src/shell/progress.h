@@ -20,7 +20,9 @@ struct ProgressStyle {
   bool rewrites = false;  ///< One line that is written over itself: a terminal.
   std::chrono::milliseconds interval{1000};
 
-  static ProgressStyle of(When when);
+  bool json = false;  ///< Plain lines as lines of the log.
+
+  static ProgressStyle of(When when, LogFormat format = LogFormat::kText);
 };
 
 /// Columns of the terminal behind standard error; 0 if nobody knows.

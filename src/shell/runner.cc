@@ -1,11 +1,14 @@
 #include "shell/runner.h"
 
 #include <algorithm>
+#include <unistd.h>
 
 #include "pgsink/sink/ddl_lexer.h"
 #include "shell/castable.h"
+#include "shell/postgres_source.h"
 #include "shell/result_printer.h"
 #include "shell/secrets.h"
+#include "shell/stdin_source.h"
 
 namespace pgsink::shell {
 namespace {
@@ -55,16 +58,22 @@ bool creates_table_from_query(std::string_view text) {
 
 }  // namespace
 
-Runner::Runner(const Flags& flags, Engine& engine, Connections& connections, Signals& signals,
-               Output& output, Reporter& reporter)
+Runner::Runner(const Flags& flags, Engine& engine, Connections& connections, Sources& sources,
+               SystemTables& system_tables, Signals& signals, Output& output, Reporter& reporter)
     : flags_(flags),
       engine_(engine),
       connections_(connections),
+      sources_(sources),
+      system_tables_(system_tables),
       signals_(signals),
       output_(output),
       reporter_(reporter),
       substitution_(make_substitution(flags.secret_directory, flags.variables)) {
   signals_.on_signal([this] { engine_.interrupt(); });
+  stdin_is_script_ = flags.inputs.empty();
+  for (const Flags::Input& input : flags.inputs) {
+    stdin_is_script_ = stdin_is_script_ || (input.is_file && input.value == "-");
+  }
 }
 
 Runner::~Runner() { signals_.on_signal({}); }
@@ -99,6 +108,9 @@ Outcome Runner::run_statement(const Script& script, const ScriptStatement& state
   if (const auto* drop = std::get_if<DropConnection>(&*parsed)) {
     return drop_connection(*drop, places);
   }
+  const auto opened = open_sources(text);
+  if (!opened) return std::unexpected(places.fault(opened.error(), text.begin.offset, 1));
+  if (!*opened) return {};
   if (const auto* pipeline = std::get_if<CreatePipeline>(&*parsed)) {
     return run_insert(*pipeline, text, places);
   }
@@ -108,7 +120,8 @@ Outcome Runner::run_statement(const Script& script, const ScriptStatement& state
 // ---- connections ---------------------------------------------------------------------------
 
 Outcome Runner::create_connection(const CreateConnection& statement, const SourceMap& places) {
-  const bool exists = connections_.find(statement.name) != nullptr;
+  const bool exists =
+      connections_.find(statement.name) != nullptr || sources_.contains(statement.name);
   if (exists && statement.if_not_exists) return {};
   if (exists && !statement.or_replace) {
     return std::unexpected(places.fault(
@@ -116,14 +129,77 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
                                              "' exists; CREATE OR REPLACE CONNECTION replaces it"),
         statement.name_position.offset, statement.name_length));
   }
+  if (statement.system == "stdin") return create_source(statement, places);
   auto options = bind_connection(statement, substitution_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
+  sources_.drop(statement.name);
+  if (options->type == ConnectionType::kSource) {
+    if (auto free = check_source_name(statement, places); !free) return free;
+    sources_.put(statement.name, make_postgres_source(*options, reporter_));
+  }
   connections_.put(std::move(*options));
   return {};
 }
 
+Outcome Runner::check_source_name(const CreateConnection& statement, const SourceMap& places) {
+  if (!engine_.has_table(statement.name) || sources_.contains(statement.name)) return {};
+  return std::unexpected(
+      places.fault(make_error(Errc::kDuplicateName, "the engine has a table '" + statement.name +
+                                                        "': a source needs a name of its own"),
+                   statement.name_position.offset, statement.name_length));
+}
+
+/// CREATE CONNECTION … TO stdin.
+Outcome Runner::create_source(const CreateConnection& statement, const SourceMap& places) {
+  const auto refuse = [&](Errc code, std::string message) {
+    return std::unexpected(places.fault(make_error(code, std::move(message)),
+                                        statement.system_position.offset, statement.system_length));
+  };
+  if (stdin_is_script_) {
+    return refuse(Errc::kOptionConflict,
+                  "the statements themselves come from standard input: give them with -f or -c");
+  }
+  for (const std::string& name : sources_.names()) {
+    const bool of_server = connections_.find(name) != nullptr;
+    if (name != statement.name && !of_server) {
+      return refuse(Errc::kOptionConflict, "standard input is the source '" + name + "' already");
+    }
+  }
+  if (auto free = check_source_name(statement, places); !free) return free;
+  auto options = bind_stdin(statement, substitution_, engine_);
+  if (!options) return std::unexpected(places.in_script(std::move(options.error())));
+  connections_.drop(statement.name);
+  sources_.put(statement.name, make_stdin_source(std::move(*options), STDIN_FILENO, engine_));
+  return {};
+}
+
+/// Opens the sources that a statement may read. False if it cannot be run: --check does not wait.
+Result<bool> Runner::open_sources(const ScriptStatement& text) {
+  const auto waits =
+      sources_.open_mentioned(text.text, flags_.check, [this] { return signals_.received() != 0; });
+  if (!waits) return std::unexpected(waits.error());
+  if (*waits != nullptr) {
+    reporter_.warning("line " + std::to_string(text.begin.line) +
+                      " is not checked: the columns of source '" + (*waits)->name +
+                      "' are known when its rows come; give columns to check it");
+  }
+  return *waits == nullptr;
+}
+
+/// Whether the engine would read rows of an unbounded source for this statement.
+bool Runner::reads_a_source(const ScriptStatement& statement, const Query& query) {
+  if (sources_.bound().empty()) return false;
+  const Token first = Lexer(statement.text).next();
+  for (const char* word : {"DESCRIBE", "DESC", "SHOW", "EXPLAIN"}) {
+    if (first.is_word(word)) return false;
+  }
+  return !shapes_the_session(query.kind()) || creates_table_from_query(statement.text);
+}
+
 Outcome Runner::drop_connection(const DropConnection& statement, const SourceMap& places) {
-  if (connections_.drop(statement.name) || statement.if_exists) return {};
+  const bool dropped_source = sources_.drop(statement.name);
+  const bool dropped = connections_.drop(statement.name) || dropped_source;
+  if (dropped || statement.if_exists) return {};
   return std::unexpected(places.fault(
       make_error(Errc::kUnknownConnection, "there is no connection '" + statement.name + "'" +
                                                connections_.did_you_mean(statement.name)),
@@ -136,6 +212,12 @@ Outcome Runner::drop_connection(const DropConnection& statement, const SourceMap
 /// engine's.
 Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatement& text,
                            const SourceMap& places) {
+  for (const InsertBranch& branch : statement.branches) {
+    if (!sources_.contains(branch.target)) continue;
+    return std::unexpected(places.fault(
+        make_error(Errc::kQuery, "'" + branch.target + "' is a source: rows come from it"),
+        branch.target_position.offset, branch.target.size()));
+  }
   if (!statement.name.empty()) {
     const bool exists = pipelines_.contains(statement.name);
     if (exists && statement.if_not_exists) return {};
@@ -158,14 +240,15 @@ Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatemen
 Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& places) {
   Pipeline pipeline(statement, {.engine = engine_,
                                 .connections = connections_,
+                                .sources = sources_,
                                 .signals = signals_,
-                                .progress = ProgressStyle::of(flags_.progress),
+                                .progress = ProgressStyle::of(flags_.progress, flags_.log_format),
                                 .places = places,
                                 .reporter = reporter_});
   if (flags_.check) return pipeline.check();
   auto outcome = pipeline.run();
   for (const SinkReport& report : pipeline.reports()) {
-    reporter_.info(summary_line(report));
+    reporter_.summary(report);
     reports_.push_back(report);
   }
   return outcome;
@@ -180,8 +263,16 @@ Outcome Runner::run_in_engine(const ScriptStatement& statement, const SourceMap&
     if (fault.interrupted && signals_.received() != 0) return {};
     return std::unexpected(places.engine_fault(fault, sql, statement.begin, 1));
   };
+  sources_.forget_bound();
   auto query = engine_.prepare(sql.text());
   if (!query) return failed(query.error());
+  if (reads_a_source(statement, *query)) {
+    return std::unexpected(places.fault(
+        make_error(Errc::kQuery, "'" + sources_.bound().front()->name +
+                                     "' is an unbounded source: only a pipeline into a connection "
+                                     "reads it (INSERT INTO … SELECT …)"),
+        statement.begin.offset, 1));
+  }
   if (flags_.check) return check_in_engine(statement, std::move(*query), places);
   if (query->kind() == DUCKDB_STATEMENT_TYPE_SELECT) {
     if (auto cast = cast_awkward_columns(sql, query->columns())) {
@@ -189,6 +280,7 @@ Outcome Runner::run_in_engine(const ScriptStatement& statement, const SourceMap&
       query = engine_.prepare(sql.text());
       if (!query) return failed(query.error());
     }
+    system_tables_.look_at(engine_, sql.text());
   }
   if (auto started = query->start(); !started) return failed(started.error());
   if (query->returns_rows()) return print_rows(*query, sql, statement, places);

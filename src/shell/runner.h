@@ -14,15 +14,17 @@
 #include "shell/reporter.h"
 #include "shell/script.h"
 #include "shell/signals.h"
+#include "shell/sources.h"
 #include "shell/summary.h"
+#include "shell/system_tables.h"
 
 namespace pgsink::shell {
 
 class Runner {
  public:
   /// All outlive the runner.
-  Runner(const Flags& flags, Engine& engine, Connections& connections, Signals& signals,
-         Output& output, Reporter& reporter);
+  Runner(const Flags& flags, Engine& engine, Connections& connections, Sources& sources,
+         SystemTables& system_tables, Signals& signals, Output& output, Reporter& reporter);
   ~Runner();
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
@@ -36,6 +38,10 @@ class Runner {
   struct Place;
   Outcome run_statement(const Script& script, const ScriptStatement& statement);
   Outcome create_connection(const CreateConnection& statement, const SourceMap& places);
+  Outcome check_source_name(const CreateConnection& statement, const SourceMap& places);
+  Outcome create_source(const CreateConnection& statement, const SourceMap& places);
+  Result<bool> open_sources(const ScriptStatement& text);
+  bool reads_a_source(const ScriptStatement& statement, const Query& query);
   Outcome drop_connection(const DropConnection& statement, const SourceMap& places);
   Outcome run_pipeline(const CreatePipeline& statement, const SourceMap& places);
   Outcome run_insert(const CreatePipeline& statement, const ScriptStatement& text,
@@ -48,6 +54,8 @@ class Runner {
   const Flags& flags_;
   Engine& engine_;
   Connections& connections_;
+  Sources& sources_;
+  SystemTables& system_tables_;
   Signals& signals_;
   Output& output_;
   Reporter& reporter_;
@@ -55,6 +63,7 @@ class Runner {
   std::set<std::string> pipelines_;
   std::vector<SinkReport> reports_;
   bool printed_ = false;
+  bool stdin_is_script_ = false;  ///< Statements come from standard input.
 };
 
 }  // namespace pgsink::shell

@@ -57,22 +57,26 @@ std::string summary_line(const SinkReport& report) {
   return line;
 }
 
+std::string summary_members(const SinkReport& report) {
+  std::string out;
+  for (const Member& member : members(report)) {
+    if (!out.empty()) out += ", ";
+    append_json_string(out, member.name);
+    out += ": ";
+    if (member.is_text) {
+      append_json_string(out, member.value);
+    } else {
+      out += member.value;
+    }
+  }
+  return out;
+}
+
 std::string summary_json(const std::vector<SinkReport>& reports) {
   std::string out = "[";
   for (const SinkReport& report : reports) {
     out += out.size() > 1 ? ",\n  {" : "\n  {";
-    bool first = true;
-    for (const Member& member : members(report)) {
-      if (!std::exchange(first, false)) out += ", ";
-      append_json_string(out, member.name);
-      out += ": ";
-      if (member.is_text) {
-        append_json_string(out, member.value);
-      } else {
-        out += member.value;
-      }
-    }
-    out += "}";
+    out += summary_members(report) + "}";
   }
   return out += reports.empty() ? "]\n" : "\n]\n";
 }

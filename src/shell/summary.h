@@ -25,6 +25,8 @@ struct SinkReport {
 /// "load -> pg_insert (public.events): 1,000,000 rows, 58.2 MB, 1.24 s, 806,451 rows/s, 46.9 MB/s",
 /// with what was rejected or sent again if there is any.
 std::string summary_line(const SinkReport& report);
+/// The members of its JSON object, without braces.
+std::string summary_members(const SinkReport& report);
 std::string summary_json(const std::vector<SinkReport>& reports);
 std::string summary_csv(const std::vector<SinkReport>& reports);
 

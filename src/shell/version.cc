@@ -25,6 +25,9 @@ std::string system_name() {
 
 }  // namespace
 
+std::string version_number() { return PGSINK_VERSION; }
+std::string version_commit() { return PGSINK_COMMIT; }
+
 std::string version_text() {
   std::string text = "pgsink " PGSINK_VERSION;
   text += std::string("\ncommit    ") + PGSINK_COMMIT;

@@ -4,6 +4,8 @@
 // CSV writer into a second table of the same types. On the server both tables must hold the same
 // rows.
 
+#include "shell/specification.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,15 +15,6 @@ namespace pgsink::test {
 namespace {
 
 using testing::HasSubstr;
-
-/// The first ```sql block below a heading, exactly as it is written.
-std::string block(const std::string& heading) {
-  const std::string text = read_file(PGSINK_SOURCE_DIR "/tests/shell/spec/postgresql-sink.md");
-  const size_t section = text.find("\n### " + heading + "\n");
-  if (section == std::string::npos) throw std::runtime_error("no section " + heading);
-  const size_t begin = text.find("```sql\n", section) + 7;
-  return text.substr(begin, text.find("```\n", begin) - begin);
-}
 
 /// Rows with everything that can go wrong on the way, then enough plain ones for several chunks.
 constexpr const char* kNastyTexts = R"sql(
@@ -168,6 +161,69 @@ CREATE MACRO pg_array(l) AS '{' || array_to_string([element(v) FOR v IN l], ',')
               // The order within a group is the engine's choice, each time it runs the query.
               "user_id, (SELECT array_agg(v ORDER BY v) FROM unnest(tags) AS x(v)), "
               "(SELECT array_agg(v ORDER BY v) FROM unnest(scores) AS x(v))");
+}
+
+TEST_F(Specification, CompositeTypesHoldTheSameAttributes) {
+  analytics_server().sql(
+      "DROP TYPE IF EXISTS address, point_2d CASCADE;"
+      "CREATE TYPE address AS (street text, city text, state text, zip text);"
+      "CREATE TYPE point_2d AS (lat double precision, lon double precision)",
+      "analytics");
+  create_table("composite_data", "(id bigint, address address, coordinates point_2d)");
+  expect_rows(std::string(kNastyTexts) + R"sql(
+CREATE TABLE locations AS
+SELECT n AS id, t AS street, 'Città "di" \ ' || n AS city,
+       CASE WHEN n <> 4 THEN 'C,A)' END AS state,
+       '' AS zip, n / 7 AS lat, CASE WHEN n <> 5 THEN -n / 3 END AS lon FROM nasty;
+CREATE MACRO attribute(v) AS
+  coalesce('"' || replace(replace(v::VARCHAR, '\', '\\'), '"', '""') || '"', '');
+)sql",
+              block("Composite Types"), "composite_data",
+              "SELECT id, '(' || concat_ws(',', attribute(street), attribute(city), "
+              "attribute(state), attribute(zip)) || ')', '(' || lat || ',' || "
+              "coalesce(lon::VARCHAR, '') || ')' FROM locations",
+              "id, address, coordinates");
+  EXPECT_EQ(analytics_server().scalar(
+                "SELECT (address).city || (coordinates).lat FROM composite_data WHERE id = 7",
+                "analytics"),
+            "Città \"di\" \\ 71");
+}
+
+TEST_F(Specification, BatchInsertsSendFiveThousandRowsAtOnce) {
+  create_table("metrics", "(name text, value double precision)");
+  const auto run = pgsink_input(
+      block("Batch Inserts") +
+          "INSERT INTO pg_batch SELECT 'm' || i AS name, i / 2 AS value FROM range(12000) AS r(i);"
+          "SELECT batches_sent FROM system.postgresql_sink_metrics",
+      {"--format", "csv"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out, "batches_sent\n3\n");
+  EXPECT_EQ(
+      analytics_server().scalar("SELECT count(*) || ' ' || sum(value) FROM metrics", "analytics"),
+      "12000 35997000");
+}
+
+TEST_F(Specification, DeadLetterQueueTakesEachRowToOneOfTwoTargets) {
+  create_table("events", "(data jsonb, is_valid boolean)");
+  create_table("errors", "(data text, error_type text, error_time timestamptz)");
+  const std::string sources = R"sql(
+CREATE TABLE source_data AS SELECT CASE WHEN i % 10 = 3 THEN '{"broken": ' || i
+  ELSE to_json({'id': i})::VARCHAR END AS data FROM range(10000) AS r(i);
+CREATE MACRO validate_record(data) AS json_valid(data);
+)sql";
+  const auto run =
+      pgsink_input(sources + connection("error_log", "errors") + block("Dead Letter Queue"));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  auto& server = analytics_server();
+  EXPECT_EQ(server.scalar("SELECT count(*) || ' ' || sum((data->>'id')::int) || ' ' || "
+                          "bool_and(is_valid) FROM events",
+                          "analytics"),
+            "9000 44997000 true");
+  EXPECT_EQ(server.scalar("SELECT count(*) || ' ' || count(DISTINCT data) || ' ' || "
+                          "min(error_type) || ' ' || bool_and(error_time > now() - interval "
+                          "'1 minute') FROM errors WHERE data LIKE '{\"broken\": %'",
+                          "analytics"),
+            "1000 1000 validation_failed true");
 }
 
 TEST_F(Specification, TransactionalWritesCommitEveryHundredRows) {

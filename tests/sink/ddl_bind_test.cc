@@ -275,7 +275,8 @@ TEST(BindConnection, AnotherNameOfPostgresIsSuggestedAndTheOptionsCheckedAllTheS
 TEST(BindConnection, AnUnknownSystemIsOneFault) {
   const Read read = bind_script("CREATE CONNECTION c TO mysql (whatever = 1)");
   ASSERT_EQ(read.faults.size(), 1U);
-  EXPECT_EQ(read.message(0), "'mysql' is no system to connect to; it can only be postgresql");
+  EXPECT_EQ(read.message(0),
+            "'mysql' is no system to connect to; it can only be postgresql, or stdin for a source");
 }
 
 TEST(BindConnection, StdinIsRefusedByName) {
@@ -283,7 +284,7 @@ TEST(BindConnection, StdinIsRefusedByName) {
   ASSERT_EQ(read.faults.size(), 1U);
   EXPECT_EQ(read.code(0), Errc::kOptionUnsupported);
   EXPECT_EQ(read.marked(0), "stdin");
-  EXPECT_THAT(read.message(0), HasSubstr("TO stdin comes with a later release"));
+  EXPECT_THAT(read.message(0), HasSubstr("TO stdin is a source of the command"));
 }
 
 // ---- ${…}

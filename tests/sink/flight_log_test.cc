@@ -576,6 +576,23 @@ TEST_F(FlightLogTest, OrderedModeSendsTheFailedAndAllBehindItAgainInOrder) {
   }
 }
 
+TEST_F(FlightLogTest, WhatMayBeDoneTwiceIsSentAgainBehindTheFenceOnly) {
+  FlightLog::Config config = config_of(false);
+  config.idempotent = true;
+  FlightLog log(config);
+  log.step(FlightLog::Connected{kFirstLife, {.pid = 5, .backend_start = "b"}}, kStart);
+  begin(log, 1);
+  lose_handed(log, 0);
+  log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+  ASSERT_EQ(log.next(kStart).kind, Kind::kFence);
+  FlightLog unfenced = log;
+  log.step(FlightLog::Fenced{}, kStart);
+  ASSERT_EQ(log.next(kStart).kind, Kind::kSend);
+  EXPECT_FALSE(log.next(kStart).possible_duplicate);
+  unfenced.step(FlightLog::FenceFailed{error_of(Errc::kCannotFence)}, kStart);
+  EXPECT_EQ(unfenced.next(kStart).kind, Kind::kFinished);
+}
+
 TEST_F(FlightLogTest, NothingIsSentBesideAFlightThatIsSetAside) {
   FlightLog log = connected_log(true);
   for (Seq seq = 1; seq <= 2; ++seq) begin(log, seq);

@@ -77,7 +77,6 @@ TEST(Specification, EveryBlockParses) {
 /// What is refused of each connection in this release; all others bind.
 const std::map<std::string, std::set<std::string>> kRefused{
     {"pg_pooled", {"connection_pool_size"}},
-    {"pg_logical", {"replication_slot", "publication"}},
 };
 
 TEST(Specification, EveryConnectionBindsOrIsRefusedByNameOnly) {
@@ -119,6 +118,8 @@ TEST(Specification, TheBlocksOfThisReleaseMeanWhatTheySay) {
   EXPECT_EQ(options("pg_transactional").isolation_level, IsolationLevel::kReadCommitted);
   EXPECT_EQ(options("pg_ssl").ssl_mode, "require");
   EXPECT_EQ(options("pg_ssl").ssl_root_cert, "/certs/ca-cert.pem");
+  EXPECT_EQ(options("pg_logical").replication_slot, "laminar_slot");
+  EXPECT_EQ(options("pg_logical").publication, "laminar_pub");
   EXPECT_EQ(options("pg_triggers").fire_triggers, FireTriggers::kAlways);
   EXPECT_EQ(options("pg_partitioned").partition_column, "created_at");
   EXPECT_EQ(options("pg_partitioned").partition_type, PartitionType::kRange);

@@ -99,6 +99,20 @@ Result<bool> Connection::drain_output(size_t bytes, Deadline deadline) {
   return true;
 }
 
+Status Connection::send_only(Deadline deadline) {
+  while (!session_->output().empty()) {
+    if (broken_) return fail(*failure_);
+    ++counters_.exchanges;
+    const auto moved = transport_->exchange(session_->output(), {}, deadline);
+    if (!moved && moved.error().code == Errc::kTimeout) return fail(moved.error());
+    if (!moved) return lost(&moved.error());
+    session_->output_sent(moved->sent);
+    counters_.bytes_sent += moved->sent;
+    if (moved->eof) return lost(nullptr);
+  }
+  return {};
+}
+
 // ---- events
 // --------------------------------------------------------------------------------------
 

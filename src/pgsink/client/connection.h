@@ -103,6 +103,10 @@ class Connection {
   /// What the session knows (copy_refused(), transaction_status()) may so be ahead of the events.
   /// False if interrupted.
   Result<bool> drain_output(size_t bytes, Deadline deadline);
+  /// Pumps until all output is sent, without receiving: for a word to a server whose data nobody
+  /// has room for at present. Fails with kTimeout if it takes none until the deadline; the
+  /// connection stays usable then.
+  Status send_only(Deadline deadline);
 
   /// query runs a simple Query to its end. REQUIRES: no request is pending.
   /// An ErrorResponse becomes the Error; the connection stays usable. A timeout breaks it,

@@ -80,10 +80,10 @@ class Binder {
     if (system == "stdin") {
       code = Errc::kOptionUnsupported;
       message =
-          "TO stdin comes with a later release; until then read files by the SQL engine, for "
-          "example read_json('/dev/stdin')";
+          "TO stdin is a source of the command pgsink; a sink of the library writes to postgresql";
     } else {
-      message += meant ? "did you mean postgresql?" : "it can only be postgresql";
+      message +=
+          meant ? "did you mean postgresql?" : "it can only be postgresql, or stdin for a source";
     }
     add(code, std::move(message), statement_.system_position, statement_.system_length);
     return meant;

@@ -232,7 +232,7 @@ void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint 
 
 void FlightLog::send_again_as_unknown(Flight& lost) {
   lost.state = State::kToSend;
-  lost.possible_duplicate = true;
+  lost.possible_duplicate = !config_.idempotent;
 }
 
 void FlightLog::stop(const Error& error, Seq seq) {

@@ -52,6 +52,10 @@ class FlightLog {
     /// not hold (behind a pooler, where the backend is not known) they go one by one.
     bool ordered = false;
     Truth truth = Truth::kXid;
+    /// To do it again changes nothing (deletes). Flights need no order and, by Truth::kXid, no xid:
+    /// what is unknown is sent again and is no duplicate. But the old backend must be gone, or it
+    /// could undo what others do later.
+    bool idempotent = false;
     RetryRule retry = {};
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
     Duration backoff = std::chrono::seconds(1);
@@ -200,7 +204,9 @@ class FlightLog {
   void send_again_as_unknown(Flight& flight);
   /// Whether going on beside a backend that may still work would break a promise: an older value
   /// over a newer, or a prepared transaction that nobody knows of.
-  bool must_fence() const { return config_.ordered || config_.truth == Truth::kGid; }
+  bool must_fence() const {
+    return config_.ordered || config_.idempotent || config_.truth == Truth::kGid;
+  }
   void stop(const Error& error, Seq seq);
   std::optional<Seq> first_unknown() const;
   std::optional<Seq> sendable(TimePoint now, Deadline& wake_at) const;

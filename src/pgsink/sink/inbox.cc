@@ -80,6 +80,7 @@ std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted
   const size_t bytes = accepted->batch.memory_bytes();
   accepted->number = ++accepted_batches_;
   accepted->first_row = accepted_rows_ + 1;
+  accepted->accepted_at = env_.clock.now();
   held_bytes_ += bytes;
   accepted_rows_ += accepted->batch.row_count();
   accepted_position_ = accepted->batch.position;
@@ -109,7 +110,6 @@ std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted
                          .indexes = share.indexes.empty() ? nullptr : share.indexes.data()},
                 .last = last};
     const bool first = queue.pieces.empty();
-    if (first) queue.oldest = env_.clock.now();
     queue.rows += share.count;
     queue.bytes += piece.memory_bytes();
     if (queue.pending.empty() || queue.pending.back() != source->number) {
@@ -141,7 +141,10 @@ Status Inbox::close() {
 Status Inbox::wait_durable(uint64_t number) {
   flush_through_ = std::max(flush_through_, number);
   wake_all();
-  while (!failure_ && durable_batches_ < number) monitor_->wait(kNoDeadline);
+  while (!failure_ && durable_batches_ < number) {
+    awaited_ = std::min(awaited_, number);
+    monitor_->wait(kNoDeadline);
+  }
   if (failure_) return fail(*failure_);
   return {};
 }
@@ -160,7 +163,7 @@ bool Inbox::rows_due(const Queue& queue, TimePoint now) const {
   if (queue.pieces.empty()) return false;
   return queue.rows >= limits_.batch_rows || queue.bytes >= limits_.batch_bytes ||
          queue.pieces.front().source->number <= flush_through_ || closing_ || failure_ ||
-         waiting_for_memory_ > 0 || now - queue.oldest >= limits_.batch_timeout;
+         waiting_for_memory_ > 0 || now - queue.oldest() >= limits_.batch_timeout;
 }
 
 Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
@@ -172,6 +175,7 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
   if (!transaction_open_since && !queue.pieces.empty()) {
     queue.taken = queue.pieces.front().source->number;
   }
+  if (!queue.pieces.empty()) taken.oldest = queue.oldest();
   if (rows_due(queue, now)) take_rows(queue, rows_max, taken.pieces);
   // If another lane failed, this one writes what it has and ends. An epoch is of no use in part.
   const bool closing = closing_ || failure_.has_value();
@@ -186,16 +190,20 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
       taken.end_transaction =
           end != kUnsealed && (queue.pieces.empty() || queue.pieces.front().source->number > end);
     } else {
-      const Deadline due = transaction_open_since.value_or(now) + limits_.batch_timeout;
+      const Deadline due = transaction_open_since.value_or(taken.oldest) + limits_.batch_timeout;
       const bool flushed =
           flush_through_ > queue.durable &&
           (queue.pieces.empty() || queue.pieces.front().source->number > flush_through_);
-      taken.end_transaction = flushed || now >= due || (closing && queue.pieces.empty());
+      const bool ending = closing && queue.pieces.empty();
+      taken.end_transaction = flushed || now >= due || ending;
+      taken.trigger = ending    ? BatchTrigger::kEnd
+                      : flushed ? BatchTrigger::kFlush
+                                : BatchTrigger::kTime;
       taken.wake_at = due;
     }
   }
   if (!queue.pieces.empty()) {
-    const Deadline due = rows_due(queue, now) ? now : queue.oldest + limits_.batch_timeout;
+    const Deadline due = rows_due(queue, now) ? now : queue.oldest() + limits_.batch_timeout;
     taken.wake_at = std::min(taken.wake_at, due);
   }
   queue.sleeps = taken.pieces.empty() && !taken.end_transaction;
@@ -250,6 +258,9 @@ void Inbox::advance() {
     durable_position_ = positions_.front();
     positions_.pop_front();
   }
+  // To wake a flush for each flight would cost as much as the flight's own system calls.
+  if (durable_batches_ < awaited_) return;
+  awaited_ = kNothing;
   monitor_->notify_all();
 }
 

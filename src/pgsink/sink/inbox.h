@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -27,6 +28,7 @@ struct Accepted {
   std::vector<Share> shares;
   uint64_t number = 0;     ///< Counted from 1.
   uint64_t first_row = 0;  ///< Of the sink's input, counted from 1.
+  TimePoint accepted_at{};
 };
 
 /// Piece is a slice of an accepted batch. It keeps the batch alive; when the last piece of a batch
@@ -89,8 +91,10 @@ class Inbox {
   // ---- a lane ----------------------------------------------------------------------------------
   struct Taken {
     std::vector<Piece> pieces;
-    bool end_transaction = false;  ///< A flush, the close or the timeout wants the commit now.
-    bool memory_wanted = false;    ///< A producer waits for memory.
+    bool end_transaction = false;  ///< A flush, the close or the timeout wants the commit now …
+    BatchTrigger trigger = BatchTrigger::kFlush;  ///< … and which of them.
+    TimePoint oldest{};                           ///< When the first row of `pieces` was accepted.
+    bool memory_wanted = false;                   ///< A producer waits for memory.
     bool closing = false;
     bool aborted = false;
     Deadline wake_at = kNoDeadline;  ///< When rows that wait here are due, or the transaction is.
@@ -139,8 +143,9 @@ class Inbox {
  private:
   /// What waits for one lane.
   struct Queue {
+    /// When the first of its rows was accepted. REQUIRES: it has some.
+    TimePoint oldest() const { return pieces.front().source->accepted_at; }
     size_t rows = 0, bytes = 0;
-    TimePoint oldest{};
     uint64_t taken = 0;            ///< The last batch that a transaction took rows of.
     uint64_t durable = 0;          ///< Of those that gave it rows.
     std::deque<uint64_t> pending;  ///< The batches that gave it rows and are not durable.
@@ -186,6 +191,9 @@ class Inbox {
   size_t epoch_rows_ = 0, epoch_bytes_ = 0;  ///< Accepted since the last seal.
   bool epochs_taken_over_ = false;
   uint64_t flush_through_ = 0;  ///< Batches up to this number are to be written without waiting.
+  /// The least batch that a flush waits for.
+  static constexpr uint64_t kNothing = std::numeric_limits<uint64_t>::max();
+  uint64_t awaited_ = kNothing;
   size_t waiting_for_memory_ = 0;
   size_t running_ = 0;
   bool closing_ = false;

@@ -176,13 +176,22 @@ void Lane::take_rows() {
     if (took) add_pieces(std::exchange(news_.pieces, {}));
     open = open_flight();
     if (open != nullptr) {
-      open->closed = open->rows >= transaction_rows || news_.end_transaction ||
-                     open->memory_bytes >= setup_.flight_bytes_max ||
-                     (news_.memory_wanted && flights_.size() == 1);
+      const auto why = trigger_of(*open);
+      open->closed = why.has_value();
+      open->trigger = why.value_or(open->trigger);
     }
     // Only a take() that found nothing to do arms the waker.
     if (!took && (open == nullptr || !open->closed)) return;
   }
+}
+
+/// What ends the open flight now, if anything.
+std::optional<BatchTrigger> Lane::trigger_of(const Flight& open) const {
+  if (open.rows >= static_cast<size_t>(plan_.transaction_rows)) return BatchTrigger::kRows;
+  if (open.memory_bytes >= setup_.flight_bytes_max) return BatchTrigger::kBytes;
+  if (news_.end_transaction) return news_.trigger;
+  if (news_.memory_wanted && flights_.size() == 1) return BatchTrigger::kMemory;
+  return std::nullopt;
 }
 
 Lane::Flight* Lane::open_flight() {
@@ -195,7 +204,7 @@ void Lane::add_pieces(std::vector<Piece> pieces) {
     log_.step(FlightLog::Added{}, env_.clock.now());
     open = &flights_.emplace_back();
     open->seq = log_.last_added();
-    open->opened_at = env_.clock.now();
+    open->opened_at = news_.oldest;
   }
   for (Piece& piece : pieces) {
     open->rows += piece.rows.count;
@@ -217,7 +226,7 @@ Lane::Flight& Lane::flight(FlightLog::Seq seq) {
 
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flight(action.seq);
-  const Path path = plan_.path(next.rows, next.memory_bytes);
+  const Path path = plan_.path(next.memory_bytes);
   // What is said of the whole flight before its first row must wait for its last.
   const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch || next.is_salvaged() ||
                      (setup_.partitioner != nullptr && path == Path::kCopy);
@@ -431,6 +440,7 @@ void Lane::on_answer(const Event& event) {
   const bool of_first = event.request == attempt.identify_request;
   const bool of_commit = attempt.commit_request != 0 && event.request == attempt.commit_request;
   if (event.request < attempt.first_request) return;
+  count_statement(oldest, event);
 
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
     if (of_first && !attempt.identified && epochs_ == nullptr) on_row(oldest, *row);
@@ -529,6 +539,10 @@ void Lane::on_committed(FlightLog::Seq seq) {
     metrics_.rejected_rows += left_out;
     metrics_.bytes_written += attempt.encoded_bytes;
     ++metrics_.batches_sent;
+    metrics_.batch_rows.observe(static_cast<double>(done_flight.rows));
+    metrics_.batch_bytes.observe(static_cast<double>(attempt.encoded_bytes));
+    ++metrics_.batches_by_trigger[static_cast<size_t>(done_flight.trigger)];
+    metrics_.last_commit_wall_us = env_.clock.wall_us();
     metrics_.write_latency.observe(
         std::chrono::duration<double>(env_.clock.now() - attempt.began).count());
   }

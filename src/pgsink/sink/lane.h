@@ -55,6 +55,7 @@ class Lane {
     DeadLetters* dead_letters = nullptr;
     /// Who creates missing partitions; null: nobody.
     Partitioner* partitioner = nullptr;
+    std::string origin;         ///< That marks its transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
     pgproto::SaltedKeyCache* salted_keys = nullptr;
   };
@@ -72,7 +73,8 @@ class Lane {
     FlightLog::Seq seq = 0;
     std::vector<Piece> pieces;
     size_t rows = 0, memory_bytes = 0;
-    bool closed = false;  ///< No more rows will join it.
+    bool closed = false;                         ///< No more rows will join it.
+    BatchTrigger trigger = BatchTrigger::kRows;  ///< What closed it.
     TimePoint opened_at{};
     uint64_t last_batch = 0;                           ///< That it has rows of.
     uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
@@ -120,6 +122,7 @@ class Lane {
   bool turn();
   void take_rows();
   Flight* open_flight();
+  std::optional<BatchTrigger> trigger_of(const Flight& open) const;
   void add_pieces(std::vector<Piece> pieces);
   bool done(const FlightLog::Action& action) const;
 
@@ -184,6 +187,9 @@ class Lane {
   static void name_row(Error& error, uint64_t row);
   Error explain(Error cause) const;
   void note_error(const Error& error);
+  /// Counts the statement that an event of a flight's attempt ends.
+  void count_statement(const Flight& flight, const pgproto::Event& event);
+  void count_call(std::string_view text, const Flight& flight, uint64_t rows, bool failed);
   void count_in_flight();
 
   Setup setup_;
@@ -206,6 +212,7 @@ class Lane {
   bool epoch_renewed_ = false;  ///< On this connection: the row is the truth.
 
   std::unique_ptr<Connection> connection_;
+  BackendIdentity backend_;  ///< Of the connection, or of the one before it.
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
   bool guard_set_ = false;                ///< The session knows the flight before the next.
@@ -215,6 +222,7 @@ class Lane {
   std::optional<Error> stage_error_;
   std::optional<Error> fatal_;  ///< The server's last word on this connection.
 
+  TimePoint answered_at_{};  ///< When the last statement was.
   std::unique_ptr<Monitor> metrics_monitor_;
   SinkMetrics metrics_;  ///< Guarded by metrics_monitor_.
   std::unique_ptr<Task> task_;

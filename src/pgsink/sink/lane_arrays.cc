@@ -40,8 +40,10 @@ bool Lane::makes_series(const Flight& flight) const {
   return plan_.series && !pooled_ && alone && !flight.attempt.error && arrays_->row_count() > 0;
 }
 
-/// Identifies the flight, and says which request of the session that begins with.
+/// Identifies the flight, and says which request of the session that begins with; 0 if it goes
+/// without.
 Result<pgproto::RequestId> Lane::open_series(FlightLog::Seq seq) {
+  if (plan_.open_series.empty()) return 0;
   pgproto::Session& session = connection_->session();
   const uint64_t prepared_before = statements_->prepared();
   const auto name = statements_->prepare(plan_.open_series);
@@ -88,8 +90,10 @@ void Lane::send_arrays(Flight& current) {
 
 Result<pgproto::RequestId> Lane::execute_arrays() {
   pgproto::Session& session = connection_->session();
+  const uint64_t prepared_before = statements_->prepared();
   const auto name = statements_->prepare(plan_.statements.apply, plan_.statements.array_types);
   if (!name) return fail(name.error());
+  const bool parsed = statements_->prepared() != prepared_before;
   constexpr int16_t kBinary = 1;
   std::vector<pgproto::Session::Parameter> parameters;
   uint64_t bytes = 0;
@@ -97,8 +101,11 @@ Result<pgproto::RequestId> Lane::execute_arrays() {
     parameters.push_back({.value = arrays_->array(i), .format = kBinary});
     bytes += parameters.back().value->size();
   }
-  flight(wire_.back()).attempt.encoded_bytes = bytes;
-  if (const auto sent = session.bind("", *name, parameters); !sent) return fail(sent.error());
+  Flight::Attempt& attempt = flight(wire_.back()).attempt;
+  attempt.encoded_bytes = bytes;
+  const auto bound = session.bind("", *name, parameters);
+  if (!bound) return fail(bound.error());
+  if (attempt.first_request == 0) attempt.first_request = *bound - (parsed ? 1 : 0);
   return session.execute("");
 }
 

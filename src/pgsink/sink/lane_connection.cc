@@ -28,6 +28,7 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   connection_ = std::move(connection);
   fatal_.reset();
   const ServerIdentity& server = connection_->server();
+  backend_ = server.backend;
   pooled_ = server.backend.pid != connection_->session().backend_process_id();
   guard_set_ = false;
   planner_set_ = false;
@@ -43,6 +44,7 @@ void Lane::adopt(std::unique_ptr<Connection> connection) {
   inbox_.set_waker(setup_.number, [open = connection_.get()] { open->interrupt(); });
   const Monitor::Lock lock(*metrics_monitor_);
   ++metrics_.connections_opened;
+  metrics_.connections_open = 1;
 }
 
 void Lane::drop_connection() {
@@ -51,6 +53,8 @@ void Lane::drop_connection() {
   connection_.reset();
   wire_.clear();
   sending_ = 0;
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.connections_open = 0;
 }
 
 void Lane::lost(Error error) {
@@ -67,6 +71,7 @@ void Lane::lost(Error error) {
   {
     const Monitor::Lock lock(*metrics_monitor_);
     metrics_.failed_writes += wire_.size();
+    ++metrics_.connections_broken;
   }
   drop_connection();
   log_.step(FlightLog::Lost{std::move(error)}, now);

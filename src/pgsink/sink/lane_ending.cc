@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/publication.h"
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
@@ -44,9 +45,12 @@ void Lane::end_transaction(Flight& current, Result<Ending> ending) {
   if (!ending->tag.empty()) current.attempt.commit_end = session.appended_position();
 }
 
-/// A session that prepares must be seen by whoever takes the sink over.
+/// A session carries the sink's origin, and one that prepares must be seen by whoever takes the
+/// sink over.
 Status Lane::attach(Connection& connection) {
-  if (committer_ == nullptr) return {};
+  const Status marked =
+      mark_session(connection, setup_.origin, backend_, env_.clock.now() + kAskTimeout);
+  if (!marked || committer_ == nullptr) return marked;
   return committer_->two_phase().attach(connection, env_.clock.now() + kAskTimeout);
 }
 

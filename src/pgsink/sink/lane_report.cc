@@ -1,13 +1,30 @@
 // What a lane tells of itself: metrics, and errors with what was and was not written.
 
 #include <algorithm>
+#include <charconv>
 
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/sql.h"
 
 namespace pgsink {
+namespace {
+
+/// The number of rows in a tag such as "INSERT 0 5", "COPY 5" or "DELETE 5"; 0 if it has none.
+uint64_t tag_rows(std::string_view tag) {
+  uint64_t rows = 0;
+  const size_t space = tag.rfind(' ');
+  if (space == std::string_view::npos) return 0;
+  std::from_chars(tag.data() + space + 1, tag.data() + tag.size(), rows);
+  return rows;
+}
+
+std::string_view first_statement(std::string_view text) { return text.substr(0, text.find(';')); }
+
+}  // namespace
 
 void Lane::note_error(const Error& error) {
   const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.count_error(error.sqlstate.is_set() ? error.sqlstate.view() : "");
   metrics_.last_error = error.to_string();
   metrics_.last_error_wall_us = env_.clock.wall_us();
 }
@@ -54,19 +71,49 @@ Error Lane::explain(Error cause) const {
 
 void Lane::read_metrics(SinkMetrics& metrics) const {
   const Monitor::Lock lock(*metrics_monitor_);
-  metrics.rows_written += metrics_.rows_written;
-  metrics.bytes_written += metrics_.bytes_written;
-  metrics.batches_sent += metrics_.batches_sent;
-  metrics.failed_writes += metrics_.failed_writes;
-  metrics.rejected_rows += metrics_.rejected_rows;
-  metrics.possible_duplicates += metrics_.possible_duplicates;
-  metrics.retry_count += metrics_.retry_count;
-  metrics.in_flight_rows += metrics_.in_flight_rows;
-  metrics.connections_opened += metrics_.connections_opened;
-  metrics.write_latency.merge(metrics_.write_latency);
-  if (metrics_.last_error_wall_us >= metrics.last_error_wall_us) {
-    metrics.last_error = metrics_.last_error;
-    metrics.last_error_wall_us = metrics_.last_error_wall_us;
+  metrics.merge(metrics_);
+}
+
+// ---- statements --------------------------------------------------------------------------------
+
+void Lane::count_call(std::string_view text, const Flight& flight, uint64_t rows, bool failed) {
+  const TimePoint now = env_.clock.now();
+  const Duration taken = now - std::max(answered_at_, flight.attempt.began);
+  answered_at_ = now;
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.count_statement(text, std::chrono::duration<double>(taken).count(), rows, failed);
+}
+
+void Lane::count_statement(const Flight& flight, const pgproto::Event& event) {
+  const Flight::Attempt& attempt = flight.attempt;
+  const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message);
+  const bool failed = std::holds_alternative<pgproto::ErrorResponse>(event.message);
+  const bool ready = std::holds_alternative<pgproto::ReadyForQuery>(event.message);
+  const Statements& texts = plan_.statements;
+  if (attempt.series) {
+    // Its commit has no statement of its own: Sync does it.
+    const bool ends = event.request == attempt.commit_request && ready;
+    if (ends || failed) count_call(texts.apply, flight, attempt.applied ? flight.rows : 0, failed);
+    return;
+  }
+  if (complete == nullptr && !failed) return;
+  const std::string_view tag = complete != nullptr ? complete->tag : std::string_view();
+  const uint64_t rows = tag_rows(tag);
+  if (event.request == attempt.identify_request) {
+    if (tag == "BEGIN") return count_call(first_statement(plan_.begin), flight, 0, false);
+    if (attempt.path == Path::kArrays) return;
+    if (tag.starts_with("COPY ") || failed) return count_call(texts.copy, flight, rows, failed);
+  } else if (event.request == attempt.commit_request) {
+    const bool undone = attempt.done_tag.empty();
+    const std::string text = undone                  ? sql_text(Sql::kAbandon)
+                             : committer_ != nullptr ? sql_text(Sql::kPrepare, {"$1"})
+                                                     : plan_.commit;
+    return count_call(text, flight, 0, failed);
+  } else if (event.request >= attempt.letters_first && event.request <= attempt.letters_last) {
+    return count_call(setup_.dead_letters->insert_sql(), flight, rows, failed);
+  } else {
+    return count_call(attempt.path == Path::kArrays ? texts.apply : texts.merge, flight, rows,
+                      failed);
   }
 }
 

@@ -90,7 +90,8 @@ constexpr std::string_view kFailures = "Failures and rejected rows";
 
 constexpr std::string_view kNoPool = "connection pools come with a later release; leave it out";
 constexpr std::string_view kNoReplication =
-    "replication slots and publications come with a later release; leave it out";
+    "waiting for a slot comes with a later release; leave it out";
+
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
 
@@ -137,7 +138,6 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Schema of the table.", .example = "'public'"}),
     choice<&O::type>({.key = "type", .group = kServer, .default_text = "sink",
         .choices = "sink|source", .aliases = "connection_type", .in_specification = true,
-        .refused = "reading from PostgreSQL comes with a later release; use type = 'sink'",
         .meaning = "Whether rows are written to the table or its changes are read.",
         .example = "'sink'"}),
     choice<&O::target_session_attrs>({.key = "target_session_attrs", .group = kServer,
@@ -428,17 +428,19 @@ constexpr OptionInfo kTable[] = {
     // ---- Logical replication
     text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
         .aliases = "slot|slot_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Logical slot (pgoutput), created if missing.", .example = "'laminar_slot'"}),
+        .meaning = "Logical slot (pgoutput), created if missing. It keeps the changes of the "
+                   "publication for whoever reads it, and with them the server's log.",
+        .example = "'laminar_slot'"}),
     text<&O::publication>({.key = "publication", .group = kReplication,
         .aliases = "publication_name", .in_specification = true,
-        .refused = kNoReplication,
-        .meaning = "Publication of the table, created if missing.", .example = "'laminar_pub'"}),
+        .meaning = "Publication of the table, created if missing; if it exists, the table is added "
+                   "to it. Needs wal_level = logical on the server.", .example = "'laminar_pub'"}),
     text<&O::replication_origin>({.key = "replication_origin", .group = kReplication,
         .aliases = "origin",
-        .refused = kNoReplication,
         .meaning = "Marks the sink's transactions, so that replication in both directions does not "
-                   "loop.", .example = "'pgsink'"}),
+                   "loop: a subscription WITH (origin = none) leaves them out. Created if missing; "
+                   "the second lane has `NAME_2`, the third `NAME_3`, because one session at a "
+                   "time may use an origin.", .example = "'pgsink'"}),
     boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
         .default_text = "false",
         .refused = kNoReplication,
@@ -446,8 +448,8 @@ constexpr OptionInfo kTable[] = {
         .example = "true"}),
     boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
         .aliases = "initial_snapshot|copy_data",
-        .refused = kNoReplication,
-        .meaning = "A source yields the table's rows before its changes.", .example = "false"}),
+        .meaning = "A source whose slot is missing yields the table's rows before its changes.",
+        .example = "false"}),
 
     // ---- Failures and rejected rows
     integer<&O::max_retries>({.key = "max_retries", .group = kFailures, .default_text = "5",

@@ -84,8 +84,6 @@ class Faults {
     for (const OptionInfo& info : option_table()) {
       const bool in_url = info.replaced_by_url && !options_.url.empty();
       if (!info.required || in_url || is_set(info.key)) continue;
-      const bool of_sink = info.key == "table";
-      if (of_sink && options_.type == ConnectionType::kSource) continue;
       add(Errc::kMissingOption,
           "the option " + std::string(info.key) + " is missing, for example " +
               std::string(info.key) + " = " + std::string(info.example),
@@ -171,7 +169,39 @@ class Faults {
     needs("confirm_slot", slot, "replication_slot", "replication_slot");
     conflict_if(slot && options_.publication.empty(), "replication_slot", "publication",
                 "replication_slot has no meaning without publication: pgoutput reads one");
+    slot_name();
+    source_options();
+    const bool source = options_.type == ConnectionType::kSource;
+    conflict_if(source && !options_.replication_origin.empty(), "replication_origin", "type",
+                "replication_origin marks what a sink writes, and a source writes nothing");
     needs("snapshot", options_.type == ConnectionType::kSource, "type", "type = 'source'");
+  }
+
+  void source_options() {
+    if (options_.type != ConnectionType::kSource) return;
+    for (const std::string_view key : {"publication", "replication_slot"}) {
+      if (is_set(key)) continue;
+      add(Errc::kMissingOption,
+          "type = 'source' needs " + std::string(key) + ", for example " + std::string(key) +
+              " = " + std::string(find_option(key)->example),
+          key);
+    }
+    constexpr size_t kSourceNameBytesMax = 54;  // "_snapshot" is appended at first
+    if (options_.replication_slot.size() > kSourceNameBytesMax) {
+      add(Errc::kOptionValue, "replication_slot of a source takes a name of up to 54 characters",
+          "replication_slot");
+    }
+  }
+  /// As the server wants it, which says so only at the first connection.
+  void slot_name() {
+    constexpr size_t kNameBytesMax = 63;  // Source: NAMEDATALEN of the server
+    constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789_";
+    const std::string& slot = options_.replication_slot;
+    if (slot.size() > kNameBytesMax || slot.find_first_not_of(kAllowed) != std::string::npos) {
+      add(Errc::kOptionValue,
+          "replication_slot takes a name of up to 63 lower case letters, digits and underscores",
+          "replication_slot");
+    }
   }
 
   void servers() {

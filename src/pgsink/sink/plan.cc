@@ -9,6 +9,7 @@
 #include "pgsink/sink/names.h"
 #include "pgsink/sink/preflight.h"
 #include "pgsink/sink/sql.h"
+#include "pgsink/source.h"
 
 namespace pgsink {
 namespace {
@@ -86,13 +87,20 @@ void check_writable(const CatalogColumn& column, WriteMode mode, Faults& faults)
   }
 }
 
+/// A changelog's column that is no value of the row. What a source says of the commit beside it
+/// goes to the table only if that has such columns.
+bool says_what_happened(const CatalogTable& table, const std::string& name) {
+  if (name == kChangeColumn) return true;
+  return (name == kLsnColumn || name == kCommitTimeColumn) && table.find_column(name) == nullptr;
+}
+
 /// Maps the input's columns in their order; `used` are the table columns that they fill.
 std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& schema,
                                       WriteMode mode, std::vector<const CatalogColumn*>& used,
                                       Faults& faults) {
   std::vector<EncodeColumn> columns;
   for (size_t i = 0; i < schema.size(); ++i) {
-    if (mode == WriteMode::kChangelog && schema[i].name == kChangeColumn) continue;
+    if (mode == WriteMode::kChangelog && says_what_happened(table, schema[i].name)) continue;
     const auto matched = schema[i].name.empty() ? column_at(table, i, schema.size())
                                                 : match_column(table, schema[i].name);
     if (!matched) {
@@ -170,11 +178,9 @@ Result<std::string> session_sql(const SinkOptions& options) {
   return sql;
 }
 
-// Where arrays stop being the better way, measured by bench/modes_vs_libpq_bench: above it a
-// staging table costs the server the same and the client less, which encodes into what stays in its
-// cache. A delete by = ANY is faster by arrays at any size: only memory bounds it.
-constexpr size_t kArraysRowsMax = 5000;
-constexpr size_t kArraysBytesMax = size_t{4} << 20;
+// Arrays cost the server less than a staging table at every size that was measured (up to 100,000
+// rows, by bench/modes_vs_libpq_bench), but client and server hold them whole: memory bounds them.
+constexpr size_t kArraysBytesMax = size_t{8} << 20;
 // The server takes no parameter of 1 GiB, and a value may grow when it is encoded.
 constexpr size_t kArraysOnlyBytesMax = size_t{256} << 20;
 
@@ -188,7 +194,9 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   plan.session = *session;
   plan.commit = sql_text(Sql::kCommit);
   plan.series = plan.session.empty() && plan.truth == Truth::kXid;
-  plan.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
+  if (!plan.idempotent) {
+    plan.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
+  }
   plan.session_defaults = sql_text(Sql::kSessionDefaults, {isolation_sql(options.isolation_level)});
   if (!options.set_role.empty() && !plan.statements.stage.empty()) {
     // Who writes it must own it.
@@ -239,11 +247,7 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     return {};
   }
   const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
-  if (!copy_only && arrays_possible) {
-    const bool keys_only = options.write_mode == WriteMode::kDelete && plan.columns.size() == 1;
-    plan.arrays_rows_max = keys_only ? SIZE_MAX : kArraysRowsMax;
-    plan.arrays_bytes_max = kArraysBytesMax;
-  }
+  if (!copy_only && arrays_possible) plan.arrays_bytes_max = kArraysBytesMax;
   return {};
 }
 
@@ -286,8 +290,10 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
   plan.truth = options.use_2pc                              ? Truth::kGid
                : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
                                                             : Truth::kXid;
-  plan.ordered = plan.truth == Truth::kEpoch ||
-                 (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore);
+  plan.idempotent = mode == WriteMode::kDelete && plan.truth == Truth::kXid;
+  plan.ordered =
+      plan.truth == Truth::kEpoch ||
+      (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore && !plan.idempotent);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   plan.transaction_rows = plan.run_rows;

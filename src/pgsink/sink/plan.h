@@ -31,8 +31,9 @@ struct Plan {
   std::string begin, identify, identify_pooled, session;
   std::string commit;
   /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
-  /// identify and guard ($1 the flight before, $2 its own number, if ordered), and session_defaults
-  /// says once a connection what BEGIN says, and how arrays are planned.
+  /// identify and guard ($1 the flight before, $2 its own number, if ordered; "" if neither is
+  /// needed), and session_defaults says once a connection what BEGIN says, and how arrays are
+  /// planned.
   bool series = false;
   std::string open_series, session_defaults;
   std::string table;              ///< For messages: schema.table.
@@ -42,6 +43,8 @@ struct Plan {
   int64_t run_rows = 0;  ///< That one lane gets before it is the next one's turn.
   /// Flights must commit in their order: the outcome depends on it.
   bool ordered = false;
+  /// A flight may be applied twice.
+  bool idempotent = false;
   /// What tells whether a flight is done. kEpoch: each moves the epoch row of its lane, so it is
   /// made of whole batches. kGid: it ends in PREPARE TRANSACTION.
   Truth truth = Truth::kXid;
@@ -50,13 +53,12 @@ struct Plan {
   /// first, prepared, holds, or find no place on the server.
   bool one_transaction = false;
   void take_whole_epochs();
-  /// Flights of up to so many rows and bytes go as arrays, all others by COPY.
-  size_t arrays_rows_max = 0, arrays_bytes_max = 0;
+  /// Flights of up to so many bytes go as arrays, all others by COPY.
+  size_t arrays_bytes_max = 0;
 
-  Path path(size_t rows, size_t memory_bytes) const {
-    if (statements.copy.empty() || (rows <= arrays_rows_max && memory_bytes <= arrays_bytes_max)) {
-      return Path::kArrays;
-    }
+  Path path(size_t memory_bytes) const {
+    const bool arrays_fit = arrays_bytes_max > 0 && memory_bytes <= arrays_bytes_max;
+    if (statements.copy.empty() || arrays_fit) return Path::kArrays;
     return statements.merge.empty() ? Path::kCopy : Path::kStaged;
   }
 };

@@ -17,10 +17,12 @@
 #include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
+#include "pgsink/sink/publication.h"
 #include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 #include "pgsink/sink/warnings.h"
+#include "pgsink/source.h"
 
 namespace pgsink {
 namespace {
@@ -162,7 +164,12 @@ struct Claim {
 constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
-                           Connection& connection) {
+                           const Router& router, Connection& connection) {
+  if (router.lanes() > 1 && !router.hashes()) {
+    return fail(Errc::kOptionConflict,
+                "exactly-once with parallelism needs partition_by = 'hash(…)': a replay must take "
+                "the same lanes");
+  }
   const Deadline deadline = env.clock.now() + kClaimTimeout;
   if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
     return fail(fits.error());
@@ -461,6 +468,7 @@ class SinkImpl final : public Sink {
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
                                   .truth = plan_.truth,
+                                  .idempotent = plan_.idempotent,
                                   // Listed wrongly, check_options() would have refused it.
                                   .retry = RetryRule::from(options_.retry_on_errors).value(),
                                   .retries_max = static_cast<uint32_t>(options_.max_retries),
@@ -474,6 +482,7 @@ class SinkImpl final : public Sink {
                       .committer = committer_.get(),
                       .dead_letters = dead_letters_.get(),
                       .partitioner = partitioner_.get(),
+                      .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
                                             : 0,
@@ -514,6 +523,9 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
   if (auto faults = check_options(options); !faults.empty())
     return fail_at(options, faults.front());
+  if (options.type == ConnectionType::kSource) {
+    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+  }
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
@@ -544,15 +556,12 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     if (!made) return fail_at(options, made.error());
     partitioner = std::move(*made);
   }
+  const Status published = ensure_replication(options, opened->table, *opened->connection,
+                                              env->clock.now() + kClaimTimeout);
+  if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
-    if (router->lanes() > 1 && !router->hashes()) {
-      return fail_at(options, fail(Errc::kOptionConflict,
-                                   "exactly-once with parallelism needs partition_by = 'hash(…)': "
-                                   "a replay must take the same lanes")
-                                  .error());
-    }
-    auto claimed = claim_epochs(options, *env, opened->table, *opened->connection);
+    auto claimed = claim_epochs(options, *env, opened->table, *router, *opened->connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
@@ -571,12 +580,15 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto another = Connection::open(*env, opened->connect, salted_keys.get());
     if (!another) return fail_at(options, another.error());
     if (two_phase) {
-      const Deadline deadline = env->clock.now() + kClaimTimeout;
-      const Status attached = two_phase->two_phase.attach(**another, deadline);
+      const Status attached =
+          two_phase->two_phase.attach(**another, env->clock.now() + kClaimTimeout);
       if (!attached) return fail_at(options, attached.error());
     }
     connections.push_back(std::move(*another));
   }
+  const Status marked = mark_sessions(connections, options.replication_origin,
+                                      env->clock.now() + opened->connect.connect_timeout);
+  if (!marked) return fail_at(options, marked.error());
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
                                          std::move(*router), std::move(claim), std::move(two_phase),
@@ -600,6 +612,7 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
 }
 
 Status test_connection(const SinkOptions& options, Env* env) {
+  if (options.type == ConnectionType::kSource) return Source::test(options, env);
   try {
     OsEnv own_env;
     if (env == nullptr) env = &own_env.env();
@@ -612,6 +625,7 @@ Status test_connection(const SinkOptions& options, Env* env) {
     if (fits) {
       const Deadline deadline = env->clock.now() + opened->connect.connect_timeout;
       fits = check_delivery(options, *opened->connection, opened->table, deadline);
+      if (fits) fits = check_replication(options, opened->table, *opened->connection, deadline);
     }
     return fits ? fits : fail_at(options, fits.error());
   } catch (const std::bad_alloc&) {

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 92> kTemplates{{
+constexpr std::array<Template, 115> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -305,6 +305,21 @@ constexpr std::array<Template, 92> kTemplates{{
     {Sql::kDecisionList,
      "SELECT d.sink_id, d.epoch, d.decided, g FROM {schema}.pgsink_decisions AS d,"
      " unnest(d.gids) AS g ORDER BY d.sink_id, d.epoch"},
+    {Sql::kDescribeTable,
+     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+     " CASE WHEN a.attidentity <> '' THEN 'GENERATED ' || CASE a.attidentity WHEN 'a' THEN"
+     " 'ALWAYS' ELSE 'BY DEFAULT' END || ' AS IDENTITY' ELSE pg_get_expr(d.adbin, d.adrelid) END,"
+     " EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary"
+     " AND a.attnum = ANY (i.indkey)), a.attgenerated <> '', a.attnum"
+     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+     " LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum"
+     " WHERE n.nspname = {schema} AND c.relname = {table}"
+     " AND c.relkind IN ('r', 'p', 'v', 'f', 'm') ORDER BY a.attnum"},
+    {Sql::kTableExists,
+     "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND c.relname = {table}"
+     " AND c.relkind IN ('r', 'p', 'v', 'f', 'm')"},
     {Sql::kCurrentRole, "SELECT current_user"},
     {Sql::kTakeRole, "SET ROLE {role}"},
     {Sql::kGiveBackRole, "RESET ROLE"},
@@ -312,6 +327,68 @@ constexpr std::array<Template, 92> kTemplates{{
     {Sql::kCommitPrepared, "COMMIT PREPARED {gid}"},
     {Sql::kRollbackPrepared, "ROLLBACK PREPARED {gid}"},
     {Sql::kNap, "SELECT pg_catalog.pg_sleep({seconds})"},
+    // ---- replication
+    {Sql::kReplicationFacts,
+     "SELECT current_setting('wal_level'), current_database(), r.rolsuper OR r.rolreplication,"
+     " pg_has_role(c.relowner, 'USAGE'), c.relpersistence, c.relreplident,"
+     " has_database_privilege(current_database(), 'CREATE'),"
+     " p.oid, p.puballtables, pg_has_role(p.pubowner, 'USAGE'), p.pubviaroot,"
+     " EXISTS (SELECT FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND (m.prrelid = c.oid"
+     " OR m.prrelid IN (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid))))"
+     " OR EXISTS (SELECT FROM pg_publication_tables AS t JOIN pg_namespace AS n"
+     " ON n.nspname = t.schemaname WHERE t.pubname = {publication} AND t.tablename = c.relname"
+     " AND n.oid = c.relnamespace),"
+     " s.slot_type, s.plugin, s.database, s.temporary, s.wal_status, s.confirmed_flush_lsn,"
+     " has_function_privilege('pg_replication_origin_session_setup(text)', 'EXECUTE')"
+     " AND has_function_privilege('pg_replication_origin_create(text)', 'EXECUTE'),"
+     " current_setting('max_replication_slots')"
+     " FROM pg_class AS c JOIN pg_roles AS r ON r.rolname = current_user"
+     " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
+     " LEFT JOIN pg_replication_slots AS s ON s.slot_name = {slot} WHERE c.oid = {oid}"},
+    {Sql::kCreatePublication, "CREATE PUBLICATION {publication} FOR TABLE {table}"},
+    {Sql::kCreatePublicationOfRoot,
+     "CREATE PUBLICATION {publication} FOR TABLE {table} WITH (publish_via_partition_root = true)"},
+    {Sql::kAddToPublication, "ALTER PUBLICATION {publication} ADD TABLE {table}"},
+    // The function waits for every transaction under way, so it is given a time.
+    {Sql::kCreateSlot,
+     "SET LOCAL statement_timeout = {milliseconds};"
+     " SELECT pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')"},
+    {Sql::kCreateOrigin,
+     "SELECT pg_replication_origin_create(o.name) FROM (SELECT {origin}) AS o(name)"
+     " WHERE NOT EXISTS (SELECT FROM pg_replication_origin AS r WHERE r.roname = o.name)"},
+    {Sql::kMarkSession, "SELECT pg_catalog.pg_replication_origin_session_setup({origin})"},
+    {Sql::kPublished,
+     "SELECT t.rowfilter, a.name FROM pg_publication_tables AS t, unnest(t.attnames) AS a(name)"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kPublishedBefore15,
+     "SELECT NULL, NULL FROM pg_publication_tables AS t"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kLargeValues,
+     "SELECT c.relreplident, EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
+     " AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p')"
+     " FROM pg_class AS c WHERE c.oid = {oid}"},
+    {Sql::kSlotsThere,
+     "SELECT s.slot_name FROM pg_catalog.pg_replication_slots AS s"
+     " WHERE s.slot_name OPERATOR(pg_catalog.=) {slot}"
+     " OR s.slot_name OPERATOR(pg_catalog.=) {other}"},
+    {Sql::kQuietSession,
+     "SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.~) '^(statement|lock|transaction|idle_session"
+     "|idle_in_transaction_session)_timeout$';"
+     " SELECT pg_catalog.set_config('bytea_output', 'hex', false)"},
+    {Sql::kSenderTimeout,
+     "SELECT s.setting FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.=) 'wal_sender_timeout'"},
+    {Sql::kCopySlot, "SELECT pg_catalog.pg_copy_logical_replication_slot({slot}, {new slot})"},
+    {Sql::kDropSlot, "SELECT pg_catalog.pg_drop_replication_slot({slot})"},
+    {Sql::kSnapshotBegin, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+    {Sql::kSlotAtSnapshot, "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput USE_SNAPSHOT"},
+    {Sql::kSlotWithoutSnapshot,
+     "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput NOEXPORT_SNAPSHOT"},
+    {Sql::kSnapshotRows, "SELECT {columns} FROM {table}{filter}"},
+    {Sql::kStartReplication,
+     "START_REPLICATION SLOT {slot} LOGICAL {lsn} (proto_version '1', publication_names {names})"},
+    {Sql::kTruncate, "TRUNCATE TABLE {table}"},
 }};
 
 consteval bool ids_are_indexes() {

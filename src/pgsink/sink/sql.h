@@ -109,6 +109,9 @@ enum class Sql : uint8_t {
   kSinkTables,      ///< Rows: schema of each kCreateWriters table that may be read.
   kSinkList,        ///< {schema}. Rows: sink_id, prefix, epoch, who.
   kDecisionList,    ///< {schema}. Rows: sink_id, epoch, decided, gid.
+  kDescribeTable,  ///< {schema}, {table} as literals. Rows: column, type, not null, default, in the
+                   ///< primary key, generated, ordinal; of a table without columns none.
+  kTableExists,    ///< {schema}, {table} as literals. Row: whether it is there.
   kCurrentRole,
   kTakeRole,          ///< {role}. Own statement, outside of a transaction.
   kGiveBackRole,      ///< As kTakeRole.
@@ -116,6 +119,31 @@ enum class Sql : uint8_t {
   kCommitPrepared,    ///< {gid}. Own statement, outside of a transaction.
   kRollbackPrepared,  ///< {gid}. Own statement, outside of a transaction.
   kNap,               ///< {seconds}
+  // ---- publication.h
+  kReplicationFacts,         ///< Search path pg_catalog. {oid}, {publication}, {publication},
+                             ///< {slot}, {oid}. One row: Facts in publication.cc.
+  kCreatePublication,        ///< {publication}, {table}
+  kCreatePublicationOfRoot,  ///< {publication}, {table}: a partitioned one, under its own name.
+  kAddToPublication,         ///< {publication}, {table}
+  kCreateSlot,               ///< {milliseconds}, {slot}. Own statement, outside of a transaction.
+  kCreateOrigin,             ///< {origin}
+  kMarkSession,              ///< {origin}: what the session commits from now on is of that origin.
+  // ---- source.cc
+  kPublished,  ///< Search path pg_catalog. {publication}, {schema}, {table}. Rows: filter, column
+               ///< (NULL before 15: all).
+  kPublishedBefore15,  ///< As kPublished.
+  kLargeValues,    ///< Search path pg_catalog. {oid}. Row: replica identity, any TOASTable column.
+  kSlotsThere,     ///< {slot}, {slot}. Rows: name.
+  kQuietSession,   ///< No time limit of the server's ends the session; bytea is hexadecimal.
+  kSenderTimeout,  ///< Row: wal_sender_timeout in milliseconds.
+  kCopySlot,       ///< {slot}, {new slot}
+  kDropSlot,       ///< {slot}
+  kSnapshotBegin,
+  kSlotAtSnapshot,  ///< {slot}. Replication command: the transaction sees what the slot begins at.
+  kSlotWithoutSnapshot,  ///< {slot}. Replication command.
+  kSnapshotRows,         ///< {columns}, {table}, {filter}
+  kStartReplication,     ///< {slot}, {lsn}, {publications}. Replication command.
+  kTruncate,             ///< {table}
 };
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.

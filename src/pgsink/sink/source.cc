@@ -1,0 +1,590 @@
+// Source: a task reads the snapshot and the stream into a queue of bounded size, tells the server
+// what is confirmed, and comes back when the connection is lost.
+//
+// The slot is the only memory of how far the consumer is, so it must not exist under its name
+// before the snapshot is with the consumer. Until then it is called NAME_snapshot. When all of the
+// snapshot is confirmed the server copies it to NAME, which is one step: a crash before it finds no
+// slot of that name and reads the whole table again, one behind it goes on with the changes. The
+// changes begin where the first snapshot was taken in any case, so what a second one has seen later
+// comes again, in order, and a table with a key is equal in the end, rows deleted in between
+// included.
+
+#include "pgsink/source.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <deque>
+#include <new>
+#include <tuple>
+#include <utility>
+
+#include "pgsink/sink/change_stream.h"
+#include "pgsink/sink/control.h"
+#include "pgsink/sink/retry.h"
+#include "pgsink/sink/source_setup.h"
+#include "pgsink/sink/sql.h"
+
+namespace pgsink {
+namespace {
+
+using pgproto::Session;
+
+constexpr std::string_view kInterim = "_snapshot";
+/// Positions below are numbers of batches of the snapshot: no log begins so early.
+constexpr uint64_t kFirstLsn = uint64_t{1} << 24;
+constexpr size_t kSnapshotBatchRows = 10'000;
+/// What a batch of the snapshot may hold, and a transaction, of buffer_bytes.
+constexpr size_t kSnapshotBatchesInBuffer = 8;
+constexpr size_t kTransactionsInBuffer = 2;
+/// A new slot waits for the transactions under way.
+constexpr Duration kSlotTimeout = std::chrono::seconds(60);
+constexpr Duration kAskTimeout = std::chrono::seconds(15);
+/// How often the server hears of us at least (wal_sender_timeout is a minute, if not changed), and
+/// at most because of a confirmation.
+constexpr Duration kStatusInterval = std::chrono::seconds(10);
+constexpr int64_t kStatusesInTimeout = 4;
+constexpr Duration kStatusPause = std::chrono::milliseconds(100);
+constexpr Duration kBackoffMax = std::chrono::seconds(30);
+constexpr int64_t kPostgresEpochUs = 946'684'800'000'000;  // 2000-01-01 in Unix time
+
+std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
+  error.message = "connection \"" + options.connection_name + "\": " + error.message;
+  return fail(std::move(error));
+}
+
+class SourceImpl final : public Source {
+ public:
+  SourceImpl(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options, SourceSetup setup)
+      : own_env_(std::move(own_env)),
+        env_(env),
+        options_(std::move(options)),
+        setup_(std::move(setup)),
+        schema_(make_schema(setup_.table)),
+        monitor_(env_.tasks.monitor()),
+        buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)) {}
+  ~SourceImpl() override { close(); }
+
+  const std::shared_ptr<const Schema>& schema() const override { return schema_; }
+  std::vector<std::string> warnings() const override { return setup_.warnings; }
+
+  Status start(uint64_t after) override {
+    if (task_) return fail(Errc::kUsage, "start(): the source was started before");
+    queued_ = confirmed_ = after;
+    stream_.emplace(setup_.table, schema_, after, buffer_bytes_ / kTransactionsInBuffer);
+    auto task = env_.tasks.spawn("pgsink source", [this] { run(); });
+    if (!task) return fail(task.error());
+    task_ = std::move(*task);
+    return {};
+  }
+
+  Result<std::optional<SourceBatch>> next(std::chrono::milliseconds timeout) override {
+    const Deadline deadline = env_.clock.now() + timeout;
+    const Monitor::Lock lock(*monitor_);
+    while (queue_.empty() && !failure_ && !closing_ && env_.clock.now() < deadline) {
+      monitor_->wait(deadline);
+    }
+    if (queue_.empty()) {
+      if (failure_) return fail(*failure_);
+      return std::nullopt;
+    }
+    SourceBatch batch = std::move(queue_.front());
+    queue_.pop_front();
+    queued_bytes_ -= batch.rows.memory_bytes();
+    monitor_->notify_all();
+    return batch;
+  }
+
+  void confirm(uint64_t position) override {
+    const Monitor::Lock lock(*monitor_);
+    if (position <= confirmed_) return;
+    confirmed_ = position;
+    monitor_->notify_all();
+    if (connection_ != nullptr) connection_->interrupt();
+  }
+  uint64_t confirmed_position() const override {
+    const Monitor::Lock lock(*monitor_);
+    return confirmed_;
+  }
+
+  void close() override {
+    {
+      const Monitor::Lock lock(*monitor_);
+      closing_ = true;
+      monitor_->notify_all();
+      if (connection_ != nullptr) connection_->interrupt();
+    }
+    if (task_) task_->join();
+    task_.reset();
+  }
+
+ private:
+  static std::shared_ptr<const Schema> make_schema(const SourceTable& table) {
+    std::vector<std::string> names;
+    names.reserve(table.columns.size() + 3);
+    for (const auto& column : table.columns) names.push_back(column.name);
+    for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
+      names.emplace_back(name);
+    }
+    return text_schema(names);
+  }
+
+  // ---- the task --------------------------------------------------------------------------------
+
+  void run() {
+    Backoff backoff(std::chrono::milliseconds(options_.retry_backoff_ms), kBackoffMax,
+                    env_.random.next_u64());
+    const RetryRule rule = RetryRule::from(options_.retry_on_errors).value();
+    uint32_t attempt = 0;
+    while (!closing()) {
+      progress_ = false;
+      Status ended = guarded_session();
+      drop_connection();
+      if (closing() || ended || failed()) break;
+      if (progress_) attempt = 0;
+      const Error& error = ended.error();
+      const bool again = rule.allows_reconnect(error) || is_transient(error);
+      if (!again || attempt >= static_cast<uint64_t>(options_.max_retries)) {
+        give_up(std::move(ended.error()));
+        break;
+      }
+      pause(backoff.delay(++attempt));
+    }
+  }
+
+  Status guarded_session() {
+    try {
+      return run_session();
+    } catch (const std::bad_alloc&) {
+      return fail(Errc::kOutOfMemory, "out of memory");
+    }
+  }
+
+  void give_up(Error error) {
+    const Monitor::Lock lock(*monitor_);
+    error.message = "connection \"" + options_.connection_name + "\": " + error.message;
+    failure_ = std::move(error);
+    monitor_->notify_all();
+  }
+
+  bool closing() const {
+    const Monitor::Lock lock(*monitor_);
+    return closing_;
+  }
+  bool failed() const {
+    const Monitor::Lock lock(*monitor_);
+    return failure_.has_value();
+  }
+  void pause(Duration length) {
+    const Monitor::Lock lock(*monitor_);
+    const Deadline until = env_.clock.now() + length;
+    while (!closing_ && env_.clock.now() < until) monitor_->wait(until);
+  }
+  Deadline soon() const { return env_.clock.now() + kAskTimeout; }
+
+  /// An ordinary session, with nobody behind it who still has our slot.
+  Result<std::unique_ptr<Connection>> ask() {
+    auto opened = Connection::open(env_, setup_.connect);
+    if (!opened) return opened;
+    if (former_.pid != 0) {
+      if (auto gone = fence(**opened, former_, soon()); !gone) return fail(gone.error());
+      former_ = {};
+    }
+    return opened;
+  }
+
+  /// The session that streams; it understands SQL too, but only as simple queries.
+  Status connect() {
+    ConnectOptions connect = setup_.connect;
+    connect.parameters.emplace_back("replication", "database");
+    auto opened = Connection::open(env_, connect);
+    if (!opened) return fail(opened.error());
+    former_ = (*opened)->server().backend;
+    const auto quiet = (*opened)->query(sql_text(Sql::kQuietSession), soon());
+    if (!quiet) return fail(quiet.error());
+    const auto timeout = (*opened)->query(sql_text(Sql::kSenderTimeout), soon());
+    if (!timeout) return fail(timeout.error());
+    const auto timeout_ms = static_cast<int64_t>(parse_number(timeout->scalar()));
+    status_interval_ = kStatusInterval;
+    if (timeout_ms > 0) {
+      const auto part =
+          std::chrono::milliseconds(std::max<int64_t>(1, timeout_ms / kStatusesInTimeout));
+      status_interval_ = std::min<Duration>(status_interval_, part);
+    }
+    const Monitor::Lock lock(*monitor_);
+    connection_ = std::move(*opened);
+    return {};
+  }
+  void drop_connection() {
+    std::unique_ptr<Connection> gone;
+    const Monitor::Lock lock(*monitor_);
+    gone = std::move(connection_);
+  }
+
+  Status run_session() {
+    auto asking = ask();
+    if (!asking) return fail(asking.error());
+    auto there = find_slots(**asking);
+    if (!there) return fail(there.error());
+    asking->reset();
+    if (auto connected = connect(); !connected) return connected;
+    if (!there->slot) {
+      if (auto may = may_begin(); !may) return may;
+      if (options_.snapshot) {
+        const auto taken = take_snapshot(there->interim);
+        if (!taken || !*taken) return taken ? Status() : fail(taken.error());
+      } else if (auto made = create_slot(Sql::kSlotWithoutSnapshot, options_.replication_slot);
+                 !made) {
+        return made;
+      }
+    } else if (there->interim) {
+      std::ignore = drop_interim();  // Its copy was made; if not now, the next time.
+    }
+    had_slot_ = true;
+    return stream();
+  }
+
+  // ---- the slot --------------------------------------------------------------------------------
+
+  struct SlotsThere {
+    bool slot = false, interim = false;
+  };
+  std::string interim_slot() const { return options_.replication_slot + std::string(kInterim); }
+
+  Result<SlotsThere> find_slots(Connection& connection) {
+    Quoted quoted;
+    const std::string slot = quoted.literal(options_.replication_slot);
+    const std::string interim = quoted.literal(interim_slot());
+    const auto found = connection.query(sql_text(Sql::kSlotsThere, {slot, interim}), soon());
+    if (!found) return fail(found.error());
+    SlotsThere there;
+    for (const auto& row : found->rows) {
+      (row[0] == options_.replication_slot ? there.slot : there.interim) = true;
+    }
+    return there;
+  }
+
+  /// A slot that should be there and is not has taken the changes since with it.
+  Status may_begin() {
+    if (!had_slot_ && queued_ < kFirstLsn) return {};
+    return fail(Errc::kReplication,
+                "replication_slot \"" + options_.replication_slot +
+                    "\" is gone, and with it the changes behind " + pgproto::format_lsn(queued_) +
+                    ", up to where the target has them: empty the target and give the sink another "
+                    "sink_id, then open both again");
+  }
+
+  Status create_slot(Sql statement, const std::string& name) {
+    Quoted quoted;
+    const std::string slot = quoted.identifier(name);
+    const auto made =
+        connection_->query(sql_text(statement, {slot}), env_.clock.now() + kSlotTimeout);
+    if (made) return {};
+    Error error = made.error();
+    error.message = "replication_slot \"" + name + "\": " + error.message;
+    if (error.code == Errc::kTimeout) {
+      std::ignore = connection_->cancel(soon());
+      error.message +=
+          "; a new slot waits for the transactions under way, of all databases: "
+          "pg_stat_activity and pg_prepared_xacts show the old ones";
+    } else if (error.sqlstate == "53400") {
+      error.message +=
+          "; drop one that nobody needs (pg_replication_slots), or raise "
+          "max_replication_slots and restart the server";
+    }
+    return fail(std::move(error));
+  }
+
+  Status drop_interim() {
+    Quoted quoted;
+    const std::string interim = quoted.literal(interim_slot());
+    const auto dropped = connection_->query(sql_text(Sql::kDropSlot, {interim}), soon());
+    if (!dropped) return fail(dropped.error());
+    return {};
+  }
+
+  /// The one step from "take the snapshot again" to "go on with the changes".
+  Status keep_slot() {
+    Quoted quoted;
+    const std::string slot = quoted.literal(options_.replication_slot);
+    const std::string interim = quoted.literal(interim_slot());
+    const auto kept = connection_->query(sql_text(Sql::kCopySlot, {interim, slot}), soon());
+    if (kept) return drop_interim();
+    Error error = kept.error();
+    error.message = "replication_slot \"" + options_.replication_slot + "\": " + error.message;
+    if (error.sqlstate == "53400") {
+      error.message += "; at the end of the snapshot it needs two slots for a moment";
+    }
+    return fail(std::move(error));
+  }
+
+  // ---- the snapshot ----------------------------------------------------------------------------
+
+  /// True when all of it is confirmed and the slot kept; false if the source was closed.
+  Result<bool> take_snapshot(bool interim) {
+    const auto begun = connection_->query(sql_text(Sql::kSnapshotBegin), soon());
+    if (!begun) return fail(begun.error());
+    if (!interim) {
+      if (auto made = create_slot(Sql::kSlotAtSnapshot, interim_slot()); !made) {
+        return fail(made.error());
+      }
+    }
+    auto read = read_snapshot();
+    if (!read || !*read) return read;
+    const auto ended = connection_->query(sql_text(Sql::kCommit), soon());
+    if (!ended) return fail(ended.error());
+    {
+      const Monitor::Lock lock(*monitor_);
+      while (!closing_ && confirmed_ < queued_) monitor_->wait(kNoDeadline);
+      if (confirmed_ < queued_) return false;
+    }
+    if (auto kept = keep_slot(); !kept) return fail(kept.error());
+    progress_ = true;
+    return true;
+  }
+
+  Result<bool> read_snapshot() {
+    Quoted quoted;
+    std::string columns;
+    for (const auto& column : setup_.table.columns) {
+      columns += (columns.empty() ? "" : ", ") + quoted.identifier(column.name);
+    }
+    // The rows of tables that inherit from it are published under their own names.
+    const std::string table = std::string(setup_.partitioned ? "" : "ONLY ") +
+                              quoted.identifier(setup_.table.schema) + "." +
+                              quoted.identifier(setup_.table.name);
+    if (!quoted.status()) return fail(quoted.status().error());
+    const std::string filter = setup_.filter.empty() ? "" : " WHERE " + setup_.filter;
+    const auto sent =
+        connection_->session().query(sql_text(Sql::kSnapshotRows, {columns, table, filter}));
+    if (!sent) return fail(sent.error());
+    const size_t bytes_max = std::min(static_cast<size_t>(options_.batch_bytes),
+                                      buffer_bytes_ / kSnapshotBatchesInBuffer);
+    ChangeRows rows(schema_);
+    std::optional<Error> error;
+    for (;;) {
+      const auto event = connection_->next_event(kNoDeadline);
+      if (!event) return fail(event.error());
+      if (closing()) return false;
+      if (!*event) continue;
+      const pgproto::BackendMessage& message = (*event)->message;
+      if (const auto* row = std::get_if<pgproto::DataRow>(&message)) {
+        for (const auto& value : row->values) {
+          rows.add(value ? std::optional(pgproto::as_text(*value)) : std::nullopt);
+        }
+        rows.add("I");
+        rows.add(std::nullopt);
+        rows.add(std::nullopt);
+        if (rows.rows() < kSnapshotBatchRows && rows.bytes() < bytes_max) continue;
+        if (!push_snapshot(rows)) return false;
+      } else if (const auto* refused = std::get_if<pgproto::ErrorResponse>(&message)) {
+        error = refused->to_error();
+      } else if (std::holds_alternative<pgproto::ReadyForQuery>(message)) {
+        if (error) return fail(*std::move(error));
+        return rows.rows() == 0 || push_snapshot(rows);
+      }
+    }
+  }
+
+  bool push_snapshot(ChangeRows& rows) {
+    const uint64_t position = queued_ + 1;
+    SourceBatch batch{.rows = rows.take(position), .position = position, .snapshot = true};
+    const Monitor::Lock lock(*monitor_);
+    while (!closing_ && !has_room()) monitor_->wait(kNoDeadline);
+    if (closing_) return false;
+    enqueue(std::move(batch));
+    return true;
+  }
+
+  // ---- the queue; with the monitor locked ------------------------------------------------------
+
+  bool has_room() const { return queue_.empty() || queued_bytes_ < buffer_bytes_; }
+  void enqueue(SourceBatch batch) {
+    queued_ = std::max(queued_, batch.position);
+    queued_bytes_ += batch.rows.memory_bytes();
+    queue_.push_back(std::move(batch));
+    monitor_->notify_all();
+  }
+
+  // ---- the stream ------------------------------------------------------------------------------
+
+  Status stream() {
+    Quoted quoted;
+    const std::string slot = quoted.identifier(options_.replication_slot);
+    const std::string publication = quoted.literal(quoted.identifier(options_.publication));
+    if (!quoted.status()) return quoted.status();
+    const std::string from = pgproto::format_lsn(queued_ >= kFirstLsn ? queued_ : 0);
+    const auto sent = connection_->session().query(
+        sql_text(Sql::kStartReplication, {slot, from, publication}), Session::Copy::kBoth);
+    if (!sent) return fail(sent.error());
+    stream_->begin_connection();
+    status_sent_ = env_.clock.now();
+    for (;;) {
+      if (auto said = send_status(); !said) return said;
+      if (closing()) return say_goodbye();
+      if (!wait_for_room()) continue;
+      const auto event = connection_->next_event(next_status());
+      if (!event) {
+        if (event.error().code == Errc::kTimeout) continue;
+        return fail(event.error());
+      }
+      if (!*event) continue;
+      auto taken = take((*event)->message);
+      if (taken) continue;
+      if (taken.error().code != Errc::kReplication) return taken;
+      give_up(std::move(taken.error()));
+      return confirm_rest();
+    }
+  }
+
+  /// Nothing more comes, but what was queued before is still taken and confirmed.
+  Status confirm_rest() {
+    for (;;) {
+      if (auto said = send_status(); !said) return said;
+      const Deadline until = next_status();
+      const Monitor::Lock lock(*monitor_);
+      if (closing_ || confirmed_ >= queued_) break;
+      monitor_->wait(until);
+    }
+    return say_goodbye();
+  }
+
+  /// False if something else is due first.
+  bool wait_for_room() {
+    const Deadline until = next_status();
+    const Monitor::Lock lock(*monitor_);
+    if (has_room()) return true;
+    monitor_->wait(until);
+    return has_room();
+  }
+
+  Status take(const pgproto::BackendMessage& message) {
+    if (const auto* error = std::get_if<pgproto::ErrorResponse>(&message)) {
+      return fail(error->to_error());
+    }
+    if (std::holds_alternative<pgproto::CopyDone>(message) ||
+        std::holds_alternative<pgproto::CommandComplete>(message)) {
+      return fail(Errc::kConnectionLost, "the server ended the stream, as it does to shut down");
+    }
+    const auto* data = std::get_if<pgproto::CopyData>(&message);
+    if (data == nullptr) return {};
+    const auto decoded = pgproto::decode_replication(data->data);
+    if (!decoded) return fail(decoded.error());
+    progress_ = true;
+    if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&*decoded)) {
+      received_ = std::max(received_, alive->wal_end);
+      stream_->take_keepalive(alive->wal_end);
+      if (alive->reply_requested) status_due_ = true;
+      return {};
+    }
+    const auto& log = std::get<pgproto::XLogData>(*decoded);
+    received_ = std::max({received_, log.start, log.wal_end});
+    if (auto taken = stream_->take(log.data); !taken) return taken;
+    const Monitor::Lock lock(*monitor_);
+    for (auto& ready = stream_->ready(); !ready.empty(); ready.pop_front()) {
+      enqueue(std::move(ready.front()));
+    }
+    return {};
+  }
+
+  /// What the server may forget: what is confirmed; and where nothing waits to be, what was seen.
+  uint64_t flushed() const {
+    const Monitor::Lock lock(*monitor_);
+    if (confirmed_ < queued_) return confirmed_ >= kFirstLsn ? confirmed_ : 0;
+    return std::max(confirmed_ >= kFirstLsn ? confirmed_ : 0, stream_->seen());
+  }
+  Deadline next_status() const {
+    if (status_due_) return kAtOnce;
+    const bool news = flushed_sent_ < flushed();
+    return status_sent_ + (news ? kStatusPause : status_interval_);
+  }
+
+  /// Tells the server how far we are, if that is due. Answers to its keepalives are so in time also
+  /// while nobody takes batches.
+  Status send_status() {
+    if (env_.clock.now() < next_status()) return {};
+    return say_status();
+  }
+  Status say_status() {
+    const uint64_t safe = flushed();
+    const auto body = pgproto::encode_standby_status(
+        std::max(received_, safe), safe, env_.clock.wall_us() - kPostgresEpochUs, false);
+    Session& session = connection_->session();
+    const MutableBytes space = session.copy_space(body.size());
+    if (space.size() < body.size()) return fail(Errc::kOutOfMemory, "no memory for a status");
+    std::memcpy(space.data(), body.data(), body.size());
+    session.copy_commit(body.size());
+    status_due_ = false;
+    status_sent_ = env_.clock.now();
+    flushed_sent_ = safe;
+    return connection_->send_only(soon());
+  }
+  Status say_goodbye() {
+    std::ignore = say_status();
+    return {};
+  }
+
+  std::unique_ptr<OsEnv> own_env_;
+  Env& env_;
+  const SinkOptions options_;
+  const SourceSetup setup_;
+  const std::shared_ptr<const Schema> schema_;
+  const std::unique_ptr<Monitor> monitor_;
+  const size_t buffer_bytes_;
+
+  // Guarded by monitor_; only the task changes connection_ and queued_, and reads them freely.
+  std::deque<SourceBatch> queue_;
+  size_t queued_bytes_ = 0;
+  uint64_t queued_ = 0;  ///< Position of the last batch ever queued.
+  uint64_t confirmed_ = 0;
+  std::optional<Error> failure_;
+  bool closing_ = false;
+  std::unique_ptr<Connection> connection_;
+
+  // The task's own.
+  std::optional<ChangeStream> stream_;
+  BackendIdentity former_;  ///< Who streamed to us last and may have our slot still.
+  bool had_slot_ = false;
+  bool progress_ = false;
+  bool status_due_ = false;
+  Duration status_interval_ = kStatusInterval;
+  TimePoint status_sent_{};
+  uint64_t received_ = 0, flushed_sent_ = 0;
+
+  std::unique_ptr<Task> task_;
+};
+
+Result<std::unique_ptr<Source>> open_source(SinkOptions options, Env* env) {
+  std::unique_ptr<OsEnv> own_env;
+  if (env == nullptr) {
+    own_env = std::make_unique<OsEnv>();
+    env = &own_env->env();
+  }
+  auto found = find_source(options, *env, true);
+  if (!found) return fail_at(options, found.error());
+  return std::make_unique<SourceImpl>(std::move(own_env), *env, std::move(options),
+                                      std::move(*found));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> Source::open(SinkOptions options, Env* env) {
+  try {
+    return open_source(std::move(options), env);
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
+}
+
+Status Source::test(const SinkOptions& options, Env* env) {
+  try {
+    OsEnv own_env;
+    if (env == nullptr) env = &own_env.env();
+    const auto found = find_source(options, *env, false);
+    return found ? Status() : fail_at(options, found.error());
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
+}
+
+}  // namespace pgsink

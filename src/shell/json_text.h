@@ -1,0 +1,13 @@
+#pragma once
+// Reads what little JSON the engine writes about itself: errors and plans.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pgsink::shell {
+
+/// Reads a JSON string that starts at text[at] == '"'; leaves `at` behind it. nullopt if malformed.
+std::optional<std::string> read_json_string(std::string_view text, size_t& at);
+
+}  // namespace pgsink::shell

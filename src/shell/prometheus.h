@@ -1,0 +1,32 @@
+#pragma once
+// The metrics of all connections as Prometheus reads them: names, units and types by its
+// conventions (seconds, bytes, counters end in _total), one name one unit, labels bounded.
+
+#include <string>
+#include <vector>
+
+#include <pgsink/metrics.h>
+#include <pgsink/options.h>
+
+namespace pgsink::shell {
+
+/// ConnectionReport is one connection as monitoring sees it.
+struct ConnectionReport {
+  SinkMetrics metrics;
+  std::string mode;              ///< "insert", "upsert", …
+  uint64_t connections_max = 0;  ///< connection_pool_size
+  size_t live_sinks = 0;         ///< Of the pipeline that runs now.
+};
+
+/// "insert", "upsert", …
+std::string write_mode_name(WriteMode mode);
+
+/// prometheus_text is the whole answer to GET /metrics, in the text format 0.0.4.
+std::string prometheus_text(const std::vector<ConnectionReport>& connections);
+
+/// not_ready says why rows of a running pipeline do not get on, one line for each connection;
+/// empty if all do. `now_wall_us` is microseconds since 1970.
+std::vector<std::string> not_ready(const std::vector<ConnectionReport>& connections,
+                                   int64_t now_wall_us);
+
+}  // namespace pgsink::shell
