@@ -164,7 +164,7 @@ Status Partitioner::ensure_rows(const RecordBatch& batch, RowRange rows, int64_t
     }
   }
   give_back(std::move(*readers));
-  if (there && !complete) return fail(lost_race("those of one batch"));
+  if (there && !complete) return fail(lost_race("the partitions of one batch"));
   return there;
 }
 
@@ -252,11 +252,18 @@ Status Partitioner::change(const Missing& missing, int64_t retries_max) {
     busy_ = true;
     before = map_;
   }
+  // Also when memory runs out, it must be the next one's turn.
+  struct Turn {
+    Partitioner& owner;
+    ~Turn() {
+      const Monitor::Lock lock(*owner.monitor_);
+      owner.busy_ = false;
+      owner.monitor_->notify_all();
+    }
+  } const turn{*this};
   auto made = create_with_retries(missing, retries_max);
-  const Monitor::Lock lock(*monitor_);
-  busy_ = false;
-  monitor_->notify_all();
   if (!made) return fail(made.error());
+  const Monitor::Lock lock(*monitor_);
   const bool same = made->same_partitions(*before);
   map_ = std::make_shared<const PartitionMap>(std::move(*made));
   if (!same) ++generation_;
@@ -338,7 +345,8 @@ Status Partitioner::create_range(PartitionStore& store, PartitionMap& map, int64
     const bool taken = *made == PartitionStore::Outcome::kNameTaken;
     if (taken && map.find_range(value) == nullptr) return fail(store.name_taken(name, bound));
   }
-  return map.find_range(value) != nullptr ? Status() : fail(lost_race(name));
+  return map.find_range(value) != nullptr ? Status()
+                                          : fail(lost_race("partition \"" + name + "\""));
 }
 
 Status Partitioner::create_list(PartitionStore& store, PartitionMap& map,
@@ -373,7 +381,7 @@ Status Partitioner::create_list(PartitionStore& store, PartitionMap& map,
       other_forms.push_back(*value);
     }
   }
-  return takes() ? Status() : fail(lost_race(name));
+  return takes() ? Status() : fail(lost_race("partition \"" + name + "\""));
 }
 
 Status Partitioner::create_remainders(PartitionStore& store, PartitionMap& map) {
@@ -401,16 +409,17 @@ Status Partitioner::create_remainders(PartitionStore& store, PartitionMap& map) 
     if (!now) return fail(now.error());
     const auto still = now->missing_remainders(modulus);
     if (std::ranges::find(still, remainder) == still.end()) continue;
-    return fail(*made == PartitionStore::Outcome::kNameTaken ? store.name_taken(name, bound)
-                                                             : lost_race(name));
+    return fail(*made == PartitionStore::Outcome::kNameTaken
+                    ? store.name_taken(name, bound)
+                    : lost_race("partition \"" + name + "\""));
   }
   return {};
 }
 
-Error Partitioner::lost_race(const std::string& name) const {
+Error Partitioner::lost_race(const std::string& what) const {
   Error error;
   error.code = Errc::kPartition;
-  error.message = "create_partitions: partition \"" + name + "\" of " + setup_.scheme.schema + "." +
+  error.message = "create_partitions: " + what + " of " + setup_.scheme.schema + "." +
                   setup_.scheme.table +
                   ": others create, attach or drop partitions in its place all the time";
   return error;

@@ -106,7 +106,7 @@ class Partitioner {
   Result<PartitionMap> make_map(Result<std::vector<Partition>> partitions) const;
   bool retries(const Error& error) const;
   void pause(Duration delay);
-  Error lost_race(const std::string& name) const;
+  Error lost_race(const std::string& what) const;
 
   Setup setup_;
   PartitionName name_;
