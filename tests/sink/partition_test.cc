@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/sink.h"
+#include "sink/ddl_support.h"
 #include "support/postgres_server.h"
 
 namespace pgsink {
@@ -99,6 +100,66 @@ class PartitionTest : public testing::Test {
   std::string database_;
   SinkOptions options_;
 };
+
+// ---- as the specification writes it
+
+TEST_F(PartitionTest, TheBlocksOfTheSpecificationDoWhatTheySay) {
+  const auto bound = [this](const std::string& statement) {
+    ddl_test::Read read = ddl_test::bind_script(statement);
+    EXPECT_TRUE(read.options) << read.report();
+    SinkOptions options = read.options.value_or(SinkOptions{});
+    options.host = options_.host;
+    options.port = options_.port;
+    options.database = options_.database;
+    options.username = options_.username;
+    return options;
+  };
+  sql("CREATE TABLE events (id bigint, key timestamptz, created_at timestamptz)"
+      " PARTITION BY RANGE (created_at);"
+      "CREATE TABLE regional_data (id bigint, key text, region text) PARTITION BY LIST (region);"
+      "CREATE TABLE eu PARTITION OF regional_data FOR VALUES IN ('eu')");
+  struct Located {
+    std::string created_at, region;
+  };
+  const auto rows = [](std::string_view name, auto member) {
+    return batch_of(std::vector<Located>{{"2024-01-01 23:00:00-05", "eu"}},
+                    column(std::string(name), member));
+  };
+  options_ = bound(R"(CREATE CONNECTION pg_partitioned TO postgresql (
+    host = 'localhost',
+    database = 'analytics',
+    username = 'user',
+    password = '${secret:password}',
+    table = 'events',
+    type = 'sink',
+    partition_column = 'created_at',
+    partition_type = 'range',
+    create_partitions = true
+);)");
+  const auto events = rows("created_at", &Located::created_at);
+  auto sink = Sink::open(options_, events.schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(rows("created_at", &Located::created_at)));
+  ASSERT_TRUE((*sink)->close());
+  EXPECT_EQ(partitions("events"),
+            "events_20240102 FOR VALUES FROM ('2024-01-02 00:00:00+00') TO ('2024-01-03 "
+            "00:00:00+00')");
+  options_ = bound(R"(CREATE CONNECTION pg_list_partition TO postgresql (
+    host = 'localhost',
+    database = 'analytics',
+    username = 'user',
+    password = '${secret:password}',
+    table = 'regional_data',
+    type = 'sink',
+    partition_column = 'region',
+    partition_type = 'list'
+);)");
+  sink = Sink::open(options_, rows("region", &Located::region).schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(rows("region", &Located::region)));
+  ASSERT_TRUE((*sink)->close());
+  EXPECT_EQ(scalar("SELECT count(*) FROM eu"), "1");
+}
 
 // ---- what is made
 
