@@ -24,6 +24,8 @@ constexpr int kLooksMax = 1000;
 // How often others, who do not take turns with us, may come first.
 constexpr int kRacesMax = 10;
 constexpr Duration kLockTimeout = std::chrono::seconds(10);
+// A default partition is read from end to end for each partition that is created.
+constexpr Duration kCreateTimeout = std::chrono::minutes(10);
 
 Duration lock_timeout(const SinkOptions& options) {
   return options.lock_timeout_ms > 0 ? std::chrono::milliseconds(options.lock_timeout_ms)
@@ -229,7 +231,6 @@ void Partitioner::look_at_list(const PartitionMap& map, const KeyReader::Values&
     first = false;
     before = value;
     if (map.takes(value)) continue;
-    // NULL goes into the default partition, if there is one and no other partition takes it.
     std::optional<std::string> wanted;
     if (value) wanted.emplace(*value);
     if (std::ranges::find(missing.list, wanted) == missing.list.end()) {
@@ -306,7 +307,7 @@ Result<PartitionMap> Partitioner::create_once(const Missing& missing) {
   auto connection = Connection::open(setup_.env, setup_.connect, setup_.salted_keys);
   if (!connection) return fail(connection.error());
   PartitionStore store(**connection, setup_.scheme, setup_.options.set_role,
-                       lock_timeout(setup_.options));
+                       lock_timeout(setup_.options), setup_.env.clock.now() + kCreateTimeout);
   std::vector<std::string> other_forms;
   for (size_t next = 0;;) {
     auto map = make_map(store.begin());

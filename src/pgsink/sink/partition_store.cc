@@ -48,16 +48,15 @@ Result<std::vector<Partition>> read_partitions(Connection& connection,
 }
 
 PartitionStore::PartitionStore(Connection& connection, const PartitionScheme& scheme,
-                               std::string role, Duration lock_timeout)
+                               std::string role, Duration lock_timeout, Deadline deadline)
     : connection_(connection),
       scheme_(scheme),
       role_(std::move(role)),
-      lock_timeout_(lock_timeout) {}
+      lock_timeout_(lock_timeout),
+      deadline_(deadline) {}
 
-/// Waiting for locks ends by itself, and a default partition may be large: so there is no deadline
-/// but that of the connection.
 Result<QueryResult> PartitionStore::run(std::string_view sql) {
-  return connection_.query(sql, kNoDeadline);
+  return connection_.query(sql, deadline_);
 }
 
 Result<std::vector<Partition>> PartitionStore::begin() {
@@ -98,7 +97,7 @@ Result<PartitionStore::Constant> PartitionStore::constant(const std::optional<st
   session.sync();
   QueryCollector collector;
   for (;;) {
-    const auto event = connection_.next_event(kNoDeadline);
+    const auto event = connection_.next_event(deadline_);
     if (!event) return fail(event.error());
     if (*event && collector.take((*event)->message)) break;
   }

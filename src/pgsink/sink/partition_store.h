@@ -27,9 +27,9 @@ Result<std::vector<Partition>> read_partitions(Connection& connection,
 
 class PartitionStore {
  public:
-  /// `role` is set_role.
+  /// `role` is set_role; all must be done until the deadline.
   PartitionStore(Connection& connection, const PartitionScheme& scheme, std::string role,
-                 Duration lock_timeout);
+                 Duration lock_timeout, Deadline deadline);
 
   /// begin starts the transaction, waits for its turn and reads the partitions.
   Result<std::vector<Partition>> begin();
@@ -61,6 +61,7 @@ class PartitionStore {
   const PartitionScheme& scheme_;
   const std::string role_;
   const Duration lock_timeout_;
+  const Deadline deadline_;
 };
 
 }  // namespace pgsink
