@@ -13,6 +13,8 @@
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/partition.h"
+#include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
 #include "pgsink/sink/publication.h"
@@ -33,6 +35,7 @@ struct Opened {
   ConnectOptions connect;
   std::unique_ptr<Connection> connection;
   CatalogTable table;
+  std::optional<PartitionScheme> partitions;  ///< If the options speak of them.
 };
 
 /// Says in the error which connection it is about.
@@ -82,6 +85,9 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Env
   if (!table) return fail_at(options, table.error());
   opened.table = std::move(*table);
   if (auto can = check_foreign(options, opened.table); !can) return fail_at(options, can.error());
+  auto partitions = check_partitions(options, opened.table, *opened.connection, deadline);
+  if (!partitions) return fail_at(options, partitions.error());
+  opened.partitions = std::move(*partitions);
   if (!options.dead_letter_table.empty()) {
     const bool may_create = schema != nullptr;
     const auto ready = ensure_dead_letter_table(options, may_create, *opened.connection, deadline);
@@ -319,10 +325,16 @@ class SinkImpl final : public Sink {
     if (committer_) committer_->close();
   }
 
+  /// Partitions that rows miss are created. REQUIRES: not started.
+  void create_partitions(std::unique_ptr<Partitioner> partitioner) {
+    partitioner_ = std::move(partitioner);
+  }
+
   /// Starts a lane on each connection.
   Status start(const ConnectOptions& connect,
                std::vector<std::unique_ptr<Connection>> connections) {
     warnings_ = open_warnings(options_, connect.hosts.size(), connections.front()->server());
+    if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
     for (auto& connection : connections) {
       if (auto started = start_lane(connect, std::move(connection)); !started) return started;
     }
@@ -331,10 +343,7 @@ class SinkImpl final : public Sink {
 
   Status write(RecordBatch batch) override {
     return guarded([&]() -> Status {
-      if (auto fits = check_schema(batch, *schema_); !fits) return fits;
-      if (committer_) {
-        if (auto ready = committer_->check_ready(); !ready) return ready;
-      }
+      if (auto ready = check_batch(batch); !ready) return ready;
       for (;;) {
         const auto pushed = inbox_.push(batch, true);
         if (!pushed) return fail(pushed.error());
@@ -346,10 +355,7 @@ class SinkImpl final : public Sink {
   Result<bool> try_write(RecordBatch& batch) override {
     bool taken = false;
     const Status done = guarded([&]() -> Status {
-      if (auto fits = check_schema(batch, *schema_); !fits) return fits;
-      if (committer_) {
-        if (auto ready = committer_->check_ready(); !ready) return ready;
-      }
+      if (auto ready = check_batch(batch); !ready) return ready;
       const auto pushed = inbox_.push(batch, false);
       if (!pushed) return fail(pushed.error());
       taken = *pushed;
@@ -406,6 +412,18 @@ class SinkImpl final : public Sink {
   std::vector<std::string> warnings() const override { return warnings_; }
 
  private:
+  /// What must be so before a batch is accepted: its schema, and partitions for its rows.
+  Status check_batch(const RecordBatch& batch) {
+    if (auto fits = check_schema(batch, *schema_); !fits) return fits;
+    if (committer_) {
+      if (auto ready = committer_->check_ready(); !ready) return ready;
+    }
+    // What exactly-once knows to be there already is not written again.
+    const bool replayed =
+        plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
+    return partitioner_ && !replayed ? ensure_partitions(batch) : Status();
+  }
+
   /// Ends the epoch because a batch finds no room in it.
   Status make_room() {
     if (!committer_->host_decides()) return committer_->end_epoch();
@@ -413,6 +431,15 @@ class SinkImpl final : public Sink {
                 "write(): the rows of this epoch fill buffer_bytes (" +
                     std::to_string(options_.buffer_bytes) +
                     "): prepare() it, having committed the one before, or raise buffer_bytes");
+  }
+
+  Status ensure_partitions(const RecordBatch& batch) {
+    const Status there = partitioner_->ensure(batch);
+    const bool locked = !there && there.error().sqlstate == "55P03";
+    if (!locked || !committer_ || committer_->host_decides()) return there;
+    // What this epoch prepared may hold that lock, until it is committed.
+    if (auto ended = committer_->end_epoch(); !ended) return ended;
+    return partitioner_->ensure(batch);
   }
 
   Status close_epochs() {
@@ -469,6 +496,7 @@ class SinkImpl final : public Sink {
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .committer = committer_.get(),
                       .dead_letters = dead_letters_.get(),
+                      .partitioner = partitioner_.get(),
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
@@ -500,6 +528,7 @@ class SinkImpl final : public Sink {
   Inbox inbox_;
   Env& env_;
   std::unique_ptr<EpochCommitter> committer_;
+  std::unique_ptr<Partitioner> partitioner_;
   std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
 };
@@ -530,6 +559,17 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto letters = DeadLetters::open(options, *env);
     if (!letters) return fail_at(options, letters.error());
     dead_letters = std::move(*letters);
+  }
+  std::unique_ptr<Partitioner> partitioner;
+  if (opened->partitions && creates_partitions(options)) {
+    auto made = Partitioner::open({.env = *env,
+                                   .options = options,
+                                   .connect = opened->connect,
+                                   .salted_keys = salted_keys.get(),
+                                   .scheme = *opened->partitions},
+                                  *plan, opened->table, *opened->connection);
+    if (!made) return fail_at(options, made.error());
+    partitioner = std::move(*made);
   }
   const Status published = ensure_replication(options, opened->table, *opened->connection,
                                               env->clock.now() + kClaimTimeout);
@@ -568,6 +608,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
                                          std::move(options), std::move(schema), std::move(*plan),
                                          std::move(*router), std::move(claim), std::move(two_phase),
                                          std::move(dead_letters), opened->connect);
+  sink->create_partitions(std::move(partitioner));
   if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }
