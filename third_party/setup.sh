@@ -40,6 +40,7 @@ probe() {
     pkg-config) has pkg-config ;;
     libssl-dev) has_header openssl/ssl.h ;;
     zlib1g-dev) has_header zlib.h ;;
+    libedit-dev) has_header histedit.h ;;
     libgtest-dev) has_header gtest/gtest.h ;;
     libgmock-dev) has_header gmock/gmock.h ;;
     libbenchmark-dev) has_header benchmark/benchmark.h ;;

@@ -163,6 +163,21 @@ bool Engine::has_table(std::string_view name) {
   return prepare("SELECT * FROM " + engine_identifier(name)).has_value();
 }
 
+std::vector<std::string> Engine::tables() {
+  std::vector<std::string> names;
+  auto query = prepare("SELECT table_name FROM information_schema.tables ORDER BY 1");
+  if (!query || !query->start()) return names;
+  while (true) {
+    const auto chunk = query->next();
+    if (!chunk || !chunk->filled()) return names;
+    auto* texts = static_cast<duckdb_string_t*>(
+        duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk->get(), 0)));
+    for (idx_t row = 0; row < duckdb_data_chunk_get_size(chunk->get()); ++row) {
+      names.emplace_back(duckdb_string_t_data(&texts[row]), duckdb_string_t_length(texts[row]));
+    }
+  }
+}
+
 void Engine::interrupt() { duckdb_interrupt(connection_.get()); }
 
 }  // namespace pgsink::shell

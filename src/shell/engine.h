@@ -68,6 +68,8 @@ class Engine {
   EngineResult<void> execute(const std::string& sql);
   /// Whether a table or view of that name can be named in a query. The name is not parsed.
   bool has_table(std::string_view name);
+  /// The names of tables and views that queries can read.
+  std::vector<std::string> tables();
   /// Ends the running statement as soon as possible. Any thread; no effect when none runs.
   void interrupt();
 

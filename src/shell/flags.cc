@@ -11,9 +11,6 @@ namespace {
 /// What a flag that cannot be taken says; nullopt: taken.
 using Refusal = std::optional<std::string>;
 
-/// The commands that take a flag; bits.
-enum Of : unsigned { kOfRun = 1, kOfOptions = 2, kOfRecover = 4, kOfAll = 7 };
-
 struct Flag {
   std::string_view name;     ///< Without the dashes.
   char letter;               ///< '\0': none.
@@ -166,17 +163,6 @@ constexpr Flag kFlags[] = {
      }},
 };
 
-std::vector<std::string_view> split_choices(std::string_view value) {
-  std::vector<std::string_view> choices;
-  if (value.find('|') == std::string_view::npos) return choices;
-  while (true) {
-    const size_t bar = value.find('|');
-    choices.push_back(value.substr(0, bar));
-    if (bar == std::string_view::npos) return choices;
-    value.remove_prefix(bar + 1);
-  }
-}
-
 std::string did_you_mean(std::string_view name, std::span<const std::string_view> candidates,
                          std::string_view before) {
   const std::string_view nearest = nearest_name(name, candidates);
@@ -195,17 +181,27 @@ Refusal store_value(const Flag& flag, std::string_view value, Flags& flags) {
   return flag.store(value, static_cast<size_t>(found - choices.begin()), flags);
 }
 
+constexpr CommandInfo kCommands[] = {
+    {"options", Flags::Command::kOptions, kOfOptions, "", "list the options of CREATE CONNECTION"},
+    {"recover", Flags::Command::kRecover, kOfRecover, "",
+     "list and resolve the prepared transactions that sinks left in doubt"},
+    {"completion", Flags::Command::kCompletion, kOfNone, "bash|zsh|fish",
+     "print a completion script for that shell"},
+    {"man", Flags::Command::kManual, kOfNone, "", "print the manual page"},
+};
+
 /// Reads arguments one after the other into flags.
 class Reader {
  public:
   explicit Reader(std::span<const std::string_view> arguments) : arguments_(arguments) {}
 
   std::expected<Flags, std::string> read() {
-    for (const Command& command : kCommands) {
+    for (const CommandInfo& command : kCommands) {
       if (arguments_.empty() || arguments_[0] != command.name) continue;
       flags_.command = command.command;
       takes_ = command.of;
       at_ = 1;
+      if (Refusal refusal = take_argument(command)) return std::unexpected(*refusal);
     }
     while (at_ < arguments_.size()) {
       if (Refusal refusal = argument(arguments_[at_++])) return std::unexpected(*refusal);
@@ -215,13 +211,20 @@ class Reader {
   }
 
  private:
-  struct Command {
-    std::string_view name;
-    Flags::Command command;
-    Of of;
-  };
-  static constexpr Command kCommands[] = {{"options", Flags::Command::kOptions, kOfOptions},
-                                          {"recover", Flags::Command::kRecover, kOfRecover}};
+  /// What must stand behind the command's name.
+  Refusal take_argument(const CommandInfo& command) {
+    const auto choices = split_choices(command.argument);
+    if (choices.empty()) return {};
+    const std::string_view given = arguments_.size() > 1 ? arguments_[1] : "";
+    if (given == "--help" || given == "-h") return {};
+    if (std::ranges::find(choices, given) == choices.end()) {
+      return std::string(command.name) + " takes one of " + std::string(command.argument) +
+             did_you_mean(given, choices, "");
+    }
+    flags_.shell = given;
+    at_ = 2;
+    return {};
+  }
 
   Refusal check_recover() const {
     if (flags_.command != Flags::Command::kRecover || flags_.help) return {};
@@ -238,7 +241,7 @@ class Reader {
     if (text.starts_with("--") && text.size() > 2) return long_flag(text.substr(2));
     if (text.starts_with('-') && text.size() > 1) return short_flag(text);
     std::vector<std::string_view> names;
-    for (const Command& command : kCommands) names.push_back(command.name);
+    for (const CommandInfo& command : kCommands) names.push_back(command.name);
     return "unexpected argument '" + std::string(text) + "'" +
            did_you_mean(text, names, "the command ") +
            "; a script is given by -f FILE, statements by -c SQL";
@@ -302,6 +305,27 @@ void append_flag(std::string& out, const Flag& flag) {
 
 }  // namespace
 
+std::vector<std::string_view> split_choices(std::string_view value) {
+  std::vector<std::string_view> choices;
+  if (value.find('|') == std::string_view::npos) return choices;
+  while (true) {
+    const size_t bar = value.find('|');
+    choices.push_back(value.substr(0, bar));
+    if (bar == std::string_view::npos) return choices;
+    value.remove_prefix(bar + 1);
+  }
+}
+
+std::vector<FlagInfo> flag_table() {
+  std::vector<FlagInfo> table;
+  for (const Flag& flag : kFlags) {
+    table.push_back({flag.name, flag.letter, flag.value, flag.meaning, flag.commands});
+  }
+  return table;
+}
+
+std::span<const CommandInfo> command_table() { return kCommands; }
+
 std::expected<Flags, std::string> parse_flags(std::span<const std::string_view> arguments) {
   return Reader(arguments).read();
 }
@@ -310,11 +334,14 @@ std::string help_text() {
   std::string out =
       "pgsink runs SQL scripts and writes the rows of their pipelines into PostgreSQL.\n"
       "\n"
+      "  pgsink [flags]                  run what is typed, on a terminal; .help lists more\n"
       "  pgsink [flags] -f FILE.sql      run a script\n"
       "  pgsink [flags] -c SQL           run statements\n"
       "  pgsink [flags] < FILE.sql       run standard input\n"
       "  pgsink options [--json]         list the options of CREATE CONNECTION\n"
       "  pgsink recover -f FILE.sql      list the prepared transactions that sinks left in doubt\n"
+      "  pgsink completion bash|zsh|fish print a completion script\n"
+      "  pgsink man                      print the manual page\n"
       "\n"
       "Flags:\n";
   for (const Flag& flag : kFlags) {

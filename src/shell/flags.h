@@ -22,7 +22,7 @@ enum class Recovery : uint8_t { kList, kCommitDecided, kCommit, kRollback };
 
 /// Flags are what the command line asks for.
 struct Flags {
-  enum class Command : uint8_t { kRun, kOptions, kRecover };
+  enum class Command : uint8_t { kRun, kOptions, kRecover, kCompletion, kManual };
   struct Input {
     bool is_file = false;
     std::string value;  ///< A path, "-" for standard input, or the statements themselves.
@@ -39,6 +39,7 @@ struct Flags {
   LogFormat log_format = LogFormat::kText;
   std::string metrics_listen;  ///< "": no endpoint.
   bool check = false;
+  std::string shell;  ///< `pgsink completion bash|zsh|fish`
   bool json = false;  ///< `pgsink options --json`, `pgsink recover --json`
   struct Recover {
     std::string url;         ///< Instead of a script.
@@ -49,6 +50,32 @@ struct Flags {
   bool help = false;
   bool version = false;
 };
+
+/// The commands that take a flag; bits.
+enum FlagOf : unsigned { kOfRun = 1, kOfOptions = 2, kOfRecover = 4, kOfNone = 8, kOfAll = 15 };
+
+/// FlagInfo is one flag, for help, completion and the manual.
+struct FlagInfo {
+  std::string_view name;     ///< Without the dashes.
+  char letter;               ///< '\0': none.
+  std::string_view value;    ///< What a value is called; "" if there is none; a|b|c: choices.
+  std::string_view meaning;  ///< Lines are broken where it says '\n'.
+  unsigned commands = kOfRun;
+};
+/// flag_table lists all flags, in the order of --help.
+std::vector<FlagInfo> flag_table();
+
+/// CommandInfo is a command behind the program's name.
+struct CommandInfo {
+  std::string_view name;
+  Flags::Command command;
+  FlagOf of;
+  std::string_view argument;  ///< a|b|c: what must follow; "" for nothing.
+  std::string_view meaning;
+};
+std::span<const CommandInfo> command_table();
+/// split_choices splits a|b|c; empty if there is no '|'.
+std::vector<std::string_view> split_choices(std::string_view value);
 
 /// parse_flags reads the arguments behind the program's name, or says what is wrong with them,
 /// naming the nearest flag or choice.

@@ -12,7 +12,9 @@
 
 #include "shell/cell_text.h"
 #include "shell/engine_functions.h"
+#include "shell/flag_texts.h"
 #include "shell/flags.h"
+#include "shell/interactive.h"
 #include "shell/metrics_http.h"
 #include "shell/prometheus.h"
 #include "shell/recover.h"
@@ -88,12 +90,11 @@ Result<std::unique_ptr<MetricsHttp>> serve_metrics(const Flags& flags,
   return MetricsHttp::start(flags.metrics_listen, std::move(pages));
 }
 
-int run(const Flags& flags) {
+int run(Flags flags) {
   Reporter reporter(flags.color, flags.log_level, flags.log_format);
-  if (flags.inputs.empty() && isatty(STDIN_FILENO) == 1) {
-    reporter.info("pgsink: reading statements from the terminal; Ctrl-D ends and runs them");
-  }
-  const auto scripts = read_scripts(flags);
+  const bool interactive = flags.inputs.empty() && isatty(STDIN_FILENO) == 1 && !flags.check;
+  const auto scripts =
+      interactive ? Result<std::vector<Script>>(std::vector<Script>()) : read_scripts(flags);
   if (!scripts) {
     reporter.error(scripts.error().message);
     return kUsage;
@@ -122,6 +123,18 @@ int run(const Flags& flags) {
   Runner runner(flags, **engine, connections, sources, system_tables, signals, output, reporter);
   bool done = true;
   for (const Script& script : *scripts) done = done && runner.run(script);
+  if (interactive) {
+    reporter.info("pgsink " + version_number() + ": statements end in ';', .help lists commands");
+    Interactive({.flags = flags,
+                 .engine = **engine,
+                 .connections = connections,
+                 .sources = sources,
+                 .signals = signals,
+                 .output = output,
+                 .reporter = reporter,
+                 .runner = runner})
+        .run();
+  }
   if (auto written = write_summary(flags.summary_file, runner.reports()); !written) {
     reporter.error(written.error().message);
     done = false;
@@ -171,6 +184,8 @@ int main(int argc, char** argv) {
   if (flags->command == Flags::Command::kOptions) {
     return print(flags->json ? pgsink::option_json() : pgsink::option_documentation());
   }
+  if (flags->command == Flags::Command::kCompletion) return print(completion_script(flags->shell));
+  if (flags->command == Flags::Command::kManual) return print(manual_page());
   if (flags->command == Flags::Command::kRecover) return run_recover(*flags);
   return run(*flags);
 }

@@ -20,6 +20,8 @@ class Signals {
 
   /// The signal that arrived, 0 for none.
   int received() const { return received_.load(); }
+  /// The signal is dealt with: the work goes on.
+  void forget() { received_ = 0; }
   /// What makes the work under way stop; called from the other thread, again and again until it is
   /// replaced or taken away (empty), because work may start just after a call.
   void on_signal(std::function<void()> interrupt);

@@ -148,6 +148,7 @@ TEST(Metrics, EverySeriesMovesWithWhatItCounts) {
 }
 
 TEST(Metrics, EndpointAnswersOnlyWhatItShould) {
+  analytics_server();  // holds port 5432
   std::atomic<bool> asked = false;
   std::string moved;
   std::string missing;
