@@ -25,10 +25,10 @@ std::optional<Lsn> parse_lsn(std::string_view text) {
   Lsn halves[2] = {0, 0};
   const std::string_view parts[2] = {text.substr(0, slash), text.substr(slash + 1)};
   for (size_t i = 0; i < 2; ++i) {
-    if (parts[i].size() > kHalfDigitsMax) return std::nullopt;
-    const char* const end = parts[i].data() + parts[i].size();
-    const auto read = std::from_chars(parts[i].data(), end, halves[i], 16);
-    if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+    const std::string_view part = parts[i];
+    if (part.size() > kHalfDigitsMax) return std::nullopt;
+    const auto read = std::from_chars(part.data(), part.data() + part.size(), halves[i], 16);
+    if (read.ec != std::errc() || read.ptr != part.data() + part.size()) return std::nullopt;
   }
   return halves[0] << 32 | halves[1];
 }

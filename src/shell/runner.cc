@@ -5,6 +5,7 @@
 
 #include "pgsink/sink/ddl_lexer.h"
 #include "shell/castable.h"
+#include "shell/postgres_source.h"
 #include "shell/result_printer.h"
 #include "shell/secrets.h"
 #include "shell/stdin_source.h"
@@ -132,8 +133,20 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   auto options = bind_connection(statement, substitution_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
   sources_.drop(statement.name);
+  if (options->type == ConnectionType::kSource) {
+    if (auto free = check_source_name(statement, places); !free) return free;
+    sources_.put(statement.name, make_postgres_source(*options, reporter_));
+  }
   connections_.put(std::move(*options));
   return {};
+}
+
+Outcome Runner::check_source_name(const CreateConnection& statement, const SourceMap& places) {
+  if (!engine_.has_table(statement.name) || sources_.contains(statement.name)) return {};
+  return std::unexpected(
+      places.fault(make_error(Errc::kDuplicateName, "the engine has a table '" + statement.name +
+                                                        "': a source needs a name of its own"),
+                   statement.name_position.offset, statement.name_length));
 }
 
 /// CREATE CONNECTION … TO stdin.
@@ -147,14 +160,12 @@ Outcome Runner::create_source(const CreateConnection& statement, const SourceMap
                   "the statements themselves come from standard input: give them with -f or -c");
   }
   for (const std::string& name : sources_.names()) {
-    if (name != statement.name) {
+    const bool of_server = connections_.find(name) != nullptr;
+    if (name != statement.name && !of_server) {
       return refuse(Errc::kOptionConflict, "standard input is the source '" + name + "' already");
     }
   }
-  if (engine_.has_table(statement.name) && !sources_.contains(statement.name)) {
-    return refuse(Errc::kDuplicateName, "the engine has a table '" + statement.name +
-                                            "': a source needs a name of its own");
-  }
+  if (auto free = check_source_name(statement, places); !free) return free;
   auto options = bind_stdin(statement, substitution_, engine_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
   connections_.drop(statement.name);
@@ -186,7 +197,8 @@ bool Runner::reads_a_source(const ScriptStatement& statement, const Query& query
 }
 
 Outcome Runner::drop_connection(const DropConnection& statement, const SourceMap& places) {
-  const bool dropped = connections_.drop(statement.name) || sources_.drop(statement.name);
+  const bool dropped_source = sources_.drop(statement.name);
+  const bool dropped = connections_.drop(statement.name) || dropped_source;
   if (dropped || statement.if_exists) return {};
   return std::unexpected(places.fault(
       make_error(Errc::kUnknownConnection, "there is no connection '" + statement.name + "'" +

@@ -531,6 +531,21 @@ TEST(SessionCopyBoth, TheServerMayEndFirstAndNameTheNextTimeline) {
   EXPECT_EQ(outcome.pending, 0U);
 }
 
+TEST(SessionCopyBoth, AServerThatShutsDownEndsItWithoutCopyDone) {
+  const CopyBothResponse both{{0, {}}};
+  const Outcome outcome = replay_everywhere([&] {
+    return Script{
+        trusted_startup(),
+        ask(
+            [](Session& s) {
+              ASSERT_TRUE(s.query("START_REPLICATION SLOT s LOGICAL 0/0", Session::Copy::kBoth));
+            },
+            encode_all({both, CopyData{as_bytes("w1")}, CommandComplete{"COPY 0"}}))};
+  });
+  EXPECT_EQ(outcome.error, "");
+  EXPECT_EQ(outcome.events.back(), "1 CommandComplete COPY 0");
+}
+
 TEST(SessionCopyBoth, MustBeAnnounced) {
   const CopyBothResponse both{{0, {}}};
   const Outcome outcome = run_script([&] {

@@ -64,9 +64,9 @@ Status ChangeStream::take(pgproto::Bytes message) {
 /// for.
 template <typename Other>
 Status ChangeStream::on(const Other&) {
-  constexpr bool harmless = std::is_same_v<Other, Origin> || std::is_same_v<Other, Type> ||
-                            std::is_same_v<Other, Message>;
-  if (harmless) return {};
+  constexpr bool kHarmless = std::is_same_v<Other, Origin> || std::is_same_v<Other, Type> ||
+                             std::is_same_v<Other, Message>;
+  if (kHarmless) return {};
   return fail(Errc::kProtocol, "the replication stream holds what was not asked for");
 }
 

@@ -94,9 +94,6 @@ constexpr std::string_view kNoPartitions =
     "partitions that exist";
 constexpr std::string_view kNoReplication =
     "waiting for a slot comes with a later release; leave it out";
-constexpr std::string_view kNoSource =
-    "scripts read from PostgreSQL with a later release, programs do with pgsink::Source; use type "
-    "= 'sink'";
 
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
@@ -144,7 +141,6 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Schema of the table.", .example = "'public'"}),
     choice<&O::type>({.key = "type", .group = kServer, .default_text = "sink",
         .choices = "sink|source", .aliases = "connection_type", .in_specification = true,
-        .refused = kNoSource,
         .meaning = "Whether rows are written to the table or its changes are read.",
         .example = "'sink'"}),
     choice<&O::target_session_attrs>({.key = "target_session_attrs", .group = kServer,
@@ -455,7 +451,6 @@ constexpr OptionInfo kTable[] = {
         .example = "true"}),
     boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
         .aliases = "initial_snapshot|copy_data",
-        .refused = kNoSource,
         .meaning = "A source whose slot is missing yields the table's rows before its changes.",
         .example = "false"}),
 

@@ -359,4 +359,13 @@ Status mark_session(Connection& connection, const std::string& origin,
   }
 }
 
+Status mark_sessions(std::span<const std::unique_ptr<Connection>> connections,
+                     const std::string& name, Deadline deadline) {
+  for (size_t i = 0; i < connections.size(); ++i) {
+    auto marked = mark_session(*connections[i], session_origin(name, i), {}, deadline);
+    if (!marked) return marked;
+  }
+  return {};
+}
+
 }  // namespace pgsink

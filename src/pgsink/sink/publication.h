@@ -3,6 +3,8 @@
 // table, a logical slot that keeps the changes for them, and the origin by which they can tell the
 // sink's rows from others. All of it is looked at, and made where it is missing, at open.
 
+#include <memory>
+#include <span>
 #include <string>
 
 #include <pgsink/options.h>
@@ -33,6 +35,10 @@ Status ensure_replication(const SinkOptions& options, const CatalogTable& table,
 /// session_origin is the origin of the sink's n-th session, from 0: `name`, `name_2`, `name_3`, …
 /// because the server lets one session use an origin at a time.
 std::string session_origin(const std::string& name, size_t session);
+
+/// mark_sessions marks the first session of each lane.
+Status mark_sessions(std::span<const std::unique_ptr<Connection>> connections,
+                     const std::string& name, Deadline deadline);
 
 /// mark_session makes all that the connection commits from now on carry the origin, which is
 /// created if it is missing. `former` is the backend that had it for us before, if any: it is

@@ -546,12 +546,9 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     }
     connections.push_back(std::move(*another));
   }
-  for (size_t i = 0; i < connections.size(); ++i) {
-    const Status marked =
-        mark_session(*connections[i], session_origin(options.replication_origin, i), {},
-                     env->clock.now() + opened->connect.connect_timeout);
-    if (!marked) return fail_at(options, marked.error());
-  }
+  const Status marked = mark_sessions(connections, options.replication_origin,
+                                      env->clock.now() + opened->connect.connect_timeout);
+  if (!marked) return fail_at(options, marked.error());
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
                                          std::move(*router), std::move(claim), std::move(two_phase),

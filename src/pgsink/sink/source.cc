@@ -19,13 +19,11 @@
 #include <tuple>
 #include <utility>
 
-#include "pgsink/client/catalog.h"
 #include "pgsink/sink/change_stream.h"
 #include "pgsink/sink/control.h"
-#include "pgsink/sink/publication.h"
 #include "pgsink/sink/retry.h"
+#include "pgsink/sink/source_setup.h"
 #include "pgsink/sink/sql.h"
-#include "pgsink/sink/target.h"
 
 namespace pgsink {
 namespace {
@@ -55,34 +53,25 @@ std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
   return fail(std::move(error));
 }
 
-/// What open() found out.
-struct Found {
-  ConnectOptions connect;
-  SourceTable table;
-  bool partitioned = false;
-  std::string filter;  ///< Of the publication; "": every row.
-  std::vector<std::string> warnings;
-};
-
 class SourceImpl final : public Source {
  public:
-  SourceImpl(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options, Found found)
+  SourceImpl(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options, SourceSetup setup)
       : own_env_(std::move(own_env)),
         env_(env),
         options_(std::move(options)),
-        found_(std::move(found)),
-        schema_(make_schema(found_.table)),
+        setup_(std::move(setup)),
+        schema_(make_schema(setup_.table)),
         monitor_(env_.tasks.monitor()),
         buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)) {}
   ~SourceImpl() override { close(); }
 
   const std::shared_ptr<const Schema>& schema() const override { return schema_; }
-  std::vector<std::string> warnings() const override { return found_.warnings; }
+  std::vector<std::string> warnings() const override { return setup_.warnings; }
 
   Status start(uint64_t after) override {
     if (task_) return fail(Errc::kUsage, "start(): the source was started before");
     queued_ = confirmed_ = after;
-    stream_.emplace(found_.table, schema_, after, buffer_bytes_ / kTransactionsInBuffer);
+    stream_.emplace(setup_.table, schema_, after, buffer_bytes_ / kTransactionsInBuffer);
     auto task = env_.tasks.spawn("pgsink source", [this] { run(); });
     if (!task) return fail(task.error());
     task_ = std::move(*task);
@@ -132,6 +121,7 @@ class SourceImpl final : public Source {
  private:
   static std::shared_ptr<const Schema> make_schema(const SourceTable& table) {
     std::vector<std::string> names;
+    names.reserve(table.columns.size() + 3);
     for (const auto& column : table.columns) names.push_back(column.name);
     for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
       names.emplace_back(name);
@@ -194,7 +184,7 @@ class SourceImpl final : public Source {
 
   /// An ordinary session, with nobody behind it who still has our slot.
   Result<std::unique_ptr<Connection>> ask() {
-    auto opened = Connection::open(env_, found_.connect);
+    auto opened = Connection::open(env_, setup_.connect);
     if (!opened) return opened;
     if (former_.pid != 0) {
       if (auto gone = fence(**opened, former_, soon()); !gone) return fail(gone.error());
@@ -205,7 +195,7 @@ class SourceImpl final : public Source {
 
   /// The session that streams; it understands SQL too, but only as simple queries.
   Status connect() {
-    ConnectOptions connect = found_.connect;
+    ConnectOptions connect = setup_.connect;
     connect.parameters.emplace_back("replication", "database");
     auto opened = Connection::open(env_, connect);
     if (!opened) return fail(opened.error());
@@ -356,15 +346,15 @@ class SourceImpl final : public Source {
   Result<bool> read_snapshot() {
     Quoted quoted;
     std::string columns;
-    for (const auto& column : found_.table.columns) {
+    for (const auto& column : setup_.table.columns) {
       columns += (columns.empty() ? "" : ", ") + quoted.identifier(column.name);
     }
     // The rows of tables that inherit from it are published under their own names.
-    const std::string table = std::string(found_.partitioned ? "" : "ONLY ") +
-                              quoted.identifier(found_.table.schema) + "." +
-                              quoted.identifier(found_.table.name);
+    const std::string table = std::string(setup_.partitioned ? "" : "ONLY ") +
+                              quoted.identifier(setup_.table.schema) + "." +
+                              quoted.identifier(setup_.table.name);
     if (!quoted.status()) return fail(quoted.status().error());
-    const std::string filter = found_.filter.empty() ? "" : " WHERE " + found_.filter;
+    const std::string filter = setup_.filter.empty() ? "" : " WHERE " + setup_.filter;
     const auto sent =
         connection_->session().query(sql_text(Sql::kSnapshotRows, {columns, table, filter}));
     if (!sent) return fail(sent.error());
@@ -537,7 +527,7 @@ class SourceImpl final : public Source {
   std::unique_ptr<OsEnv> own_env_;
   Env& env_;
   const SinkOptions options_;
-  const Found found_;
+  const SourceSetup setup_;
   const std::shared_ptr<const Schema> schema_;
   const std::unique_ptr<Monitor> monitor_;
   const size_t buffer_bytes_;
@@ -564,106 +554,23 @@ class SourceImpl final : public Source {
   std::unique_ptr<Task> task_;
 };
 
-// ---- open --------------------------------------------------------------------------------------
-
-/// Which columns and rows of the table the publication shows.
-Status read_published(const SinkOptions& options, const CatalogTable& table, Connection& connection,
-                      Deadline deadline, Found& found) {
-  Quoted quoted;
-  const std::string publication = quoted.literal(options.publication);
-  const std::string schema = quoted.literal(table.schema);
-  const std::string name = quoted.literal(table.name);
-  if (!quoted.status()) return quoted.status();
-  constexpr int kColumnLists = 150000;
-  const Sql question =
-      connection.server().version >= kColumnLists ? Sql::kPublished : Sql::kPublishedBefore15;
-  const auto shown =
-      run_control(connection, sql_text(question, {publication, schema, name}), deadline);
-  if (!shown) return fail(shown.error());
-  if (shown->rows.empty()) {
-    return fail(Errc::kReplication, "publication \"" + options.publication +
-                                        "\" does not show changes under the name " + table.schema +
-                                        "." + table.name +
-                                        ": if that is a partition, use the table it belongs to");
-  }
-  found.filter = cell(*shown, 0, 0);
-  const CatalogIndex* primary = table.primary_key();
-  for (const CatalogColumn& column : table.columns) {
-    const bool listed = std::ranges::any_of(
-        shown->rows, [&](const auto& row) { return !row[1] || *row[1] == column.name; });
-    if (!listed || column.generated != CatalogColumn::Generated::kNo) continue;
-    for (const auto reserved : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
-      if (column.name != reserved) continue;
-      return fail(Errc::kColumnAmbiguous, "table " + table.schema + "." + table.name +
-                                              " has a column \"" + column.name +
-                                              "\", a name that a source's rows need");
-    }
-    const bool key = primary != nullptr &&
-                     std::ranges::find(primary->columns, column.number) != primary->columns.end();
-    found.table.columns.push_back({column.name, column.type_oid, key});
-  }
-  return {};
-}
-
-Status read_warnings(const SinkOptions& options, const CatalogTable& table, Connection& connection,
-                     Deadline deadline, Found& found) {
-  const auto large =
-      run_control(connection, sql_text(Sql::kLargeValues, {std::to_string(table.oid)}), deadline);
-  if (!large) return fail(large.error());
-  if (found.partitioned || large->rows.empty() || cell(*large, 0, 0) == "f" ||
-      cell(*large, 0, 1) != "t") {
-    return {};
-  }
-  found.warnings.push_back(
-      "connection \"" + options.connection_name + "\": table " + table.schema + "." + table.name +
-      " has columns whose large values the server leaves out of updates that do not change them, "
-      "and then the source stops: ALTER TABLE … REPLICA IDENTITY FULL, if it has such values and "
-      "is updated");
-  return {};
-}
-
-Status check_source(const SinkOptions& options) {
-  if (options.type != ConnectionType::kSource) {
-    return fail(Errc::kUsage, "Source::open: the options are a sink's: type = 'source'");
-  }
-  if (auto faults = check_options(options); !faults.empty()) return fail(faults.front());
-  return {};
-}
-
-Result<std::unique_ptr<Source>> open_source(SinkOptions options, Env* env, bool changes) {
-  if (auto fits = check_source(options); !fits) return fail_at(options, fits.error());
+Result<std::unique_ptr<Source>> open_source(SinkOptions options, Env* env) {
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
     env = &own_env->env();
   }
-  Found found;
-  auto connect = to_connect_options(options, env->files);
-  if (!connect) return fail_at(options, connect.error());
-  found.connect = std::move(*connect);
-  auto connection = Connection::open(*env, found.connect);
-  if (!connection) return fail_at(options, connection.error());
-  const Deadline deadline = env->clock.now() + kAskTimeout;
-  const auto table = read_table(**connection, options.schema, options.table, deadline);
-  if (!table) return fail_at(options, table.error());
-  Status ready = changes ? ensure_publication(options, *table, **connection, deadline)
-                         : check_replication(options, *table, **connection, deadline);
-  if (!changes) return ready ? Result<std::unique_ptr<Source>>() : fail_at(options, ready.error());
-  found.table.schema = table->schema;
-  found.table.name = table->name;
-  found.partitioned = table->kind == CatalogTable::Kind::kPartitioned;
-  if (ready) ready = read_published(options, *table, **connection, deadline, found);
-  if (ready) ready = read_warnings(options, *table, **connection, deadline, found);
-  if (!ready) return fail_at(options, ready.error());
+  auto found = find_source(options, *env, true);
+  if (!found) return fail_at(options, found.error());
   return std::make_unique<SourceImpl>(std::move(own_env), *env, std::move(options),
-                                      std::move(found));
+                                      std::move(*found));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Source>> Source::open(SinkOptions options, Env* env) {
   try {
-    return open_source(std::move(options), env, true);
+    return open_source(std::move(options), env);
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }
@@ -671,8 +578,10 @@ Result<std::unique_ptr<Source>> Source::open(SinkOptions options, Env* env) {
 
 Status Source::test(const SinkOptions& options, Env* env) {
   try {
-    const auto tested = open_source(options, env, false);
-    return tested ? Status() : fail(tested.error());
+    OsEnv own_env;
+    if (env == nullptr) env = &own_env.env();
+    const auto found = find_source(options, *env, false);
+    return found ? Status() : fail_at(options, found.error());
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }

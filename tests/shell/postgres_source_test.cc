@@ -1,0 +1,140 @@
+// CREATE CONNECTION … TO postgresql (type = 'source', …): the changes of a table through a query
+// into another table, until the user has enough.
+
+#include <atomic>
+#include <csignal>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "shell/shell_support.h"
+
+namespace pgsink::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+std::string server_says(const std::string& sql) {
+  return analytics_server().scalar(sql, "analytics");
+}
+void server_does(const std::string& sql) { analytics_server().sql(sql, "analytics"); }
+
+bool wait_for(const std::string& query, const std::string& value) {
+  for (int i = 0; i < 400; ++i) {
+    if (server_says(query) == value) return true;
+    std::this_thread::sleep_for(50ms);
+  }
+  return false;
+}
+
+class PostgresSource : public testing::Test {
+ protected:
+  void SetUp() override {
+    create_table("stock", "(id int PRIMARY KEY, name text, amount numeric)");
+    create_table("mirror", "(id int PRIMARY KEY, name text, amount numeric)");
+    server_does("GRANT CREATE ON DATABASE analytics TO \"user\"; ALTER ROLE \"user\" REPLICATION");
+  }
+  void TearDown() override {
+    wait_for("SELECT count(*) FROM pg_replication_slots WHERE active", "0");
+    server_does(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots;"
+        "DROP PUBLICATION IF EXISTS stock_pub; ALTER ROLE \"user\" NOREPLICATION");
+  }
+
+  /// Runs until `enough` returns, then interrupts.
+  template <typename Enough>
+  Captured run_until(const std::string& script, Enough enough) {
+    std::atomic<pid_t> pid = 0;
+    RunOptions options;
+    options.watch = [&](pid_t running, const std::string&) { pid = running; };
+    std::thread thread([&] {
+      enough();
+      kill(pid, SIGINT);
+    });
+    Captured run = pgsink({"-c", script}, options);
+    thread.join();
+    return run;
+  }
+
+  /// As connection(), but of a source.
+  static std::string source(const std::string& name, const std::string& more) {
+    std::string text = connection(name, "stock", more);
+    const std::string sink = "type = 'sink'";
+    return text.replace(text.find(sink), sink.size(), "type = 'source'");
+  }
+
+  const std::string source_ =
+      source("stock_changes", "publication = 'stock_pub', replication_slot = 'stock_slot'");
+  const std::string mirror_ =
+      connection("mirror_sink", "mirror", "write_mode = 'changelog', batch_timeout_ms = 20");
+};
+
+TEST_F(PostgresSource, KeepsATableEqualUntilInterrupted) {
+  server_does("INSERT INTO stock VALUES (1, 'one', 1.5), (2, NULL, 2)");
+  const std::string script =
+      source_ + mirror_ +
+      "CREATE PIPELINE p AS INSERT INTO mirror_sink SELECT * FROM stock_changes;";
+  const std::string mirror =
+      "SELECT string_agg(concat_ws('|', id, name, amount), ' ' ORDER BY id) FROM mirror";
+  const Captured first = run_until(script, [&] {
+    EXPECT_TRUE(wait_for(mirror, "1|one|1.5 2|2"));
+    server_does(
+        "UPDATE stock SET amount = 7 WHERE id = 1; DELETE FROM stock WHERE id = 2;"
+        "INSERT INTO stock VALUES (3, 'three', NULL)");
+    EXPECT_TRUE(wait_for(mirror, "1|one|7 3|three"));
+  });
+  EXPECT_EQ(first.exit_code, 130) << first.err;
+  // What is committed does not come again; what changed meanwhile does.
+  server_does("UPDATE stock SET id = 4 WHERE id = 3");
+  const Captured second =
+      run_until(script, [&] { EXPECT_TRUE(wait_for(mirror, "1|one|7 4|three")); });
+  EXPECT_EQ(second.exit_code, 130) << second.err;
+  EXPECT_THAT(second.err, HasSubstr("mirror_sink (public.mirror): 2 rows"));
+}
+
+TEST_F(PostgresSource, QueriesFilterAndComputeOverItsTexts) {
+  create_table("seen", "(op text, id int, twice numeric, lsn text, at timestamptz)");
+  const Captured run = run_until(
+      source_ + connection("seen_sink", "seen", "batch_timeout_ms = 20") +
+          "INSERT INTO seen_sink SELECT _op AS op, id, amount::DECIMAL(10, 2) * 2 AS twice,"
+          " _lsn AS lsn, _commit_ts AS \"at\" FROM stock_changes WHERE _op <> 'D';",
+      [&] {
+        EXPECT_TRUE(
+            wait_for("SELECT count(*) FROM pg_replication_slots WHERE active AND "
+                     "slot_name = 'stock_slot'",
+                     "1"));
+        server_does(
+            "INSERT INTO stock VALUES (1, 'x', 2.25); DELETE FROM stock;"
+            "INSERT INTO stock VALUES (2, 'y', 1)");
+        EXPECT_TRUE(wait_for("SELECT count(*) FROM seen", "2"));
+      });
+  EXPECT_EQ(run.exit_code, 130) << run.err;
+  EXPECT_EQ(server_says("SELECT string_agg(op || id || ' ' || twice, ',' ORDER BY id) FROM seen"),
+            "I1 4.50,I2 2.00");
+  EXPECT_EQ(server_says("SELECT bool_and(lsn::pg_lsn < pg_current_wal_lsn() AND at > now() - "
+                        "interval '1 hour') FROM seen"),
+            "t");
+}
+
+TEST_F(PostgresSource, FaultsAreToldBeforeAnythingIsRead) {
+  const Captured tested = pgsink({"-c", source_ + "SELECT test_connection('stock_changes');"});
+  EXPECT_EQ(tested.exit_code, 0) << tested.err;
+  EXPECT_THAT(tested.out, HasSubstr("ok"));
+  EXPECT_EQ(server_says("SELECT count(*) FROM pg_publication"), "0");
+  const Captured into = pgsink({"-c", source_ + "INSERT INTO stock_changes VALUES (1);"});
+  EXPECT_EQ(into.exit_code, 1);
+  EXPECT_THAT(into.err, HasSubstr("'stock_changes' is a source"));
+  const Captured bare = pgsink({"-c", source("c", "publication = 'p'")});
+  EXPECT_EQ(bare.exit_code, 1);
+  EXPECT_THAT(bare.err, HasSubstr("type = 'source' needs replication_slot"));
+  server_does("ALTER ROLE \"user\" NOREPLICATION");
+  const Captured poor =
+      pgsink({"-c", source_ + mirror_ + "INSERT INTO mirror_sink SELECT * FROM stock_changes;"});
+  EXPECT_EQ(poor.exit_code, 1);
+  EXPECT_THAT(poor.err, HasSubstr("ALTER ROLE … REPLICATION"));
+}
+
+}  // namespace
+}  // namespace pgsink::test
