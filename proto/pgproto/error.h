@@ -49,6 +49,7 @@ enum class Errc : uint16_t {
   kCannotPrepare = 3009,    ///< Transactions on this target cannot be prepared (two-phase commit).
   kControlTable = 3010,     ///< A table of ours in the target database is not what it must be.
   kReplication = 3011,      ///< Publication, slot or stream of changes cannot be as asked.
+  kPartition = 3012,        ///< A partition that rows need cannot be created.
 
   // 4xxx: rows
   kRowRejected = 4001,     ///< A value cannot become the column's type without changing.

@@ -76,8 +76,6 @@ TEST(Specification, EveryBlockParses) {
 
 /// What is refused of each connection in this release; all others bind.
 const std::map<std::string, std::set<std::string>> kRefused{
-    {"pg_partitioned", {"partition_column", "partition_type", "create_partitions"}},
-    {"pg_list_partition", {"partition_column", "partition_type"}},
 };
 
 TEST(Specification, EveryConnectionBindsOrIsRefusedByNameOnly) {
@@ -122,6 +120,11 @@ TEST(Specification, TheBlocksOfThisReleaseMeanWhatTheySay) {
   EXPECT_EQ(options("pg_logical").replication_slot, "laminar_slot");
   EXPECT_EQ(options("pg_logical").publication, "laminar_pub");
   EXPECT_EQ(options("pg_triggers").fire_triggers, FireTriggers::kAlways);
+  EXPECT_EQ(options("pg_partitioned").partition_column, "created_at");
+  EXPECT_EQ(options("pg_partitioned").partition_type, PartitionType::kRange);
+  EXPECT_TRUE(options("pg_partitioned").create_partitions);
+  EXPECT_EQ(options("pg_list_partition").partition_type, PartitionType::kList);
+  EXPECT_FALSE(options("pg_list_partition").create_partitions);
   EXPECT_EQ(options("pg_rls").set_role, "data_writer");
   EXPECT_EQ(options("pg_rls").session_variables[0].second, "tenant_123");
 }

@@ -123,6 +123,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   const PoolConfig& config() const { return config_; }
   Env& env() const { return env_; }
+  /// For connections beside the pool, to the same server.
+  pgproto::SaltedKeyCache& salted_keys() { return salted_keys_; }
 
  private:
   friend class PoolLease;

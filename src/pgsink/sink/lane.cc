@@ -31,6 +31,16 @@ std::string_view value_text(const pgproto::DataRow& row, size_t column) {
   return as_text(*row.values[column]);
 }
 
+constexpr std::string_view kReadOnlyServer = "25006";
+
+/// A pooler or an address that moved leads to a server that takes no writes: another may.
+Error evicted_error() {
+  Error error;
+  error.code = Errc::kSessionAttributes;
+  error.message = "the server takes no writes any more: it is looked for again";
+  return error;
+}
+
 Error stopped_error() {
   Error error;
   error.code = Errc::kInterrupted;
@@ -229,12 +239,16 @@ void Lane::send(const FlightLog::Action& action) {
   Flight& next = flight(action.seq);
   const Path path = plan_.path(next.memory_bytes);
   // What is said of the whole flight before its first row must wait for its last.
-  const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch || next.is_salvaged();
+  const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch || next.is_salvaged() ||
+                     (setup_.partitioner != nullptr && path == Path::kCopy);
   if (whole && !next.closed) return wait(action.until);
   next.attempt = {};
   ++next.attempts;
   next.attempt.path = path;
   next.attempt.began = env_.clock.now();
+  if (setup_.partitioner != nullptr) {
+    next.attempt.partitions_known = setup_.partitioner->generation();
+  }
   prepare_connection(action.seq, path);
   if (path == Path::kArrays) {
     if (const Status encoded = encode_arrays(next); !encoded) next.attempt.error = encoded.error();
@@ -416,6 +430,7 @@ Status Lane::handle_answers() {
     if (!event) return fail(event.error());
     if (!*event) return {};
     on_answer(**event);
+    if (demoted_) return fail(evicted_error());
   }
 }
 
@@ -467,6 +482,7 @@ void Lane::on_error(Flight& oldest, const Event& event, const pgproto::ErrorResp
   const bool by_policy = error.routine == "ExecWithCheckOptions";
   attempt.row_fault = (attempt.started || event.request > attempt.identify_request) &&
                       !of_letters && (is_row_fault(*attempt.error) || by_policy);
+  attempt.no_partition = setup_.partitioner != nullptr && error.routine == "ExecFindPartition";
   attempt.stale_statement =
       attempt.path == Path::kArrays && statements_ &&
       statements_->stale(attempt.error->sqlstate, error.routine, plan_.statements.apply);
@@ -509,7 +525,8 @@ void Lane::on_ready(Flight& oldest) {
       answered.error->code = Errc::kFenced;
     }
     explain_prepared(*answered.error);
-    if (salvage(oldest, answered.error)) {
+    if (attempt.no_partition) restore_partitions(oldest, answered);
+    if (!answered.repeat && salvage(oldest, answered.error)) {
       log_.step(FlightLog::SetAside{seq}, now);
       return count_in_flight();
     }
@@ -520,6 +537,7 @@ void Lane::on_ready(Flight& oldest) {
   const auto committed = log_.step(answered, now);
   if (committed) on_committed(*committed);
   count_in_flight();
+  demoted_ = answered.error && answered.error->sqlstate == kReadOnlyServer;
 }
 
 void Lane::on_committed(FlightLog::Seq seq) {

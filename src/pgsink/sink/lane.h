@@ -29,6 +29,7 @@
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/inbox.h"
+#include "pgsink/sink/partition.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/salvage.h"
 
@@ -51,6 +52,8 @@ class Lane {
     EpochCommitter* committer = nullptr;
     /// Where rejected rows go; null: one stops the sink.
     DeadLetters* dead_letters = nullptr;
+    /// Who creates missing partitions; null: nobody.
+    Partitioner* partitioner = nullptr;
     std::string origin;         ///< That marks its transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
   };
@@ -101,6 +104,8 @@ class Lane {
       std::string gid;            ///< Two-phase commit.
       bool identified = false, commit_tag = false;
       bool stale_statement = false;
+      bool no_partition = false;      ///< `error` says that a row has none.
+      uint64_t partitions_known = 0;  ///< Partitioner::generation() when it was sent.
       bool started = false;  ///< The server waits for the rows: it is about them that it complains.
       bool row_fault = false;                                  ///< `error` speaks of a row.
       pgproto::RequestId letters_first = 0, letters_last = 0;  ///< Requests of the dead letters.
@@ -149,6 +154,7 @@ class Lane {
   Status leave_out(Flight& flight, size_t row, const Error& error);
   Status send_letters(Flight& flight);
   bool salvage(Flight& flight, std::optional<Error>& error);
+  void restore_partitions(Flight& flight, FlightLog::Answered& answered);
 
   // receiving
   Status handle_answers();
@@ -214,6 +220,7 @@ class Lane {
   bool planner_set_ = false;              ///< The session has the planner settings of the mode.
   pgproto::RequestId stage_request_ = 0;  ///< That made the staging table; 0: it is not there.
   std::optional<Error> stage_error_;
+  bool demoted_ = false;        ///< The server takes no writes any more.
   std::optional<Error> fatal_;  ///< The server's last word on this connection.
 
   TimePoint answered_at_{};  ///< When the last statement was.

@@ -127,6 +127,20 @@ Status Lane::send_letters(Flight& current) {
   return {};
 }
 
+/// After the server found no partition for a row, though there was one for each when they were
+/// accepted: somebody may have dropped it.
+void Lane::restore_partitions(Flight& current, FlightLog::Answered& answered) {
+  std::vector<Partitioner::Rows> rows;
+  for (const Piece& piece : current.pieces) rows.push_back({&piece.batch(), piece.rows});
+  const auto restored = setup_.partitioner->restore(rows, current.attempt.partitions_known);
+  if (restored) {
+    answered.repeat = *restored;
+    return;
+  }
+  answered.error = restored.error();
+  current.attempt.row_fault = false;
+}
+
 /// After an attempt that did not commit: whether the flight is to be sent again without a row, or
 /// to find one. `error` is empty after a trial that went well; a false answer leaves in it what
 /// stops the sink.

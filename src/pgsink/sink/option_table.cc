@@ -88,9 +88,6 @@ constexpr std::string_view kTriggers = "Triggers and foreign tables";
 constexpr std::string_view kReplication = "Logical replication";
 constexpr std::string_view kFailures = "Failures and rejected rows";
 
-constexpr std::string_view kNoPartitions =
-    "looking after partitions comes with a later release; leave it out: the server routes rows to "
-    "partitions that exist";
 constexpr std::string_view kNoReplication =
     "waiting for a slot comes with a later release; leave it out";
 
@@ -386,27 +383,27 @@ constexpr OptionInfo kTable[] = {
     // ---- Partitions
     text<&O::partition_column>({.key = "partition_column", .group = kPartitions,
         .aliases = "partition_key", .in_specification = true,
-        .refused = kNoPartitions,
-        .meaning = "Column by which the table is partitioned.", .example = "'created_at'"}),
+        .meaning = "Column by which the table is partitioned. It is compared with the catalog.", .example = "'created_at'"}),
     choice<&O::partition_type>({.key = "partition_type", .group = kPartitions,
         .choices = "range|list|hash", .aliases = "partition_method", .in_specification = true,
-        .refused = kNoPartitions,
-        .meaning = "How the table is partitioned.", .example = "'range'"}),
+        .meaning = "How the table is partitioned. It is compared with the catalog.", .example = "'range'"}),
     boolean<&O::create_partitions>({.key = "create_partitions", .group = kPartitions,
         .default_text = "false", .aliases = "auto_partition|auto_create_partitions",
         .in_specification = true,
-        .refused = kNoPartitions,
-        .meaning = "Creates a missing partition before its rows are written.", .example = "true"}),
+        .meaning = "Creates a missing partition before its rows are written. Without it a row "
+                   "that has no partition is rejected.", .example = "true"}),
     read_by<&O::partition_interval, read_partition_interval>(OptionType::kText,
         {.key = "partition_interval",
         .group = kPartitions, .unset = "`day`",
-        .refused = kNoPartitions,
-        .meaning = "Width of a created range: `hour`, `day`, `week`, `month`, `year`, or a number "
-                   "for integer columns.", .example = "'month'"}),
+        .meaning = "Width of a created range: `hour`, `day`, `week` (from Monday), `month` or "
+                   "`year`, in UTC for timestamptz, or a number for integer columns, which need "
+                   "it. For `hash` the number of partitions that a table without any gets; 8 "
+                   "without it.", .example = "'month'"}),
     text<&O::partition_name>({.key = "partition_name", .group = kPartitions,
-        .unset = "`{table}_{start:%Y%m%d}`", .aliases = "partition_template",
-        .refused = kNoPartitions,
-        .meaning = "Template of a created partition's name.",
+        .unset = "`{table}_{start}`, `{table}_{value}` or `{table}_{remainder}`", .aliases = "partition_template",
+        .meaning = "Template of a created partition's name: `{table}`; for ranges `{start}` and "
+                   "`{end}`, with a format of strftime() if wanted, in UTC for timestamptz; "
+                   "for lists `{value}`; for hashes `{remainder}` and `{modulus}`.",
         .example = "'{table}_{start:%Y%m%d}'"}),
 
     // ---- Triggers and foreign tables

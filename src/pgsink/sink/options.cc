@@ -165,8 +165,8 @@ class Faults {
     needs("create_partitions", described, "partition_column",
           "partition_column and partition_type");
     needs("partition_interval",
-          options_.create_partitions && options_.partition_type == PartitionType::kRange,
-          "create_partitions", "create_partitions = true and partition_type = 'range'");
+          options_.create_partitions && options_.partition_type != PartitionType::kList,
+          "create_partitions", "create_partitions = true and partition_type = 'range' or 'hash'");
     needs("partition_name", options_.create_partitions, "create_partitions",
           "create_partitions = true");
     conflict_if(options_.disable_triggers && options_.fire_triggers == FireTriggers::kReplica,

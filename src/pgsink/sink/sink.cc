@@ -13,6 +13,8 @@
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/partition.h"
+#include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/preflight.h"
 #include "pgsink/sink/publication.h"
@@ -28,6 +30,12 @@ namespace {
 
 // A transaction may hold this part of buffer_bytes, so that one can travel while the next fills.
 constexpr int64_t kFlightsInBuffer = 4;
+
+/// Opened is what the catalog says of the target.
+struct Opened {
+  CatalogTable table;
+  std::optional<PartitionScheme> partitions;  ///< If the options speak of them.
+};
 
 /// Says in the error which connection it is about.
 std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
@@ -63,11 +71,13 @@ Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema
 
 /// The target as the catalog has it, when all that can be looked after at open is. `schema` is null
 /// if there is none yet.
-Result<CatalogTable> open_target(const SinkOptions& options, const Schema* schema,
-                                 Connection& connection, Deadline deadline) {
+Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Connection& connection,
+                           Deadline deadline) {
   auto table = find_table(options, schema, connection, deadline);
   if (!table) return fail_at(options, table.error());
   if (auto can = check_foreign(options, *table); !can) return fail_at(options, can.error());
+  auto partitions = check_partitions(options, *table, connection, deadline);
+  if (!partitions) return fail_at(options, partitions.error());
   if (!options.dead_letter_table.empty()) {
     const bool may_create = schema != nullptr;
     const auto ready = ensure_dead_letter_table(options, may_create, connection, deadline);
@@ -75,7 +85,7 @@ Result<CatalogTable> open_target(const SinkOptions& options, const Schema* schem
   }
   const auto switched = check_triggers(options, *table, connection, deadline);
   if (!switched) return fail_at(options, switched.error());
-  return table;
+  return Opened{std::move(*table), std::move(*partitions)};
 }
 
 /// What can be said of the table before there is a schema: privileges, and keys if all columns
@@ -300,9 +310,16 @@ class SinkImpl final : public Sink {
     if (committer_) committer_->close();
   }
 
+  /// Partitions that rows miss are created. REQUIRES: not started.
+  void create_partitions(std::unique_ptr<Partitioner> partitioner) {
+    partitioner_ = std::move(partitioner);
+  }
+
   /// Starts a lane on each connection.
   Status start(std::vector<PoolLease> connections) {
-    warnings_ = open_warnings(options_, connections.front()->server());
+    warnings_ = open_warnings(options_, pool_->config().connect.hosts.size(),
+                              connections.front()->server());
+    if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
     for (auto& connection : connections) {
       if (auto started = start_lane(std::move(connection)); !started) return started;
     }
@@ -311,17 +328,26 @@ class SinkImpl final : public Sink {
 
   Status write(RecordBatch batch) override {
     return guarded([&]() -> Status {
-      if (auto fits = check_schema(batch, *schema_); !fits) return fits;
-      if (committer_) {
-        if (auto ready = committer_->check_ready(); !ready) return ready;
-      }
+      if (auto ready = check_batch(batch); !ready) return ready;
       for (;;) {
-        const auto pushed = inbox_.push(batch);
+        const auto pushed = inbox_.push(batch, true);
         if (!pushed) return fail(pushed.error());
         if (*pushed) return {};
         if (auto ended = make_room(); !ended) return ended;
       }
     });
+  }
+  Result<bool> try_write(RecordBatch& batch) override {
+    bool taken = false;
+    const Status done = guarded([&]() -> Status {
+      if (auto ready = check_batch(batch); !ready) return ready;
+      const auto pushed = inbox_.push(batch, false);
+      if (!pushed) return fail(pushed.error());
+      taken = *pushed;
+      return {};
+    });
+    if (!done) return fail(done.error());
+    return taken;
   }
   Status flush() override {
     return guarded([&]() -> Status {
@@ -371,6 +397,18 @@ class SinkImpl final : public Sink {
   std::vector<std::string> warnings() const override { return warnings_; }
 
  private:
+  /// What must be so before a batch is accepted: its schema, and partitions for its rows.
+  Status check_batch(const RecordBatch& batch) {
+    if (auto fits = check_schema(batch, *schema_); !fits) return fits;
+    if (committer_) {
+      if (auto ready = committer_->check_ready(); !ready) return ready;
+    }
+    // What exactly-once knows to be there already is not written again.
+    const bool replayed =
+        plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
+    return partitioner_ && !replayed ? ensure_partitions(batch) : Status();
+  }
+
   /// Ends the epoch because a batch finds no room in it.
   Status make_room() {
     if (!committer_->host_decides()) return committer_->end_epoch();
@@ -378,6 +416,15 @@ class SinkImpl final : public Sink {
                 "write(): the rows of this epoch fill buffer_bytes (" +
                     std::to_string(options_.buffer_bytes) +
                     "): prepare() it, having committed the one before, or raise buffer_bytes");
+  }
+
+  Status ensure_partitions(const RecordBatch& batch) {
+    const Status there = partitioner_->ensure(batch);
+    const bool locked = !there && there.error().sqlstate == "55P03";
+    if (!locked || !committer_ || committer_->host_decides()) return there;
+    // What this epoch prepared may hold that lock, until it is committed.
+    if (auto ended = committer_->end_epoch(); !ended) return ended;
+    return partitioner_->ensure(batch);
   }
 
   Status close_epochs() {
@@ -433,6 +480,7 @@ class SinkImpl final : public Sink {
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .committer = committer_.get(),
                       .dead_letters = dead_letters_.get(),
+                      .partitioner = partitioner_.get(),
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
@@ -462,6 +510,7 @@ class SinkImpl final : public Sink {
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
   std::unique_ptr<EpochCommitter> committer_;
+  std::unique_ptr<Partitioner> partitioner_;
   std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
 };
@@ -495,11 +544,11 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (!places) return fail(places.error());
   Connection& connection = *places->front();
   const Deadline deadline = env.clock.now() + pool->config().connect.connect_timeout;
-  auto table = open_target(options, schema.get(), connection, deadline);
-  if (!table) return fail(table.error());
-  auto plan = make_plan(options, *table, *schema);
+  auto opened = open_target(options, schema.get(), connection, deadline);
+  if (!opened) return fail(opened.error());
+  auto plan = make_plan(options, opened->table, *schema);
   if (!plan) return fail_at(options, plan.error());
-  auto router = Router::create(options, *table, plan->columns, plan->keys,
+  auto router = Router::create(options, opened->table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
   std::unique_ptr<DeadLetters> dead_letters;
@@ -508,18 +557,29 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     if (!letters) return fail_at(options, letters.error());
     dead_letters = std::move(*letters);
   }
+  std::unique_ptr<Partitioner> partitioner;
+  if (opened->partitions && creates_partitions(options)) {
+    auto made = Partitioner::open({.env = env,
+                                   .options = options,
+                                   .connect = pool->config().connect,
+                                   .salted_keys = &pool->salted_keys(),
+                                   .scheme = *opened->partitions},
+                                  *plan, opened->table, connection);
+    if (!made) return fail_at(options, made.error());
+    partitioner = std::move(*made);
+  }
   const Status published =
-      ensure_replication(options, *table, connection, env.clock.now() + kClaimTimeout);
+      ensure_replication(options, opened->table, connection, env.clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
   if (plan->truth == Truth::kEpoch) {
-    auto claimed = claim_epochs(options, env, *table, *router, connection);
+    auto claimed = claim_epochs(options, env, opened->table, *router, connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
   std::optional<TwoPhaseClaim> two_phase;
   if (plan->truth == Truth::kGid) {
-    auto claimed = claim_two_phase(options, env, *table, std::move(places->front()));
+    auto claimed = claim_two_phase(options, env, opened->table, std::move(places->front()));
     if (!claimed) return fail_at(options, claimed.error());
     two_phase = std::move(*claimed);
     places->erase(places->begin());
@@ -532,6 +592,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
                                          std::move(*plan), std::move(*router), std::move(claim),
                                          std::move(two_phase), std::move(dead_letters));
+  sink->create_partitions(std::move(partitioner));
   if (auto started = sink->start(std::move(*places)); !started) return fail(started.error());
   return sink;
 }
@@ -579,14 +640,14 @@ Status test_sink(const SinkOptions& options, Env& env) {
   const auto connection = Connection::open(env, *connect);
   if (!connection) return fail_at(options, connection.error());
   const Deadline deadline = env.clock.now() + connect->connect_timeout;
-  const auto table = open_target(options, nullptr, **connection, deadline);
+  const auto opened = open_target(options, nullptr, **connection, deadline);
   const bool to_be_made =
-      !table && table.error().code == Errc::kNoSuchTable && options.create_table;
+      !opened && opened.error().code == Errc::kNoSuchTable && options.create_table;
   if (to_be_made) return {};
-  if (!table) return fail(table.error());
-  Status fits = check_target(options, *table);
-  if (fits) fits = check_delivery(options, **connection, *table, deadline);
-  if (fits) fits = check_replication(options, *table, **connection, deadline);
+  if (!opened) return fail(opened.error());
+  Status fits = check_target(options, opened->table);
+  if (fits) fits = check_delivery(options, **connection, opened->table, deadline);
+  if (fits) fits = check_replication(options, opened->table, **connection, deadline);
   return fits ? fits : fail_at(options, fits.error());
 }
 

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 103> kTemplates{{
+constexpr std::array<Template, 115> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -121,6 +121,43 @@ constexpr std::array<Template, 103> kTemplates{{
      " attempts pg_catalog.int4, sqlstate pg_catalog.text, message pg_catalog.text,"
      " detail pg_catalog.text, constraint_name pg_catalog.text, column_name pg_catalog.text,"
      " \"row\" pg_catalog.jsonb)"},
+    // ---- partitions
+    {Sql::kPartitionKey,
+     "SELECT p.partstrat, pg_get_partkeydef(p.partrelid), CASE WHEN p.partnatts = 1 THEN a.attname"
+     " END, d.relname, quote_ident(s.spcname), pg_has_role(c.relowner, 'USAGE'),"
+     " pg_get_userbyid(c.relowner), has_schema_privilege(c.relnamespace, 'CREATE'), current_user"
+     " FROM pg_partitioned_table AS p JOIN pg_class AS c ON c.oid = p.partrelid"
+     " LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = p.partattrs[0]"
+     " AND a.attnum > 0 LEFT JOIN pg_class AS d ON d.oid = p.partdefid"
+     " LEFT JOIN pg_tablespace AS s ON s.oid = c.reltablespace WHERE p.partrelid = {oid}"},
+    {Sql::kPartitionSession,
+     "SET LOCAL TimeZone TO 'UTC'; SET LOCAL DateStyle TO 'ISO, YMD'; SET LOCAL IntervalStyle TO"
+     " 'postgres'; SET LOCAL bytea_output TO 'hex'; SET LOCAL extra_float_digits TO 1;"
+     " SET LOCAL standard_conforming_strings TO on;"
+     " SET LOCAL idle_in_transaction_session_timeout TO '60s'"},
+    {Sql::kPartitionLock, "SELECT pg_advisory_xact_lock({key}, {oid})"},
+    {Sql::kPartitionBounds,
+     "SELECT c.oid, c.relname, c.relkind, pg_get_expr(c.relpartbound, c.oid)"
+     " FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = {oid}"
+     " ORDER BY c.oid"},
+    {Sql::kPartitionValue, "SELECT pg_catalog.format('%L', $1), pg_catalog.format('%s', $1)"},
+    // PARTITION OF would stop all who read or write the parent; ATTACH stops other DDL only. What
+    // is left out here ATTACH makes, or a partition cannot have.
+    {Sql::kPartitionCreate,
+     "SAVEPOINT pgsink_partition; CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL"
+     " EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS EXCLUDING COMMENTS){tablespace};"
+     " ALTER TABLE {parent} ATTACH PARTITION {partition} {bound};"
+     " RELEASE SAVEPOINT pgsink_partition"},
+    {Sql::kTablespace, " TABLESPACE {name}"},
+    {Sql::kPartitionUndo, "ROLLBACK TO SAVEPOINT pgsink_partition"},
+    {Sql::kPartitionNamed,
+     "SELECT i.inhparent, pg_get_expr(c.relpartbound, c.oid) FROM pg_class AS c"
+     " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid WHERE n.nspname = {schema}"
+     " AND c.relname = {name}"},
+    {Sql::kInValues, "FOR VALUES IN ({value})"},
+    {Sql::kFromTo, "FOR VALUES FROM ({start}) TO ({end})"},
+    {Sql::kWithModulus, "FOR VALUES WITH (MODULUS {modulus}, REMAINDER {remainder})"},
     // ---- bookkeeping tables
     {Sql::kControlBegin,
      "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog"},

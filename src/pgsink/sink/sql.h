@@ -54,6 +54,20 @@ enum class Sql : uint8_t {
   kCreateDeadLetters,  ///< {table}
   kDeadLetterColumns,  ///< {schema}, {name} as literals. Rows: column, whether it may be filled.
   kDeadLetterInsert,   ///< {table}; $1 = JSON array of letters
+  // ---- partitions (partition_scheme.h, partition_store.h), in transactions of kControlBegin
+  kPartitionKey,      ///< {oid}. Row: strategy, definition, column, default partition, tablespace,
+                      ///< is owner, owner, may create, role.
+  kPartitionSession,  ///< How constants are printed and read; an end to waiting for us.
+  kPartitionLock,     ///< {key}, {oid}: one that creates partitions of that parent at a time.
+  kPartitionBounds,   ///< {oid}. Rows: oid, name, kind, bounds.
+  kPartitionValue,    ///< $1 of any type. Row: as a literal, as text.
+  kPartitionCreate,   ///< {partition}, {parent}, {tablespace}, {parent}, {partition}, {bound}
+  kTablespace,        ///< {name}
+  kPartitionUndo,     ///< After kPartitionCreate failed.
+  kPartitionNamed,    ///< {schema}, {name} as literals. Row: parent, bounds.
+  kInValues,          ///< {value}
+  kFromTo,            ///< {start}, {end}
+  kWithModulus,       ///< {modulus}, {remainder}
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
   kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the
