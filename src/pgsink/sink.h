@@ -34,6 +34,10 @@ class Sink {
   /// stopped. Thread-safe; batches of one thread keep their order. With delivery exactly_once
   /// RecordBatch::position must grow from batch to batch, and a transaction holds whole batches.
   virtual Status write(RecordBatch batch) = 0;
+  /// Try_write is write() for hosts that must not wait: false, with the batch untouched, if
+  /// `buffer_bytes` are used up, which lanes then hurry to change; try again later. With use_2pc
+  /// false can also mean that the epoch is full: flush() or prepare() ends it.
+  virtual Result<bool> try_write(RecordBatch& batch) = 0;
   /// Flush waits until everything accepted before it is committed. OK means just that. With use_2pc
   /// it ends an epoch: all of it is seen at once.
   virtual Status flush() = 0;

@@ -57,9 +57,9 @@ class PlanReader {
 
   void extra(PlanNode& node) {
     const std::string key = string();
-    std::string text = value(0);
-    if (key == "Expression") node.expression = std::move(text);
-    if (key == "Table") node.table = std::move(text);
+    const std::string text = value(0);
+    if (key == "Expression") node.expression = text;
+    if (key == "Table") node.table = text;
   }
 
   /// The value's text; of an array the texts one behind the other.
@@ -154,7 +154,8 @@ std::vector<std::string> compared_texts(std::string_view expression, std::string
   for (size_t i = 0; i + 1 < quoted.size(); ++i) {
     if (quoted[i] == '\'') {
       // A quote that does not stand for itself ends the text: this is more than one comparison.
-      if (i + 2 >= quoted.size() || quoted[++i] != '\'') return found;
+      ++i;
+      if (i + 1 >= quoted.size() || quoted[i] != '\'') return found;
     }
     text += quoted[i];
   }

@@ -28,6 +28,7 @@ bool Sources::drop(const std::string& name) {
 
 std::vector<std::string> Sources::names() const {
   std::vector<std::string> names;
+  names.reserve(sources_.size());
   for (const auto& entry : sources_) names.push_back(entry.first);
   return names;
 }

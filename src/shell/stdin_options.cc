@@ -179,6 +179,7 @@ std::expected<StdinOptions, std::vector<Diagnostic>> bind_stdin(const CreateConn
 
 std::vector<std::string_view> stdin_option_keys() {
   std::vector<std::string_view> keys;
+  keys.reserve(kOptions.size());
   for (const StdinOption& option : kOptions) keys.push_back(option.key);
   return keys;
 }

@@ -98,7 +98,7 @@ class StdinSource final : public UnboundedSource {
     }
     kept_.erase(kept_.begin(), kept_.begin() + static_cast<ptrdiff_t>(count));
     rows.end = kept_.empty() && (reader_.finished() || (finishing_ && count == 0));
-    rows.batch = to_batch(std::move(texts), count);
+    rows.batch = to_batch(texts, count);
     if (!places_.empty()) position_ = places_.back();
     rows.batch.position = position_;
     return rows;
@@ -178,7 +178,7 @@ class StdinSource final : public UnboundedSource {
       sample += (sample.empty() ? "" : std::string(1, options_.delimiter)) + quoted(field);
     }
     if (!sample.empty()) sample += '\n';
-    for (const TextRecord& record : kept_) sample += record.text + '\n';
+    for (const TextRecord& record : kept_) sample.append(record.text).append(1, '\n');
     std::string name = (std::filesystem::temp_directory_path() / "pgsink-sample.XXXXXX").string();
     const int file = mkstemp(name.data());
     if (file < 0) return fail(Errc::kFile, "cannot make " + name + ": " + std::strerror(errno));
@@ -293,18 +293,21 @@ class StdinSource final : public UnboundedSource {
         fault = split.error().message;
       }
     }
-    for (size_t i = 1; i < texts.columns.size(); ++i) {
-      auto& column = texts.columns[i];
-      if (fault || (options_.csv && fields[i - 1].is_null)) {
-        column.emplace_back(std::nullopt);
-      } else {
-        column.emplace_back(options_.csv ? std::move(fields[i - 1].text) : std::move(text));
+    if (fault) {
+      for (size_t i = 1; i < texts.columns.size(); ++i) texts.columns[i].emplace_back();
+    } else if (options_.csv) {
+      for (size_t i = 0; i < fields.size(); ++i) {
+        std::optional<std::string> value;
+        if (!fields[i].is_null) value = std::move(fields[i].text);
+        texts.columns[i + 1].push_back(std::move(value));
       }
+    } else {
+      texts.columns[1].emplace_back(std::move(text));
     }
     texts.columns[0].push_back(std::move(fault));
   }
 
-  RecordBatch to_batch(std::shared_ptr<Texts> texts, size_t count) const {
+  static RecordBatch to_batch(const std::shared_ptr<Texts>& texts, size_t count) {
     auto schema = std::make_shared<Schema>();
     std::vector<ColumnView> columns;
     for (const auto& values : texts->columns) {

@@ -37,7 +37,7 @@ std::string typed_text(const std::string& text, const std::string& type) {
   std::ranges::transform(upper, upper.begin(),
                          [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   if (upper == "VARCHAR" || upper == "TEXT") return text;
-  const std::string cast = "CAST(" + text + " AS " + type + ")";
+  std::string cast = "CAST(" + text + " AS " + type + ")";
   const auto shape = std::ranges::find(kShapes, upper, &Shape::type);
   if (shape == kShapes.end()) return cast;
   return "CASE WHEN " + text + " IS NULL OR regexp_full_match(" + text + ", " +

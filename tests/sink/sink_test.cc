@@ -186,6 +186,30 @@ TEST_F(SinkTest, BoundsWhatIsAcceptedAndNotDurable) {
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "400000");
 }
 
+TEST_F(SinkTest, AHostThatMustNotWaitIsToldThatThereIsNoRoom) {
+  options_.buffer_bytes = 1 << 20;
+  options_.batch_bytes = 1 << 18;
+  options_.batch_size = 1'000'000;  // What is accepted goes only because its memory is wanted.
+  options_.batch_timeout_ms = 3'600'000;
+  auto sink = open();
+  size_t refused = 0;
+  for (int64_t i = 0; i < 400; ++i) {
+    RecordBatch next = batch(events(i * 1000, 1000));
+    for (;;) {
+      const auto taken = sink->try_write(next);
+      ASSERT_TRUE(taken) << taken.error().to_string();
+      if (*taken) break;
+      EXPECT_EQ(next.row_count(), 1000U);
+      ++refused;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(next.row_count(), 0U);
+  }
+  EXPECT_GT(refused, 0U);
+  ASSERT_TRUE(sink->close());
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "400000");
+}
+
 TEST_F(SinkTest, ManyProducersLoseNothing) {
   options_.batch_size = 777;
   auto sink = open();

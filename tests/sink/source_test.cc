@@ -433,6 +433,7 @@ TEST_F(SourceTest, WhatIsMissingIsSaidAtOpen) {
   EXPECT_THAT(refused.error().message, HasSubstr("ALTER ROLE … REPLICATION"));
   EXPECT_EQ(Source::test(options).error().message, refused.error().message);
   EXPECT_TRUE(Source::test(options_));
+  sql("DROP OWNED BY reader");
 }
 
 // ---- the stream alone --------------------------------------------------------------------------

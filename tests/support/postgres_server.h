@@ -34,7 +34,7 @@ using Settings = std::vector<std::pair<std::string, std::string>>;
 /// ServerConfig is how a cluster starts.
 struct ServerConfig {
   /// More lines of postgresql.conf, after the harness's own.
-  Settings settings;
+  Settings settings{};
   /// With TLS on, using certificates().server.
   bool tls = true;
   /// An initdb of its own. Otherwise the files are copied from the first cluster of this program,
@@ -43,7 +43,7 @@ struct ServerConfig {
   /// The port of 127.0.0.1; 0 takes a free one.
   uint16_t port = 0;
   /// "" finds one: PGSINK_PG_BINDIR, the newest /usr/lib/postgresql/*/bin, `pg_config --bindir`.
-  std::string bin_dir;
+  std::string bin_dir{};
 };
 
 enum class StopMode : uint8_t { kSmart, kFast, kImmediate };

@@ -73,7 +73,7 @@ bool is_ignored(const std::filesystem::path& root, const std::filesystem::path& 
   }();
   const std::string relative = "/" + path.lexically_relative(root).generic_string();
   return std::any_of(kIgnored.begin(), kIgnored.end(), [&](const std::string& entry) {
-    return relative + "/" == entry || path.filename() == entry;
+    return relative == entry || relative + "/" == entry || path.filename() == entry;
   });
 }
 

@@ -41,7 +41,8 @@ struct ServerIdentity {
   Incarnation incarnation;
   BackendIdentity backend;
   bool in_recovery = false;
-  bool synchronous_commit = true;  ///< False: an acknowledged commit may be lost in a crash.
+  bool synchronous_commit = true;     ///< False: an acknowledged commit may be lost in a crash.
+  bool synchronous_standbys = false;  ///< False: an acknowledged commit may be lost in a failover.
   int max_prepared_transactions = 0;
 };
 

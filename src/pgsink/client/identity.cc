@@ -16,6 +16,7 @@ constexpr const char* kCommonColumns =
     " a.backend_start,"
     " a.usesysid,"
     " pg_catalog.current_setting('synchronous_commit'),"
+    " pg_catalog.current_setting('synchronous_standby_names'),"
     " pg_catalog.current_setting('max_prepared_transactions'),"
     " pg_catalog.current_setting('default_transaction_read_only'),"
     " pg_catalog.set_config('IntervalStyle', 'postgres', false),"
@@ -39,6 +40,7 @@ enum Column : size_t {
   kBackendStart,
   kRole,
   kSynchronousCommit,
+  kSynchronousStandbys,
   kMaxPrepared,
   kReadOnly,
   kIntervalStyle,
@@ -91,6 +93,7 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
   identity.backend = {to_int<int32_t>(text(kPid)), text(kBackendStart),
                       to_int<uint32_t>(text(kRole))};
   identity.synchronous_commit = text(kSynchronousCommit) != "off";
+  identity.synchronous_standbys = !text(kSynchronousStandbys).empty();
   identity.max_prepared_transactions = to_int(text(kMaxPrepared));
   identity.incarnation = {life(kSystemIdentifier), life(kTimeline), life(kPostmasterStart),
                           life(kStatsReset)};

@@ -22,10 +22,15 @@ Inbox::Inbox(Env& env, Limits limits, Router router)
       accepted_position_(durable_position_),
       queues_(router_.lanes()) {}
 
-Result<bool> Inbox::push(RecordBatch& batch) {
+Result<bool> Inbox::push(RecordBatch& batch, bool may_wait) {
+  if (!may_wait) {
+    // Who waits holds routing_.
+    const Monitor::Lock lock(*monitor_);
+    if (waiting_for_memory_ > 0) return false;
+  }
   const Monitor::Lock routing(*routing_);
   if (auto fits = check_position(batch.position); !fits) return fail(fits.error());
-  if (auto room = wait_for_memory(batch); !room || !*room) return room;
+  if (auto room = wait_for_memory(batch, may_wait); !room || !*room) return room;
   auto accepted = std::make_unique<Accepted>();
   accepted->shares = router_.route(batch);
   accepted->batch = std::move(batch);
@@ -60,12 +65,17 @@ Status Inbox::check_position(uint64_t position) {
 }
 
 /// Waits until there is room for so much. False if only the end of an epoch makes room.
-Result<bool> Inbox::wait_for_memory(const RecordBatch& batch) {
+Result<bool> Inbox::wait_for_memory(const RecordBatch& batch, bool may_wait) {
   const size_t bytes = batch.memory_bytes();
   const Monitor::Lock lock(*monitor_);
   if (!failure_ && !closing_ && exceeds_epoch(batch)) return false;
   while (!failure_ && !closing_ && held_bytes_ > 0 && held_bytes_ + bytes > limits_.buffer_bytes) {
     if (limits_.epochs && limits_.epochs->one_transaction) return false;
+    if (!may_wait) {
+      refused_ = true;
+      wake_all();
+      return false;
+    }
     ++waiting_for_memory_;
     wake_all();
     monitor_->wait(kNoDeadline);
@@ -82,6 +92,7 @@ std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted
   accepted->first_row = accepted_rows_ + 1;
   accepted->accepted_at = env_.clock.now();
   held_bytes_ += bytes;
+  refused_ = false;
   accepted_rows_ += accepted->batch.row_count();
   accepted_position_ = accepted->batch.position;
   epoch_rows_ += accepted->batch.row_count();
@@ -163,7 +174,7 @@ bool Inbox::rows_due(const Queue& queue, TimePoint now) const {
   if (queue.pieces.empty()) return false;
   return queue.rows >= limits_.batch_rows || queue.bytes >= limits_.batch_bytes ||
          queue.pieces.front().source->number <= flush_through_ || closing_ || failure_ ||
-         waiting_for_memory_ > 0 || now - queue.oldest() >= limits_.batch_timeout;
+         memory_wanted() || now - queue.oldest() >= limits_.batch_timeout;
 }
 
 Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
@@ -181,7 +192,7 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
   const bool closing = closing_ || failure_.has_value();
   taken.closing = closing && queue.pieces.empty();
   taken.aborted = aborted_ || (limits_.epochs && failure_);
-  taken.memory_wanted = waiting_for_memory_ > 0;
+  taken.memory_wanted = memory_wanted();
 
   if (transaction_open_since || !taken.pieces.empty()) {
     if (limits_.epochs) {

@@ -76,10 +76,10 @@ class Inbox {
   Inbox(Env& env, Limits limits, Router router);
 
   // ---- producers -------------------------------------------------------------------------------
-  /// Accepts a batch, waiting while the budget is used up. A batch larger than the whole budget is
-  /// accepted alone. False, with the batch untouched, if the epoch must end first: it is full, or
-  /// only its commit gives memory back.
-  Result<bool> push(RecordBatch& batch);
+  /// Accepts a batch, waiting while the budget is used up, if it may. A batch larger than the whole budget is
+  /// accepted alone. False, with the batch untouched, if it would have to wait, or if the epoch
+  /// must end first: it is full, or only its commit gives memory back.
+  Result<bool> push(RecordBatch& batch, bool may_wait);
   /// Waits until all that was accepted before is durable.
   Status flush();
   /// No more push(); what is accepted shall be written. Returns as flush(), once every lane has
@@ -154,7 +154,8 @@ class Inbox {
     std::deque<Piece> pieces;
   };
 
-  Result<bool> wait_for_memory(const RecordBatch& batch);
+  Result<bool> wait_for_memory(const RecordBatch& batch, bool may_wait);
+  bool memory_wanted() const { return waiting_for_memory_ > 0 || refused_; }
   /// Whether the batch does not fit into the epoch under way, which holds rows already.
   bool exceeds_epoch(const RecordBatch& batch) const;
   /// The last batch of the epoch that this one belongs to; the greatest number if it is not sealed.
@@ -195,6 +196,7 @@ class Inbox {
   static constexpr uint64_t kNothing = std::numeric_limits<uint64_t>::max();
   uint64_t awaited_ = kNothing;
   size_t waiting_for_memory_ = 0;
+  bool refused_ = false;  ///< The last batch, for want of memory.
   size_t running_ = 0;
   bool closing_ = false;
   bool aborted_ = false;

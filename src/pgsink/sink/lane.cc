@@ -31,6 +31,16 @@ std::string_view value_text(const pgproto::DataRow& row, size_t column) {
   return as_text(*row.values[column]);
 }
 
+constexpr std::string_view kReadOnlyServer = "25006";
+
+/// A pooler or an address that moved leads to a server that takes no writes: another may.
+Error evicted_error() {
+  Error error;
+  error.code = Errc::kSessionAttributes;
+  error.message = "the server takes no writes any more: it is looked for again";
+  return error;
+}
+
 Error stopped_error() {
   Error error;
   error.code = Errc::kInterrupted;
@@ -419,6 +429,7 @@ Status Lane::handle_answers() {
     if (!event) return fail(event.error());
     if (!*event) return {};
     on_answer(**event);
+    if (demoted_) return fail(evicted_error());
   }
 }
 
@@ -525,6 +536,7 @@ void Lane::on_ready(Flight& oldest) {
   const auto committed = log_.step(answered, now);
   if (committed) on_committed(*committed);
   count_in_flight();
+  demoted_ = answered.error && answered.error->sqlstate == kReadOnlyServer;
 }
 
 void Lane::on_committed(FlightLog::Seq seq) {

@@ -220,6 +220,7 @@ class Lane {
   bool planner_set_ = false;              ///< The session has the planner settings of the mode.
   pgproto::RequestId stage_request_ = 0;  ///< That made the staging table; 0: it is not there.
   std::optional<Error> stage_error_;
+  bool demoted_ = false;        ///< The server takes no writes any more.
   std::optional<Error> fatal_;  ///< The server's last word on this connection.
 
   TimePoint answered_at_{};  ///< When the last statement was.

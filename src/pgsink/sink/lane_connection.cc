@@ -27,6 +27,7 @@ void Lane::connect() {
 void Lane::adopt(std::unique_ptr<Connection> connection) {
   connection_ = std::move(connection);
   fatal_.reset();
+  demoted_ = false;
   const ServerIdentity& server = connection_->server();
   backend_ = server.backend;
   pooled_ = server.backend.pid != connection_->session().backend_process_id();

@@ -100,7 +100,11 @@ void Lane::name_new_writer(Error& error) {
   if (epochs_ == nullptr || error.code != Errc::kFenced || !connection_) return;
   if (connection_->session().pending_requests() > 0) return;
   const auto why = epochs_->explain(*connection_, epoch_, env_.clock.now() + kAskTimeout);
-  if (why && *why) error = **why;
+  if (why && *why) {
+    error = **why;
+  } else if (const Status renewed = renew_epoch(); why && !renewed) {
+    error = renewed.error();  // It is our row still, but an older one: a standby took over.
+  }
 }
 
 /// Says what the server cannot know: that what stands in the way is prepared, and whose it is.

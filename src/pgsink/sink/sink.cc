@@ -333,7 +333,7 @@ class SinkImpl final : public Sink {
   /// Starts a lane on each connection.
   Status start(const ConnectOptions& connect,
                std::vector<std::unique_ptr<Connection>> connections) {
-    warnings_ = open_warnings(options_, connections.front()->server());
+    warnings_ = open_warnings(options_, connect.hosts.size(), connections.front()->server());
     if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
     for (auto& connection : connections) {
       if (auto started = start_lane(connect, std::move(connection)); !started) return started;
@@ -343,23 +343,26 @@ class SinkImpl final : public Sink {
 
   Status write(RecordBatch batch) override {
     return guarded([&]() -> Status {
-      if (auto fits = check_schema(batch, *schema_); !fits) return fits;
-      if (committer_) {
-        if (auto ready = committer_->check_ready(); !ready) return ready;
-      }
-      // What exactly-once knows to be there already is not written again.
-      const bool replayed =
-          plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
-      if (partitioner_ && !replayed) {
-        if (auto there = ensure_partitions(batch); !there) return there;
-      }
+      if (auto ready = check_batch(batch); !ready) return ready;
       for (;;) {
-        const auto pushed = inbox_.push(batch);
+        const auto pushed = inbox_.push(batch, true);
         if (!pushed) return fail(pushed.error());
         if (*pushed) return {};
         if (auto ended = make_room(); !ended) return ended;
       }
     });
+  }
+  Result<bool> try_write(RecordBatch& batch) override {
+    bool taken = false;
+    const Status done = guarded([&]() -> Status {
+      if (auto ready = check_batch(batch); !ready) return ready;
+      const auto pushed = inbox_.push(batch, false);
+      if (!pushed) return fail(pushed.error());
+      taken = *pushed;
+      return {};
+    });
+    if (!done) return fail(done.error());
+    return taken;
   }
   Status flush() override {
     return guarded([&]() -> Status {
@@ -409,6 +412,18 @@ class SinkImpl final : public Sink {
   std::vector<std::string> warnings() const override { return warnings_; }
 
  private:
+  /// What must be so before a batch is accepted: its schema, and partitions for its rows.
+  Status check_batch(const RecordBatch& batch) {
+    if (auto fits = check_schema(batch, *schema_); !fits) return fits;
+    if (committer_) {
+      if (auto ready = committer_->check_ready(); !ready) return ready;
+    }
+    // What exactly-once knows to be there already is not written again.
+    const bool replayed =
+        plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
+    return partitioner_ && !replayed ? ensure_partitions(batch) : Status();
+  }
+
   /// Ends the epoch because a batch finds no room in it.
   Status make_room() {
     if (!committer_->host_decides()) return committer_->end_epoch();

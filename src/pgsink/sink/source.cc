@@ -45,6 +45,7 @@ constexpr Duration kAskTimeout = std::chrono::seconds(15);
 constexpr Duration kStatusInterval = std::chrono::seconds(10);
 constexpr int64_t kStatusesInTimeout = 4;
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
+constexpr Duration kGoodbyeTimeout = std::chrono::seconds(2);
 constexpr Duration kBackoffMax = std::chrono::seconds(30);
 constexpr int64_t kPostgresEpochUs = 946'684'800'000'000;  // 2000-01-01 in Unix time
 
@@ -519,8 +520,17 @@ class SourceImpl final : public Source {
     flushed_sent_ = safe;
     return connection_->send_only(soon());
   }
+  /// Waits until the server has read the last status: a connection that is closed with rows unread
+  /// may take it along.
   Status say_goodbye() {
-    std::ignore = say_status();
+    if (auto said = say_status(); !said) return {};
+    connection_->session().copy_done();
+    const Deadline deadline = env_.clock.now() + kGoodbyeTimeout;
+    while (env_.clock.now() < deadline) {
+      const auto event = connection_->next_event(deadline);
+      if (!event) break;
+      if (*event && std::holds_alternative<pgproto::ReadyForQuery>((*event)->message)) break;
+    }
     return {};
   }
 

@@ -24,7 +24,8 @@ bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& se
 
 }  // namespace
 
-std::vector<std::string> open_warnings(const SinkOptions& options, const ServerIdentity& server) {
+std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
+                                       const ServerIdentity& server) {
   std::vector<std::string> warnings;
   if (commits_asynchronously(options, server)) {
     warnings.push_back("connection \"" + options.connection_name +
@@ -32,6 +33,15 @@ std::vector<std::string> open_warnings(const SinkOptions& options, const ServerI
                        "server crashes, the rows last reported as committed are lost; set it to on "
                        "where it was set to off, or by session_variables = MAP { "
                        "'synchronous_commit': 'on' }");
+  }
+  if (hosts > 1 && !server.synchronous_standbys) {
+    const bool rewinds = options.delivery == Delivery::kExactlyOnce || options.use_2pc;
+    warnings.push_back(
+        "connection \"" + options.connection_name +
+        "\": there are several hosts, and none is a synchronous standby: a failover loses the rows "
+        "last reported as committed" +
+        (rewinds ? "; the sink will notice and name the position to go back to" : "") +
+        ". Set synchronous_standby_names on the server to rule that out");
   }
   return warnings;
 }

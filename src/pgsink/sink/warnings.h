@@ -11,6 +11,8 @@
 namespace pgsink {
 
 /// open_warnings gives a line for each such thing, with what to do about it.
-std::vector<std::string> open_warnings(const SinkOptions& options, const ServerIdentity& server);
+/// `hosts` is how many there are to go to.
+std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
+                                       const ServerIdentity& server);
 
 }  // namespace pgsink
