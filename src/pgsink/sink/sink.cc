@@ -98,6 +98,25 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Env
   return opened;
 }
 
+/// Null if rejected rows have nowhere to go.
+Result<std::unique_ptr<DeadLetters>> open_dead_letters(const SinkOptions& options, Env& env) {
+  if (!takes_dead_letters(options)) return nullptr;
+  return DeadLetters::open(options, env);
+}
+
+/// Null if no partitions are to be created.
+Result<std::unique_ptr<Partitioner>> open_partitioner(const SinkOptions& options, Env& env,
+                                                      const Opened& opened, const Plan& plan,
+                                                      pgproto::SaltedKeyCache* salted_keys) {
+  if (!opened.partitions || !creates_partitions(options)) return nullptr;
+  return Partitioner::open({.env = env,
+                            .options = options,
+                            .connect = opened.connect,
+                            .salted_keys = salted_keys,
+                            .scheme = *opened.partitions},
+                           plan, opened.table, *opened.connection);
+}
+
 /// What can be said of the table before there is a schema: privileges, and keys if all columns
 /// come.
 Status check_target(const SinkOptions& options, const CatalogTable& table) {
@@ -554,23 +573,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto router = Router::create(options, opened->table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
-  std::unique_ptr<DeadLetters> dead_letters;
-  if (takes_dead_letters(options)) {
-    auto letters = DeadLetters::open(options, *env);
-    if (!letters) return fail_at(options, letters.error());
-    dead_letters = std::move(*letters);
-  }
-  std::unique_ptr<Partitioner> partitioner;
-  if (opened->partitions && creates_partitions(options)) {
-    auto made = Partitioner::open({.env = *env,
-                                   .options = options,
-                                   .connect = opened->connect,
-                                   .salted_keys = salted_keys.get(),
-                                   .scheme = *opened->partitions},
-                                  *plan, opened->table, *opened->connection);
-    if (!made) return fail_at(options, made.error());
-    partitioner = std::move(*made);
-  }
+  auto dead_letters = open_dead_letters(options, *env);
+  if (!dead_letters) return fail_at(options, dead_letters.error());
+  auto partitioner = open_partitioner(options, *env, *opened, *plan, salted_keys.get());
+  if (!partitioner) return fail_at(options, partitioner.error());
   const Status published = ensure_replication(options, opened->table, *opened->connection,
                                               env->clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
@@ -607,8 +613,8 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto sink = std::make_unique<SinkImpl>(std::move(own_env), *env, std::move(salted_keys),
                                          std::move(options), std::move(schema), std::move(*plan),
                                          std::move(*router), std::move(claim), std::move(two_phase),
-                                         std::move(dead_letters), opened->connect);
-  sink->create_partitions(std::move(partitioner));
+                                         std::move(*dead_letters), opened->connect);
+  sink->create_partitions(std::move(*partitioner));
   if (auto started = sink->start(opened->connect, std::move(connections)); !started) {
     return fail(started.error());
   }
