@@ -76,9 +76,9 @@ class Inbox {
   Inbox(Env& env, Limits limits, Router router);
 
   // ---- producers -------------------------------------------------------------------------------
-  /// Accepts a batch, waiting while the budget is used up, if it may. A batch larger than the whole budget is
-  /// accepted alone. False, with the batch untouched, if it would have to wait, or if the epoch
-  /// must end first: it is full, or only its commit gives memory back.
+  /// Accepts a batch, waiting while the budget is used up, if it may. A batch larger than the whole
+  /// budget is accepted alone. False, with the batch untouched, if it would have to wait, or if the
+  /// epoch must end first: it is full, or only its commit gives memory back.
   Result<bool> push(RecordBatch& batch, bool may_wait);
   /// Waits until all that was accepted before is durable.
   Status flush();

@@ -383,10 +383,12 @@ constexpr OptionInfo kTable[] = {
     // ---- Partitions
     text<&O::partition_column>({.key = "partition_column", .group = kPartitions,
         .aliases = "partition_key", .in_specification = true,
-        .meaning = "Column by which the table is partitioned. It is compared with the catalog.", .example = "'created_at'"}),
+        .meaning = "Column by which the table is partitioned. It is compared with the catalog.",
+        .example = "'created_at'"}),
     choice<&O::partition_type>({.key = "partition_type", .group = kPartitions,
         .choices = "range|list|hash", .aliases = "partition_method", .in_specification = true,
-        .meaning = "How the table is partitioned. It is compared with the catalog.", .example = "'range'"}),
+        .meaning = "How the table is partitioned. It is compared with the catalog.",
+        .example = "'range'"}),
     boolean<&O::create_partitions>({.key = "create_partitions", .group = kPartitions,
         .default_text = "false", .aliases = "auto_partition|auto_create_partitions",
         .in_specification = true,
@@ -400,7 +402,8 @@ constexpr OptionInfo kTable[] = {
                    "it. For `hash` the number of partitions that a table without any gets; 8 "
                    "without it.", .example = "'month'"}),
     text<&O::partition_name>({.key = "partition_name", .group = kPartitions,
-        .unset = "`{table}_{start}`, `{table}_{value}` or `{table}_{remainder}`", .aliases = "partition_template",
+        .unset = "`{table}_{start}`, `{table}_{value}` or `{table}_{remainder}`",
+        .aliases = "partition_template",
         .meaning = "Template of a created partition's name: `{table}`; for ranges `{start}` and "
                    "`{end}`, with a format of strftime() if wanted, in UTC for timestamptz; "
                    "for lists `{value}`; for hashes `{remainder}` and `{modulus}`.",

@@ -8,6 +8,7 @@
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/env.h"
 #include "pgsink/pool.h"
+#include "pgsink/sink/claim.h"
 #include "pgsink/sink/dead_letters.h"
 #include "pgsink/sink/epoch.h"
 #include "pgsink/sink/epoch_committer.h"
@@ -88,6 +89,26 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Con
   return Opened{std::move(*table), std::move(*partitions)};
 }
 
+/// Null if rejected rows have nowhere to go.
+Result<std::unique_ptr<DeadLetters>> open_dead_letters(const SinkOptions& options, Env& env) {
+  if (!takes_dead_letters(options)) return nullptr;
+  return DeadLetters::open(options, env);
+}
+
+/// Null if no partitions are to be created. The connections that create them come beside the pool:
+/// they are few and short.
+Result<std::unique_ptr<Partitioner>> open_partitioner(const SinkOptions& options,
+                                                      const Opened& opened, const Plan& plan,
+                                                      Pool& pool, Connection& connection) {
+  if (!opened.partitions || !creates_partitions(options)) return nullptr;
+  return Partitioner::open({.env = pool.env(),
+                            .options = options,
+                            .connect = pool.config().connect,
+                            .salted_keys = &pool.salted_keys(),
+                            .scheme = *opened.partitions},
+                           plan, opened.table, connection);
+}
+
 /// What can be said of the table before there is a schema: privileges, and keys if all columns
 /// come.
 Status check_target(const SinkOptions& options, const CatalogTable& table) {
@@ -110,21 +131,6 @@ Status check_target(const SinkOptions& options, const CatalogTable& table) {
   return {};
 }
 
-/// What a delivery that is more than at-least-once needs of server and table.
-Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
-                      Deadline deadline) {
-  if (options.delivery == Delivery::kExactlyOnce) {
-    return check_local_table(connection, table, "delivery = 'exactly_once'", deadline);
-  }
-  if (!options.use_2pc) return {};
-  // A pooler lends connections, and with them the advisory lock that fences writers off.
-  if (connection.server().backend.pid != connection.session().backend_process_id()) {
-    return fail(Errc::kOptionConflict,
-                "use_2pc does not work through a connection pooler: connect to the server itself");
-  }
-  return check_two_phase(connection, options, table, false, deadline);
-}
-
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
@@ -137,97 +143,7 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
   return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
 }
 
-/// Claim is what exactly-once holds of the target: the rows of this sink's lanes.
-struct Claim {
-  Epochs epochs;
-  std::vector<LaneEpoch> rows;
-
-  std::vector<uint64_t> positions() const {
-    std::vector<uint64_t> all;
-    all.reserve(rows.size());
-    for (const LaneEpoch& row : rows) all.push_back(row.position);
-    return all;
-  }
-};
-
-/// How long the former writer's transactions may keep us waiting.
-constexpr Duration kClaimTimeout = std::chrono::seconds(30);
-
-Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
-                           const Router& router, Connection& connection) {
-  if (router.lanes() > 1 && !router.hashes()) {
-    return fail(Errc::kOptionConflict,
-                "exactly-once with parallelism needs partition_by = 'hash(…)': a replay must take "
-                "the same lanes");
-  }
-  const Deadline deadline = env.clock.now() + kClaimTimeout;
-  if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
-    return fail(fits.error());
-  }
-  const std::string sink_id = two_phase_sink_id(options);
-  auto epochs = Epochs::create(options.schema, sink_id);
-  if (!epochs) return fail(epochs.error());
-  if (auto made = epochs->ensure_table(connection, deadline); !made) return fail(made.error());
-  const auto lanes = static_cast<int>(options.parallelism);
-  // Rows are routed by the number of lanes: with another number a replay would write some twice.
-  const auto first = epochs->read(connection, 0, deadline);
-  if (!first) return fail(first.error());
-  const auto last = epochs->read(connection, lanes - 1, deadline);
-  if (!last) return fail(last.error());
-  const auto beyond = epochs->read(connection, lanes, deadline);
-  if (!beyond) return fail(beyond.error());
-  if (*first && (!*last || *beyond)) {
-    return fail(Errc::kOptionConflict, "parallelism: sink_id \"" + sink_id +
-                                           "\" was written with " + (*beyond ? "more" : "fewer") +
-                                           " lanes than " + std::to_string(lanes) +
-                                           "; use the number of before, or another sink_id");
-  }
-  auto rows = epochs->claim(env, connection, lanes, deadline);
-  if (!rows) return fail(rows.error());
-  return Claim{std::move(*epochs), std::move(*rows)};
-}
-
 // ---- two-phase commit --------------------------------------------------------------------------
-
-/// What is claimed of the target: the sink, with what former runs left.
-struct TwoPhaseClaim {
-  TwoPhase two_phase;
-  PoolLease connection;
-  uint64_t epoch = 0, position = 0;
-  std::optional<uint64_t> waiting;
-};
-
-/// Resolves what former runs left, as far as that is known: an epoch that waits for its host's
-/// decision goes on waiting, for recover().
-Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
-                                      const CatalogTable& table, PoolLease connection) {
-  const Deadline deadline = env.clock.now() + kClaimTimeout;
-  if (auto fits = check_delivery(options, *connection, table, deadline); !fits) {
-    return fail(fits.error());
-  }
-  auto claimed = TwoPhase::claim(
-      *connection, {table.schema, two_phase_sink_id(options), options.prepared_transaction_id},
-      deadline);
-  if (!claimed) return fail(claimed.error());
-  TwoPhaseClaim claim{*std::move(claimed), std::move(connection), 0, 0, std::nullopt};
-  auto waiting = claim.two_phase.first_waiting(*claim.connection, deadline);
-  if (!waiting) return fail(waiting.error());
-  claim.waiting = *waiting;
-  if (claim.waiting) {
-    const auto committed = claim.two_phase.commit_decided(env, *claim.connection, deadline);
-    if (!committed) return fail(committed.error());
-    const auto row = claim.two_phase.read(*claim.connection, deadline);
-    if (!row) return fail(row.error());
-    if (*row) claim.epoch = (*row)->epoch;
-    if (*row) claim.position = (*row)->position;
-  } else {
-    const auto recovered = claim.two_phase.recover(env, *claim.connection, {}, deadline);
-    if (!recovered) return fail(recovered.error());
-    claim.epoch = recovered->epoch;
-    claim.position = recovered->position;
-  }
-  return claim;
-}
 
 // Where a lane prepares one transaction an epoch, two epochs share the buffer: one is being written
 // while the next one fills; and with keys one statement takes all of an epoch's rows.
@@ -551,23 +467,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto router = Router::create(options, opened->table, plan->columns, plan->keys,
                                static_cast<size_t>(plan->run_rows));
   if (!router) return fail_at(options, router.error());
-  std::unique_ptr<DeadLetters> dead_letters;
-  if (takes_dead_letters(options)) {
-    auto letters = DeadLetters::open(options, env);
-    if (!letters) return fail_at(options, letters.error());
-    dead_letters = std::move(*letters);
-  }
-  std::unique_ptr<Partitioner> partitioner;
-  if (opened->partitions && creates_partitions(options)) {
-    auto made = Partitioner::open({.env = env,
-                                   .options = options,
-                                   .connect = pool->config().connect,
-                                   .salted_keys = &pool->salted_keys(),
-                                   .scheme = *opened->partitions},
-                                  *plan, opened->table, connection);
-    if (!made) return fail_at(options, made.error());
-    partitioner = std::move(*made);
-  }
+  auto dead_letters = open_dead_letters(options, env);
+  if (!dead_letters) return fail_at(options, dead_letters.error());
+  auto partitioner = open_partitioner(options, *opened, *plan, *pool, connection);
+  if (!partitioner) return fail_at(options, partitioner.error());
   const Status published =
       ensure_replication(options, opened->table, connection, env.clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
@@ -591,8 +494,8 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (!connected) return fail(connected.error());
   auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
                                          std::move(*plan), std::move(*router), std::move(claim),
-                                         std::move(two_phase), std::move(dead_letters));
-  sink->create_partitions(std::move(partitioner));
+                                         std::move(two_phase), std::move(*dead_letters));
+  sink->create_partitions(std::move(*partitioner));
   if (auto started = sink->start(std::move(*places)); !started) return fail(started.error());
   return sink;
 }
