@@ -52,19 +52,6 @@ EngineTable metrics_table(const Connections& connections) {
 
 // ---- postgresql_pool_stats -----------------------------------------------------------------
 
-/// The columns behind connection_name, of one connection. Its lanes hold the connections, one each:
-/// what is open is active, nobody waits, and no time is spent waiting.
-TableRow pool_stats(const SinkOptions& options, const SinkMetrics& metrics) {
-  return {options.connection_name,
-          static_cast<uint64_t>(options.connection_pool_size),
-          metrics.connections_open,
-          uint64_t{0},
-          uint64_t{0},
-          0.0,
-          metrics.connections_opened,
-          metrics.connections_broken};
-}
-
 EngineTable pool_table(const Connections& connections) {
   EngineTable table;
   table.name = "postgresql_pool_stats";
@@ -72,14 +59,15 @@ EngineTable pool_table(const Connections& connections) {
       {"connection_name", CellKind::kText},     {"pool_size", CellKind::kCount},
       {"active_connections", CellKind::kCount}, {"idle_connections", CellKind::kCount},
       {"waiting_requests", CellKind::kCount},   {"connection_wait_time_ms", CellKind::kDouble},
-      {"connections_opened", CellKind::kCount}, {"connections_broken", CellKind::kCount}};
+      {"connections_opened", CellKind::kCount}, {"connections_broken", CellKind::kCount},
+      {"connections_reaped", CellKind::kCount}, {"connection_wait_time_max_ms", CellKind::kDouble}};
   table.rows = [&connections]() -> Result<std::vector<TableRow>> {
     std::vector<TableRow> rows;
-    const auto options = connections.all();
-    for (const SinkMetrics& metrics : connections.metrics()) {
-      const auto of =
-          std::ranges::find(options, metrics.connection_name, &SinkOptions::connection_name);
-      if (of != options.end()) rows.push_back(pool_stats(*of, metrics));
+    for (const PoolMetrics& pool : connections.pool_metrics()) {
+      rows.push_back({pool.connection_name, pool.pool_size, pool.active_connections,
+                      pool.idle_connections, pool.waiting_requests, pool.connection_wait_time_ms,
+                      pool.connections_opened, pool.connections_broken, pool.connections_reaped,
+                      pool.connection_wait_time_max_ms});
     }
     return rows;
   };

@@ -67,7 +67,18 @@ TEST_F(SystemTable, PoolStatsAreTheSpecificationsQuery) {
   EXPECT_THAT(run.out,
               AllOf(HasSubstr("connection_name,pool_size,active_connections,idle_connections,"
                               "waiting_requests,connection_wait_time_ms\n"),
-                    HasSubstr("\nidle,4,0,0,0,0.0\n"), HasSubstr("busy,4,0,0,0,")));
+                    HasSubstr("\nidle,4,0,0,0,0.0\n"), HasSubstr("busy,4,0,1,0,")));
+}
+
+TEST_F(SystemTable, APoolsConnectionIsUsedAgain) {
+  const auto run = pgsink_input(
+      connection("busy", "events") +
+          "INSERT INTO busy SELECT 1 AS event_id; INSERT INTO busy SELECT 2 AS event_id;"
+          "SELECT connections_opened, connections_broken, connections_reaped,"
+          " connection_wait_time_ms > 0 AS waited, connection_wait_time_ms >="
+          " connection_wait_time_max_ms AS adds FROM system.postgresql_pool_stats",
+      {"--format", "csv"});
+  EXPECT_THAT(run.out, HasSubstr("\n1,0,0,true,true\n")) << run.err;
 }
 
 TEST_F(SystemTable, ConnectionTestShowsTheColumnsOfTheTarget) {
