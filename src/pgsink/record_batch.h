@@ -20,6 +20,7 @@ namespace pgsink {
 
 using pgproto::Errc;
 using pgproto::Error;
+using pgproto::fail;
 using pgproto::Result;
 using pgproto::Status;
 

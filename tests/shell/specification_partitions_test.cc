@@ -63,8 +63,6 @@ TEST(SpecificationPartitions, ListsAreComparedWithTheCatalog) {
 
 TEST(SpecificationReplication, TheSlotDeliversWhatTheSinkWrites) {
   PostgresServer& server = analytics_server();
-  server.configure({{"wal_level", "logical"}});
-  server.restart();
   create_table("replicated_table", "(id bigint PRIMARY KEY, name text)");
   server.sql("ALTER ROLE \"user\" REPLICATION; GRANT CREATE ON DATABASE analytics TO \"user\"",
              "analytics");
@@ -82,8 +80,10 @@ TEST(SpecificationReplication, TheSlotDeliversWhatTheSinkWrites) {
                          "'laminar_slot', NULL, NULL, 'proto_version', '1', 'publication_names',"
                          " 'laminar_pub') WHERE get_byte(data, 0) = ascii('I')"),
             "5");
-  server.sql("SELECT pg_drop_replication_slot('laminar_slot'); DROP PUBLICATION laminar_pub",
-             "analytics");
+  server.sql(
+      "SELECT pg_drop_replication_slot('laminar_slot'); DROP PUBLICATION laminar_pub;"
+      "ALTER ROLE \"user\" NOREPLICATION",
+      "analytics");
 }
 
 }  // namespace

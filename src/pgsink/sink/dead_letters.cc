@@ -179,6 +179,8 @@ Status DeadLetters::count(const DeadLetter& letter, uint64_t rows_seen) {
   {
     const Monitor::Lock lock(*monitor_);
     rejected = ++rejected_;
+    // Flights under way are ahead of each other: rejections of a later one count already.
+    rows_seen = seen_ = std::max(seen_, rows_seen);
   }
   std::string limit;
   if (rejects_max_ > 0 && rejected > static_cast<uint64_t>(rejects_max_)) {

@@ -35,7 +35,8 @@ class DeadLetters {
   static Result<std::unique_ptr<DeadLetters>> open(const SinkOptions& options, Env& env);
 
   /// count adds a rejected row. Fails, naming the limit, if there are too many now: max_rejects, or
-  /// max_reject_ratio of the rows seen so far. `rows_seen` is a number that only grows.
+  /// max_reject_ratio of the rows seen so far. `rows_seen` are those of the input up to the end of
+  /// this one's flight.
   Status count(const DeadLetter& letter, uint64_t rows_seen);
   /// tell hands letters to the file, until they are on disk, and to the callback.
   Status tell(std::span<const DeadLetter> letters);
@@ -52,6 +53,7 @@ class DeadLetters {
   const DeadLetterCallback callback_;
   std::string insert_sql_;
   std::unique_ptr<Monitor> monitor_;
+  uint64_t seen_ = 0;                     ///< Guarded by monitor_.
   uint64_t rejected_ = 0;                 ///< Guarded by monitor_.
   std::unique_ptr<DeadLetterFile> file_;  ///< Guarded by file_monitor_.
   std::unique_ptr<Monitor> file_monitor_;
