@@ -3,7 +3,8 @@
 --   pgsink -f examples/dead_letters.sql --set pg_host=localhost --set pg_port=5432 \
 --     --set pg_password=…
 --
--- The table: CREATE TABLE orders (id bigint PRIMARY KEY, quantity int NOT NULL CHECK (quantity > 0))
+-- The table:
+-- CREATE TABLE orders (id bigint PRIMARY KEY, quantity int NOT NULL CHECK (quantity > 0))
 -- pgsink ends with exit code 3: finished, but rows were rejected.
 
 CREATE CONNECTION orders TO postgresql (

@@ -151,8 +151,8 @@ TEST_P(EveryKindOfBadRow, IsIsolatedFromTheGoodOnes) {
   if (the_case.exactly_once) options_.delivery = Delivery::kExactlyOnce;
   options_.use_2pc = the_case.two_phase;
   options_.lock_timeout_ms = 20'000;
-  const size_t rows = rows_from_environment("PGSINK_DEAD_LETTER_ROWS", 2000);
-  const size_t bad_rows = rows_from_environment("PGSINK_DEAD_LETTER_BAD", 18);
+  const size_t rows = rows_from_environment("PGSINK_DEAD_LETTER_ROWS", 1200);
+  const size_t bad_rows = rows_from_environment("PGSINK_DEAD_LETTER_BAD", 9);
   const bool update = the_case.mode == WriteMode::kUpdate;
   if (update) {
     sql("INSERT INTO t SELECT i, 'eu', 0, 'old' || i, 0, 0, '' FROM generate_series(0, " +
