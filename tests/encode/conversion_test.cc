@@ -21,7 +21,7 @@ using test::Encoded;
 
 const std::string& database() {
   static const std::string name = [] {
-    std::string created = test::shared_server().create_database("conversion");
+    std::string created = test::shared_server().create_database("conversion", true);
     test::shared_server().sql(test::conversion_types_sql(), created);
     return created;
   }();

@@ -59,7 +59,7 @@ class Random {
 };
 
 const std::string& database() {
-  static const std::string name = test::shared_server().create_database("property");
+  static const std::string name = test::shared_server().create_database("property", true);
   return name;
 }
 

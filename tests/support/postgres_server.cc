@@ -19,6 +19,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include <gtest/gtest.h>
 #include <libpq-fe.h>
 
 namespace pgsink::test {
@@ -365,10 +366,22 @@ std::optional<std::string> PostgresServer::try_scalar(const std::string& text,
   return rows.empty() || rows[0].empty() ? std::nullopt : rows[0][0];
 }
 
-std::string PostgresServer::create_database(std::string_view prefix) {
+void PostgresServer::drop_databases() {
+  for (const std::string& name : std::exchange(databases_, {})) {
+    // One that something still holds, a slot for example, stays.
+    std::string ignored;
+    try_scalar("DROP DATABASE IF EXISTS " + quote_name(name) + " WITH (FORCE)", "postgres",
+               &ignored);
+  }
+}
+
+std::string PostgresServer::create_database(std::string_view prefix, bool for_all_tests) {
+  const void* const test = ::testing::UnitTest::GetInstance()->current_test_info();
+  if (test != nullptr && test != std::exchange(databases_of_, test)) drop_databases();
   static std::atomic<int> number = 0;
   const std::string name = std::string(prefix) + "_" + std::to_string(++number);
   sql("CREATE DATABASE " + quote_name(name));
+  if (test != nullptr && !for_all_tests) databases_.push_back(name);
   return name;
 }
 

@@ -79,8 +79,9 @@ class PostgresServer {
   SqlRows sql(const std::string& text, std::string_view database = "postgres");
   /// The one value of the one row of sql(); "" for NULL.
   std::string scalar(const std::string& text, std::string_view database = "postgres");
-  /// A database of its own: prefix and a number. Returns its name.
-  std::string create_database(std::string_view prefix = "db");
+  /// A database of its own: prefix and a number. Returns its name. It goes when a later test
+  /// creates one, unless it is for all tests: hundreds of them would fill a disk.
+  std::string create_database(std::string_view prefix = "db", bool for_all_tests = false);
   /// CREATE ROLE name LOGIN attributes, dropping one of that name that owns nothing before.
   void create_role(std::string_view name, std::string_view attributes = "");
 
@@ -120,6 +121,7 @@ class PostgresServer {
   void launch();
   void clone_from(PostgresServer& primary);
   void reload_and_wait();
+  void drop_databases();
   std::optional<std::string> try_scalar(const std::string& text, std::string_view database,
                                         std::string* error);
 
@@ -131,6 +133,8 @@ class PostgresServer {
   uint16_t port_ = 0;
   pid_t postmaster_ = -1;
   int version_ = 0;
+  std::vector<std::string> databases_;  ///< Of the test …
+  const void* databases_of_ = nullptr;  ///< … that gtest ran then.
 };
 
 /// The cluster that a test program shares, started on first use and stopped when the program ends.

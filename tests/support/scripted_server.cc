@@ -154,6 +154,7 @@ std::string identity_answer() {
                                            "2026-01-01 00:00:00.000001+00",
                                            "10",
                                            "on",
+                                           "",
                                            "64",
                                            "off",
                                            "postgres",

@@ -86,7 +86,7 @@ Result<PartitionStore::Constant> PartitionStore::constant(const std::optional<st
                                                           Oid type) {
   constexpr int16_t kBinary = 1;
   pgproto::Session& session = connection_.session();
-  pgproto::Session::Parameter parameter{.format = kBinary};
+  pgproto::Session::Parameter parameter{.value = {}, .format = kBinary};
   if (value) parameter.value = pgproto::as_bytes(*value);
   const auto parsed = session.parse("", sql_text(Sql::kPartitionValue), std::span(&type, 1));
   if (!parsed) return fail(parsed.error());
