@@ -60,6 +60,9 @@ class Source {
   /// The columns of all batches: the table's without generated ones, then the three above.
   virtual const std::shared_ptr<const Schema>& schema() const = 0;
 
+  /// The slot that it reads, by which the server remembers it.
+  virtual std::string_view replication_slot() const = 0;
+
   /// Start begins to read in the background. `after` is the position up to which the consumer has
   /// everything, if it knows (Sink::durable_position() with exactly_once): those batches are left
   /// out. Called once.
@@ -84,7 +87,9 @@ class Source {
 /// `goes_on` says false (it is asked several times a second) or something fails for good. Then all
 /// that was read is committed, as far as possible, and confirmed. A truncate empties the sink's
 /// table. With delivery = 'exactly_once' each change is applied once, whatever dies in between;
-/// otherwise those not confirmed are applied again, which a table with a key does not mind.
+/// otherwise those not confirmed are applied again, which a table with a key does not mind; the
+/// sink_id is then by default one of the connection, the table and the slot, so that what a killed
+/// process left at work is ended first.
 Status replicate(Source& source, const SinkOptions& options, const std::function<bool()>& goes_on,
                  Env* env = nullptr);
 

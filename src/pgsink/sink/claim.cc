@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "pgsink/sink/writer_sessions.h"
+
 namespace pgsink {
 
 Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
@@ -11,7 +13,7 @@ Status check_delivery(const SinkOptions& options, Connection& connection, const 
   }
   if (!options.use_2pc) return {};
   // A pooler lends connections, and with them the advisory lock that fences writers off.
-  if (connection.server().backend.pid != connection.session().backend_process_id()) {
+  if (!WriterSessions::whole_sessions(connection)) {
     return fail(Errc::kOptionConflict,
                 "use_2pc does not work through a connection pooler: connect to the server itself");
   }

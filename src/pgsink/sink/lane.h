@@ -32,6 +32,7 @@
 #include "pgsink/sink/partition.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/salvage.h"
+#include "pgsink/sink/writer_sessions.h"
 
 namespace pgsink {
 
@@ -48,6 +49,8 @@ class Lane {
     /// Exactly-once: the row of this lane as claim() left it.
     const Epochs* epochs = nullptr;
     LaneEpoch epoch{};
+    /// At least once under a sink_id: whose sessions these are.
+    const WriterSessions* sessions = nullptr;
     /// Two-phase commit: who commits what this lane prepares.
     EpochCommitter* committer = nullptr;
     /// Where rejected rows go; null: one stops the sink.

@@ -50,7 +50,11 @@ void Lane::end_transaction(Flight& current, Result<Ending> ending) {
 Status Lane::attach(Connection& connection) {
   const Status marked =
       mark_session(connection, setup_.origin, backend_, env_.clock.now() + kAskTimeout);
-  if (!marked || committer_ == nullptr) return marked;
+  if (!marked) return marked;
+  if (setup_.sessions != nullptr && WriterSessions::whole_sessions(connection)) {
+    return setup_.sessions->join(connection, env_.clock.now() + kAskTimeout);
+  }
+  if (committer_ == nullptr) return {};
   return committer_->two_phase().attach(connection, env_.clock.now() + kAskTimeout);
 }
 

@@ -10,6 +10,8 @@
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/sql.h"
 #include "pgsink/sink/target.h"
+#include "pgsink/sink/two_phase.h"
+#include "pgsink/sink/writer_sessions.h"
 #include "pgsink/source.h"
 
 namespace pgsink {
@@ -26,6 +28,12 @@ Status empty_target(const SinkOptions& options, Env& env) {
   if (!connect) return fail(connect.error());
   auto connection = Connection::open(env, *connect);
   if (!connection) return fail(connection.error());
+  // The rest of a killed process must not do it later, when there are new rows.
+  const WriterSessions sessions(options.schema, two_phase_sink_id(options) + " truncates", env.random);
+  const Deadline deadline = env.clock.now() + kTruncateTimeout;
+  if (WriterSessions::whole_sessions(**connection)) {
+    if (auto alone = sessions.take_over(**connection, deadline); !alone) return alone;
+  }
   Quoted quoted;
   const std::string table =
       quoted.identifier(options.schema) + "." + quoted.identifier(options.table);
@@ -34,7 +42,7 @@ Status empty_target(const SinkOptions& options, Env& env) {
     sql = sql_text(Sql::kSetRole, {quoted.identifier(options.set_role)}) + "; " + sql;
   }
   if (!quoted.status()) return quoted.status();
-  const auto done = run_control(**connection, sql, env.clock.now() + kTruncateTimeout, true);
+  const auto done = run_control(**connection, sql, deadline, true);
   if (done) return {};
   Error error = done.error();
   error.message =
@@ -59,11 +67,20 @@ Status move_batch(Source& source, Sink& sink, const SinkOptions& options, Env& e
   return {};
 }
 
+SinkOptions with_sink_id(SinkOptions options, const Source& source) {
+  const bool at_least_once = options.delivery == Delivery::kAtLeastOnce && !options.use_2pc;
+  if (!at_least_once || !options.sink_id.empty()) return options;
+  options.sink_id =
+      two_phase_sink_id(options) + " from " + std::string(source.replication_slot());
+  return options;
+}
+
 }  // namespace
 
-Status replicate(Source& source, const SinkOptions& options, const std::function<bool()>& goes_on,
+Status replicate(Source& source, const SinkOptions& given, const std::function<bool()>& goes_on,
                  Env* env) {
   try {
+    const SinkOptions options = with_sink_id(given, source);
     if (options.write_mode != WriteMode::kChangelog) {
       return fail(Errc::kOptionConflict, "connection \"" + options.connection_name +
                                              "\": replicate() needs write_mode = 'changelog'");

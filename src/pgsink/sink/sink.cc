@@ -24,6 +24,7 @@
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 #include "pgsink/sink/warnings.h"
+#include "pgsink/sink/writer_sessions.h"
 #include "pgsink/source.h"
 
 namespace pgsink {
@@ -232,9 +233,10 @@ class SinkImpl final : public Sink {
   }
 
   /// Starts a lane on each connection.
-  Status start(std::vector<PoolLease> connections) {
-    warnings_ = open_warnings(options_, pool_->config().connect.hosts.size(),
-                              connections.front()->server());
+  Status start(std::vector<PoolLease> connections, std::optional<WriterSessions> sessions) {
+    sessions_ = std::move(sessions);
+    warnings_ =
+        open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front());
     if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
     for (auto& connection : connections) {
       if (auto started = start_lane(std::move(connection)); !started) return started;
@@ -394,6 +396,7 @@ class SinkImpl final : public Sink {
                       .name = options_.connection_name,
                       .epochs = claim_ ? &claim_->epochs : nullptr,
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
+                      .sessions = sessions_ ? &*sessions_ : nullptr,
                       .committer = committer_.get(),
                       .dead_letters = dead_letters_.get(),
                       .partitioner = partitioner_.get(),
@@ -423,6 +426,7 @@ class SinkImpl final : public Sink {
   const Plan plan_;
   std::vector<std::string> warnings_;
   const std::optional<Claim> claim_;
+  std::optional<WriterSessions> sessions_;
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
   std::unique_ptr<EpochCommitter> committer_;
@@ -440,9 +444,15 @@ Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& poo
 }
 
 /// What every lane's connection must have before its first flight.
-Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase, Clock& clock,
+Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
+                     const std::optional<WriterSessions>& sessions, Clock& clock,
                      std::span<PoolLease> lanes) {
   Status done = Pool::connect_all(lanes);
+  if (done && sessions && WriterSessions::whole_sessions(*lanes.front())) {
+    const Deadline deadline = clock.now() + kClaimTimeout;
+    done = sessions->take_over(*lanes.front(), deadline);
+    for (size_t i = 1; done && i < lanes.size(); ++i) done = sessions->join(*lanes[i], deadline);
+  }
   for (size_t i = 0; done && two_phase != nullptr && i < lanes.size(); ++i) {
     done = two_phase->two_phase.attach(*lanes[i], clock.now() + kClaimTimeout);
   }
@@ -489,14 +499,18 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     // A server with few places: each lane makes do with one.
     if (epoch_transactions(options, *two_phase->connection) == 0) plan->take_whole_epochs();
   }
+  std::optional<WriterSessions> sessions;
+  if (WriterSessions::wanted(options)) {
+    sessions.emplace(options.schema, options.sink_id, env.random);
+  }
   const Status connected =
-      connect_lanes(options, two_phase ? &*two_phase : nullptr, env.clock, *places);
+      connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env.clock, *places);
   if (!connected) return fail(connected.error());
   auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
                                          std::move(*plan), std::move(*router), std::move(claim),
                                          std::move(two_phase), std::move(*dead_letters));
   sink->create_partitions(std::move(*partitioner));
-  if (auto started = sink->start(std::move(*places)); !started) return fail(started.error());
+  if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) return fail(started.error());
   return sink;
 }
 

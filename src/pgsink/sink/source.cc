@@ -67,6 +67,7 @@ class SourceImpl final : public Source {
   ~SourceImpl() override { close(); }
 
   const std::shared_ptr<const Schema>& schema() const override { return schema_; }
+  std::string_view replication_slot() const override { return options_.replication_slot; }
   std::vector<std::string> warnings() const override { return setup_.warnings; }
 
   Status start(uint64_t after) override {

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 115> kTemplates{{
+constexpr std::array<Template, 116> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -248,7 +248,11 @@ constexpr std::array<Template, 115> kTemplates{{
      " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
      " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d"
      " WHERE d.datname = current_database()) AND l.classid = '{classid}'::oid"
-     " AND l.objid = '{objid}'::oid AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()"},
+     " AND l.objid {which} '{objid}'::oid AND l.objsubid = {form}"
+     " AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()"},
+    {Sql::kWriterMark,
+     "SELECT pg_catalog.pg_advisory_lock_shared('{high}'::pg_catalog.int4,"
+     " '{low}'::pg_catalog.int4)"},
     // Where no session can be attached, each transaction attaches itself. Its snapshot is taken
     // behind the lock, which READ COMMITTED alone grants.
     {Sql::kWriterGuard,

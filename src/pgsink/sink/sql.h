@@ -95,7 +95,10 @@ enum class Sql : uint8_t {
   kWriterRead,      ///< {schema}, {sink}. Row: generation, epoch, host_position, who.
   kWriterPrefixes,  ///< {schema}, {sink}. Rows: prefix.
   kWriterTidy,      ///< {schema}, {prefix}, {sink}, {generation}: only this prefix is left.
-  kWriterSessions,  ///< {classid}, {objid}. Rows: pid, backend_start, role, application, address.
+  /// {classid}, {= or <>}, {objid}, {kWholeKey or kKeyOfTwo}. Rows: pid, backend_start, role,
+  /// application, address.
+  kWriterSessions,
+  kWriterMark,  ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
   kWriterGuard,     ///< Any search path. {high}, {low}, {schema}, {sink}, {schema}, {sink},
                     ///< {generation}
   kDecisionRecord,  ///< {schema}, {sink}, {generation}, {schema}, {epoch}, {position}, {gids}
@@ -145,6 +148,9 @@ enum class Sql : uint8_t {
   kStartReplication,     ///< {slot}, {lsn}, {publications}. Replication command.
   kTruncate,             ///< {table}
 };
+
+/// Advisory locks by one number of 64 bits and those by two of 32 never meet.
+inline constexpr std::string_view kWholeKey = "1", kKeyOfTwo = "2";
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.
 std::string sql_text(Sql id, std::initializer_list<std::string_view> arguments = {});

@@ -5,6 +5,7 @@
 
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/sql.h"
+#include "pgsink/sink/writer_sessions.h"
 
 namespace pgsink {
 namespace {
@@ -156,40 +157,17 @@ Result<TwoPhase> TwoPhase::claim(Connection& connection, const TwoPhaseConfig& c
 }
 
 // The order matters: sessions are listed, then the generation is read. If it is still ours, each of
-// the sessions attached before us. They are listed twice, because a process id may be used again
-// between looking at the locks and looking at who it is: `backend_start` is that of a session that
-// held the lock if the lock is still held under that id the second time.
+// the sessions attached before us.
 Status TwoPhase::fence_others(Connection& connection, Deadline deadline) const {
-  const std::string list =
-      sql_text(Sql::kWriterSessions,
-               {std::to_string(lock_key_ >> 32), std::to_string(lock_key_ & 0xffffffffU)});
-  for (;;) {
-    const auto seen = run_control(connection, list, deadline);
-    if (!seen) return fail(seen.error());
-    if (seen->rows.empty()) return {};
-    const auto again = run_control(connection, list, deadline);
-    if (!again) return fail(again.error());
+  const std::string list = sql_text(Sql::kWriterSessions,
+                                    {std::to_string(lock_key_ >> 32), "=",
+                                     std::to_string(lock_key_ & 0xffffffffU), kWholeKey});
+  return end_sessions(connection, list, sink_id_, deadline, [&]() -> Status {
     const auto now = read(connection, deadline);
     if (!now) return fail(now.error());
     if (!*now || (*now)->generation != generation_) return fail(fenced(*now));
-    for (const auto& row : seen->rows) {
-      const bool still =
-          std::ranges::any_of(again->rows, [&](const auto& other) { return other[0] == row[0]; });
-      if (!still) continue;
-      const BackendIdentity other{static_cast<int32_t>(parse_number(row[0].value_or("0"))),
-                                  row[1].value_or(""),
-                                  static_cast<uint32_t>(parse_number(row[2].value_or("0")))};
-      if (other.backend_start.empty() && other.role_oid != 0) {
-        return fail(Errc::kCannotFence,
-                    "sink \"" + sink_id_ + "\" is written by server process " +
-                        std::to_string(other.pid) +
-                        " of another role, which this one may not end: connect as that role, or "
-                        "GRANT pg_signal_backend and pg_read_all_stats");
-      }
-      if (other.backend_start.empty()) continue;  // Gone between the two looks.
-      if (auto gone = fence(connection, other, deadline); !gone) return gone;
-    }
-  }
+    return {};
+  });
 }
 
 Status TwoPhase::attach(Connection& connection, Deadline deadline) const {

@@ -311,8 +311,9 @@ Result<std::string> current_writer(Connection& connection, const std::string& sc
                                    const std::string& sink_id, Deadline deadline) {
   const uint64_t key = writer_lock_key(schema, sink_id);
   const auto rows = run_control(connection,
-                                sql_text(Sql::kWriterSessions, {std::to_string(key >> 32),
-                                                                std::to_string(key & 0xffffffffU)}),
+                                sql_text(Sql::kWriterSessions,
+                                         {std::to_string(key >> 32), "=",
+                                          std::to_string(key & 0xffffffffU), kWholeKey}),
                                 deadline);
   if (!rows) return fail(rows.error());
   if (rows->rows.empty()) return std::string();

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "pgsink/sink/names.h"
+#include "pgsink/sink/writer_sessions.h"
 
 namespace pgsink {
 namespace {
@@ -25,7 +26,8 @@ bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& se
 }  // namespace
 
 std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
-                                       const ServerIdentity& server) {
+                                       Connection& connection) {
+  const ServerIdentity& server = connection.server();
   std::vector<std::string> warnings;
   if (commits_asynchronously(options, server)) {
     warnings.push_back("connection \"" + options.connection_name +
@@ -42,6 +44,12 @@ std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
         "last reported as committed" +
         (rewinds ? "; the sink will notice and name the position to go back to" : "") +
         ". Set synchronous_standby_names on the server to rule that out");
+  }
+  if (WriterSessions::wanted(options) && !WriterSessions::whole_sessions(connection)) {
+    warnings.push_back(
+        "connection \"" + options.connection_name +
+        "\": behind a pooler sink_id does not keep the rest of a former process from writing older "
+        "rows over newer ones: connect to the server itself, or use delivery = 'exactly_once'");
   }
   return warnings;
 }

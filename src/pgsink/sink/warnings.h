@@ -13,6 +13,6 @@ namespace pgsink {
 /// open_warnings gives a line for each such thing, with what to do about it.
 /// `hosts` is how many there are to go to.
 std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
-                                       const ServerIdentity& server);
+                                       Connection& connection);
 
 }  // namespace pgsink

@@ -1,0 +1,57 @@
+#pragma once
+// The sessions of one writer, known to the next. At-least-once keeps nothing in the database, so a
+// process that is killed leaves backends behind that nobody knows, and each goes on with what it
+// received: an old row would come after a newer one of the next process. Under a sink_id each
+// session of a writer holds an advisory lock, shared: its class says which sink, its number which
+// writer. So the next writer finds all of them, whatever became of the process.
+//   - Who opens marks its first session, and then ends those of every other number.
+//   - Who reconnects marks its session, and gives up if it then finds another number: of two, one
+//     at least sees the other, because each looks after it has marked its own.
+//   - Locks need no cleaning up: they end with their session, and with a crash of the server.
+//
+// Nothing of this holds through a pooler in transaction mode, where sessions are lent.
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <pgsink/options.h>
+
+#include "pgsink/client/connection.h"
+
+namespace pgsink {
+
+class WriterSessions {
+ public:
+  /// For one writer of a sink, from now on.
+  WriterSessions(std::string_view schema, std::string_view sink_id, Random& random);
+
+  /// Whether a sink of these options has any: at least once, in a mode with keys, with a sink_id.
+  static bool wanted(const SinkOptions& options);
+  /// whole_sessions says whether a connection has its backend for itself: without a pooler.
+  static bool whole_sessions(Connection& connection);
+
+  /// Marks the session and ends those of other writers. Fails with kCannotFence if that is not
+  /// allowed or does not help before the deadline. REQUIRES: whole_sessions().
+  Status take_over(Connection& connection, Deadline deadline) const;
+  /// Marks one more session, or fails with kFenced if there is another writer.
+  Status join(Connection& connection, Deadline deadline) const;
+
+ private:
+  Status mark(Connection& connection, Deadline deadline) const;
+  std::string others_sql() const;
+
+  std::string sink_id_;
+  uint32_t sink_ = 0, writer_ = 0;
+};
+
+/// end_sessions ends the sessions that a query lists, until it lists none; its rows begin with pid,
+/// backend_start and role. The list is read twice, because a process id may be used again between
+/// looking at locks and looking at who it is: `backend_start` is that of a session that held the
+/// lock if the lock is still held under that id the second time. `check` is asked each time behind
+/// that, and its failure ends this. Fails with kCannotFence, naming the sink, if one may not be
+/// ended.
+Status end_sessions(Connection& connection, const std::string& list, std::string_view sink_id,
+                    Deadline deadline, const std::function<Status()>& check);
+
+}  // namespace pgsink
