@@ -109,6 +109,29 @@ TEST_P(ModesTest, TheLastRowOfAKeyWins) {
   EXPECT_EQ(table(), "1:third:3 2:last:3");
 }
 
+// A short row may lie in the gap that a long one left on an earlier page of the staging table.
+TEST_P(ModesTest, TheLastRowOfAKeyWinsWhateverTheirLengths) {
+  options_.write_mode = WriteMode::kUpsert;
+  std::mt19937 random(20261123);
+  std::vector<std::vector<User>> batches;
+  std::vector<std::optional<std::string>> model(500);
+  for (int batch = 0; batch < 20; ++batch) {
+    auto& rows = batches.emplace_back();
+    for (int row = 0; row < 900; ++row) {
+      const int64_t id = static_cast<int64_t>(random() % model.size());
+      std::optional<std::string> name;
+      if (random() % 3 != 0) name = std::to_string(random()) + std::string(random() % 1500, 'x');
+      model[static_cast<size_t>(id)] = name;
+      rows.push_back({id, name, batch});
+    }
+  }
+  expect_written(std::move(batches));
+  std::string expected;
+  for (const auto& name : model) expected += name.value_or("NULL") + ' ';
+  EXPECT_TRUE(scalar("SELECT string_agg(coalesce(name, 'NULL') || ' ', '' ORDER BY id) FROM t") ==
+              expected);
+}
+
 TEST_P(ModesTest, UpsertSetsTheUpdateColumnsOnly) {
   sql("INSERT INTO t VALUES (1, 'old', 1)");
   options_.write_mode = WriteMode::kUpsert;

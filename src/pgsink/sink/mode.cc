@@ -250,10 +250,11 @@ Result<Statements> Composer::compose() {
     const std::string staging = sql_text(Sql::kStaged);
     std::string staged = quoted_inserted_;
     if (!change_.empty()) staged = "'I'::pg_catalog.\"char\" AS " + change_ + ", " + staged;
-    made.stage = sql_text(Sql::kStage, {staged, quoted_table_});
-    made.stage_pooled = sql_text(Sql::kStageOnce, {staged, quoted_table_});
+    const std::string ordinal = sql_text(Sql::kStageOrdinal, {ordinal_});
+    made.stage = sql_text(Sql::kStage, {staged, quoted_table_, ordinal});
+    made.stage_pooled = sql_text(Sql::kStageOnce, {staged, quoted_table_, ordinal});
     made.copy = sql_text(Sql::kCopyIn, {staging, quoted_columns_});
-    auto merge = apply(staging + " AS given", "ctid");
+    auto merge = apply(staging + " AS given", ordinal_);
     if (!merge) return fail(merge.error());
     made.merge = std::move(*merge);
   }

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 116> kTemplates{{
+constexpr std::array<Template, 117> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -64,12 +64,17 @@ constexpr std::array<Template, 116> kTemplates{{
      " pg_catalog.set_config('enable_mergejoin', 'off', {local}),"
      " pg_catalog.set_config('enable_seqscan', 'off', {local}),"
      " pg_catalog.set_config('jit', 'off', {local})"},
+    // The place of a row in the table says nothing of its order: the server puts a short one where a
+    // long one left a gap.
     {Sql::kStage,
      "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DELETE ROWS AS"
-     " SELECT {columns} FROM {table} WITH NO DATA"},
+     " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},
     {Sql::kStageOnce,
      "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DROP AS"
-     " SELECT {columns} FROM {table} WITH NO DATA"},
+     " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},
+    {Sql::kStageOrdinal,
+     "ALTER TABLE pg_temp.pgsink_staging ADD {ordinal} bigint GENERATED ALWAYS AS IDENTITY"
+     " (CACHE 1000)"},
     {Sql::kStaged, "pg_temp.pgsink_staging"},
     // In the list of a SELECT the functions return row by row; in FROM each one would store all its
     // rows first, which costs three times as much.

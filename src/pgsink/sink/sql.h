@@ -34,9 +34,10 @@ enum class Sql : uint8_t {
   kSetFlight,         ///< {number}: the last flight that committed, for the session.
   kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
   kIndexOnly,         ///< {local} four times: keys are looked up by index, never by reading all.
-  kStage,             ///< {columns}, {table}: the staging table, emptied by every COMMIT.
-  kStageOnce,         ///< {columns}, {table}: one that vanishes with its transaction.
-  kStaged,            ///< {columns}: rows source, their order in `ctid`.
+  kStage,      ///< {columns}, {table}, kStageOrdinal: the staging table, emptied by every COMMIT.
+  kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that vanishes with its transaction.
+  kStageOrdinal,      ///< {ordinal}: the column that numbers its rows as they arrive.
+  kStaged,            ///< Rows source.
   kUnnested,          ///< {unnests}, {ordinal}: rows source.
   kUnnest,            ///< {number} of the parameter, {column}
   kLastOfKey,         ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
