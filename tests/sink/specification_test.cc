@@ -75,8 +75,7 @@ TEST(Specification, EveryBlockParses) {
 }
 
 /// What is refused of each connection in this release; all others bind.
-const std::map<std::string, std::set<std::string>> kRefused{
-};
+const std::map<std::string, std::set<std::string>> kRefused{};
 
 TEST(Specification, EveryConnectionBindsOrIsRefusedByNameOnly) {
   const std::vector<std::string> all = blocks();

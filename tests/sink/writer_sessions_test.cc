@@ -1,4 +1,5 @@
-// At least once under a sink_id: what a dead writer left at work is ended before the next one writes.
+// At least once under a sink_id: what a dead writer left at work is ended before the next one
+// writes.
 
 #include <chrono>
 #include <csignal>
@@ -6,11 +7,11 @@
 #include <thread>
 #include <unistd.h>
 
+#include <pgsink/batch_of.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
-
-#include <pgsink/batch_of.h>
 
 #include "pgsink/sink.h"
 #include "support/postgres_server.h"

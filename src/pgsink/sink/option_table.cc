@@ -330,9 +330,9 @@ constexpr OptionInfo kTable[] = {
                    "transaction, with a fence against a second writer of the same `sink_id`.",
         .example = "'exactly_once'"}),
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
-        .meaning = "Name under which `exactly_once` and `use_2pc` keep their epochs. At least once, "
-                   "in modes with keys: who opens ends the sessions that a former writer of that "
-                   "name left behind.",
+        .meaning =
+            "Name under which `exactly_once` and `use_2pc` keep their epochs. At least once, in "
+            "modes with keys: who opens ends the sessions that a former writer left behind.",
         .example = "'events-1'"}),
     boolean<&O::use_2pc>({.key = "use_2pc", .group = kTransactions, .default_text = "false",
         .aliases = "two_phase_commit|use_two_phase_commit|xa", .in_specification = true,

@@ -146,9 +146,8 @@ class Faults {
   void transactions() {
     needs("prepared_transaction_id", options_.use_2pc, "use_2pc", "use_2pc = true");
     const bool exactly_once = options_.delivery == Delivery::kExactlyOnce;
-    needs("sink_id",
-          exactly_once || options_.use_2pc || options_.write_mode != WriteMode::kInsert, "delivery",
-          "delivery = 'exactly_once', use_2pc = true or a write_mode with keys");
+    needs("sink_id", exactly_once || options_.use_2pc || options_.write_mode != WriteMode::kInsert,
+          "delivery", "delivery = 'exactly_once', use_2pc = true or a write_mode with keys");
     conflict_if(options_.use_2pc && exactly_once, "use_2pc", "delivery",
                 "use_2pc and delivery = 'exactly_once' are two ways to write each row once: choose "
                 "use_2pc if all lanes must commit together or the host decides, else exactly_once");

@@ -235,8 +235,7 @@ class SinkImpl final : public Sink {
   /// Starts a lane on each connection.
   Status start(std::vector<PoolLease> connections, std::optional<WriterSessions> sessions) {
     sessions_ = std::move(sessions);
-    warnings_ =
-        open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front());
+    warnings_ = open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front());
     if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
     for (auto& connection : connections) {
       if (auto started = start_lane(std::move(connection)); !started) return started;
@@ -510,7 +509,8 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
                                          std::move(*plan), std::move(*router), std::move(claim),
                                          std::move(two_phase), std::move(*dead_letters));
   sink->create_partitions(std::move(*partitioner));
-  if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) return fail(started.error());
+  if (auto started = sink->start(std::move(*places), std::move(sessions)); !started)
+    return fail(started.error());
   return sink;
 }
 

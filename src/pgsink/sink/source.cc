@@ -1,13 +1,5 @@
 // Source: a task reads the snapshot and the stream into a queue of bounded size, tells the server
 // what is confirmed, and comes back when the connection is lost.
-//
-// The slot is the only memory of how far the consumer is, so it must not exist under its name
-// before the snapshot is with the consumer. Until then it is called NAME_snapshot. When all of the
-// snapshot is confirmed the server copies it to NAME, which is one step: a crash before it finds no
-// slot of that name and reads the whole table again, one behind it goes on with the changes. The
-// changes begin where the first snapshot was taken in any case, so what a second one has seen later
-// comes again, in order, and a table with a key is equal in the end, rows deleted in between
-// included.
 
 #include "pgsink/source.h"
 
@@ -23,6 +15,7 @@
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/retry.h"
 #include "pgsink/sink/source_setup.h"
+#include "pgsink/sink/source_slots.h"
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
@@ -30,16 +23,12 @@ namespace {
 
 using pgproto::Session;
 
-constexpr std::string_view kInterim = "_snapshot";
 /// Positions below are numbers of batches of the snapshot: no log begins so early.
 constexpr uint64_t kFirstLsn = uint64_t{1} << 24;
 constexpr size_t kSnapshotBatchRows = 10'000;
 /// What a batch of the snapshot may hold, and a transaction, of buffer_bytes.
 constexpr size_t kSnapshotBatchesInBuffer = 8;
 constexpr size_t kTransactionsInBuffer = 2;
-/// A new slot waits for the transactions under way.
-constexpr Duration kSlotTimeout = std::chrono::seconds(60);
-constexpr Duration kAskTimeout = std::chrono::seconds(15);
 /// How often the server hears of us at least (wal_sender_timeout is a minute, if not changed), and
 /// at most because of a confirmation.
 constexpr Duration kStatusInterval = std::chrono::seconds(10);
@@ -61,6 +50,7 @@ class SourceImpl final : public Source {
         env_(env),
         options_(std::move(options)),
         setup_(std::move(setup)),
+        slots_(options_.replication_slot, env_.clock),
         schema_(make_schema(setup_.table)),
         monitor_(env_.tasks.monitor()),
         buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)) {}
@@ -226,7 +216,7 @@ class SourceImpl final : public Source {
   Status run_session() {
     auto asking = ask();
     if (!asking) return fail(asking.error());
-    auto there = find_slots(**asking);
+    auto there = slots_.find(**asking);
     if (!there) return fail(there.error());
     asking->reset();
     if (auto connected = connect(); !connected) return connected;
@@ -235,35 +225,15 @@ class SourceImpl final : public Source {
       if (options_.snapshot) {
         const auto taken = take_snapshot(there->interim);
         if (!taken || !*taken) return taken ? Status() : fail(taken.error());
-      } else if (auto made = create_slot(Sql::kSlotWithoutSnapshot, options_.replication_slot);
-                 !made) {
+      } else if (auto made = slots_.create(*connection_); !made) {
         return made;
       }
     } else if (there->interim) {
-      std::ignore = drop_interim();  // Its copy was made; if not now, the next time.
+      std::ignore =
+          slots_.drop_interim(*connection_);  // Its copy was made; if not now, the next time.
     }
     had_slot_ = true;
     return stream();
-  }
-
-  // ---- the slot --------------------------------------------------------------------------------
-
-  struct SlotsThere {
-    bool slot = false, interim = false;
-  };
-  std::string interim_slot() const { return options_.replication_slot + std::string(kInterim); }
-
-  Result<SlotsThere> find_slots(Connection& connection) {
-    Quoted quoted;
-    const std::string slot = quoted.literal(options_.replication_slot);
-    const std::string interim = quoted.literal(interim_slot());
-    const auto found = connection.query(sql_text(Sql::kSlotsThere, {slot, interim}), soon());
-    if (!found) return fail(found.error());
-    SlotsThere there;
-    for (const auto& row : found->rows) {
-      (row[0] == options_.replication_slot ? there.slot : there.interim) = true;
-    }
-    return there;
   }
 
   /// A slot that should be there and is not has taken the changes since with it.
@@ -276,50 +246,6 @@ class SourceImpl final : public Source {
                     "sink_id, then open both again");
   }
 
-  Status create_slot(Sql statement, const std::string& name) {
-    Quoted quoted;
-    const std::string slot = quoted.identifier(name);
-    const auto made =
-        connection_->query(sql_text(statement, {slot}), env_.clock.now() + kSlotTimeout);
-    if (made) return {};
-    Error error = made.error();
-    error.message = "replication_slot \"" + name + "\": " + error.message;
-    if (error.code == Errc::kTimeout) {
-      std::ignore = connection_->cancel(soon());
-      error.message +=
-          "; a new slot waits for the transactions under way, of all databases: "
-          "pg_stat_activity and pg_prepared_xacts show the old ones";
-    } else if (error.sqlstate == "53400") {
-      error.message +=
-          "; drop one that nobody needs (pg_replication_slots), or raise "
-          "max_replication_slots and restart the server";
-    }
-    return fail(std::move(error));
-  }
-
-  Status drop_interim() {
-    Quoted quoted;
-    const std::string interim = quoted.literal(interim_slot());
-    const auto dropped = connection_->query(sql_text(Sql::kDropSlot, {interim}), soon());
-    if (!dropped) return fail(dropped.error());
-    return {};
-  }
-
-  /// The one step from "take the snapshot again" to "go on with the changes".
-  Status keep_slot() {
-    Quoted quoted;
-    const std::string slot = quoted.literal(options_.replication_slot);
-    const std::string interim = quoted.literal(interim_slot());
-    const auto kept = connection_->query(sql_text(Sql::kCopySlot, {interim, slot}), soon());
-    if (kept) return drop_interim();
-    Error error = kept.error();
-    error.message = "replication_slot \"" + options_.replication_slot + "\": " + error.message;
-    if (error.sqlstate == "53400") {
-      error.message += "; at the end of the snapshot it needs two slots for a moment";
-    }
-    return fail(std::move(error));
-  }
-
   // ---- the snapshot ----------------------------------------------------------------------------
 
   /// True when all of it is confirmed and the slot kept; false if the source was closed.
@@ -327,7 +253,7 @@ class SourceImpl final : public Source {
     const auto begun = connection_->query(sql_text(Sql::kSnapshotBegin), soon());
     if (!begun) return fail(begun.error());
     if (!interim) {
-      if (auto made = create_slot(Sql::kSlotAtSnapshot, interim_slot()); !made) {
+      if (auto made = slots_.create_interim(*connection_); !made) {
         return fail(made.error());
       }
     }
@@ -340,7 +266,7 @@ class SourceImpl final : public Source {
       while (!closing_ && confirmed_ < queued_) monitor_->wait(kNoDeadline);
       if (confirmed_ < queued_) return false;
     }
-    if (auto kept = keep_slot(); !kept) return fail(kept.error());
+    if (auto kept = slots_.keep(*connection_); !kept) return fail(kept.error());
     progress_ = true;
     return true;
   }
@@ -539,6 +465,7 @@ class SourceImpl final : public Source {
   Env& env_;
   const SinkOptions options_;
   const SourceSetup setup_;
+  const SourceSlots slots_;
   const std::shared_ptr<const Schema> schema_;
   const std::unique_ptr<Monitor> monitor_;
   const size_t buffer_bytes_;

@@ -64,8 +64,8 @@ constexpr std::array<Template, 117> kTemplates{{
      " pg_catalog.set_config('enable_mergejoin', 'off', {local}),"
      " pg_catalog.set_config('enable_seqscan', 'off', {local}),"
      " pg_catalog.set_config('jit', 'off', {local})"},
-    // The place of a row in the table says nothing of its order: the server puts a short one where a
-    // long one left a gap.
+    // The place of a row in the table says nothing of its order: the server puts a short one where
+    // a long one left a gap.
     {Sql::kStage,
      "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DELETE ROWS AS"
      " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},

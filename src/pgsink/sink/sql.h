@@ -31,9 +31,9 @@ enum class Sql : uint8_t {
   kCommit,
   kXactStatus,  ///< $1 = xid8
   kAbandon,
-  kSetFlight,         ///< {number}: the last flight that committed, for the session.
-  kGuard,             ///< {before}, {number}: fails unless flight `before` committed.
-  kIndexOnly,         ///< {local} four times: keys are looked up by index, never by reading all.
+  kSetFlight,  ///< {number}: the last flight that committed, for the session.
+  kGuard,      ///< {before}, {number}: fails unless flight `before` committed.
+  kIndexOnly,  ///< {local} four times: keys are looked up by index, never by reading all.
   kStage,      ///< {columns}, {table}, kStageOrdinal: the staging table, emptied by every COMMIT.
   kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that vanishes with its transaction.
   kStageOrdinal,      ///< {ordinal}: the column that numbers its rows as they arrive.
@@ -99,7 +99,7 @@ enum class Sql : uint8_t {
   /// {classid}, {= or <>}, {objid}, {kWholeKey or kKeyOfTwo}. Rows: pid, backend_start, role,
   /// application, address.
   kWriterSessions,
-  kWriterMark,  ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
+  kWriterMark,      ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
   kWriterGuard,     ///< Any search path. {high}, {low}, {schema}, {sink}, {schema}, {sink},
                     ///< {generation}
   kDecisionRecord,  ///< {schema}, {sink}, {generation}, {schema}, {epoch}, {position}, {gids}

@@ -159,9 +159,9 @@ Result<TwoPhase> TwoPhase::claim(Connection& connection, const TwoPhaseConfig& c
 // The order matters: sessions are listed, then the generation is read. If it is still ours, each of
 // the sessions attached before us.
 Status TwoPhase::fence_others(Connection& connection, Deadline deadline) const {
-  const std::string list = sql_text(Sql::kWriterSessions,
-                                    {std::to_string(lock_key_ >> 32), "=",
-                                     std::to_string(lock_key_ & 0xffffffffU), kWholeKey});
+  const std::string list = sql_text(
+      Sql::kWriterSessions,
+      {std::to_string(lock_key_ >> 32), "=", std::to_string(lock_key_ & 0xffffffffU), kWholeKey});
   return end_sessions(connection, list, sink_id_, deadline, [&]() -> Status {
     const auto now = read(connection, deadline);
     if (!now) return fail(now.error());

@@ -310,11 +310,11 @@ struct KnownGid {
 Result<std::string> current_writer(Connection& connection, const std::string& schema,
                                    const std::string& sink_id, Deadline deadline) {
   const uint64_t key = writer_lock_key(schema, sink_id);
-  const auto rows = run_control(connection,
-                                sql_text(Sql::kWriterSessions,
-                                         {std::to_string(key >> 32), "=",
-                                          std::to_string(key & 0xffffffffU), kWholeKey}),
-                                deadline);
+  const auto rows = run_control(
+      connection,
+      sql_text(Sql::kWriterSessions,
+               {std::to_string(key >> 32), "=", std::to_string(key & 0xffffffffU), kWholeKey}),
+      deadline);
   if (!rows) return fail(rows.error());
   if (rows->rows.empty()) return std::string();
   std::string text = "server process " + cell(*rows, 0, 0);

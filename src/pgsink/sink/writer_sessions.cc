@@ -53,8 +53,8 @@ bool WriterSessions::whole_sessions(Connection& connection) {
 
 Status WriterSessions::mark(Connection& connection, Deadline deadline) const {
   const auto key = [](uint32_t half) { return std::to_string(static_cast<int32_t>(half)); };
-  const auto marked = connection.query(
-      sql_text(Sql::kWriterMark, {key(sink_), key(writer_)}), deadline);
+  const auto marked =
+      connection.query(sql_text(Sql::kWriterMark, {key(sink_), key(writer_)}), deadline);
   if (!marked) return fail(marked.error());
   return {};
 }
@@ -75,8 +75,8 @@ Status WriterSessions::join(Connection& connection, Deadline deadline) const {
   if (!others) return fail(others.error());
   if (others->rows.empty()) return {};
   return fail(Errc::kFenced, "sink \"" + sink_id_ + "\" is fenced by server process " +
-                                 cell(*others, 0, 0) + " of \"" + cell(*others, 0, 3) +
-                                 "\" from " + cell(*others, 0, 4) +
+                                 cell(*others, 0, 0) + " of \"" + cell(*others, 0, 3) + "\" from " +
+                                 cell(*others, 0, 4) +
                                  ": it has claimed the sink, and this writer may not go on. Stop "
                                  "one of the two, or give each a sink_id of its own");
 }
