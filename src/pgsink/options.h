@@ -137,11 +137,6 @@ struct OptionInfo {
   bool secret = false;         ///< Never shown.
   bool in_specification = false;  ///< Otherwise an extension ("+").
   bool replaced_by_url = false;   ///< May not stand beside `url`, which says it too.
-  /// "" if the option works; otherwise why this build refuses it when it is set to anything but its
-  /// default (Errc::kOptionUnsupported), and what to do instead.
-  std::string_view refused{};
-  /// If only some values are refused: these, "a|b". "" with `refused` set: all but the default.
-  std::string_view refused_values{};
   std::string_view meaning{};  ///< One sentence or two, for the documentation.
   std::string_view example{};  ///< The value as it would be written, quotes included.
   /// Stores a checked value; fails with kOptionValue and a message that names what is allowed and

@@ -216,40 +216,20 @@ TEST(CheckOptions, FindsWhatAProgramWroteWrong) {
               }),
               HasSubstr("contradict each other"));
   EXPECT_THAT(faults([](O& o) { o.confirm_slot = true; }), HasSubstr("replication_slot"));
+  EXPECT_THAT(faults([](O& o) {
+                o.publication = o.replication_slot = "x";
+                o.confirm_slot = o.use_2pc = true;
+              }),
+              HasSubstr("confirm_slot waits for commits"));
+  EXPECT_THAT(faults([](O& o) {
+                o.publication = o.replication_slot = "x";
+                o.type = ConnectionType::kSource;
+                o.confirm_slot = true;
+              }),
+              HasSubstr("confirm_slot is for sinks"));
   EXPECT_THAT(faults([](O& o) { o.replication_slot = "x"; }), HasSubstr("publication"));
   EXPECT_THAT(faults([](O& o) { o.snapshot = false; }), HasSubstr("type = 'source'"));
   EXPECT_THAT(faults([](O& o) { o.schema = ""; }), HasSubstr("schema takes the name of a schema"));
-}
-
-// ---- what is refused
-// -----------------------------------------------------------------------------
-
-TEST(BindConnection, RefusesByNameWhatThisReleaseDoesNotDo) {
-  size_t refused = 0;
-  for (const OptionInfo& info : option_table()) {
-    if (info.refused.empty()) continue;
-    const std::string key(info.key);
-    std::string value(info.example);
-    if (key == "type") value = "'source'";
-    const Read read = bind_with(key + " = " + value);
-    ASSERT_EQ(read.faults.size(), 1U) << key << "\n" << read.report();
-    EXPECT_EQ(read.code(0), Errc::kOptionUnsupported) << key;
-    EXPECT_EQ(read.marked(0), value);
-    EXPECT_EQ(read.message(0), key + ": " + std::string(info.refused));
-    ++refused;
-  }
-  EXPECT_EQ(refused, 1U) << "it shrinks to nothing with the releases to come";
-}
-
-TEST(BindConnection, AcceptsTheDefaultOfWhatItRefuses) {
-  for (const OptionInfo& info : option_table()) {
-    if (info.refused.empty() || info.default_text.empty()) continue;
-    const bool number = info.type == OptionType::kInteger;
-    const std::string quote = number ? "" : "'";
-    const Read read =
-        bind_with(std::string(info.key) + " = " + quote + std::string(info.default_text) + quote);
-    EXPECT_TRUE(read.options) << info.key << "\n" << read.report();
-  }
 }
 
 // ---- systems

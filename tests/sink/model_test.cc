@@ -110,6 +110,8 @@ class ModelTest : public ::testing::Test {
                 .b = std::string(kNames[draw(5)]),
                 .value = "v" + std::to_string(draw(1000)),
                 .version = static_cast<int64_t>(draw(50))};
+    // Lengths differ, so that rows do not lie in a staging table as they came.
+    if (draw(4) == 0) *made.value += std::string(draw(1800), '.');
     if (draw(5) == 0) made.value.reset();
     if (draw(5) == 0) made.version.reset();
     return made;
@@ -127,8 +129,9 @@ class ModelTest : public ::testing::Test {
     options_.write_mode = mode;
     options_.newer_by = newer ? "version" : "";
     options_.parallelism = static_cast<int64_t>(1 + draw(4));
-    options_.batch_size = static_cast<int64_t>(1 + draw(20));
-    options_.transaction_size = static_cast<int64_t>(1 + draw(40));
+    const uint64_t rows_max = draw(4) == 0 ? 400 : 40;
+    options_.batch_size = static_cast<int64_t>(1 + draw(rows_max / 2));
+    options_.transaction_size = static_cast<int64_t>(1 + draw(rows_max));
     options_.in_flight_max = static_cast<int64_t>(1 + draw(16));
     options_.use_copy.reset();
     if (draw(3) == 0 && !use_2pc) options_.use_copy = true;
@@ -152,7 +155,7 @@ class ModelTest : public ::testing::Test {
     ASSERT_TRUE(sink) << sink.error().to_string();
     for (uint64_t batches = 1 + draw(8); batches > 0; --batches) {
       std::vector<Change> rows;
-      for (uint64_t count = draw(40); count > 0; --count) rows.push_back(change());
+      for (uint64_t count = draw(rows_max); count > 0; --count) rows.push_back(change());
       for (const Change& row : rows) {
         if (newer) {
           model.apply_newer(row);

@@ -129,7 +129,6 @@ TEST(OptionTable, RowsAreComplete) {
       EXPECT_LT(info.min, info.max) << info.key;
     }
     EXPECT_TRUE(info.default_text.empty() || info.unset.empty()) << info.key << " has two defaults";
-    EXPECT_TRUE(info.refused_values.empty() || !info.refused.empty()) << info.key;
   }
 }
 
@@ -467,13 +466,10 @@ TEST(OptionDocumentation, IsWhatStandsInDocs) {
   EXPECT_TRUE(same) << "docs/options.md is generated: copy " << generated << " there";
 }
 
-TEST(OptionDocumentation, NamesEveryOptionWithItsRefusal) {
+TEST(OptionDocumentation, NamesEveryOption) {
   const std::string page = option_documentation();
   for (const OptionInfo& info : option_table()) {
     EXPECT_THAT(page, HasSubstr("`" + std::string(info.key) + "`"));
-    if (!info.refused.empty()) {
-      EXPECT_THAT(page, HasSubstr(std::string(info.refused)));
-    }
   }
 }
 

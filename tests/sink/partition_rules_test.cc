@@ -14,7 +14,8 @@ using encode::TargetKind;
 using testing::HasSubstr;
 
 Target target(TargetKind kind) {
-  return {.kind = kind, .name = std::string(encode::target_kind_name(kind)), .parts = {}};
+  return {
+      .kind = kind, .name = std::string(encode::target_kind_name(kind)), .parts = {}, .names = {}};
 }
 
 RangeRule rule(TargetKind kind, std::string_view interval) {

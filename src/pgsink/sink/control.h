@@ -22,6 +22,9 @@ std::string_view control_table_name(ControlTable table);
 Status ensure_control_table(Connection& connection, std::string_view schema, ControlTable table,
                             Deadline deadline);
 
+/// How long the answer to a small question may take.
+inline constexpr Duration kAskTimeout = std::chrono::seconds(15);
+
 /// run_control runs statements, joined by "; ", as one READ COMMITTED transaction whose search path
 /// is pg_catalog, and commits it. The result is that of the last statement that returned rows.
 /// After an error of the server the transaction is rolled back and the connection is usable.

@@ -109,21 +109,8 @@ class Binder {
       if (!info->secret) message += ", not " + shown_value(raw.value);
       return add_at_value(raw, stored.error().code, std::move(message));
     }
-    if (is_refused(*value, *info, alone)) {
-      add_at_value(raw, Errc::kOptionUnsupported, raw.key + ": " + std::string(info->refused));
-    }
     // Cannot fail: it did not a moment ago.
     (void)info->store(*value, *info, options_);
-  }
-
-  static bool is_refused(const OptionValue& value, const OptionInfo& info,
-                         const SinkOptions& alone) {
-    if (info.refused.empty() || !info.is_set(alone)) return false;
-    if (info.refused_values.empty()) return true;
-    const auto values = split_list(info.refused_values, '|');
-    return std::ranges::any_of(values, [&value](std::string_view refused) {
-      return equal_without_case(refused, value.text);
-    });
   }
 
   void add_unknown(const RawOption& raw) {

@@ -568,9 +568,14 @@ void Lane::on_committed(FlightLog::Seq seq) {
   done_flight.pieces.clear();
   while (!flights_.empty() && flights_.front().committed) {
     const Flight& first = flights_.front();
-    if (first.through_batch > 0) inbox_.durable(setup_.number, first.through_batch);
+    if (first.through_batch > 0) report_durable(first.through_batch);
     flights_.pop_front();
   }
+}
+
+void Lane::report_durable(uint64_t through_batch) {
+  if (setup_.confirmer != nullptr) return setup_.confirmer->committed(setup_.number, through_batch);
+  inbox_.durable(setup_.number, through_batch);
 }
 
 }  // namespace pgsink

@@ -32,6 +32,7 @@
 #include "pgsink/sink/partition.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/salvage.h"
+#include "pgsink/sink/slot_confirmer.h"
 #include "pgsink/sink/writer_sessions.h"
 
 namespace pgsink {
@@ -53,6 +54,8 @@ class Lane {
     const WriterSessions* sessions = nullptr;
     /// Two-phase commit: who commits what this lane prepares.
     EpochCommitter* committer = nullptr;
+    /// Who reports what is durable; null: the lane itself.
+    SlotConfirmer* confirmer = nullptr;
     /// Where rejected rows go; null: one stops the sink.
     DeadLetters* dead_letters = nullptr;
     /// Who creates missing partitions; null: nobody.
@@ -166,6 +169,7 @@ class Lane {
   void on_error(Flight& flight, const pgproto::Event& event, const pgproto::ErrorResponse& error);
   void on_ready(Flight& flight);
   void on_committed(FlightLog::Seq seq);
+  void report_durable(uint64_t through_batch);
 
   // connection
   void perform(const FlightLog::Action& action);

@@ -10,7 +10,6 @@
 namespace pgsink {
 namespace {
 
-constexpr Duration kAskTimeout = std::chrono::seconds(10);
 constexpr Duration kRenewTimeout = std::chrono::seconds(30);
 
 }  // namespace

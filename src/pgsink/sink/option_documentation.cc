@@ -38,8 +38,7 @@ upper case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set
 literal `${`. What was filled in appears in no error, log, metric or trace.
 
 **Marks.** An option with `+` goes beyond the specification. **bold** options are required, unless
-`url` says the same. "Refused" names what this release does not do: such an option stops the
-statement with `PGS-1006` if it is set to anything but its default, rather than being ignored.
+`url` says the same.
 )";
 
 std::string integer_range(const OptionInfo& info) {
@@ -92,11 +91,6 @@ std::string documentation_row(const OptionInfo& info) {
   row += " | " + cell(values_of(info)) + " | " + cell(default_of(info)) + " | ";
   row += cell(info.meaning);
   row += " Example: `" + cell(info.example) + "`.";
-  if (!info.refused.empty()) {
-    row += " **Refused";
-    if (!info.refused_values.empty()) row += " (`" + cell(info.refused_values) + "`)";
-    row += ":** " + cell(info.refused) + ".";
-  }
   return row + " |\n";
 }
 
@@ -164,8 +158,6 @@ std::string json_row(const OptionInfo& info) {
   add("secret", truth(info.secret));
   add("extension", truth(!info.in_specification));
   add("replaced_by_url", truth(info.replaced_by_url));
-  add("refused", info.refused.empty() ? "null" : json_text(info.refused));
-  add("refused_values", json_list(info.refused_values));
   add("meaning", json_text(info.meaning));
   add("example", json_text(info.example));
   return row + "}";

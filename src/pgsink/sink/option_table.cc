@@ -88,9 +88,6 @@ constexpr std::string_view kTriggers = "Triggers and foreign tables";
 constexpr std::string_view kReplication = "Logical replication";
 constexpr std::string_view kFailures = "Failures and rejected rows";
 
-constexpr std::string_view kNoReplication =
-    "waiting for a slot comes with a later release; leave it out";
-
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
 
@@ -447,9 +444,9 @@ constexpr OptionInfo kTable[] = {
                    "the second lane has `NAME_2`, the third `NAME_3`, because one session at a "
                    "time may use an origin.", .example = "'pgsink'"}),
     boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
-        .default_text = "false",
-        .refused = kNoReplication,
-        .meaning = "A batch counts as delivered only when the slot has shown it.",
+        .default_text = "false", .aliases = "confirm_by_slot|wait_for_slot",
+        .meaning = "A batch counts as delivered only when the server has decoded it for "
+                   "replication_slot, which the sink reads for that alone.",
         .example = "true"}),
     boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
         .aliases = "initial_snapshot|copy_data",

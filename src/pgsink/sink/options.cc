@@ -177,6 +177,11 @@ class Faults {
   void replication() {
     const bool slot = !options_.replication_slot.empty();
     needs("confirm_slot", slot, "replication_slot", "replication_slot");
+    conflict_if(options_.confirm_slot && options_.use_2pc, "confirm_slot", "use_2pc",
+                "confirm_slot waits for commits, and with use_2pc they come when the host or the "
+                "epoch decides: leave one of them out");
+    conflict_if(options_.confirm_slot && options_.type == ConnectionType::kSource, "confirm_slot",
+                "type", "confirm_slot is for sinks; a source confirms what was taken from it");
     conflict_if(slot && options_.publication.empty(), "replication_slot", "publication",
                 "replication_slot has no meaning without publication: pgoutput reads one");
     slot_name();

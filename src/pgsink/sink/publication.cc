@@ -4,6 +4,7 @@
 
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/sql.h"
+#include "pgsink/sink/warnings.h"
 
 namespace pgsink {
 namespace {
@@ -181,6 +182,12 @@ Status check_facts(const SinkOptions& options, const CatalogTable& table, Connec
     if (auto can = check_table(options, table, facts); !can) return can;
     if (auto can = check_publication(options, table, facts); !can) return can;
     if (auto can = check_slot(options, facts); !can) return can;
+  }
+  if (options.confirm_slot && commits_asynchronously(options, connection.server())) {
+    return fail(Errc::kOptionConflict,
+                "confirm_slot waits until commits are on disk and decoded, and synchronous_commit "
+                "is off for this role, database or session: set it to on, for example by "
+                "session_variables = MAP { 'synchronous_commit': 'on' }");
   }
   if (options.replication_origin.empty()) return {};
   if (!facts.is(Facts::kMayMark)) {

@@ -14,6 +14,7 @@
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/limits.h"
 #include "pgsink/sink/partition.h"
 #include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"
@@ -29,9 +30,6 @@
 
 namespace pgsink {
 namespace {
-
-// A transaction may hold this part of buffer_bytes, so that one can travel while the next fills.
-constexpr int64_t kFlightsInBuffer = 4;
 
 /// Opened is what the catalog says of the target.
 struct Opened {
@@ -144,45 +142,6 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
   return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
 }
 
-// ---- two-phase commit --------------------------------------------------------------------------
-
-// Where a lane prepares one transaction an epoch, two epochs share the buffer: one is being written
-// while the next one fills; and with keys one statement takes all of an epoch's rows.
-constexpr size_t kEpochsInBuffer = 2;
-constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
-
-/// The memory of the rows that one transaction may hold.
-size_t flight_bytes_max(const SinkOptions& options) {
-  return static_cast<size_t>(options.buffer_bytes / kFlightsInBuffer / options.parallelism);
-}
-
-/// So many transactions an epoch may prepare because of its rows, and as many because of its bytes,
-/// beside the last one of each lane: two epochs, of which one is being committed, must find place
-/// on the server.
-size_t epoch_transactions(const SinkOptions& options, const Connection& connection) {
-  const auto half = static_cast<size_t>(connection.server().max_prepared_transactions) / 2;
-  return (half - std::min(half, static_cast<size_t>(options.parallelism))) / 2;
-}
-
-/// When an epoch ends although nobody asked for it.
-Inbox::Limits::Epochs epoch_limits(const SinkOptions& options, const Plan& plan,
-                                   const TwoPhaseClaim& claim) {
-  const auto transaction_rows = static_cast<size_t>(options.transaction_size);
-  Inbox::Limits::Epochs limits{.one_transaction = plan.one_transaction,
-                               .rows_max = std::numeric_limits<size_t>::max(),
-                               .position = claim.position};
-  size_t transactions = 1;
-  if (plan.one_transaction) {
-    limits.bytes_max =
-        std::min(static_cast<size_t>(options.buffer_bytes) / kEpochsInBuffer, kKeyedEpochBytesMax);
-  } else {
-    transactions = epoch_transactions(options, *claim.connection);
-    limits.bytes_max = flight_bytes_max(options) * transactions;
-  }
-  if (transaction_rows > 0) limits.rows_max = transaction_rows * transactions;
-  return limits;
-}
-
 // ---- the sink ----------------------------------------------------------------------------------
 
 class SinkImpl final : public Sink {
@@ -207,6 +166,18 @@ class SinkImpl final : public Sink {
                 .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
                std::move(router)) {
+    if (options_.confirm_slot) {
+      confirmer_ = std::make_unique<SlotConfirmer>(
+          SlotConfirmer::Setup{.env = env_,
+                               .inbox = inbox_,
+                               .connect = pool_->config().connect,
+                               .name = options_.connection_name,
+                               .slot = options_.replication_slot,
+                               .publication = options_.publication,
+                               .retry = RetryRule::from(options_.retry_on_errors).value(),
+                               .retries_max = static_cast<uint32_t>(options_.max_retries),
+                               .backoff = std::chrono::milliseconds(options_.retry_backoff_ms)});
+    }
     if (!two_phase) return;
     committer_ = std::make_unique<EpochCommitter>(
         EpochCommitter::Setup{.env = env_,
@@ -237,6 +208,9 @@ class SinkImpl final : public Sink {
     sessions_ = std::move(sessions);
     warnings_ = open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front());
     if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
+    if (confirmer_) {
+      if (auto started = confirmer_->start(); !started) return fail_at(options_, started.error());
+    }
     for (auto& connection : connections) {
       if (auto started = start_lane(std::move(connection)); !started) return started;
     }
@@ -397,6 +371,7 @@ class SinkImpl final : public Sink {
                       .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
                       .sessions = sessions_ ? &*sessions_ : nullptr,
                       .committer = committer_.get(),
+                      .confirmer = confirmer_.get(),
                       .dead_letters = dead_letters_.get(),
                       .partitioner = partitioner_.get(),
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
@@ -429,6 +404,7 @@ class SinkImpl final : public Sink {
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
   std::unique_ptr<EpochCommitter> committer_;
+  std::unique_ptr<SlotConfirmer> confirmer_;
   std::unique_ptr<Partitioner> partitioner_;
   std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
@@ -509,8 +485,9 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
                                          std::move(*plan), std::move(*router), std::move(claim),
                                          std::move(two_phase), std::move(*dead_letters));
   sink->create_partitions(std::move(*partitioner));
-  if (auto started = sink->start(std::move(*places), std::move(sessions)); !started)
+  if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) {
     return fail(started.error());
+  }
   return sink;
 }
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <deque>
 #include <new>
 #include <tuple>
@@ -13,6 +12,7 @@
 
 #include "pgsink/sink/change_stream.h"
 #include "pgsink/sink/control.h"
+#include "pgsink/sink/replication_session.h"
 #include "pgsink/sink/retry.h"
 #include "pgsink/sink/source_setup.h"
 #include "pgsink/sink/source_slots.h"
@@ -21,22 +21,15 @@
 namespace pgsink {
 namespace {
 
-using pgproto::Session;
-
 /// Positions below are numbers of batches of the snapshot: no log begins so early.
 constexpr uint64_t kFirstLsn = uint64_t{1} << 24;
 constexpr size_t kSnapshotBatchRows = 10'000;
 /// What a batch of the snapshot may hold, and a transaction, of buffer_bytes.
 constexpr size_t kSnapshotBatchesInBuffer = 8;
 constexpr size_t kTransactionsInBuffer = 2;
-/// How often the server hears of us at least (wal_sender_timeout is a minute, if not changed), and
-/// at most because of a confirmation.
-constexpr Duration kStatusInterval = std::chrono::seconds(10);
-constexpr int64_t kStatusesInTimeout = 4;
+/// The server hears of confirmations at most so often.
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
-constexpr Duration kGoodbyeTimeout = std::chrono::seconds(2);
 constexpr Duration kBackoffMax = std::chrono::seconds(30);
-constexpr int64_t kPostgresEpochUs = 946'684'800'000'000;  // 2000-01-01 in Unix time
 
 std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
   error.message = "connection \"" + options.connection_name + "\": " + error.message;
@@ -187,24 +180,12 @@ class SourceImpl final : public Source {
 
   /// The session that streams; it understands SQL too, but only as simple queries.
   Status connect() {
-    ConnectOptions connect = setup_.connect;
-    connect.parameters.emplace_back("replication", "database");
-    auto opened = Connection::open(env_, connect);
+    auto opened = open_replication(env_, setup_.connect);
     if (!opened) return fail(opened.error());
-    former_ = (*opened)->server().backend;
-    const auto quiet = (*opened)->query(sql_text(Sql::kQuietSession), soon());
-    if (!quiet) return fail(quiet.error());
-    const auto timeout = (*opened)->query(sql_text(Sql::kSenderTimeout), soon());
-    if (!timeout) return fail(timeout.error());
-    const auto timeout_ms = static_cast<int64_t>(parse_number(timeout->scalar()));
-    status_interval_ = kStatusInterval;
-    if (timeout_ms > 0) {
-      const auto part =
-          std::chrono::milliseconds(std::max<int64_t>(1, timeout_ms / kStatusesInTimeout));
-      status_interval_ = std::min<Duration>(status_interval_, part);
-    }
+    former_ = opened->connection->server().backend;
+    status_interval_ = opened->status_interval;
     const Monitor::Lock lock(*monitor_);
-    connection_ = std::move(*opened);
+    connection_ = std::move(opened->connection);
     return {};
   }
   void drop_connection() {
@@ -337,14 +318,10 @@ class SourceImpl final : public Source {
   // ---- the stream ------------------------------------------------------------------------------
 
   Status stream() {
-    Quoted quoted;
-    const std::string slot = quoted.identifier(options_.replication_slot);
-    const std::string publication = quoted.literal(quoted.identifier(options_.publication));
-    if (!quoted.status()) return quoted.status();
-    const std::string from = pgproto::format_lsn(queued_ >= kFirstLsn ? queued_ : 0);
-    const auto sent = connection_->session().query(
-        sql_text(Sql::kStartReplication, {slot, from, publication}), Session::Copy::kBoth);
-    if (!sent) return fail(sent.error());
+    const auto started =
+        start_replication(*connection_, options_.replication_slot, options_.publication,
+                          queued_ >= kFirstLsn ? queued_ : 0);
+    if (!started) return started;
     stream_->begin_connection();
     status_sent_ = env_.clock.now();
     for (;;) {
@@ -435,29 +412,14 @@ class SourceImpl final : public Source {
   }
   Status say_status() {
     const uint64_t safe = flushed();
-    const auto body = pgproto::encode_standby_status(
-        std::max(received_, safe), safe, env_.clock.wall_us() - kPostgresEpochUs, false);
-    Session& session = connection_->session();
-    const MutableBytes space = session.copy_space(body.size());
-    if (space.size() < body.size()) return fail(Errc::kOutOfMemory, "no memory for a status");
-    std::memcpy(space.data(), body.data(), body.size());
-    session.copy_commit(body.size());
     status_due_ = false;
     status_sent_ = env_.clock.now();
     flushed_sent_ = safe;
-    return connection_->send_only(soon());
+    return pgsink::send_status(*connection_, received_, safe, env_.clock);
   }
-  /// Waits until the server has read the last status: a connection that is closed with rows unread
-  /// may take it along.
   Status say_goodbye() {
     if (auto said = say_status(); !said) return {};
-    connection_->session().copy_done();
-    const Deadline deadline = env_.clock.now() + kGoodbyeTimeout;
-    while (env_.clock.now() < deadline) {
-      const auto event = connection_->next_event(deadline);
-      if (!event) break;
-      if (*event && std::holds_alternative<pgproto::ReadyForQuery>((*event)->message)) break;
-    }
+    end_replication(*connection_, env_.clock);
     return {};
   }
 
@@ -485,7 +447,7 @@ class SourceImpl final : public Source {
   bool had_slot_ = false;
   bool progress_ = false;
   bool status_due_ = false;
-  Duration status_interval_ = kStatusInterval;
+  Duration status_interval_{};
   TimePoint status_sent_{};
   uint64_t received_ = 0, flushed_sent_ = 0;
 

@@ -13,8 +13,6 @@
 namespace pgsink {
 namespace {
 
-constexpr Duration kAskTimeout = std::chrono::seconds(15);
-
 /// Which columns and rows of the table the publication shows.
 Status read_published(const SinkOptions& options, const CatalogTable& table, Connection& connection,
                       Deadline deadline, SourceSetup& setup) {

@@ -12,12 +12,10 @@
 #include <string>
 
 #include "pgsink/client/connection.h"
+#include "pgsink/sink/replication_session.h"
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
-
-/// How long a source waits for the answer to a small question.
-inline constexpr Duration kAskTimeout = std::chrono::seconds(15);
 
 class SourceSlots {
  public:

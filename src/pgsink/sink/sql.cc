@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 117> kTemplates{{
+constexpr std::array<Template, 118> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -253,7 +253,7 @@ constexpr std::array<Template, 117> kTemplates{{
      " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
      " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d"
      " WHERE d.datname = current_database()) AND l.classid = '{classid}'::oid"
-     " AND l.objid {which} '{objid}'::oid AND l.objsubid = {form}"
+     " AND l.objid {which} '{objid}'::oid AND l.objsubid IN ({forms})"
      " AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()"},
     {Sql::kWriterMark,
      "SELECT pg_catalog.pg_advisory_lock_shared('{high}'::pg_catalog.int4,"
@@ -388,6 +388,7 @@ constexpr std::array<Template, 117> kTemplates{{
     {Sql::kSenderTimeout,
      "SELECT s.setting FROM pg_catalog.pg_settings AS s"
      " WHERE s.name OPERATOR(pg_catalog.=) 'wal_sender_timeout'"},
+    {Sql::kFlushedLsn, "SELECT pg_catalog.pg_current_wal_flush_lsn()"},
     {Sql::kCopySlot, "SELECT pg_catalog.pg_copy_logical_replication_slot({slot}, {new slot})"},
     {Sql::kDropSlot, "SELECT pg_catalog.pg_drop_replication_slot({slot})"},
     {Sql::kSnapshotBegin, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},

@@ -96,7 +96,7 @@ enum class Sql : uint8_t {
   kWriterRead,      ///< {schema}, {sink}. Row: generation, epoch, host_position, who.
   kWriterPrefixes,  ///< {schema}, {sink}. Rows: prefix.
   kWriterTidy,      ///< {schema}, {prefix}, {sink}, {generation}: only this prefix is left.
-  /// {classid}, {= or <>}, {objid}, {kWholeKey or kKeyOfTwo}. Rows: pid, backend_start, role,
+  /// {classid}, {= or <>}, {objid}, {kBothForms or kKeyOfTwo}. Rows: pid, backend_start, role,
   /// application, address.
   kWriterSessions,
   kWriterMark,      ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
@@ -140,6 +140,7 @@ enum class Sql : uint8_t {
   kSlotsThere,     ///< {slot}, {slot}. Rows: name.
   kQuietSession,   ///< No time limit of the server's ends the session; bytea is hexadecimal.
   kSenderTimeout,  ///< Row: wal_sender_timeout in milliseconds.
+  kFlushedLsn,     ///< All of the log before it is on disk.
   kCopySlot,       ///< {slot}, {new slot}
   kDropSlot,       ///< {slot}
   kSnapshotBegin,
@@ -150,8 +151,8 @@ enum class Sql : uint8_t {
   kTruncate,             ///< {table}
 };
 
-/// Advisory locks by one number of 64 bits and those by two of 32 never meet.
-inline constexpr std::string_view kWholeKey = "1", kKeyOfTwo = "2";
+/// What pg_locks.objsubid says of an advisory lock: taken by one number of 64 bits or by two of 32.
+inline constexpr std::string_view kBothForms = "1, 2", kKeyOfTwo = "2";
 
 /// sql_text fills the placeholders of a template, in their order, with text that is quoted already.
 std::string sql_text(Sql id, std::initializer_list<std::string_view> arguments = {});

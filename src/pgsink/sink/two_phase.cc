@@ -161,7 +161,7 @@ Result<TwoPhase> TwoPhase::claim(Connection& connection, const TwoPhaseConfig& c
 Status TwoPhase::fence_others(Connection& connection, Deadline deadline) const {
   const std::string list = sql_text(
       Sql::kWriterSessions,
-      {std::to_string(lock_key_ >> 32), "=", std::to_string(lock_key_ & 0xffffffffU), kWholeKey});
+      {std::to_string(lock_key_ >> 32), "=", std::to_string(lock_key_ & 0xffffffffU), kBothForms});
   return end_sessions(connection, list, sink_id_, deadline, [&]() -> Status {
     const auto now = read(connection, deadline);
     if (!now) return fail(now.error());

@@ -313,7 +313,7 @@ Result<std::string> current_writer(Connection& connection, const std::string& sc
   const auto rows = run_control(
       connection,
       sql_text(Sql::kWriterSessions,
-               {std::to_string(key >> 32), "=", std::to_string(key & 0xffffffffU), kWholeKey}),
+               {std::to_string(key >> 32), "=", std::to_string(key & 0xffffffffU), kBothForms}),
       deadline);
   if (!rows) return fail(rows.error());
   if (rows->rows.empty()) return std::string();

@@ -7,10 +7,6 @@
 #include "pgsink/sink/writer_sessions.h"
 
 namespace pgsink {
-namespace {
-
-/// Whether the transactions of the sink commit without waiting for the disk: its own variables come
-/// after those of role, database and server.
 bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server) {
   // Source: PostgreSQL documentation, "Setting Parameters": how a boolean may be written.
   constexpr std::array<std::string_view, 4> kOff{"off", "false", "no", "0"};
@@ -22,8 +18,6 @@ bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& se
   }
   return asynchronous;
 }
-
-}  // namespace
 
 std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
                                        Connection& connection) {

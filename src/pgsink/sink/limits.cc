@@ -1,0 +1,45 @@
+#include "pgsink/sink/limits.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace pgsink {
+namespace {
+
+// A transaction may hold this part of buffer_bytes, so that one can travel while the next fills.
+constexpr int64_t kFlightsInBuffer = 4;
+// Where a lane prepares one transaction an epoch, two epochs share the buffer: one is being written
+// while the next one fills; and with keys one statement takes all of an epoch's rows.
+constexpr size_t kEpochsInBuffer = 2;
+constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
+
+}  // namespace
+
+size_t flight_bytes_max(const SinkOptions& options) {
+  return static_cast<size_t>(options.buffer_bytes / kFlightsInBuffer / options.parallelism);
+}
+
+size_t epoch_transactions(const SinkOptions& options, const Connection& connection) {
+  const auto half = static_cast<size_t>(connection.server().max_prepared_transactions) / 2;
+  return (half - std::min(half, static_cast<size_t>(options.parallelism))) / 2;
+}
+
+Inbox::Limits::Epochs epoch_limits(const SinkOptions& options, const Plan& plan,
+                                   const TwoPhaseClaim& claim) {
+  const auto transaction_rows = static_cast<size_t>(options.transaction_size);
+  Inbox::Limits::Epochs limits{.one_transaction = plan.one_transaction,
+                               .rows_max = std::numeric_limits<size_t>::max(),
+                               .position = claim.position};
+  size_t transactions = 1;
+  if (plan.one_transaction) {
+    limits.bytes_max =
+        std::min(static_cast<size_t>(options.buffer_bytes) / kEpochsInBuffer, kKeyedEpochBytesMax);
+  } else {
+    transactions = epoch_transactions(options, *claim.connection);
+    limits.bytes_max = flight_bytes_max(options) * transactions;
+  }
+  if (transaction_rows > 0) limits.rows_max = transaction_rows * transactions;
+  return limits;
+}
+
+}  // namespace pgsink
