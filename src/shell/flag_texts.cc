@@ -41,7 +41,7 @@ std::string flags_of(unsigned of) {
 std::string bash_script() {
   std::string values;
   for (const FlagInfo& flag : flag_table()) {
-    if (flag.value.empty()) continue;
+    if (flag.value.empty() || flag.optional) continue;
     values.append("    --").append(flag.name);
     if (flag.letter != '\0') values.append("|-").append(1, flag.letter);
     values += ") ";
@@ -90,14 +90,14 @@ std::string zsh_flags(unsigned of) {
     std::string action;
     if (!flag.value.empty()) {
       const auto choices = spaced(flag.value);
-      action = ":" + plain(flag.value, "|:") + ":" +
+      action = (flag.optional ? "::" : ":") + plain(flag.value, "|:") + ":" +
                (!choices.empty()       ? "(" + choices + ")"
                 : flag.value == "FILE" ? "_files"
                 : flag.value == "DIR"  ? "_files -/"
                                        : "");
     }
     const std::string text = "[" + plain(flag.meaning, "[]'`\"$") + "]" + action + "'";
-    out += " \\\n      '--" + std::string(flag.name) + text;
+    out += " \\\n      '--" + std::string(flag.name) + (flag.optional ? "=-" : "") + text;
     if (flag.letter != '\0') out += " \\\n      '-" + std::string(1, flag.letter) + text;
   }
   return out;
@@ -160,7 +160,7 @@ std::string fish_script() {
     out += "complete -c pgsink -l " + std::string(flag.name);
     if (flag.letter != '\0') out += std::string(" -s ") + flag.letter;
     if (!condition.empty()) out += " -n '" + condition + "'";
-    if (!flag.value.empty()) out += " -x";
+    if (!flag.value.empty() && !flag.optional) out += " -x";
     if (takes_file(flag)) out += " -F";
     if (!split_choices(flag.value).empty()) out += " -a '" + spaced(flag.value) + "'";
     out += " -d '" + plain(flag.meaning, "'\\") + "'\n";
@@ -187,7 +187,11 @@ std::string manual_flags(unsigned of, unsigned not_of) {
     out += ".TP\n.B ";
     if (flag.letter != '\0') out += troff(std::string("-") + flag.letter) + ", ";
     out += troff("--" + std::string(flag.name));
-    if (!flag.value.empty()) out += " " + troff(flag.value);
+    if (flag.optional) {
+      out += "[=" + troff(flag.value) + "]";
+    } else if (!flag.value.empty()) {
+      out += " " + troff(flag.value);
+    }
     out += "\n" + troff(plain(flag.meaning, "")) + "\n";
   }
   return out;

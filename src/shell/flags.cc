@@ -1,7 +1,10 @@
 #include "shell/flags.h"
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 #include <optional>
+#include <system_error>
 
 #include "pgsink/sink/names.h"
 
@@ -19,6 +22,7 @@ struct Flag {
   /// Stores the value; `choice` is its index among the choices, if it has any.
   Refusal (*store)(std::string_view value, size_t choice, Flags& flags);
   unsigned commands = kOfRun;  ///< Which take it.
+  bool optional = false;       ///< The value may be left out; if not, it stands behind '='.
 };
 
 Refusal set_variable(std::string_view value, size_t, Flags& flags) {
@@ -33,6 +37,16 @@ Refusal set_variable(std::string_view value, size_t, Flags& flags) {
   }
   flags.variables[name] = value.substr(equals + 1);
   return {};
+}
+
+Refusal set_dry_run(std::string_view value, size_t, Flags& flags) {
+  flags.dry_run = true;
+  flags.dry_run_rows = std::numeric_limits<uint64_t>::max();
+  if (value.empty()) return {};
+  const char* const end = value.data() + value.size();
+  const auto read = std::from_chars(value.data(), end, flags.dry_run_rows);
+  if (read.ec == std::errc() && read.ptr == end && flags.dry_run_rows > 0) return {};
+  return "--dry-run takes a number of rows, not '" + std::string(value) + "'";
 }
 
 Refusal set_recovery(Recovery recovery, std::string_view gid, Flags& flags) {
@@ -67,11 +81,22 @@ constexpr Flag kFlags[] = {
        return {};
      },
      kOfRun | kOfRecover},
-    {"check", '\0', "", "parse, bind and validate everything, contact no server, write nothing",
-     [](std::string_view, size_t, Flags& flags) -> Refusal {
+    {"check", '\0', "online",
+     "parse, bind and validate everything, contact no server, write nothing;\n"
+     "online: also connect, and compare each pipeline with its table",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       if (!value.empty() && value != "online") {
+         return "--check takes no value, or online, not '" + std::string(value) + "'";
+       }
        flags.check = true;
+       flags.check_online = !value.empty();
        return {};
-     }},
+     },
+     kOfRun, true},
+    {"dry-run", '\0', "ROWS",
+     "connect, read and encode the rows of each pipeline, or the first ROWS,\n"
+     "say which would be rejected, write nothing",
+     set_dry_run, kOfRun, true},
     {"format", '\0', "table|csv|json|jsonl|line", "how the rows of a SELECT are printed",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.format = static_cast<Format>(choice);
@@ -207,6 +232,9 @@ class Reader {
       if (Refusal refusal = argument(arguments_[at_++])) return std::unexpected(*refusal);
     }
     if (Refusal refusal = check_recover()) return std::unexpected(*refusal);
+    if (flags_.check && flags_.dry_run) {
+      return std::unexpected("--dry-run does what --check=online does, and more: give one of them");
+    }
     return std::move(flags_);
   }
 
@@ -277,7 +305,7 @@ class Reader {
 
   /// The flag without a value in the same argument: from the next one, if it takes any.
   Refusal take(const Flag& flag, const std::string& as_written) {
-    if (flag.value.empty()) return store_value(flag, {}, flags_);
+    if (flag.value.empty() || flag.optional) return store_value(flag, {}, flags_);
     if (at_ == arguments_.size()) return as_written + " needs a value: " + std::string(flag.value);
     return store_value(flag, arguments_[at_++], flags_);
   }
@@ -292,7 +320,11 @@ void append_flag(std::string& out, const Flag& flag) {
   constexpr size_t kColumn = 30;
   std::string head = flag.letter == '\0' ? "      --" : std::string("  -") + flag.letter + ", --";
   head += flag.name;
-  if (!flag.value.empty()) head.append(" ").append(flag.value);
+  if (flag.optional) {
+    head.append("[=").append(flag.value).append("]");
+  } else if (!flag.value.empty()) {
+    head.append(" ").append(flag.value);
+  }
   out += head;
   out += head.size() + 2 <= kColumn ? std::string(kColumn - head.size(), ' ')
                                     : "\n" + std::string(kColumn, ' ');
@@ -319,7 +351,8 @@ std::vector<std::string_view> split_choices(std::string_view value) {
 std::vector<FlagInfo> flag_table() {
   std::vector<FlagInfo> table;
   for (const Flag& flag : kFlags) {
-    table.push_back({flag.name, flag.letter, flag.value, flag.meaning, flag.commands});
+    table.push_back(
+        {flag.name, flag.letter, flag.value, flag.meaning, flag.commands, flag.optional});
   }
   return table;
 }
@@ -356,6 +389,7 @@ std::string help_text() {
       "Examples:\n"
       "  pgsink -f load.sql --set pg_host=db1 --secret-dir /run/secrets\n"
       "  pgsink --check -f load.sql && pgsink -f load.sql --summary load.json\n"
+      "  pgsink --dry-run=1000 -f load.sql\n"
       "  pgsink --format csv -c \"SELECT * FROM 'events.parquet' LIMIT 10\"\n"
       "\n"
       "  CREATE CONNECTION events_sink TO postgresql (\n"

@@ -2,6 +2,7 @@
 // Flags: the command line. One table knows every flag; parsing, --help and the nearest flag of an
 // error are all made from it.
 
+#include <cstdint>
 #include <expected>
 #include <map>
 #include <span>
@@ -39,8 +40,11 @@ struct Flags {
   LogFormat log_format = LogFormat::kText;
   std::string metrics_listen;  ///< "": no endpoint.
   bool check = false;
-  std::string shell;  ///< `pgsink completion bash|zsh|fish`
-  bool json = false;  ///< `pgsink options --json`, `pgsink recover --json`
+  bool check_online = false;
+  bool dry_run = false;
+  uint64_t dry_run_rows = 0;  ///< At most so many of each pipeline.
+  std::string shell;          ///< `pgsink completion bash|zsh|fish`
+  bool json = false;          ///< `pgsink options --json`, `pgsink recover --json`
   struct Recover {
     std::string url;         ///< Instead of a script.
     std::string connection;  ///< "": all of the script.
@@ -61,6 +65,7 @@ struct FlagInfo {
   std::string_view value;    ///< What a value is called; "" if there is none; a|b|c: choices.
   std::string_view meaning;  ///< Lines are broken where it says '\n'.
   unsigned commands = kOfRun;
+  bool optional = false;  ///< The value may be left out; if not, it stands behind '='.
 };
 /// flag_table lists all flags, in the order of --help.
 std::vector<FlagInfo> flag_table();

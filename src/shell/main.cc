@@ -92,7 +92,8 @@ Result<std::unique_ptr<MetricsHttp>> serve_metrics(const Flags& flags,
 
 int run(Flags flags) {
   Reporter reporter(flags.color, flags.log_level, flags.log_format);
-  const bool interactive = flags.inputs.empty() && isatty(STDIN_FILENO) == 1 && !flags.check;
+  const bool interactive =
+      flags.inputs.empty() && isatty(STDIN_FILENO) == 1 && !flags.check && !flags.dry_run;
   const auto scripts =
       interactive ? Result<std::vector<Script>>(std::vector<Script>()) : read_scripts(flags);
   if (!scripts) {

@@ -50,6 +50,11 @@ class Pipeline {
 
   /// Parses and binds everything, contacts no server.
   Outcome check();
+  /// Also compares the branches with their tables. Changes nothing.
+  Outcome check_online();
+  /// Also reads and encodes the rows of each branch, or the first `rows_max` and what comes with
+  /// them, and says which would be rejected. Writes nothing.
+  Outcome rehearse(uint64_t rows_max);
   /// Opens the sinks, moves the rows, and closes the sinks. An interrupted pipeline ends well: what
   /// was accepted is committed.
   Outcome run();
@@ -65,6 +70,8 @@ class Pipeline {
   Outcome bind_branch(Branch& branch);
   Outcome bind_query(Branch& branch);
   Outcome name_columns(Branch& branch);
+  Outcome open_rehearsal(Branch& branch);
+  Outcome rehearse(Branch& branch, uint64_t rows_max);
   Outcome open_sinks();
   Outcome fill_common_tables();
   Outcome run_branch(Branch& branch);

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "pgsink/sink/rehearsal.h"
 #include "shell/pipeline.h"
 
 namespace pgsink::shell {
@@ -16,6 +17,7 @@ struct Pipeline::Branch {
   Query query;
   ArrowRows rows;
   std::unique_ptr<Sink> sink;
+  std::unique_ptr<Rehearsal> rehearsal;  ///< Instead of a sink.
   uint64_t rows_read = 0;
   bool done = false;
   uint64_t written_position = 0;  ///< Of an unbounded source: what the sink was given last.

@@ -132,6 +132,12 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   if (statement.system == "stdin") return create_source(statement, places);
   auto options = bind_connection(statement, substitution_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
+  if (flags_.check_online || flags_.dry_run) {
+    if (const auto tested = test_connection(*options); !tested) {
+      return std::unexpected(
+          places.fault(tested.error(), statement.name_position.offset, statement.name_length));
+    }
+  }
   sources_.drop(statement.name);
   if (options->type == ConnectionType::kSource) {
     if (auto free = check_source_name(statement, places); !free) return free;
@@ -245,8 +251,8 @@ Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& p
                                 .progress = ProgressStyle::of(flags_.progress, flags_.log_format),
                                 .places = places,
                                 .reporter = reporter_});
-  if (flags_.check) return pipeline.check();
-  auto outcome = pipeline.run();
+  if (flags_.check) return flags_.check_online ? pipeline.check_online() : pipeline.check();
+  auto outcome = flags_.dry_run ? pipeline.rehearse(flags_.dry_run_rows) : pipeline.run();
   for (const SinkReport& report : pipeline.reports()) {
     reporter_.summary(report);
     reports_.push_back(report);

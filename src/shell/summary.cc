@@ -43,8 +43,14 @@ std::string csv_text(const std::string& text) {
 
 std::string summary_line(const SinkReport& report) {
   std::string line = report.pipeline.empty() ? "" : report.pipeline + " -> ";
-  line += report.connection + " (" + report.table + "): " + grouped(report.rows_written) +
-          (report.rows_written == 1 ? " row, " : " rows, ");
+  line += report.connection + " (" + report.table + "): ";
+  if (report.outcome == kDryRun) {
+    return line + grouped(report.rows_read) + (report.rows_read == 1 ? " row" : " rows") +
+           " read, " + grouped(report.rows_rejected) + " would be rejected, " +
+           bytes_text(static_cast<double>(report.bytes)) + ", " + fixed(report.seconds, 2) +
+           " s; nothing was written";
+  }
+  line += grouped(report.rows_written) + (report.rows_written == 1 ? " row, " : " rows, ");
   if (report.rows_rejected > 0) line += grouped(report.rows_rejected) + " rejected, ";
   if (report.batches_retried > 0) {
     line += grouped(report.batches_retried) +

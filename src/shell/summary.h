@@ -3,16 +3,20 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgsink::shell {
+
+/// The outcome of a branch that wrote nothing because of --dry-run.
+inline constexpr std::string_view kDryRun = "dry run";
 
 /// SinkReport is one branch of one pipeline, at its end.
 struct SinkReport {
   std::string pipeline;  ///< Empty for a bare INSERT INTO.
   std::string connection;
   std::string table;    ///< schema.table
-  std::string outcome;  ///< "done", "interrupted" or "failed"
+  std::string outcome;  ///< "done", "interrupted", "failed" or kDryRun
   uint64_t rows_read = 0, rows_written = 0, rows_rejected = 0, batches_retried = 0;
   uint64_t bytes = 0;  ///< COPY bytes of committed transactions.
   double seconds = 0;

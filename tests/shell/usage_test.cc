@@ -21,11 +21,12 @@ TEST(Usage, UnknownFlagExitsWithTwoAndNamesTheNearest) {
 }
 
 TEST(Usage, FlagsThatDoNotExistYetAreRefusedNotIgnored) {
-  for (const char* flag : {"--dry-run", "--check=online", "--interactive", "-x"}) {
+  for (const char* flag : {"--check=offline", "--dry-run=all", "--dry-run=0", "--strict", "-x"}) {
     const auto run = pgsink({flag, "-c", "SELECT 1"});
     EXPECT_EQ(run.exit_code, 2) << flag;
     EXPECT_EQ(run.out, "") << flag;
   }
+  EXPECT_EQ(pgsink({"--check", "--dry-run", "-c", "SELECT 1"}).exit_code, 2);
   EXPECT_EQ(pgsink({"recover"}).exit_code, 2);
   EXPECT_EQ(pgsink({"load.sql"}).exit_code, 2);
 }
@@ -60,9 +61,10 @@ TEST(Usage, HelpNamesEveryFlagWithExamplesAndExitCodes) {
   const auto run = pgsink({"--help"});
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_EQ(run.err, "");
-  for (const char* flag : {"-f, --file FILE", "-c, --command SQL", "--set", "--secret-dir",
-                           "--check", "--format", "--progress", "--summary", "--color",
-                           "--log-level", "--help", "--version", "Examples:", "Exit codes:"}) {
+  for (const char* flag :
+       {"-f, --file FILE", "-c, --command SQL", "--set", "--secret-dir", "--check[=online]",
+        "--dry-run[=ROWS]", "--format", "--progress", "--summary", "--color", "--log-level",
+        "--help", "--version", "Examples:", "Exit codes:"}) {
     EXPECT_THAT(run.out, HasSubstr(flag));
   }
   for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {

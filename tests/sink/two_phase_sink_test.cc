@@ -43,9 +43,12 @@ TEST_P(TwoPhaseLanes, AllThatIsFlushedIsThereAndNothingInDoubt) {
   EXPECT_EQ(scalar("SELECT epoch || ' ' || host_position FROM pgsink_writers"), "3 30");
   EXPECT_EQ(scalar("SELECT count(*) FROM pgsink_decisions"), "0");
   EXPECT_EQ(sink->metrics().failed_writes, 0U);
-  EXPECT_EQ(scalar("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
-                   "(SELECT oid FROM pg_database WHERE datname = current_database())"),
-            "0");
+  const auto locks = [this] {
+    return scalar(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+        "(SELECT oid FROM pg_database WHERE datname = current_database())");
+  };
+  EXPECT_TRUE(eventually([&] { return locks() == "0"; })) << locks();
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, TwoPhaseLanes,

@@ -15,6 +15,7 @@
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/limits.h"
+#include "pgsink/sink/open_target.h"
 #include "pgsink/sink/partition.h"
 #include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"
@@ -30,63 +31,6 @@
 
 namespace pgsink {
 namespace {
-
-/// Opened is what the catalog says of the target.
-struct Opened {
-  CatalogTable table;
-  std::optional<PartitionScheme> partitions;  ///< If the options speak of them.
-};
-
-/// Says in the error which connection it is about.
-std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
-  error.message = "connection \"" + options.connection_name + "\": " + error.message;
-  return fail(std::move(error));
-}
-
-/// The table as it is, or as the options say to make it for the schema.
-Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema,
-                                Connection& connection, Deadline deadline) {
-  const auto read = [&] {
-    return read_table(connection, options.schema, options.table, deadline, options.set_role);
-  };
-  auto table = read();
-  if (schema == nullptr) return table;
-  if (!table && table.error().code == Errc::kNoSuchTable && options.create_table) {
-    if (auto made = create_table(options, *schema, connection, deadline); !made) {
-      return fail(made.error());
-    }
-    table = read();
-  }
-  if (!table) return table;
-  if (options.schema_evolution == SchemaEvolution::kAddColumns) {
-    const auto added = add_missing_columns(options, *table, *schema, connection, deadline);
-    if (!added) return fail(added.error());
-    if (*added) table = read();
-  }
-  if (table && options.schema_evolution == SchemaEvolution::kValidate) {
-    if (auto all = check_complete(options, *table, *schema); !all) return fail(all.error());
-  }
-  return table;
-}
-
-/// The target as the catalog has it, when all that can be looked after at open is. `schema` is null
-/// if there is none yet.
-Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Connection& connection,
-                           Deadline deadline) {
-  auto table = find_table(options, schema, connection, deadline);
-  if (!table) return fail_at(options, table.error());
-  if (auto can = check_foreign(options, *table); !can) return fail_at(options, can.error());
-  auto partitions = check_partitions(options, *table, connection, deadline);
-  if (!partitions) return fail_at(options, partitions.error());
-  if (!options.dead_letter_table.empty()) {
-    const bool may_create = schema != nullptr;
-    const auto ready = ensure_dead_letter_table(options, may_create, connection, deadline);
-    if (!ready) return fail_at(options, ready.error());
-  }
-  const auto switched = check_triggers(options, *table, connection, deadline);
-  if (!switched) return fail_at(options, switched.error());
-  return Opened{std::move(*table), std::move(*partitions)};
-}
 
 /// Null if rejected rows have nowhere to go.
 Result<std::unique_ptr<DeadLetters>> open_dead_letters(const SinkOptions& options, Env& env) {
@@ -106,28 +50,6 @@ Result<std::unique_ptr<Partitioner>> open_partitioner(const SinkOptions& options
                             .salted_keys = &pool.salted_keys(),
                             .scheme = *opened.partitions},
                            plan, opened.table, connection);
-}
-
-/// What can be said of the table before there is a schema: privileges, and keys if all columns
-/// come.
-Status check_target(const SinkOptions& options, const CatalogTable& table) {
-  const WriteMode mode = options.write_mode;
-  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
-  if (inserts && !table.has_insert_privilege &&
-      std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
-    return fail(Errc::kPrivilege,
-                "the role may not INSERT into " + table.schema + "." + table.name);
-  }
-  if (mode == WriteMode::kInsert) return {};
-  std::vector<const CatalogColumn*> all;
-  all.reserve(table.columns.size());
-  for (const CatalogColumn& column : table.columns) all.push_back(&column);
-  if (const auto keys = find_keys(options, table, all); !keys) {
-    Error error = keys.error();
-    error.message = "table " + table.schema + "." + table.name + ": " + error.message;
-    return fail(std::move(error));
-  }
-  return {};
 }
 
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
@@ -521,37 +443,6 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
     auto chosen = choose_pool(options, schema.get(), env, pool.get());
     if (!chosen) return fail(chosen.error());
     return open_sink(std::move(options), std::move(schema), std::move(*chosen));
-  } catch (const std::bad_alloc&) {
-    return fail(Errc::kOutOfMemory, "out of memory");
-  }
-}
-
-namespace {
-
-Status test_sink(const SinkOptions& options, Env& env) {
-  const auto connect = to_connect_options(options, env.files);
-  if (!connect) return fail_at(options, connect.error());
-  const auto connection = Connection::open(env, *connect);
-  if (!connection) return fail_at(options, connection.error());
-  const Deadline deadline = env.clock.now() + connect->connect_timeout;
-  const auto opened = open_target(options, nullptr, **connection, deadline);
-  const bool to_be_made =
-      !opened && opened.error().code == Errc::kNoSuchTable && options.create_table;
-  if (to_be_made) return {};
-  if (!opened) return fail(opened.error());
-  Status fits = check_target(options, opened->table);
-  if (fits) fits = check_delivery(options, **connection, opened->table, deadline);
-  if (fits) fits = check_replication(options, opened->table, **connection, deadline);
-  return fits ? fits : fail_at(options, fits.error());
-}
-
-}  // namespace
-
-Status test_connection(const SinkOptions& options, Env* env) {
-  if (options.type == ConnectionType::kSource) return Source::test(options, env);
-  try {
-    OsEnv own_env;
-    return test_sink(options, env != nullptr ? *env : own_env.env());
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }

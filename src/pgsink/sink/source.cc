@@ -17,6 +17,7 @@
 #include "pgsink/sink/source_setup.h"
 #include "pgsink/sink/source_slots.h"
 #include "pgsink/sink/sql.h"
+#include "pgsink/sink/target.h"
 
 namespace pgsink {
 namespace {
@@ -30,11 +31,6 @@ constexpr size_t kTransactionsInBuffer = 2;
 /// The server hears of confirmations at most so often.
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
 constexpr Duration kBackoffMax = std::chrono::seconds(30);
-
-std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
-  error.message = "connection \"" + options.connection_name + "\": " + error.message;
-  return fail(std::move(error));
-}
 
 class SourceImpl final : public Source {
  public:

@@ -128,4 +128,9 @@ Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& fil
   return apply_environment(std::move(connect), files);
 }
 
+std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {
+  error.message = "connection \"" + options.connection_name + "\": " + error.message;
+  return fail(std::move(error));
+}
+
 }  // namespace pgsink

@@ -11,4 +11,7 @@ namespace pgsink {
 /// variables, service and pass files.
 Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files);
 
+/// fail_at says in the error which connection it is about.
+std::unexpected<Error> fail_at(const SinkOptions& options, Error error);
+
 }  // namespace pgsink

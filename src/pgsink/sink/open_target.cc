@@ -1,0 +1,81 @@
+#include "pgsink/sink/open_target.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "pgsink/sink/dead_letters.h"
+#include "pgsink/sink/mode.h"
+#include "pgsink/sink/preflight.h"
+#include "pgsink/sink/schema_change.h"
+#include "pgsink/sink/target.h"
+
+namespace pgsink {
+namespace {
+
+/// The table as it is, or as the options say to make it for the schema.
+Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema,
+                                Connection& connection, Deadline deadline) {
+  const auto read = [&] {
+    return read_table(connection, options.schema, options.table, deadline, options.set_role);
+  };
+  auto table = read();
+  if (schema == nullptr) return table;
+  if (!table && table.error().code == Errc::kNoSuchTable && options.create_table) {
+    if (auto made = create_table(options, *schema, connection, deadline); !made) {
+      return fail(made.error());
+    }
+    table = read();
+  }
+  if (!table) return table;
+  if (options.schema_evolution == SchemaEvolution::kAddColumns) {
+    const auto added = add_missing_columns(options, *table, *schema, connection, deadline);
+    if (!added) return fail(added.error());
+    if (*added) table = read();
+  }
+  if (table && options.schema_evolution == SchemaEvolution::kValidate) {
+    if (auto all = check_complete(options, *table, *schema); !all) return fail(all.error());
+  }
+  return table;
+}
+
+}  // namespace
+
+Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Connection& connection,
+                           Deadline deadline) {
+  auto table = find_table(options, schema, connection, deadline);
+  if (!table) return fail_at(options, table.error());
+  if (auto can = check_foreign(options, *table); !can) return fail_at(options, can.error());
+  auto partitions = check_partitions(options, *table, connection, deadline);
+  if (!partitions) return fail_at(options, partitions.error());
+  if (!options.dead_letter_table.empty()) {
+    const bool may_create = schema != nullptr;
+    const auto ready = ensure_dead_letter_table(options, may_create, connection, deadline);
+    if (!ready) return fail_at(options, ready.error());
+  }
+  const auto switched = check_triggers(options, *table, connection, deadline);
+  if (!switched) return fail_at(options, switched.error());
+  return Opened{std::move(*table), std::move(*partitions)};
+}
+
+Status check_target(const SinkOptions& options, const CatalogTable& table) {
+  const WriteMode mode = options.write_mode;
+  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
+  if (inserts && !table.has_insert_privilege &&
+      std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
+    return fail(Errc::kPrivilege,
+                "the role may not INSERT into " + table.schema + "." + table.name);
+  }
+  if (mode == WriteMode::kInsert) return {};
+  std::vector<const CatalogColumn*> all;
+  all.reserve(table.columns.size());
+  for (const CatalogColumn& column : table.columns) all.push_back(&column);
+  if (const auto keys = find_keys(options, table, all); !keys) {
+    Error error = keys.error();
+    error.message = "table " + table.schema + "." + table.name + ": " + error.message;
+    return fail(std::move(error));
+  }
+  return {};
+}
+
+}  // namespace pgsink

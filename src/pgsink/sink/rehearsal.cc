@@ -1,0 +1,96 @@
+#include "pgsink/sink/rehearsal.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "pgsink/client/connection.h"
+#include "pgsink/sink.h"
+#include "pgsink/sink/claim.h"
+#include "pgsink/sink/open_target.h"
+#include "pgsink/sink/plan.h"
+#include "pgsink/sink/publication.h"
+#include "pgsink/sink/router.h"
+#include "pgsink/sink/target.h"
+#include "pgsink/source.h"
+
+namespace pgsink {
+namespace {
+
+constexpr size_t kScratchBytes = size_t{1} << 20;
+
+/// The target, checked without a schema; nothing if it is still to be made.
+Result<std::optional<CatalogTable>> test_target(const SinkOptions& options, Env& env) {
+  const auto connect = to_connect_options(options, env.files);
+  if (!connect) return fail_at(options, connect.error());
+  const auto connection = Connection::open(env, *connect);
+  if (!connection) return fail_at(options, connection.error());
+  const Deadline deadline = env.clock.now() + connect->connect_timeout;
+  auto opened = open_target(options, nullptr, **connection, deadline);
+  const bool to_be_made =
+      !opened && opened.error().code == Errc::kNoSuchTable && options.create_table;
+  if (to_be_made) return std::nullopt;
+  if (!opened) return fail(opened.error());
+  Status fits = check_target(options, opened->table);
+  if (fits) fits = check_delivery(options, **connection, opened->table, deadline);
+  if (fits) fits = check_replication(options, opened->table, **connection, deadline);
+  if (!fits) return fail_at(options, fits.error());
+  return std::move(opened->table);
+}
+
+}  // namespace
+
+Status test_connection(const SinkOptions& options, Env* env) {
+  if (options.type == ConnectionType::kSource) return Source::test(options, env);
+  try {
+    OsEnv own_env;
+    const auto tested = test_target(options, env != nullptr ? *env : own_env.env());
+    return tested ? Status() : fail(tested.error());
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
+}
+
+Result<std::unique_ptr<Rehearsal>> Rehearsal::open(const SinkOptions& options, const Schema& schema,
+                                                   Env* env) {
+  OsEnv own_env;
+  auto table = test_target(options, env != nullptr ? *env : own_env.env());
+  if (!table) return fail(table.error());
+  std::unique_ptr<Rehearsal> rehearsal(new Rehearsal);
+  if (!*table) {
+    rehearsal->missing_ = "table " + options.schema + "." + options.table + " would be created";
+    return rehearsal;
+  }
+  const auto plan = make_plan(options, **table, schema);
+  if (!plan && options.schema_evolution == SchemaEvolution::kAddColumns &&
+      plan.error().code == Errc::kNoSuchColumn) {
+    rehearsal->missing_ = "columns would be added (" + plan.error().message + ")";
+    return rehearsal;
+  }
+  if (!plan) return fail_at(options, plan.error());
+  const auto router = Router::create(options, **table, plan->columns, plan->keys,
+                                     static_cast<size_t>(plan->run_rows));
+  if (!router) return fail_at(options, router.error());
+  auto encoder = RowEncoder::create(plan->columns, plan->types);
+  if (!encoder) return fail_at(options, encoder.error());
+  rehearsal->encoder_ = std::move(*encoder);
+  rehearsal->scratch_.resize(kScratchBytes);
+  return rehearsal;
+}
+
+Result<size_t> Rehearsal::encode(const RecordBatch& batch, std::vector<Rejection>& rejected) {
+  size_t bytes = 0;
+  for (size_t row = 0; row < batch.row_count();) {
+    const auto step = encoder_->encode(batch, {row, batch.row_count() - row}, scratch_, rejected);
+    row += step.rows;
+    bytes += step.bytes;
+    if (step.rows > 0) continue;
+    if (step.bytes_needed <= scratch_.size()) {
+      return fail(Errc::kInternal, "a row finds no room that is large enough");
+    }
+    scratch_.resize(step.bytes_needed);
+  }
+  return bytes;
+}
+
+}  // namespace pgsink
