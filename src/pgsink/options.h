@@ -137,8 +137,8 @@ struct OptionInfo {
   bool secret = false;         ///< Never shown.
   bool in_specification = false;  ///< Otherwise an extension ("+").
   bool replaced_by_url = false;   ///< May not stand beside `url`, which says it too.
-  std::string_view meaning{};  ///< One sentence or two, for the documentation.
-  std::string_view example{};  ///< The value as it would be written, quotes included.
+  std::string_view meaning{};     ///< One sentence or two, for the documentation.
+  std::string_view example{};     ///< The value as it would be written, quotes included.
   /// Stores a checked value; fails with kOptionValue and a message that names what is allowed and
   /// never holds the value, which may come from a secret.
   Status (*store)(const OptionValue& value, const OptionInfo& info, SinkOptions& options) = nullptr;

@@ -105,6 +105,7 @@ std::vector<ConnectionReport> Connections::reports() const {
 std::vector<SinkOptions> Connections::all() const {
   const std::lock_guard lock(mutex_);
   std::vector<SinkOptions> all;
+  all.reserve(connections_.size());
   for (const auto& entry : connections_) all.push_back(entry.second.options);
   return all;
 }

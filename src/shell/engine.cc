@@ -20,11 +20,13 @@ std::string quoted(std::string_view text, char quote) {
 
 /// Run before anything else. Errors carry their position only as JSON; Arrow chunks keep what JSON,
 /// UUID and wide integers are, and their texts may exceed 2 GiB a chunk; PostgreSQL's TO_JSONB has
-/// one JSON type to map to.
+/// one JSON type to map to; how far a query is, is counted only for a progress bar, which is ours.
 constexpr const char* kPreamble[] = {
     "SET errors_as_json = true",
     "SET arrow_lossless_conversion = true",
     "SET arrow_large_buffer_size = true",
+    "SET enable_progress_bar = true",
+    "SET enable_progress_bar_print = false",
     "CREATE MACRO to_jsonb(value) AS to_json(value)",
 };
 
@@ -179,5 +181,11 @@ std::vector<std::string> Engine::tables() {
 }
 
 void Engine::interrupt() { duckdb_interrupt(connection_.get()); }
+
+std::optional<double> Engine::progress() const {
+  const double percent = duckdb_query_progress(connection_.get()).percentage;
+  if (!(percent > 0 && percent <= 100)) return std::nullopt;  // 0 is also what is not known.
+  return percent / 100;
+}
 
 }  // namespace pgsink::shell

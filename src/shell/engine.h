@@ -72,6 +72,8 @@ class Engine {
   std::vector<std::string> tables();
   /// Ends the running statement as soon as possible. Any thread; no effect when none runs.
   void interrupt();
+  /// How much of its input the running statement has read, 0 to 1, if that is known. Any thread.
+  std::optional<double> progress() const;
 
   /// How this engine's chunks become Arrow arrays.
   duckdb_arrow_options arrow_options() const { return arrow_options_.get(); }

@@ -59,7 +59,7 @@ std::string bash_script() {
   for (const CommandInfo& command : command_table()) {
     words.append(words.empty() ? "" : " ").append(command.name);
     std::string list = flags_of(command.of);
-    if (!command.argument.empty()) list = spaced(command.argument) + " " + list;
+    if (!command.argument.empty()) list.insert(0, spaced(command.argument) + " ");
     commands.append("    ").append(command.name).append(") list='").append(list).append("' ;;\n");
   }
   return "# pgsink's completion for bash: source it, or install it as\n"
@@ -153,7 +153,7 @@ std::string fish_script() {
         if ((flag.commands & command.of) == 0) continue;
         condition.append(condition.empty() ? "" : " ").append(command.name);
       }
-      condition = "__fish_seen_subcommand_from " + condition;
+      condition.insert(0, "__fish_seen_subcommand_from ");
     } else if (flag.commands == kOfRun) {
       condition = "not __fish_seen_subcommand_from " + names;
     }

@@ -43,8 +43,9 @@ Refusal set_dry_run(std::string_view value, size_t, Flags& flags) {
   flags.dry_run = true;
   flags.dry_run_rows = std::numeric_limits<uint64_t>::max();
   if (value.empty()) return {};
-  const char* const end = value.data() + value.size();
-  const auto read = std::from_chars(value.data(), end, flags.dry_run_rows);
+  const char* const begin = value.data();
+  const char* const end = begin + value.size();
+  const auto read = std::from_chars(begin, end, flags.dry_run_rows);
   if (read.ec == std::errc() && read.ptr == end && flags.dry_run_rows > 0) return {};
   return "--dry-run takes a number of rows, not '" + std::string(value) + "'";
 }

@@ -200,9 +200,10 @@ void Interactive::test(std::string_view argument) {
 
 void Interactive::watch(std::string_view argument) {
   unsigned seconds = 2;
-  const char* end = argument.data() + argument.size();
-  const bool number = argument.empty() ||
-                      (std::from_chars(argument.data(), end, seconds).ptr == end && seconds > 0);
+  const char* begin = argument.data();
+  const char* end = begin + argument.size();
+  const bool number =
+      argument.empty() || (std::from_chars(begin, end, seconds).ptr == end && seconds > 0);
   if (!number)
     return context_.reporter.error(".watch takes whole seconds, not " + std::string(argument));
   if (last_.empty())

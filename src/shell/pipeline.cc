@@ -210,7 +210,18 @@ Outcome Pipeline::run_branch(Branch& branch) {
   Outcome outcome;
   const Sink& sink = *branch.sink;
   {
-    const Progress progress(context_.progress, label(branch), [&sink] { return sink.metrics(); });
+    const Progress progress(
+        context_.progress, label(branch), [this, &sink, known = false]() mutable {
+          Moved moved{.metrics = sink.metrics(), .fraction = context_.engine.progress()};
+          known = known || moved.fraction;
+          const auto accepted = static_cast<double>(moved.metrics.rows_accepted);
+          // Of the input that was read, what is committed; and at the end nothing is read any more.
+          if (known && accepted > 0) {
+            const double written = static_cast<double>(moved.metrics.rows_written) / accepted;
+            moved.fraction = moved.fraction.value_or(1) * written;
+          }
+          return moved;
+        });
     outcome = stream(branch);
   }
   context_.connections.retire(branch.syntax.target, &sink);

@@ -116,7 +116,7 @@ Outcome Pipeline::run_stream() {
                               for (const auto& branch : branches_) {
                                 if (branch->sink) all.merge(branch->sink->metrics());
                               }
-                              return all;
+                              return Moved{all};
                             });
     outcome = stream_until_end();
     // What was accepted is committed, however it ended: nobody can send it again.

@@ -15,6 +15,9 @@ namespace {
 /// Often enough to look alive, seldom enough to cost nothing.
 constexpr std::chrono::milliseconds kRewriteInterval{200};
 
+/// Before that, the time that is left is a guess.
+constexpr double kFractionToForetell = 0.02;
+
 /// Writes the line over whatever stands in it.
 constexpr std::string_view kLineStart = "\r\x1b[K";
 
@@ -38,14 +41,21 @@ size_t terminal_columns() {
   return size.ws_col;
 }
 
-std::string progress_line(const std::string& label, const SinkMetrics& metrics, double seconds,
+std::string progress_line(const std::string& label, const Moved& moved, double seconds,
                           size_t columns) {
+  const SinkMetrics& metrics = moved.metrics;
   const double safe_seconds = seconds > 0 ? seconds : 1;
   const auto rows = static_cast<double>(metrics.rows_written);
   std::string line = label + ": " + grouped(metrics.rows_written) + " rows, " +
                      grouped(static_cast<uint64_t>(rows / safe_seconds)) + " rows/s, " +
                      fixed(static_cast<double>(metrics.bytes_written) / 1e6 / safe_seconds, 1) +
                      " MB/s, " + fixed(seconds, 1) + " s";
+  if (moved.fraction) {
+    line += ", " + fixed(100 * *moved.fraction, 0) + " %";
+    if (*moved.fraction >= kFractionToForetell) {
+      line += ", " + fixed(seconds * (1 - *moved.fraction) / *moved.fraction, 1) + " s left";
+    }
+  }
   // The last column stays free: a terminal may break the line there.
   if (columns > 0 && line.size() >= columns) line.resize(columns - 1);
   return line;

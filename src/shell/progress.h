@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -27,14 +28,20 @@ struct ProgressStyle {
 
 /// Columns of the terminal behind standard error; 0 if nobody knows.
 size_t terminal_columns();
-/// "load: 1,234,567 rows, 812,345 rows/s, 55.1 MB/s, 1.5 s", cut to `columns` unless that is 0.
-std::string progress_line(const std::string& label, const SinkMetrics& metrics, double seconds,
+/// What is known of a running pipeline.
+struct Moved {
+  SinkMetrics metrics;
+  std::optional<double> fraction{};  ///< Of the input, 0 to 1, where it has an end that is known.
+};
+/// "load: 1,234,567 rows, 812,345 rows/s, 55.1 MB/s, 1.5 s", and if the fraction is known also
+/// ", 42 %, 2.1 s left"; cut to `columns` unless that is 0.
+std::string progress_line(const std::string& label, const Moved& moved, double seconds,
                           size_t columns);
 
 /// Progress writes lines in a thread of its own while it lives.
 class Progress {
  public:
-  using Source = std::function<SinkMetrics()>;
+  using Source = std::function<Moved()>;
   Progress(ProgressStyle style, std::string label, Source source);
   ~Progress();
   Progress(const Progress&) = delete;

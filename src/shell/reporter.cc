@@ -33,7 +33,7 @@ std::string timestamp() {
   gmtime_r(&seconds, &parts);
   std::array<char, 32> text{};
   const size_t bytes = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S.", &parts);
-  std::string fraction = std::to_string(part.count() % 1000);
+  const std::string fraction = std::to_string(part.count() % 1000);
   return std::string(text.data(), bytes) + std::string(3 - fraction.size(), '0') + fraction + "Z";
 }
 

@@ -235,10 +235,14 @@ class StdinSource final : public UnboundedSource {
                       "ELSE true END";
     for (const auto& [name, type] : options_.columns) {
       const std::string pointer = pointer_to(name);
-      const std::string expression =
-          is_nested(type) ? "CAST(json_extract(line, " + pointer + ") AS " + type + ")"
-                          : typed_text("json_extract_string(line, " + pointer + ")", type);
-      shape.columns.push_back({name, expression});
+      std::string expression = is_nested(type) ? "json_extract" : "json_extract_string";
+      expression.append("(line, ").append(pointer).append(")");
+      if (is_nested(type)) {
+        expression.insert(0, "CAST(").append(" AS ").append(type).append(")");
+      } else {
+        expression = typed_text(expression, type);
+      }
+      shape.columns.push_back({name, std::move(expression)});
     }
     return shape;
   }

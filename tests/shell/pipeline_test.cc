@@ -196,12 +196,20 @@ TEST(Progress, LineFitsTheTerminalAndSurvivesNoTimeAndNoWidth) {
   SinkMetrics metrics;
   metrics.rows_written = 1234567;
   metrics.bytes_written = 55'000'000;
-  EXPECT_EQ(shell::progress_line("load", metrics, 2.0, 0),
+  EXPECT_EQ(shell::progress_line("load", {metrics}, 2.0, 0),
             "load: 1,234,567 rows, 617,283 rows/s, 27.5 MB/s, 2.0 s");
-  EXPECT_EQ(shell::progress_line("load", metrics, 2.0, 10), "load: 1,2");
-  EXPECT_EQ(shell::progress_line("load", metrics, 2.0, 1), "");
-  EXPECT_EQ(shell::progress_line("load", SinkMetrics{}, 0.0, 0),
-            "load: 0 rows, 0 rows/s, 0.0 MB/s, 0.0 s");
+  EXPECT_EQ(shell::progress_line("load", {metrics}, 2.0, 10), "load: 1,2");
+  EXPECT_EQ(shell::progress_line("load", {metrics}, 2.0, 1), "");
+  EXPECT_EQ(shell::progress_line("load", {}, 0.0, 0), "load: 0 rows, 0 rows/s, 0.0 MB/s, 0.0 s");
+}
+
+TEST(Progress, SaysHowMuchIsLeftWhereThatIsKnown) {
+  EXPECT_THAT(shell::progress_line("load", {.metrics = {}, .fraction = 0.25}, 2.0, 0),
+              testing::EndsWith(", 2.0 s, 25 %, 6.0 s left"));
+  EXPECT_THAT(shell::progress_line("load", {.metrics = {}, .fraction = 0.0}, 2.0, 0),
+              testing::EndsWith(", 2.0 s, 0 %"));
+  EXPECT_THAT(shell::progress_line("load", {.metrics = {}, .fraction = 1.0}, 2.0, 0),
+              testing::EndsWith(", 100 %, 0.0 s left"));
 }
 
 TEST_F(PipelineRun, MetricsAreATableOfTheSystem) {

@@ -45,6 +45,7 @@ Result<std::vector<TargetColumn>> describe(const SinkOptions& options, Env& env)
       run_control(**connection, sql_text(Sql::kDescribeTable, {schema, table}), deadline);
   if (!rows) return fail(rows.error());
   std::vector<TargetColumn> columns;
+  columns.reserve(rows->rows.size());
   for (size_t i = 0; i < rows->rows.size(); ++i) columns.push_back(column_of(options, *rows, i));
   if (!columns.empty()) return columns;
   const auto there =

@@ -131,6 +131,7 @@ Status Lane::send_letters(Flight& current) {
 /// accepted: somebody may have dropped it.
 void Lane::restore_partitions(Flight& current, FlightLog::Answered& answered) {
   std::vector<Partitioner::Rows> rows;
+  rows.reserve(current.pieces.size());
   for (const Piece& piece : current.pieces) rows.push_back({&piece.batch(), piece.rows});
   const auto restored = setup_.partitioner->restore(rows, current.attempt.partitions_known);
   if (restored) {
