@@ -93,6 +93,7 @@ void SinkMetrics::merge(const SinkMetrics& part) {
   connections_opened += part.connections_opened;
   connections_broken += part.connections_broken;
   connections_open += part.connections_open;
+  lanes_failing += part.lanes_failing;
   write_latency.merge(part.write_latency);
   batch_rows.merge(part.batch_rows);
   batch_bytes.merge(part.batch_bytes);

@@ -88,9 +88,11 @@ struct SinkMetrics {
   uint64_t connections_opened = 0;
   uint64_t connections_broken = 0;  ///< That ended although the lane still needed them.
   uint64_t connections_open = 0;    ///< Gauge: of the lanes.
-  Histogram write_latency;          ///< From the first byte of a flight to its outcome.
-  RowsHistogram batch_rows;         ///< Of committed flights.
-  BytesHistogram batch_bytes;       ///< Of committed flights.
+  /// Gauge: lanes where something failed and nothing has succeeded since. They wait and try again.
+  uint64_t lanes_failing = 0;
+  Histogram write_latency;     ///< From the first byte of a flight to its outcome.
+  RowsHistogram batch_rows;    ///< Of committed flights.
+  BytesHistogram batch_bytes;  ///< Of committed flights.
   /// Why committed flights ended, by BatchTrigger.
   std::array<uint64_t, kBatchTriggerCount> batches_by_trigger{};
   /// Errors met, also those that were tried again with success: by SQLSTATE, or "client" for what

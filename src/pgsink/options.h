@@ -103,7 +103,7 @@ struct SinkOptions {
   std::vector<std::pair<std::string, std::string>> session_variables;
 
   // failures
-  int64_t max_retries = 5, retry_backoff_ms = 1000;
+  int64_t max_retries = 5, retry_backoff_ms = 1000, retry_timeout_ms = 0;
   std::vector<std::string> retry_on_errors;
   std::string dead_letter_table, dead_letter_file;
   int64_t max_rejects = 0;

@@ -84,6 +84,7 @@ void Connections::retire(const std::string& name, const Sink* sink) {
   last.in_flight_rows = 0;
   last.buffered_bytes = 0;
   last.connections_open = 0;
+  last.lanes_failing = 0;
   add_metrics(found->second.retired, last);
 }
 

@@ -86,7 +86,7 @@ struct Single {
 };
 
 using Report = ConnectionReport;
-constexpr std::array<Single, 15> kSingles{{
+constexpr std::array<Single, 16> kSingles{{
     {"pgsink_accepted_rows_total", "counter", "Rows that were handed to the sink.",
      [](const Report& r) { return double(r.metrics.rows_accepted); }},
     {"pgsink_rows_total", "counter", "Rows that are known to be committed.",
@@ -108,6 +108,9 @@ constexpr std::array<Single, 15> kSingles{{
      [](const Report& r) { return double(r.metrics.connections_broken); }},
     {"pgsink_connections", "gauge", "Connections that are open.",
      [](const Report& r) { return double(r.metrics.connections_open); }},
+    {"pgsink_lanes_failing", "gauge",
+     "Lanes that wait and try again, because something failed and nothing has succeeded since.",
+     [](const Report& r) { return double(r.metrics.lanes_failing); }},
     {"pgsink_connections_max", "gauge", "What connection_pool_size says.",
      [](const Report& r) { return double(r.connections_max); }},
     {"pgsink_inflight_rows", "gauge", "Rows that are sent, with their outcome not known yet.",

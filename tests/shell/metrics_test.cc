@@ -191,6 +191,7 @@ TEST(Metrics, EachCountIsInTheSeriesOfItsName) {
   m.connections_opened = 9;
   m.connections_broken = 10;
   m.connections_open = 11;
+  m.lanes_failing = 16;
   m.in_flight_rows = 12;
   m.buffered_bytes = 13;
   m.last_commit_wall_us = 14'500'000;
@@ -210,6 +211,7 @@ TEST(Metrics, EachCountIsInTheSeriesOfItsName) {
                                                      {"pgsink_connections_opened_total", 9},
                                                      {"pgsink_connections_broken_total", 10},
                                                      {"pgsink_connections", 11},
+                                                     {"pgsink_lanes_failing", 16},
                                                      {"pgsink_inflight_rows", 12},
                                                      {"pgsink_buffered_bytes", 13},
                                                      {"pgsink_last_commit_timestamp_seconds", 14.5},

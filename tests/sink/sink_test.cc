@@ -8,6 +8,7 @@
 #include <pgsink/batch_of.h>
 
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include "support/postgres_server.h"
 
@@ -381,6 +382,35 @@ TEST_F(SinkTest, SettingsOfTheTransactionNeverStayInTheSession) {
 }
 
 // ---- the server goes away ----------------------------------------------------------------------
+
+TEST_F(SinkTest, AStatementThatTakesTooLongIsEndedByTheServer) {
+  sql("CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30);"
+      " RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW"
+      " EXECUTE FUNCTION dawdle()");
+  options_.statement_timeout_ms = 100;
+  options_.max_retries = 0;
+  auto sink = open();
+  ASSERT_TRUE(sink->write(batch(events(0, 1))));
+  const Status flushed = sink->flush();
+  ASSERT_FALSE(flushed);
+  EXPECT_EQ(flushed.error().sqlstate, "57014") << flushed.error().to_string();
+}
+
+TEST_F(SinkTest, RetriesEndWhenNothingSucceedsForTooLong) {
+  PGconn* holder = PQconnectdb(shared_server().conninfo(database_).c_str());
+  PQclear(PQexec(holder, "BEGIN; LOCK TABLE t"));
+  options_.lock_timeout_ms = 20;
+  options_.max_retries = 1'000'000;
+  options_.retry_timeout_ms = 300;
+  auto sink = open();
+  ASSERT_TRUE(sink->write(batch(events(0, 1))));
+  const Status flushed = sink->flush();
+  PQfinish(holder);
+  ASSERT_FALSE(flushed);
+  EXPECT_EQ(flushed.error().sqlstate, "55P03") << flushed.error().to_string();
+  EXPECT_NE(flushed.error().message.find("retry_timeout_ms"), std::string::npos);
+  EXPECT_GT(sink->metrics().retry_count, 1U);
+}
 
 TEST_F(SinkTest, KilledBackendAtEachStepOfALoadNeverMakesFlushLie) {
   options_.batch_size = 200;

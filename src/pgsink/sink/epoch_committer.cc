@@ -25,6 +25,7 @@ EpochCommitter::EpochCommitter(Setup setup)
       two_phase_(std::move(setup.two_phase)),
       retry_(std::move(setup.retry)),
       retries_max_(setup.retries_max),
+      retry_timeout_(setup.retry_timeout),
       one_at_a_time_(setup.one_at_a_time),
       backoff_(setup.backoff, kBackoffMax, setup.env.random.next_u64()),
       monitor_(setup.env.tasks.monitor()),
@@ -287,7 +288,8 @@ void EpochCommitter::close() {
 /// Runs `work(connection, deadline)`, and again on a new connection if that one breaks.
 template <typename F>
 Status EpochCommitter::with_connection(F&& work) {
-  for (uint32_t attempt = 0;; ++attempt) {
+  RetryLimit limit(retries_max_, retry_timeout_);
+  for (uint32_t attempt = 1;; ++attempt) {
     const Deadline deadline = env_.clock.now() + kRoundMax;
     Status done = connect(deadline);
     if (done) done = work(*connection_, deadline);
@@ -295,10 +297,11 @@ Status EpochCommitter::with_connection(F&& work) {
       lost_backend_ = connection_->server().backend;
       connection_.reset();
     }
-    if (done || attempt >= retries_max_) return done;
+    if (done) return done;
     const Error& error = done.error();
     if (!(connection_ ? retry_.allows(error) : retry_.allows_reconnect(error))) return done;
-    pause(backoff_.delay(attempt + 1));
+    if (auto counted = limit.failed(attempt, error, env_.clock.now()); !counted) return counted;
+    pause(backoff_.delay(attempt));
   }
 }
 

@@ -29,6 +29,7 @@ class EpochCommitter {
     PoolLease connection;  ///< The one that claimed the sink.
     RetryRule retry{};
     uint32_t retries_max = 5;
+    Duration retry_timeout{};
     Duration backoff = std::chrono::seconds(1);
     bool one_at_a_time = false;  ///< No epoch is prepared before the last one is committed.
     /// The last decided epoch, and the first one that waits for its host's decision, if any.
@@ -103,6 +104,7 @@ class EpochCommitter {
   const TwoPhase two_phase_;
   const RetryRule retry_;
   const uint32_t retries_max_;
+  const Duration retry_timeout_;
   const bool one_at_a_time_;
   Backoff backoff_;
   std::unique_ptr<Monitor> monitor_;

@@ -16,7 +16,8 @@ constexpr uint32_t kStatusAskedMax = 50;
 
 FlightLog::FlightLog(Config config)
     : config_(std::move(config)),
-      backoff_(config_.backoff, config_.backoff_max, config_.jitter_seed) {
+      backoff_(config_.backoff, config_.backoff_max, config_.jitter_seed),
+      limit_(config_.retries_max, config_.retry_timeout) {
   PGPROTO_ASSERT(config_.window_max > 0);
 }
 
@@ -36,6 +37,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
   incarnation_ = event.incarnation;
   backend_ = event.backend;
   fenced_.reset();
+  if (flights_.empty()) limit_.succeeded();  // Nothing waits to succeed.
   if (config_.truth == Truth::kEpoch) return std::nullopt;
   const bool by_xid = config_.truth == Truth::kXid;
   for (Flight& flight : flights_) {
@@ -64,8 +66,9 @@ std::optional<FlightLog::Seq> FlightLog::on(const ConnectFailed& event, TimePoin
   PGPROTO_ASSERT(!connected_);
   ++connect_failures_;
   connect_not_before_ = now + backoff_.delay(connect_failures_);
-  if (!config_.retry.allows_reconnect(event.error) || connect_failures_ > config_.retries_max) {
-    stop(event.error, 0);
+  const auto counted = limit_.failed(connect_failures_, event.error, now);
+  if (!config_.retry.allows_reconnect(event.error) || !counted) {
+    stop(counted ? event.error : counted.error(), 0);
     gave_up_connecting_ = true;
   }
   return std::nullopt;
@@ -137,11 +140,12 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     const bool ask = sent.commit_handed || config_.truth == Truth::kEpoch;
     sent.state = ask ? State::kUnknown : State::kToSend;
     sent.not_before = now;
-    if (++sent.failures > config_.retries_max) stop(event.error, first_seq() + i);
+    const auto counted = limit_.failed(++sent.failures, event.error, now);
+    if (!counted) stop(counted.error(), first_seq() + i);
   }
   if (!config_.retry.allows_reconnect(event.error)) stop(event.error, 0);
-  if (connect_failures_ > config_.retries_max) {
-    stop(event.error, 0);
+  if (const auto counted = limit_.failed(connect_failures_, event.error, now); !counted) {
+    stop(counted.error(), 0);
     gave_up_connecting_ = true;
   }
   return std::nullopt;
@@ -217,6 +221,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Stopped& event, TimePoint) {
 std::optional<FlightLog::Seq> FlightLog::commit(Seq seq) {
   flight(seq).state = State::kCommitted;
   connect_failures_ = 0;
+  limit_.succeeded();
   while (!flights_.empty() && flights_.front().state == State::kCommitted) flights_.pop_front();
   return seq;
 }
@@ -227,7 +232,8 @@ void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint 
   ++failed.failures;
   failed.not_before = now + backoff_.delay(failed.failures);
   const bool again = repeat || config_.retry.allows(error);
-  if (!again || failed.failures > config_.retries_max) stop(error, seq);
+  const auto counted = limit_.failed(failed.failures, error, now);
+  if (!again || !counted) stop(again ? counted.error() : error, seq);
 }
 
 void FlightLog::send_again_as_unknown(Flight& lost) {

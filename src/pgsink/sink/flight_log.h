@@ -58,6 +58,8 @@ class FlightLog {
     bool idempotent = false;
     RetryRule retry = {};
     uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
+    /// And how long, since something failed and nothing has succeeded; 0: as often as that takes.
+    Duration retry_timeout{};
     Duration backoff = std::chrono::seconds(1);
     Duration backoff_max = std::chrono::seconds(60);
     uint64_t jitter_seed = 1;
@@ -162,6 +164,8 @@ class FlightLog {
   /// Flights whose outcome was still unknown when the log finished.
   size_t unknown_count() const;
   uint64_t retry_count() const { return retry_count_; }
+  /// Whether something failed, and nothing has succeeded since.
+  bool failing() const { return limit_.failing(); }
   /// The whole state as one line of text, for traces and tests: times only as due or not.
   std::string describe(TimePoint now) const;
 
@@ -213,6 +217,7 @@ class FlightLog {
 
   Config config_;
   Backoff backoff_;
+  RetryLimit limit_;
   std::deque<Flight> flights_;  ///< From the first that is not committed to the last added.
   Seq last_added_ = 0;
   size_t on_the_wire_ = 0;

@@ -97,8 +97,7 @@ Status Lane::start(PoolLease connection) {
 
 void Lane::run() {
   try {
-    while (turn()) {
-    }
+    while (turn()) show_failing();
   } catch (const std::bad_alloc&) {
     // What was being read or written is half done: only closing the connection is safe.
     Error error;
@@ -116,6 +115,13 @@ void Lane::run() {
   leave_connection();
   flights_.clear();  // Gives the memory of what will not be written back to the host.
   inbox_.ended();
+}
+
+void Lane::show_failing() {
+  if (failing_shown_ == log_.failing()) return;
+  failing_shown_ = log_.failing();
+  const Monitor::Lock lock(*metrics_monitor_);
+  metrics_.lanes_failing = failing_shown_ ? 1 : 0;
 }
 
 bool Lane::turn() {
@@ -530,7 +536,8 @@ void Lane::on_ready(Flight& oldest) {
       log_.step(FlightLog::SetAside{seq}, now);
       return count_in_flight();
     }
-    note_error(*answered.error);
+    // A guard that fails because of the flight before says nothing new.
+    if (log_.fails_by_itself(seq)) note_error(*answered.error);
     const Monitor::Lock lock(*metrics_monitor_);
     ++metrics_.failed_writes;
   }

@@ -125,6 +125,7 @@ class Lane {
   void run();
   /// One round: news from the inbox, answers, something to send, or a wait. False when all is done.
   bool turn();
+  void show_failing();
   void take_rows();
   Flight* open_flight();
   std::optional<BatchTrigger> trigger_of(const Flight& open) const;
@@ -222,6 +223,7 @@ class Lane {
   BackendIdentity backend_;  ///< Of the connection, or of the one before it.
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
+  bool failing_shown_ = false;            ///< As the metrics have it.
   bool guard_set_ = false;                ///< The session knows the flight before the next.
   bool defaults_set_ = false;             ///< The session is as the plan wants it.
   bool planner_set_ = false;              ///< The session has the planner settings of the mode.

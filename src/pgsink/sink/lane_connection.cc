@@ -66,6 +66,7 @@ void Lane::leave_connection() {
   keep ? connection_.give_back() : connection_.drop();
   const Monitor::Lock lock(*metrics_monitor_);
   metrics_.connections_open = 0;
+  metrics_.lanes_failing = 0;  // It does not try any more.
 }
 
 void Lane::lost(Error error) {

@@ -465,6 +465,11 @@ constexpr OptionInfo kTable[] = {
         .in_specification = true,
         .meaning = "Wait before the first retry; it doubles with each further one, with jitter.",
         .example = "1000"}),
+    integer<&O::retry_timeout_ms>({.key = "retry_timeout_ms", .group = kFailures,
+        .default_text = "0", .min = 0, .max = 30 * kDayMs,
+        .aliases = "retry_deadline_ms|max_retry_time_ms",
+        .meaning = "How long a lane retries at most while nothing succeeds, however many of "
+                   "`max_retries` are left; 0: no limit.", .example = "600000"}),
     read_by<&O::retry_on_errors, read_conditions>(OptionType::kText, {.key = "retry_on_errors",
         .group = kFailures, .unset = "the passing failures", .aliases = "retry_on|retryable_errors",
         .in_specification = true,

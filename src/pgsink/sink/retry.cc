@@ -179,6 +179,18 @@ bool is_transient(const Error& error) {
   }
 }
 
+Status RetryLimit::failed(uint32_t failures, const Error& error, TimePoint now) {
+  if (!failing_since_) failing_since_ = now;
+  if (failures > retries_max_) return fail(error);
+  const Duration failing = now - *failing_since_;
+  if (timeout_ == Duration{} || failing < timeout_) return {};
+  Error late = error;
+  late.message += "; nothing has succeeded for " +
+                  std::to_string(failing / std::chrono::milliseconds(1)) +
+                  " ms, which is more than retry_timeout_ms allows";
+  return fail(std::move(late));
+}
+
 Duration Backoff::delay(uint32_t attempt) {
   state_ ^= state_ << 13;
   state_ ^= state_ >> 7;

@@ -1,6 +1,7 @@
 #pragma once
 // What may be tried again, and when.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,26 @@ class RetryRule {
   bool lists(std::string_view sqlstate) const;
 
   std::vector<std::string> listed_;  ///< Beginnings of SQLSTATEs. None: the transient ones.
+};
+
+/// RetryLimit says when it is enough: after too many repetitions, or too long without a success.
+class RetryLimit {
+ public:
+  /// `timeout` 0: no limit.
+  RetryLimit(uint32_t retries_max, Duration timeout)
+      : retries_max_(retries_max), timeout_(timeout) {}
+
+  /// Notes that something failed, `failures` times in a row by now. Fails with `error`, and why it
+  /// is not tried again, if that was one too many.
+  Status failed(uint32_t failures, const Error& error, TimePoint now);
+  void succeeded() { failing_since_.reset(); }
+  /// Whether something failed, and nothing has succeeded since.
+  bool failing() const { return failing_since_.has_value(); }
+
+ private:
+  uint32_t retries_max_;
+  Duration timeout_;
+  std::optional<TimePoint> failing_since_;
 };
 
 /// Backoff draws delays: exponential from `base`, capped at `cap`, with full jitter. Deterministic

@@ -53,7 +53,8 @@ bool SlotConfirmer::closing() const {
 
 void SlotConfirmer::run() {
   Backoff backoff(setup_.backoff, kBackoffMax, env_.random.next_u64());
-  uint32_t attempt = 0;
+  RetryLimit limit(setup_.retries_max, setup_.retry_timeout);
+  uint32_t failures = 0;
   for (;;) {
     progress_ = false;
     Status ended;
@@ -65,15 +66,19 @@ void SlotConfirmer::run() {
     }
     drop_connection();
     if (ended || closing()) return;
-    if (progress_) attempt = 0;
-    Error& error = ended.error();
-    const bool again = setup_.retry.allows_reconnect(error) || is_transient(error);
-    if (!again || attempt >= setup_.retries_max) {
+    if (progress_) {
+      failures = 0;
+      limit.succeeded();
+    }
+    const Status counted = limit.failed(++failures, ended.error(), env_.clock.now());
+    if (!counted ||
+        !(setup_.retry.allows_reconnect(ended.error()) || is_transient(ended.error()))) {
+      Error error = counted ? ended.error() : counted.error();
       error.message = "connection \"" + setup_.name + "\": confirm_slot: " + error.message +
                       "; what was committed since the slot was last read is not reported";
       return setup_.inbox.stop(std::move(error));
     }
-    const Deadline until = env_.clock.now() + backoff.delay(++attempt);
+    const Deadline until = env_.clock.now() + backoff.delay(failures);
     const Monitor::Lock lock(*monitor_);
     while (!closing_ && env_.clock.now() < until) monitor_->wait(until);
   }

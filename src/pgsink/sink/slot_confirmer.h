@@ -28,6 +28,7 @@ class SlotConfirmer {
     std::string slot, publication;
     RetryRule retry{};
     uint32_t retries_max = 5;
+    Duration retry_timeout{};
     Duration backoff = std::chrono::seconds(1);
   };
   /// REQUIRES: slot and publication are there.

@@ -116,20 +116,25 @@ class SourceImpl final : public Source {
     Backoff backoff(std::chrono::milliseconds(options_.retry_backoff_ms), kBackoffMax,
                     env_.random.next_u64());
     const RetryRule rule = RetryRule::from(options_.retry_on_errors).value();
-    uint32_t attempt = 0;
+    RetryLimit limit(static_cast<uint32_t>(options_.max_retries),
+                     std::chrono::milliseconds(options_.retry_timeout_ms));
+    uint32_t failures = 0;
     while (!closing()) {
       progress_ = false;
       Status ended = guarded_session();
       drop_connection();
       if (closing() || ended || failed()) break;
-      if (progress_) attempt = 0;
+      if (progress_) {
+        failures = 0;
+        limit.succeeded();
+      }
       const Error& error = ended.error();
-      const bool again = rule.allows_reconnect(error) || is_transient(error);
-      if (!again || attempt >= static_cast<uint64_t>(options_.max_retries)) {
-        give_up(std::move(ended.error()));
+      const Status counted = limit.failed(++failures, error, env_.clock.now());
+      if (!counted || !(rule.allows_reconnect(error) || is_transient(error))) {
+        give_up(counted ? error : counted.error());
         break;
       }
-      pause(backoff.delay(++attempt));
+      pause(backoff.delay(failures));
     }
   }
 
