@@ -489,9 +489,11 @@ void Lane::on_error(Flight& oldest, const Event& event, const pgproto::ErrorResp
   attempt.row_fault = (attempt.started || event.request > attempt.identify_request) &&
                       !of_letters && (is_row_fault(*attempt.error) || by_policy);
   attempt.no_partition = setup_.partitioner != nullptr && error.routine == "ExecFindPartition";
+  // Also when a flight before it failed, which was to prepare the statement.
   attempt.stale_statement =
-      attempt.path == Path::kArrays && statements_ &&
-      statements_->stale(attempt.error->sqlstate, error.routine, plan_.statements.apply);
+      (attempt.path == Path::kArrays || of_letters) && statements_ &&
+      statements_->stale(attempt.error->sqlstate, error.routine,
+                         of_letters ? setup_.dead_letters->insert_sql() : plan_.statements.apply);
 }
 
 void Lane::on_row(Flight& oldest, const pgproto::DataRow& row) {
