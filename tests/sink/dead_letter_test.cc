@@ -234,6 +234,23 @@ TEST_F(DeadLetterTest, ARowThatNobodyNamesCostsItsBisection) {
   EXPECT_LE(std::stoi(scalar("SELECT max(attempts) FROM t_rejected")), 3 * (10 + 2) - 1);
 }
 
+// The flight that was to prepare the statement for its letters fails, and others use it already.
+TEST_F(DeadLetterTest, LettersOfFlightsBehindOneThatFails) {
+  sql("CREATE SEQUENCE calls; CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$"
+      " BEGIN IF nextval('calls') = 1 THEN RAISE EXCEPTION 'once' USING ERRCODE = '40001'; END IF;"
+      " RETURN NEW; END $$;"
+      "CREATE TRIGGER fail_once BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION fail_once()");
+  options_.batch_size = 10;
+  options_.transaction_size = 10;
+  std::vector<Event> rows;
+  for (int64_t id = 0; id < 200; ++id) rows.push_back(good(id));
+  for (size_t bad = 5; bad < rows.size(); bad += 10) rows[bad].amount = int64_t{1} << 40;
+  const Status written = write({rows});
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(scalar("SELECT count(*) FROM t WHERE id >= 0"), "180");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t_rejected WHERE sqlstate = '22003'"), "20");
+}
+
 TEST_F(DeadLetterTest, DeletesRejectTheirKeys) {
   sql("INSERT INTO t SELECT i, 'eu', 0, 'l' || i, 0, 0, '' FROM generate_series(0, 9) AS i;"
       "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
