@@ -31,7 +31,11 @@ Error transient_error() { return error_of(Errc::kServer, "40001"); }
 Error permanent_error() { return error_of(Errc::kServer, "23505"); }
 
 FlightLog::Config config_of(bool ordered, Truth truth = Truth::kXid) {
-  return {.window_max = 3, .ordered = ordered, .truth = truth, .retries_max = 3, .jitter_seed = 42};
+  return {.window_max = 3,
+          .ordered = ordered,
+          .truth = truth,
+          .retry = {.retries_max = 3},
+          .jitter_seed = 42};
 }
 
 // ---- every order of answers, errors and cuts ---------------------------------------------------

@@ -9,7 +9,6 @@ namespace {
 
 // One round of statements about one epoch.
 constexpr Duration kRoundMax = std::chrono::seconds(60);
-constexpr Duration kBackoffMax = std::chrono::seconds(60);
 // What a closing sink gives the server to roll back what it will not need.
 constexpr Duration kCloseMax = std::chrono::seconds(5);
 
@@ -24,10 +23,8 @@ EpochCommitter::EpochCommitter(Setup setup)
       inbox_(setup.inbox),
       two_phase_(std::move(setup.two_phase)),
       retry_(std::move(setup.retry)),
-      retries_max_(setup.retries_max),
-      retry_timeout_(setup.retry_timeout),
       one_at_a_time_(setup.one_at_a_time),
-      backoff_(setup.backoff, kBackoffMax, setup.env.random.next_u64()),
+      backoff_(retry_, setup.env.random.next_u64()),
       monitor_(setup.env.tasks.monitor()),
       waiting_(setup.waiting),
       connection_(std::move(setup.connection)),
@@ -288,7 +285,7 @@ void EpochCommitter::close() {
 /// Runs `work(connection, deadline)`, and again on a new connection if that one breaks.
 template <typename F>
 Status EpochCommitter::with_connection(F&& work) {
-  RetryLimit limit(retries_max_, retry_timeout_);
+  RetryLimit limit(retry_);
   for (uint32_t attempt = 1;; ++attempt) {
     const Deadline deadline = env_.clock.now() + kRoundMax;
     Status done = connect(deadline);
@@ -299,7 +296,8 @@ Status EpochCommitter::with_connection(F&& work) {
     }
     if (done) return done;
     const Error& error = done.error();
-    if (!(connection_ ? retry_.allows(error) : retry_.allows_reconnect(error))) return done;
+    if (!(connection_ ? retry_.rule.allows(error) : retry_.rule.allows_reconnect(error)))
+      return done;
     if (auto counted = limit.failed(attempt, error, env_.clock.now()); !counted) return counted;
     pause(backoff_.delay(attempt));
   }

@@ -27,10 +27,7 @@ class EpochCommitter {
     Inbox& inbox;
     TwoPhase two_phase;
     PoolLease connection;  ///< The one that claimed the sink.
-    RetryRule retry{};
-    uint32_t retries_max = 5;
-    Duration retry_timeout{};
-    Duration backoff = std::chrono::seconds(1);
+    RetryPolicy retry{};
     bool one_at_a_time = false;  ///< No epoch is prepared before the last one is committed.
     /// The last decided epoch, and the first one that waits for its host's decision, if any.
     uint64_t epoch = 0;
@@ -102,9 +99,7 @@ class EpochCommitter {
   Env& env_;
   Inbox& inbox_;
   const TwoPhase two_phase_;
-  const RetryRule retry_;
-  const uint32_t retries_max_;
-  const Duration retry_timeout_;
+  const RetryPolicy retry_;
   const bool one_at_a_time_;
   Backoff backoff_;
   std::unique_ptr<Monitor> monitor_;

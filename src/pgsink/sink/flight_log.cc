@@ -16,8 +16,8 @@ constexpr uint32_t kStatusAskedMax = 50;
 
 FlightLog::FlightLog(Config config)
     : config_(std::move(config)),
-      backoff_(config_.backoff, config_.backoff_max, config_.jitter_seed),
-      limit_(config_.retries_max, config_.retry_timeout) {
+      backoff_(config_.retry, config_.jitter_seed),
+      limit_(config_.retry) {
   PGPROTO_ASSERT(config_.window_max > 0);
 }
 
@@ -67,7 +67,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const ConnectFailed& event, TimePoin
   ++connect_failures_;
   connect_not_before_ = now + backoff_.delay(connect_failures_);
   const auto counted = limit_.failed(connect_failures_, event.error, now);
-  if (!config_.retry.allows_reconnect(event.error) || !counted) {
+  if (!config_.retry.rule.allows_reconnect(event.error) || !counted) {
     stop(counted ? event.error : counted.error(), 0);
     gave_up_connecting_ = true;
   }
@@ -143,7 +143,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     const auto counted = limit_.failed(++sent.failures, event.error, now);
     if (!counted) stop(counted.error(), first_seq() + i);
   }
-  if (!config_.retry.allows_reconnect(event.error)) stop(event.error, 0);
+  if (!config_.retry.rule.allows_reconnect(event.error)) stop(event.error, 0);
   if (const auto counted = limit_.failed(connect_failures_, event.error, now); !counted) {
     stop(counted.error(), 0);
     gave_up_connecting_ = true;
@@ -231,7 +231,7 @@ void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint 
   failed.state = State::kToSend;
   ++failed.failures;
   failed.not_before = now + backoff_.delay(failed.failures);
-  const bool again = repeat || config_.retry.allows(error);
+  const bool again = repeat || config_.retry.rule.allows(error);
   const auto counted = limit_.failed(failed.failures, error, now);
   if (!again || !counted) stop(again ? counted.error() : error, seq);
 }

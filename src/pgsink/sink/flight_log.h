@@ -56,12 +56,7 @@ class FlightLog {
     /// what is unknown is sent again and is no duplicate. But the old backend must be gone, or it
     /// could undo what others do later.
     bool idempotent = false;
-    RetryRule retry = {};
-    uint32_t retries_max = 5;  ///< Repetitions of one flight, and of connecting in a row.
-    /// And how long, since something failed and nothing has succeeded; 0: as often as that takes.
-    Duration retry_timeout{};
-    Duration backoff = std::chrono::seconds(1);
-    Duration backoff_max = std::chrono::seconds(60);
+    RetryPolicy retry{};  ///< Of one flight, and of connecting.
     uint64_t jitter_seed = 1;
   };
 
@@ -158,7 +153,7 @@ class FlightLog {
   /// that is not committed fail because of it.
   bool fails_by_itself(Seq seq) const { return !config_.ordered || seq == first_seq(); }
   /// Whether this failure is worth another attempt.
-  bool retries(const Error& error) const { return config_.retry.allows(error); }
+  bool retries(const Error& error) const { return config_.retry.rule.allows(error); }
   /// The flight whose failure stopped the log; 0 if none did.
   Seq stop_seq() const { return stop_seq_; }
   /// Flights whose outcome was still unknown when the log finished.

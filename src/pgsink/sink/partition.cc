@@ -49,8 +49,7 @@ Result<std::unique_ptr<Partitioner>> Partitioner::open(Setup setup, const Plan& 
   if (!name) return fail(name.error());
   made->name_ = std::move(*name);
   made->types_ = plan.types;
-  // Listed wrongly, check_options() would have refused it.
-  made->retry_ = RetryRule::from(options.retry_on_errors).value();
+  made->retry_ = RetryPolicy::from(options);
   const auto key = std::ranges::find(plan.columns, scheme.column, &EncodeColumn::target_name);
   const bool by_value = scheme.type != PartitionType::kHash;
   if (by_value && key == plan.columns.end()) {
@@ -83,8 +82,7 @@ Result<std::unique_ptr<Partitioner>> Partitioner::open(Setup setup, const Plan& 
   if (!map) return fail(map.error());
   made->map_ = std::make_shared<const PartitionMap>(std::move(*map));
   if (!by_value) {
-    if (auto complete =
-            made->change({.values = {}, .list = {}, .remainders = true}, options.max_retries);
+    if (auto complete = made->change({.values = {}, .list = {}, .remainders = true}, made->retry_);
         !complete) {
       return fail(complete.error());
     }
@@ -141,11 +139,10 @@ void Partitioner::give_back(std::unique_ptr<Readers> readers) {
 }
 
 Status Partitioner::ensure(const RecordBatch& batch) {
-  return ensure_rows(batch, {.begin = 0, .count = batch.row_count(), .indexes = nullptr},
-                     setup_.options.max_retries);
+  return ensure_rows(batch, {.begin = 0, .count = batch.row_count(), .indexes = nullptr}, retry_);
 }
 
-Status Partitioner::ensure_rows(const RecordBatch& batch, RowRange rows, int64_t retries_max) {
+Status Partitioner::ensure_rows(const RecordBatch& batch, RowRange rows, const RetryPolicy& retry) {
   if (setup_.scheme.type == PartitionType::kHash) return {};
   auto readers = borrow();
   if (!readers) return fail(readers.error());
@@ -162,7 +159,7 @@ Status Partitioner::ensure_rows(const RecordBatch& batch, RowRange rows, int64_t
                                          ": use a wider partition_interval, or look at column \"" +
                                          setup_.scheme.column + "\" of the input");
     } else if (!complete) {
-      there = change(missing, retries_max);
+      there = change(missing, retry);
     }
   }
   give_back(std::move(*readers));
@@ -243,7 +240,7 @@ void Partitioner::look_at_list(const PartitionMap& map, const KeyReader::Values&
 // ---- creating ----------------------------------------------------------------------------------
 
 /// One thread at a time; whoever waited looks at the rows again.
-Status Partitioner::change(const Missing& missing, int64_t retries_max) {
+Status Partitioner::change(const Missing& missing, const RetryPolicy& retry) {
   Map before;
   {
     const Monitor::Lock lock(*monitor_);
@@ -262,7 +259,7 @@ Status Partitioner::change(const Missing& missing, int64_t retries_max) {
       owner.monitor_->notify_all();
     }
   } const turn{*this};
-  auto made = create_with_retries(missing, retries_max);
+  auto made = create_with_retries(missing, retry);
   if (!made) return fail(made.error());
   const Monitor::Lock lock(*monitor_);
   const bool same = made->same_partitions(*before);
@@ -271,12 +268,15 @@ Status Partitioner::change(const Missing& missing, int64_t retries_max) {
   return {};
 }
 
-Result<PartitionMap> Partitioner::create_with_retries(const Missing& missing, int64_t retries_max) {
-  Backoff backoff(std::chrono::milliseconds(setup_.options.retry_backoff_ms),
-                  std::chrono::seconds(60), setup_.env.random.next_u64());
+Result<PartitionMap> Partitioner::create_with_retries(const Missing& missing,
+                                                      const RetryPolicy& retry) {
+  Backoff backoff(retry, setup_.env.random.next_u64());
+  RetryLimit limit(retry);
   for (uint32_t attempt = 1;; ++attempt) {
     auto made = create_once(missing);
-    if (made || attempt > retries_max || !retries(made.error())) return made;
+    if (made || !retries(made.error())) return made;
+    const Status counted = limit.failed(attempt, made.error(), setup_.env.clock.now());
+    if (!counted) return fail(counted.error());
     pause(backoff.delay(attempt));
   }
 }
@@ -286,7 +286,7 @@ bool Partitioner::retries(const Error& error) const {
   if (setup_.options.use_2pc && error.sqlstate == "55P03") return false;
   const bool lost = error.code == Errc::kConnect || error.code == Errc::kConnectionLost ||
                     error.code == Errc::kTimeout;
-  return lost ? retry_.allows_reconnect(error) : retry_.allows(error);
+  return lost ? retry_.rule.allows_reconnect(error) : retry_.rule.allows(error);
 }
 
 void Partitioner::pause(Duration delay) {
@@ -428,12 +428,15 @@ Error Partitioner::lost_race(const std::string& what) const {
 
 Result<bool> Partitioner::restore(const std::vector<Rows>& rows, uint64_t sent) {
   if (generation() != sent) return true;
+  RetryPolicy at_once = retry_;  // Who asks tries again itself.
+  at_once.retries_max = 0;
   const bool hash = setup_.scheme.type == PartitionType::kHash;
-  if (auto looked = change({.values = {}, .list = {}, .remainders = hash}, 0); !looked) {
+  if (auto looked = change({.values = {}, .list = {}, .remainders = hash}, at_once); !looked) {
     return fail(looked.error());
   }
   for (const Rows& some : rows) {
-    if (auto there = ensure_rows(*some.batch, some.rows, 0); !there) return fail(there.error());
+    auto there = ensure_rows(*some.batch, some.rows, at_once);
+    if (!there) return fail(there.error());
   }
   return generation() != sent;
 }

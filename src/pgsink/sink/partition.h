@@ -86,7 +86,7 @@ class Partitioner {
   Map map() const;
   Result<std::unique_ptr<Readers>> borrow();
   void give_back(std::unique_ptr<Readers> readers);
-  Status ensure_rows(const RecordBatch& batch, RowRange rows, int64_t retries_max);
+  Status ensure_rows(const RecordBatch& batch, RowRange rows, const RetryPolicy& retry);
   Missing find_missing(Readers& readers, const PartitionMap& map, const RecordBatch& batch,
                        RowRange rows) const;
   void look_at_ranges(const PartitionMap& map, const KeyReader::Values& keys, size_t count,
@@ -95,8 +95,8 @@ class Partitioner {
                     Missing& missing) const;
 
   // creating
-  Status change(const Missing& missing, int64_t retries_max);
-  Result<PartitionMap> create_with_retries(const Missing& missing, int64_t retries_max);
+  Status change(const Missing& missing, const RetryPolicy& retry);
+  Result<PartitionMap> create_with_retries(const Missing& missing, const RetryPolicy& retry);
   Result<PartitionMap> create_once(const Missing& missing);
   Status create_range(PartitionStore& store, PartitionMap& map, int64_t value);
   Status create_list(PartitionStore& store, PartitionMap& map,
@@ -114,7 +114,7 @@ class Partitioner {
   encode::Target target_;
   Oid type_oid_ = 0;
   uint64_t modulus_ = 0;  ///< As the options say; 0: they do not.
-  RetryRule retry_;
+  RetryPolicy retry_;
   EncodeColumn key_;
   std::optional<EncodeColumn> change_;  ///< Of a changelog: which rows are inserted.
   pgproto::TypeMap types_;

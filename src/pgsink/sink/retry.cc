@@ -179,6 +179,13 @@ bool is_transient(const Error& error) {
   }
 }
 
+RetryPolicy RetryPolicy::from(const SinkOptions& options) {
+  return {.rule = RetryRule::from(options.retry_on_errors).value(),
+          .retries_max = static_cast<uint32_t>(options.max_retries),
+          .timeout = std::chrono::milliseconds(options.retry_timeout_ms),
+          .backoff = std::chrono::milliseconds(options.retry_backoff_ms)};
+}
+
 Status RetryLimit::failed(uint32_t failures, const Error& error, TimePoint now) {
   if (!failing_since_) failing_since_ = now;
   if (failures > retries_max_) return fail(error);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <pgsink/options.h>
+
 #include "pgsink/client/env.h"
 
 namespace pgsink {
@@ -37,12 +39,23 @@ class RetryRule {
   std::vector<std::string> listed_;  ///< Beginnings of SQLSTATEs. None: the transient ones.
 };
 
+/// RetryPolicy is all that the options say of repetition.
+struct RetryPolicy {
+  RetryRule rule{};
+  uint32_t retries_max = 5;  ///< Of one thing, in a row.
+  /// And how long, since something failed and nothing has succeeded; 0: as often as that takes.
+  Duration timeout{};
+  Duration backoff = std::chrono::seconds(1), backoff_max = std::chrono::seconds(60);
+
+  /// REQUIRES: check_options() finds no fault.
+  static RetryPolicy from(const SinkOptions& options);
+};
+
 /// RetryLimit says when it is enough: after too many repetitions, or too long without a success.
 class RetryLimit {
  public:
-  /// `timeout` 0: no limit.
-  RetryLimit(uint32_t retries_max, Duration timeout)
-      : retries_max_(retries_max), timeout_(timeout) {}
+  explicit RetryLimit(const RetryPolicy& policy)
+      : retries_max_(policy.retries_max), timeout_(policy.timeout) {}
 
   /// Notes that something failed, `failures` times in a row by now. Fails with `error`, and why it
   /// is not tried again, if that was one too many.
@@ -61,7 +74,8 @@ class RetryLimit {
 /// in its seed.
 class Backoff {
  public:
-  Backoff(Duration base, Duration cap, uint64_t seed) : base_(base), cap_(cap), state_(seed | 1) {}
+  Backoff(const RetryPolicy& policy, uint64_t seed)
+      : base_(policy.backoff), cap_(policy.backoff_max), state_(seed | 1) {}
   /// The delay before attempt `attempt` (1 for the first repetition): 0 … min(cap,
   /// base·2^(attempt-1)).
   Duration delay(uint32_t attempt);

@@ -19,15 +19,12 @@
 #include "pgsink/sink/partition.h"
 #include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"
-#include "pgsink/sink/preflight.h"
 #include "pgsink/sink/publication.h"
-#include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/sink_pool.h"
 #include "pgsink/sink/target.h"
 #include "pgsink/sink/two_phase.h"
 #include "pgsink/sink/warnings.h"
 #include "pgsink/sink/writer_sessions.h"
-#include "pgsink/source.h"
 
 namespace pgsink {
 namespace {
@@ -89,17 +86,14 @@ class SinkImpl final : public Sink {
                                     : std::nullopt},
                std::move(router)) {
     if (options_.confirm_slot) {
-      confirmer_ = std::make_unique<SlotConfirmer>(SlotConfirmer::Setup{
-          .env = env_,
-          .inbox = inbox_,
-          .connect = pool_->config().connect,
-          .name = options_.connection_name,
-          .slot = options_.replication_slot,
-          .publication = options_.publication,
-          .retry = RetryRule::from(options_.retry_on_errors).value(),
-          .retries_max = static_cast<uint32_t>(options_.max_retries),
-          .retry_timeout = std::chrono::milliseconds(options_.retry_timeout_ms),
-          .backoff = std::chrono::milliseconds(options_.retry_backoff_ms)});
+      confirmer_ = std::make_unique<SlotConfirmer>(
+          SlotConfirmer::Setup{.env = env_,
+                               .inbox = inbox_,
+                               .connect = pool_->config().connect,
+                               .name = options_.connection_name,
+                               .slot = options_.replication_slot,
+                               .publication = options_.publication,
+                               .retry = RetryPolicy::from(options_)});
     }
     if (!two_phase) return;
     committer_ = std::make_unique<EpochCommitter>(
@@ -107,10 +101,7 @@ class SinkImpl final : public Sink {
                               .inbox = inbox_,
                               .two_phase = std::move(two_phase->two_phase),
                               .connection = std::move(two_phase->connection),
-                              .retry = RetryRule::from(options_.retry_on_errors).value(),
-                              .retries_max = static_cast<uint32_t>(options_.max_retries),
-                              .retry_timeout = std::chrono::milliseconds(options_.retry_timeout_ms),
-                              .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
+                              .retry = RetryPolicy::from(options_),
                               .one_at_a_time = plan_.one_transaction,
                               .epoch = two_phase->epoch,
                               .waiting = two_phase->waiting});
@@ -275,35 +266,30 @@ class SinkImpl final : public Sink {
       if (!made) return fail(made.error());
       arrays = std::move(*made);
     }
-    Lane::Setup setup{
-        .env = env_,
-        .inbox = inbox_,
-        .number = lanes_.size(),
-        .plan = plan_,
-        .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
-                    .ordered = plan_.ordered,
-                    .truth = plan_.truth,
-                    .idempotent = plan_.idempotent,
-                    // Listed wrongly, check_options() would have refused it.
-                    .retry = RetryRule::from(options_.retry_on_errors).value(),
-                    .retries_max = static_cast<uint32_t>(options_.max_retries),
-                    .retry_timeout = std::chrono::milliseconds(options_.retry_timeout_ms),
-                    .backoff = std::chrono::milliseconds(options_.retry_backoff_ms),
-                    .jitter_seed = env_.random.next_u64()},
-        .flight_bytes_max =
-            plan_.one_transaction ? std::numeric_limits<size_t>::max() : flight_bytes_max(options_),
-        .name = options_.connection_name,
-        .epochs = claim_ ? &claim_->epochs : nullptr,
-        .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
-        .sessions = sessions_ ? &*sessions_ : nullptr,
-        .committer = committer_.get(),
-        .confirmer = confirmer_.get(),
-        .dead_letters = dead_letters_.get(),
-        .partitioner = partitioner_.get(),
-        .origin = session_origin(options_.replication_origin, lanes_.size()),
-        .statements_max = options_.use_prepared_statements
-                              ? static_cast<size_t>(options_.statement_cache_size)
-                              : 0};
+    Lane::Setup setup{.env = env_,
+                      .inbox = inbox_,
+                      .number = lanes_.size(),
+                      .plan = plan_,
+                      .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
+                                  .ordered = plan_.ordered,
+                                  .truth = plan_.truth,
+                                  .idempotent = plan_.idempotent,
+                                  .retry = RetryPolicy::from(options_),
+                                  .jitter_seed = env_.random.next_u64()},
+                      .flight_bytes_max = plan_.one_transaction ? std::numeric_limits<size_t>::max()
+                                                                : flight_bytes_max(options_),
+                      .name = options_.connection_name,
+                      .epochs = claim_ ? &claim_->epochs : nullptr,
+                      .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
+                      .sessions = sessions_ ? &*sessions_ : nullptr,
+                      .committer = committer_.get(),
+                      .confirmer = confirmer_.get(),
+                      .dead_letters = dead_letters_.get(),
+                      .partitioner = partitioner_.get(),
+                      .origin = session_origin(options_.replication_origin, lanes_.size()),
+                      .statements_max = options_.use_prepared_statements
+                                            ? static_cast<size_t>(options_.statement_cache_size)
+                                            : 0};
     lanes_.push_back(
         std::make_unique<Lane>(std::move(setup), std::move(*encoder), std::move(arrays)));
     return lanes_.back()->start(std::move(connection));
