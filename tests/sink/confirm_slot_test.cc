@@ -72,6 +72,12 @@ class ConfirmSlotTest : public testing::Test {
     EXPECT_FALSE(sink);
     return sink ? Error{} : sink.error();
   }
+  /// Stops the slot's own server process where it is.
+  pid_t pause_sender() {
+    const pid_t sender = std::stoi(scalar("SELECT active_pid FROM pg_replication_slots"));
+    EXPECT_EQ(kill(sender, SIGSTOP), 0);
+    return sender;
+  }
   /// What the slot has still to show.
   std::string left() {
     return scalar(
@@ -106,8 +112,7 @@ TEST_F(ConfirmSlotTest, NothingIsDurableThatTheSlotHasNotDecoded) {
   ASSERT_TRUE(sink);
   ASSERT_TRUE(sink->write(items(0, 10, 1)));
   ASSERT_TRUE(sink->flush());
-  const pid_t sender = std::stoi(scalar("SELECT active_pid FROM pg_replication_slots"));
-  ASSERT_EQ(kill(sender, SIGSTOP), 0);
+  const pid_t sender = pause_sender();
   ASSERT_TRUE(sink->write(items(10, 10, 2)));
   std::atomic<bool> flushed = false;
   std::thread flushing([&] {
@@ -154,8 +159,7 @@ TEST_F(ConfirmSlotTest, ASlotThatIsGoneIsAnErrorAndNothingIsDelivered) {
   ASSERT_TRUE(sink);
   ASSERT_TRUE(sink->write(items(0, 10, 1)));
   ASSERT_TRUE(sink->flush());
-  const pid_t sender = std::stoi(scalar("SELECT active_pid FROM pg_replication_slots"));
-  ASSERT_EQ(kill(sender, SIGSTOP), 0);
+  const pid_t sender = pause_sender();
   ASSERT_TRUE(sink->write(items(10, 10, 2)));
   sql("SELECT pg_terminate_backend(" + std::to_string(sender) + ")");
   ASSERT_EQ(kill(sender, SIGCONT), 0);

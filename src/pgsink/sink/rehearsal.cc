@@ -1,6 +1,5 @@
 #include "pgsink/sink/rehearsal.h"
 
-#include <algorithm>
 #include <new>
 #include <utility>
 

@@ -2,6 +2,7 @@
 // Rehearsal: what a sink would make of rows, without writing any.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 

@@ -51,6 +51,20 @@ Status start_replication(Connection& connection, const std::string& slot,
   return sent ? Status() : fail(sent.error());
 }
 
+Result<std::optional<pgproto::ReplicationMessage>> read_replication(
+    const pgproto::BackendMessage& message) {
+  if (const auto* error = std::get_if<pgproto::ErrorResponse>(&message)) {
+    return fail(error->to_error());
+  }
+  if (std::holds_alternative<pgproto::CopyDone>(message) ||
+      std::holds_alternative<pgproto::CommandComplete>(message)) {
+    return fail(Errc::kConnectionLost, "the server ended the stream, as it does to shut down");
+  }
+  const auto* data = std::get_if<pgproto::CopyData>(&message);
+  if (data == nullptr) return std::nullopt;
+  return pgproto::decode_replication(data->data);
+}
+
 Status send_status(Connection& connection, pgproto::Lsn received, pgproto::Lsn flushed,
                    Clock& clock) {
   const auto body = pgproto::encode_standby_status(std::max(received, flushed), flushed,

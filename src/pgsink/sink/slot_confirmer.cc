@@ -9,11 +9,6 @@
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
-namespace {
-
-constexpr Duration kBackoffMax = std::chrono::seconds(30);
-
-}  // namespace
 
 SlotConfirmer::SlotConfirmer(Setup setup)
     : env_(setup.env), setup_(std::move(setup)), monitor_(env_.tasks.monitor()) {}
@@ -52,8 +47,8 @@ bool SlotConfirmer::closing() const {
 // ---- the task ----------------------------------------------------------------------------------
 
 void SlotConfirmer::run() {
-  Backoff backoff(setup_.backoff, kBackoffMax, env_.random.next_u64());
-  RetryLimit limit(setup_.retries_max, setup_.retry_timeout);
+  Backoff backoff(setup_.retry, env_.random.next_u64());
+  RetryLimit limit(setup_.retry);
   uint32_t failures = 0;
   for (;;) {
     progress_ = false;
@@ -72,7 +67,7 @@ void SlotConfirmer::run() {
     }
     const Status counted = limit.failed(++failures, ended.error(), env_.clock.now());
     if (!counted ||
-        !(setup_.retry.allows_reconnect(ended.error()) || is_transient(ended.error()))) {
+        !(setup_.retry.rule.allows_reconnect(ended.error()) || is_transient(ended.error()))) {
       Error error = counted ? ended.error() : counted.error();
       error.message = "connection \"" + setup_.name + "\": confirm_slot: " + error.message +
                       "; what was committed since the slot was last read is not reported";
@@ -100,7 +95,10 @@ Status SlotConfirmer::connect() {
   status_interval_ = opened->status_interval;
   in_transaction_ = false;
   status_due_ = true;
+  seen_ = 0;  // It may be another server, with another log.
   const Monitor::Lock lock(*monitor_);
+  reports_.insert(reports_.begin(), waiting_.begin(), waiting_.end());
+  waiting_.clear();
   stream_ = std::move(opened->connection);
   return {};
 }
@@ -158,24 +156,16 @@ void SlotConfirmer::pass_on() {
 }
 
 Status SlotConfirmer::take(const pgproto::BackendMessage& message) {
-  if (const auto* error = std::get_if<pgproto::ErrorResponse>(&message)) {
-    return fail(error->to_error());
-  }
-  if (std::holds_alternative<pgproto::CopyDone>(message) ||
-      std::holds_alternative<pgproto::CommandComplete>(message)) {
-    return fail(Errc::kConnectionLost, "the server ended the stream, as it does to shut down");
-  }
-  const auto* data = std::get_if<pgproto::CopyData>(&message);
-  if (data == nullptr) return {};
-  const auto decoded = pgproto::decode_replication(data->data);
-  if (!decoded) return fail(decoded.error());
+  const auto read = read_replication(message);
+  if (!read) return fail(read.error());
+  if (!*read) return {};
   progress_ = true;
-  if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&*decoded)) {
+  if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
     if (alive->reply_requested) status_due_ = true;
     if (!in_transaction_) seen_ = std::max(seen_, alive->wal_end);
     return {};
   }
-  const pgproto::Bytes change = std::get<pgproto::XLogData>(*decoded).data;
+  const pgproto::Bytes change = std::get<pgproto::XLogData>(**read).data;
   if (change.empty()) return fail(Errc::kProtocol, "the replication stream holds an empty message");
   // Rows are not looked at, so only the frame of a transaction is worth decoding.
   switch (static_cast<char>(change.front())) {

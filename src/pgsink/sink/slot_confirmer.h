@@ -26,10 +26,7 @@ class SlotConfirmer {
     ConnectOptions connect;
     std::string name;  ///< Of the connection, for errors.
     std::string slot, publication;
-    RetryRule retry{};
-    uint32_t retries_max = 5;
-    Duration retry_timeout{};
-    Duration backoff = std::chrono::seconds(1);
+    RetryPolicy retry{};
   };
   /// REQUIRES: slot and publication are there.
   explicit SlotConfirmer(Setup setup);

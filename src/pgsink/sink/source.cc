@@ -30,7 +30,6 @@ constexpr size_t kSnapshotBatchesInBuffer = 8;
 constexpr size_t kTransactionsInBuffer = 2;
 /// The server hears of confirmations at most so often.
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
-constexpr Duration kBackoffMax = std::chrono::seconds(30);
 
 class SourceImpl final : public Source {
  public:
@@ -113,11 +112,9 @@ class SourceImpl final : public Source {
   // ---- the task --------------------------------------------------------------------------------
 
   void run() {
-    Backoff backoff(std::chrono::milliseconds(options_.retry_backoff_ms), kBackoffMax,
-                    env_.random.next_u64());
-    const RetryRule rule = RetryRule::from(options_.retry_on_errors).value();
-    RetryLimit limit(static_cast<uint32_t>(options_.max_retries),
-                     std::chrono::milliseconds(options_.retry_timeout_ms));
+    const RetryPolicy policy = RetryPolicy::from(options_);
+    Backoff backoff(policy, env_.random.next_u64());
+    RetryLimit limit(policy);
     uint32_t failures = 0;
     while (!closing()) {
       progress_ = false;
@@ -130,7 +127,7 @@ class SourceImpl final : public Source {
       }
       const Error& error = ended.error();
       const Status counted = limit.failed(++failures, error, env_.clock.now());
-      if (!counted || !(rule.allows_reconnect(error) || is_transient(error))) {
+      if (!counted || !(policy.rule.allows_reconnect(error) || is_transient(error))) {
         give_up(counted ? error : counted.error());
         break;
       }
@@ -365,25 +362,17 @@ class SourceImpl final : public Source {
   }
 
   Status take(const pgproto::BackendMessage& message) {
-    if (const auto* error = std::get_if<pgproto::ErrorResponse>(&message)) {
-      return fail(error->to_error());
-    }
-    if (std::holds_alternative<pgproto::CopyDone>(message) ||
-        std::holds_alternative<pgproto::CommandComplete>(message)) {
-      return fail(Errc::kConnectionLost, "the server ended the stream, as it does to shut down");
-    }
-    const auto* data = std::get_if<pgproto::CopyData>(&message);
-    if (data == nullptr) return {};
-    const auto decoded = pgproto::decode_replication(data->data);
-    if (!decoded) return fail(decoded.error());
+    const auto read = read_replication(message);
+    if (!read) return fail(read.error());
+    if (!*read) return {};
     progress_ = true;
-    if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&*decoded)) {
+    if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
       received_ = std::max(received_, alive->wal_end);
       stream_->take_keepalive(alive->wal_end);
       if (alive->reply_requested) status_due_ = true;
       return {};
     }
-    const auto& log = std::get<pgproto::XLogData>(*decoded);
+    const auto& log = std::get<pgproto::XLogData>(**read);
     received_ = std::max({received_, log.start, log.wal_end});
     if (auto taken = stream_->take(log.data); !taken) return taken;
     const Monitor::Lock lock(*monitor_);
