@@ -124,10 +124,7 @@ void report(const Config& config, const Figure& libpq, const Figure& cold, const
                            std::to_string(config.rounds) +
                            " interleaved rounds, each in a process of its own.\n\n" +
                            table.markdown() + "\n" + goals.markdown();
-  std::fputs(text.c_str(), stdout);
-  write_report(flags.text("markdown"), text);
-  write_report(flags.text("json"), figures.json());
-  if (flags.is_set("enforce") && goals.missed() > 0) throw GoalMissed();
+  finish(flags, text, figures, goals);
 }
 
 void run(const Flags& flags) {

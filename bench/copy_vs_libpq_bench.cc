@@ -2,7 +2,6 @@
 // encoder written by hand, and by the server's own COPY FROM file, in turns, and says whether
 // pgsink keeps what it promises: docs/benchmarks.md.
 
-#include <cstdio>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -274,10 +273,7 @@ void run(std::span<char* const> arguments) {
   if (config.rows_mixed > 0) bench.run(*make_mixed_rows(config.rows_mixed), outputs);
   const std::string text =
       describe_method(config) + outputs.table.markdown() + "\n" + outputs.goals.markdown();
-  std::fputs(text.c_str(), stdout);
-  write_report(flags.text("markdown"), text);
-  write_report(flags.text("json"), outputs.figures.json());
-  if (flags.is_set("enforce") && outputs.goals.missed() > 0) throw GoalMissed();
+  finish(flags, text, outputs.figures, outputs.goals);
 }
 
 }  // namespace

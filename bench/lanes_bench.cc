@@ -86,10 +86,7 @@ void run(const Flags& flags) {
                            " cores for client and server together, medians of " +
                            std::to_string(config.rounds) + " interleaved rounds.\n\n" +
                            table.markdown() + "\n" + goals.markdown();
-  std::fputs(text.c_str(), stdout);
-  write_report(flags.text("markdown"), text);
-  write_report(flags.text("json"), figures.json());
-  if (flags.is_set("enforce") && goals.missed() > 0) throw GoalMissed();
+  finish(flags, text, figures, goals);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -250,10 +249,7 @@ void report(const Config& config, const std::vector<Way>& ways,
       " narrow rows, one transaction each, buffer_bytes = " + std::to_string(config.buffer_bytes) +
       ", medians of " + std::to_string(config.rounds) + " interleaved rounds.\n\n" +
       table.markdown() + "\n" + about_upserts + goals.markdown();
-  std::fputs(text.c_str(), stdout);
-  write_report(flags.text("markdown"), text);
-  write_report(flags.text("json"), figures.json());
-  if (flags.is_set("enforce") && goals.missed() > 0) throw GoalMissed();
+  finish(flags, text, figures, goals);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 // pgsink keeps what it promises: docs/benchmarks.md.
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <optional>
@@ -378,10 +377,7 @@ void report(const Config& config, std::vector<Cell> cells, const Flags& flags) {
       table.markdown() + "\n";
   for (const WriteMode mode : config.modes) text += heat_table(config, cells, mode) + "\n";
   text += goals.markdown();
-  std::fputs(text.c_str(), stdout);
-  write_report(flags.text("markdown"), text);
-  write_report(flags.text("json"), figures.json());
-  if (flags.is_set("enforce") && goals.missed() > 0) throw GoalMissed();
+  finish(flags, text, figures, goals);
 }
 
 Config read_config(const Flags& flags) {

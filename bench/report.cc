@@ -2,10 +2,28 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <stdexcept>
 
 namespace pgsink::bench {
+namespace {
+
+/// Ends a run that was told to insist on its goals.
+class GoalMissed : public std::exception {
+ public:
+  const char* what() const noexcept override { return "a goal was missed"; }
+};
+
+void write_file(const std::string& file, std::string_view text) {
+  if (file.empty()) return;
+  std::ofstream out(file, std::ios::trunc);
+  out << text;
+  out.close();
+  if (!out) throw std::runtime_error("cannot write " + file);
+}
+
+}  // namespace
 
 Flags::Flags(std::span<char* const> arguments, std::map<std::string, std::string> known)
     : values_(std::move(known)) {
@@ -101,12 +119,12 @@ std::string Figures::json() const {
   return text + "\n}\n";
 }
 
-void write_report(const std::string& file, std::string_view text) {
-  if (file.empty()) return;
-  std::ofstream out(file, std::ios::trunc);
-  out << text;
-  out.close();
-  if (!out) throw std::runtime_error("cannot write " + file);
+void finish(const Flags& flags, const std::string& text, const Figures& figures,
+            const Goals& goals) {
+  std::fputs(text.c_str(), stdout);
+  write_file(flags.text("markdown"), text);
+  write_file(flags.text("json"), figures.json());
+  if (flags.is_set("enforce") && goals.missed() > 0) throw GoalMissed();
 }
 
 int run_main(std::string_view program, std::span<char* const> arguments,

@@ -2,7 +2,6 @@
 // What the benchmarks share in speaking: flags, medians, tables in Markdown, goals, figures in
 // JSON.
 
-#include <exception>
 #include <functional>
 #include <map>
 #include <span>
@@ -70,14 +69,10 @@ class Figures {
   std::vector<std::pair<std::string, double>> values_;
 };
 
-/// write_report puts a text into a file; nothing if `file` is empty.
-void write_report(const std::string& file, std::string_view text);
-
-/// GoalMissed ends a run that was told to insist on its goals.
-class GoalMissed : public std::exception {
- public:
-  const char* what() const noexcept override { return "a goal was missed"; }
-};
+/// finish prints a report and writes it, and the figures, where --markdown and --json say. A goal
+/// that was missed is an error under --enforce.
+void finish(const Flags& flags, const std::string& text, const Figures& figures,
+            const Goals& goals);
 
 /// run_main runs `body` and makes an exit status of how it ends: 0; 1 for errors, which are
 /// printed; 2 for goals missed with --enforce.
