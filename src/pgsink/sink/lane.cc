@@ -62,23 +62,11 @@ Lane::Lane(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
       epochs_(setup_.epochs),
       epoch_(setup_.epoch),
       epoch_base_(setup_.epoch.epoch),
+      leaves_seen_(env_.clock.now()),
       metrics_monitor_(env_.tasks.monitor()) {}
 
 Lane::~Lane() {
   if (task_) task_->join();
-}
-
-std::pair<const Piece*, size_t> Lane::Flight::locate(size_t row) const {
-  for (const Piece& piece : pieces) {
-    if (row < piece.rows.count) return {&piece, row};
-    row -= piece.rows.count;
-  }
-  return {nullptr, 0};
-}
-
-uint64_t Lane::Flight::input_row(uint64_t n) const {
-  const auto [piece, row] = locate(static_cast<size_t>(n));
-  return piece == nullptr ? 0 : piece->input_row(row);
 }
 
 Status Lane::start(PoolLease connection) {
@@ -136,6 +124,7 @@ bool Lane::turn() {
       return true;
     }
   }
+  find_some_leaves();
   const FlightLog::Action action = log_.next(env_.clock.now());
   if (done(action)) return false;
   if (sending_ != 0) {
@@ -246,9 +235,14 @@ void Lane::send(const FlightLog::Action& action) {
   const Path path = plan_.path(next.memory_bytes);
   // What is said of the whole flight before its first row must wait for its last.
   const bool whole = path == Path::kArrays || plan_.truth == Truth::kEpoch || next.is_salvaged() ||
-                     (setup_.partitioner != nullptr && path == Path::kCopy);
+                     (setup_.partitioner != nullptr && path == Path::kCopy) || routes(path);
   if (whole && !next.closed) return wait(action.until);
+  if (wants_leaves(next, path)) {
+    if (!wire_.empty()) return wait(action.until);
+    look_at_leaves();
+  }
   next.attempt = {};
+  if (routes(path) && next.attempts == 0) route_to_leaves(next);
   ++next.attempts;
   next.attempt.path = path;
   next.attempt.began = env_.clock.now();
@@ -276,10 +270,7 @@ void Lane::send(const FlightLog::Action& action) {
   }
   if (path == Path::kArrays) return send_arrays(next);
   sending_ = action.seq;
-  pgproto::Session& session = connection_->session();
-  const Bytes header = copy_header();
-  std::memcpy(session.copy_space(header.size()).data(), header.data(), header.size());
-  session.copy_commit(header.size());
+  append_copy(copy_header());
 }
 
 /// What a connection needs before its first flight of that kind, each in a transaction of its own.
@@ -327,7 +318,7 @@ Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path
   pgproto::Session& session = connection_->session();
   if (path == Path::kArrays) return session.query(sql);
   if (path == Path::kStaged && pooled_) sql += plan_.statements.stage_pooled + "; ";
-  return session.query(sql + plan_.statements.copy, pgproto::Session::Copy::kIn);
+  return session.query(sql.append(copy_sql(flight(seq))), pgproto::Session::Copy::kIn);
 }
 
 Result<bool> Lane::send_some() {
@@ -375,6 +366,7 @@ Result<bool> Lane::encode_some(Flight& current) {
   bool worked = false;
   size_t space_wanted = 1;
   while (const auto rows = next_rows(current)) {
+    if (auto turned = turn_to_next_leaf(current); !turned) return fail(turned.error());
     const size_t taken = session.output().size() + pgproto::kMessageHeaderBytes;
     const size_t space_left = kSendBytes - std::min(taken, kSendBytes);
     if (space_left < space_wanted && !session.output().empty()) {
@@ -402,20 +394,23 @@ Result<bool> Lane::encode_some(Flight& current) {
   return worked;
 }
 
+void Lane::append_copy(Bytes bytes) {
+  pgproto::Session& session = connection_->session();
+  std::memcpy(session.copy_space(bytes.size()).data(), bytes.data(), bytes.size());
+  session.copy_commit(bytes.size());
+}
+
 void Lane::end_copy(Flight& current) {
   pgproto::Session& session = connection_->session();
   const bool refused = session.copy_refused();
-  if (!refused) {
-    const Bytes trailer = copy_trailer();
-    std::memcpy(session.copy_space(trailer.size()).data(), trailer.data(), trailer.size());
-    session.copy_commit(trailer.size());
-  }
+  if (!refused) append_copy(copy_trailer());
   session.copy_done();
   sending_ = 0;
   if (current.attempt.path == Path::kStaged && !refused) {
     const auto merging = session.query(plan_.statements.merge);
     if (!merging) return lost(merging.error());
   }
+  if (auto asked = refused ? Status() : check_leaves(current); !asked) return lost(asked.error());
   const Status told = refused ? Status() : send_letters(current);
   if (!told) current.attempt.error = told.error();
   end_transaction(current, told ? ending(current) : undoing());
@@ -470,8 +465,8 @@ void Lane::on_answer(const Event& event) {
     constexpr std::string_view kCopyTag = "COPY ";
     if (of_commit) attempt.commit_tag = complete->tag == attempt.done_tag;
     if (attempt.series && event.request == attempt.apply_request) attempt.applied = true;
-    if (of_first && complete->tag.starts_with(kCopyTag)) {
-      attempt.copied_rows = to_u64(complete->tag.substr(kCopyTag.size()));
+    if (complete->tag.starts_with(kCopyTag)) {
+      attempt.copied_rows += to_u64(complete->tag.substr(kCopyTag.size()));
     }
   } else if (std::holds_alternative<pgproto::ReadyForQuery>(event.message)) {
     if (of_commit) on_ready(oldest);
@@ -488,6 +483,9 @@ void Lane::on_error(Flight& oldest, const Event& event, const pgproto::ErrorResp
   const bool by_policy = error.routine == "ExecWithCheckOptions";
   attempt.row_fault = (attempt.started || event.request > attempt.identify_request) &&
                       !of_letters && (is_row_fault(*attempt.error) || by_policy);
+  attempt.leaves_changed = attempt.leaves != nullptr && !is_transient(*attempt.error) &&
+                           (event.request == attempt.leaf_check || !attempt.row_fault ||
+                            error.routine == "ExecPartitionCheckEmitError");
   attempt.no_partition = setup_.partitioner != nullptr && error.routine == "ExecFindPartition";
   // Also when a flight before it failed, which was to prepare the statement.
   attempt.stale_statement =
@@ -520,6 +518,9 @@ void Lane::on_ready(Flight& oldest) {
       log_.step(FlightLog::SetAside{seq}, now);
       return count_in_flight();
     }
+  } else if (!attempt.commit_tag && go_through_parent(oldest)) {
+    log_.step(FlightLog::SetAside{seq}, now);
+    return count_in_flight();
   } else if (!attempt.commit_tag) {
     answered.error = stage_error_ && attempt.path == Path::kStaged ? stage_error_ : attempt.error;
     if (!answered.error) {

@@ -29,6 +29,7 @@
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/inbox.h"
+#include "pgsink/sink/leaves.h"
 #include "pgsink/sink/partition.h"
 #include "pgsink/sink/plan.h"
 #include "pgsink/sink/salvage.h"
@@ -60,6 +61,9 @@ class Lane {
     DeadLetters* dead_letters = nullptr;
     /// Who creates missing partitions; null: nobody.
     Partitioner* partitioner = nullptr;
+    /// Partitions that rows may be copied into directly, and what finds them; null: none.
+    LeafCatalog* leaves = nullptr;
+    std::optional<LeafFinder> leaf_finder{};
     std::string origin;         ///< That marks its transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
   };
@@ -90,9 +94,16 @@ class Lane {
     std::vector<DeadLetter> letters;  ///< Of the rows left out.
     size_t letters_told = 0;          ///< So many of them went to file and callback.
     uint32_t attempts = 0;
+    // Which partitions its rows belong to: see lane_leaves.cc.
+    std::shared_ptr<const Leaves> leaves;  ///< Among which they were sought.
+    std::vector<uint32_t> leaf_of_row;     ///< As far as found.
+    size_t pieces_found = 0;
+    std::vector<uint32_t> row_order;  ///< What its pieces refer to, if they were cut.
 
     /// The number in the sink's input, from 1, of its n-th row (from 0).
     uint64_t input_row(uint64_t n) const;
+    /// The first and the last number of its rows in the sink's input.
+    std::pair<uint64_t, uint64_t> input_rows() const;
     /// The piece that holds a row of the flight, and which of its rows that is.
     std::pair<const Piece*, size_t> locate(size_t row) const;
     bool is_salvaged() const { return salvage.searching() || !salvage.left_out().empty(); }
@@ -116,6 +127,12 @@ class Lane {
       bool row_fault = false;                                  ///< `error` speaks of a row.
       pgproto::RequestId letters_first = 0, letters_last = 0;  ///< Requests of the dead letters.
       uint64_t copied_rows = 0, encoded_bytes = 0;
+      // Of rows that go straight into their partitions: see lane_leaves.cc.
+      std::shared_ptr<const Leaves> leaves;   ///< Null if all go through the parent.
+      std::vector<const Leaf*> piece_leaves;  ///< Where each piece goes; null: through the parent.
+      const Leaf* leaf = nullptr;             ///< Of the COPY under way.
+      pgproto::RequestId leaf_check = 0;
+      bool leaves_changed = false;  ///< `error` says that they are others than we know.
       TimePoint began{};
       std::optional<Error> error;
     } attempt;
@@ -145,6 +162,7 @@ class Lane {
   Result<bool> send_some();
   Result<bool> encode_some(Flight& flight);
   std::optional<RowRange> next_rows(Flight& flight) const;
+  void append_copy(Bytes bytes);
   void end_copy(Flight& flight);
   void abandon_copy(Flight& flight, Error error);
   /// Ending is the statement that ends a flight's transaction, and its tag if that worked.
@@ -155,6 +173,19 @@ class Lane {
   Result<Ending> ending(Flight& flight);
   static Ending undoing();
   void end_transaction(Flight& flight, Result<Ending> ending);
+
+  // straight into partitions
+  bool routes(Path path) const { return setup_.leaves != nullptr && path == Path::kCopy; }
+  void route_to_leaves(Flight& flight);
+  void find_some_leaves();
+  void find_leaves(Flight& flight);
+  bool wants_leaves(const Flight& flight, Path path) const;
+  void look_at_leaves();
+  void cut_by_partitions(Flight& flight);
+  std::string_view copy_sql(const Flight& flight) const;
+  Status turn_to_next_leaf(Flight& flight);
+  Status check_leaves(Flight& flight);
+  bool go_through_parent(const Flight& flight);
 
   // rejected rows
   Status leave_out_rejected(Flight& flight, RowRange rows);
@@ -223,7 +254,10 @@ class Lane {
   BackendIdentity backend_;  ///< Of the connection, or of the one before it.
   bool pooled_ = false;
   std::optional<StatementCache> statements_;
-  bool failing_shown_ = false;            ///< As the metrics have it.
+  std::shared_ptr<const Leaves> leaves_given_up_;  ///< They were others, the server said.
+  bool leaves_stale_ = false;                      ///< There may be more than we know.
+  TimePoint leaves_seen_;                          ///< When that was last looked at.
+  bool failing_shown_ = false;                     ///< As the metrics have it.
   bool guard_set_ = false;                ///< The session knows the flight before the next.
   bool defaults_set_ = false;             ///< The session is as the plan wants it.
   bool planner_set_ = false;              ///< The session has the planner settings of the mode.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
+#include <utility>
 
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/sql.h"
@@ -21,6 +23,29 @@ uint64_t tag_rows(std::string_view tag) {
 std::string_view first_statement(std::string_view text) { return text.substr(0, text.find(';')); }
 
 }  // namespace
+
+std::pair<const Piece*, size_t> Lane::Flight::locate(size_t row) const {
+  for (const Piece& piece : pieces) {
+    if (row < piece.rows.count) return {&piece, row};
+    row -= piece.rows.count;
+  }
+  return {nullptr, 0};
+}
+
+uint64_t Lane::Flight::input_row(uint64_t n) const {
+  const auto [piece, row] = locate(static_cast<size_t>(n));
+  return piece == nullptr ? 0 : piece->input_row(row);
+}
+
+std::pair<uint64_t, uint64_t> Lane::Flight::input_rows() const {
+  std::pair<uint64_t, uint64_t> ends{std::numeric_limits<uint64_t>::max(), 0};
+  for (const Piece& piece : pieces) {
+    if (piece.rows.count == 0) continue;
+    ends.first = std::min(ends.first, piece.input_row(0));
+    ends.second = std::max(ends.second, piece.input_row(piece.rows.count - 1));
+  }
+  return ends;
+}
 
 void Lane::note_error(const Error& error) {
   const Monitor::Lock lock(*metrics_monitor_);
@@ -54,8 +79,7 @@ Error Lane::explain(Error cause) const {
   const FlightLog::Seq failed = log_.stop_seq();
   if (failed != 0 && !flights_.empty() && failed >= flights_.front().seq) {
     const Flight& flight = flights_[static_cast<size_t>(failed - flights_.front().seq)];
-    const uint64_t first = flight.input_row(0);
-    const uint64_t last = flight.input_row(flight.rows - 1);
+    const auto [first, last] = flight.input_rows();
     text += last - first + 1 == flight.rows ? "; rows "
                                             : "; " + std::to_string(flight.rows) + " of rows ";
     text += std::to_string(first) + " to " + std::to_string(last) +
@@ -103,6 +127,9 @@ void Lane::count_statement(const Flight& flight, const pgproto::Event& event) {
     if (tag == "BEGIN") return count_call(first_statement(plan_.begin), flight, 0, false);
     if (attempt.path == Path::kArrays) return;
     if (tag.starts_with("COPY ") || failed) return count_call(texts.copy, flight, rows, failed);
+  } else if (attempt.leaves != nullptr && event.request < attempt.commit_request) {
+    // Each partition's name would make a statement of its own.
+    if (event.request != attempt.leaf_check) return count_call(texts.copy, flight, rows, failed);
   } else if (event.request == attempt.commit_request) {
     const bool undone = attempt.done_tag.empty();
     const std::string text = undone                  ? sql_text(Sql::kAbandon)

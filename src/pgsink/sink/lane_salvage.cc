@@ -89,7 +89,7 @@ Status Lane::leave_out(Flight& current, size_t row, const Error& error) {
       row_as_json(piece->batch(), static_cast<size_t>(letter.input_row - piece->source->first_row));
   letter.rejected_wall_us = env_.clock.wall_us();
   current.letters.push_back(std::move(letter));
-  return setup_.dead_letters->count(current.letters.back(), current.input_row(current.rows - 1));
+  return setup_.dead_letters->count(current.letters.back(), current.input_rows().second);
 }
 
 /// The dead letters of an attempt that may commit, before it does.

@@ -202,8 +202,8 @@ void Partitioner::look_at_ranges(const PartitionMap& map, const KeyReader::Value
     if (keys.size[i] < 0) continue;
     const int64_t value = rule_->load(keys.bytes(i));
     if (known.contains(value)) continue;
-    if (const RangeSpan* found = map.find_range(value)) {
-      known = *found;
+    if (const PartitionMap::Range* found = map.find_range(value)) {
+      known = found->span;
       continue;
     }
     if (!rule_->is_finite(value)) continue;
@@ -227,7 +227,7 @@ void Partitioner::look_at_list(const PartitionMap& map, const KeyReader::Values&
     if (!first && value == before) continue;
     first = false;
     before = value;
-    if (map.takes(value)) continue;
+    if (map.find_value(value)) continue;
     std::optional<std::string> wanted;
     if (value) wanted.emplace(*value);
     if (std::ranges::find(missing.list, wanted) == missing.list.end()) {
@@ -306,8 +306,9 @@ Result<PartitionMap> Partitioner::make_map(Result<std::vector<Partition>> partit
 Result<PartitionMap> Partitioner::create_once(const Missing& missing) {
   auto connection = Connection::open(setup_.env, setup_.connect, setup_.salted_keys);
   if (!connection) return fail(connection.error());
+  const Deadline soon = setup_.env.clock.now() + kCreateTimeout;
   PartitionStore store(**connection, setup_.scheme, setup_.options.set_role,
-                       lock_timeout(setup_.options), setup_.env.clock.now() + kCreateTimeout);
+                       lock_timeout(setup_.options), soon);
   std::vector<std::string> other_forms;
   for (size_t next = 0;;) {
     auto map = make_map(store.begin());
@@ -323,7 +324,10 @@ Result<PartitionMap> Partitioner::create_once(const Missing& missing) {
     auto after = make_map(store.commit());
     if (!after) return after;
     for (const std::string& value : other_forms) after->add_value(value);
-    if (next == missing.size()) return after;
+    if (next < missing.size()) continue;
+    // Until somebody does, their rows go through the parent.
+    if (setup_.leaves != nullptr) std::ignore = setup_.leaves->refresh(**connection, soon);
+    return after;
   }
 }
 
@@ -354,7 +358,8 @@ Status Partitioner::create_list(PartitionStore& store, PartitionMap& map,
                                 const std::optional<std::string>& value,
                                 std::vector<std::string>& other_forms) {
   const auto takes = [&] {
-    return map.takes(value ? std::optional<std::string_view>(*value) : std::nullopt);
+    const auto sought = value ? std::optional<std::string_view>(*value) : std::nullopt;
+    return map.find_value(sought).has_value();
   };
   std::string name;
   for (int race = 0; race < kRacesMax; ++race) {

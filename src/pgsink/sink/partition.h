@@ -21,6 +21,7 @@
 
 #include "pgsink/client/connection.h"
 #include "pgsink/encode/key_reader.h"
+#include "pgsink/sink/leaves.h"
 #include "pgsink/sink/partition_map.h"
 #include "pgsink/sink/partition_name.h"
 #include "pgsink/sink/partition_scheme.h"
@@ -38,6 +39,7 @@ class Partitioner {
     ConnectOptions connect;
     pgproto::SaltedKeyCache* salted_keys = nullptr;
     PartitionScheme scheme;
+    LeafCatalog* leaves = nullptr;  ///< To be told of new ones.
   };
   /// Reads the partitions through `connection`, and creates those that are missing of a hash. Fails
   /// with kColumnRequired if the input lacks the key.

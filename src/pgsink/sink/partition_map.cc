@@ -12,6 +12,8 @@ namespace {
 using pgproto::fail;
 using Limits64 = std::numeric_limits<int64_t>;
 
+int64_t first_of(const PartitionMap::Range& range) { return range.span.first; }
+
 std::string_view without_blanks(std::string_view value) {
   return value.substr(0, value.find_last_not_of(' ') + 1);
 }
@@ -36,17 +38,18 @@ Result<PartitionMap> PartitionMap::create(std::vector<Partition> partitions, con
                                           const encode::Target& target) {
   PartitionMap map;
   map.padded_ = target.kind == encode::TargetKind::kBpchar;
-  for (const Partition& partition : partitions) {
-    if (partition.bound.kind == PartitionBound::Kind::kList) map.read_list(partition, target);
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    const Partition& partition = partitions[i];
+    if (partition.bound.kind == PartitionBound::Kind::kList) map.read_list(partition, i, target);
     if (partition.bound.kind != PartitionBound::Kind::kRange || rule == nullptr) continue;
-    if (auto added = map.read_range(partition, *rule); !added) return fail(added.error());
+    if (auto added = map.read_range(partition, i, *rule); !added) return fail(added.error());
   }
-  std::ranges::sort(map.ranges_, {}, &RangeSpan::first);
+  std::ranges::sort(map.ranges_, {}, first_of);
   map.partitions_ = std::move(partitions);
   return map;
 }
 
-Status PartitionMap::read_range(const Partition& partition, const RangeRule& rule) {
+Status PartitionMap::read_range(const Partition& partition, size_t number, const RangeRule& rule) {
   const bool one = partition.bound.from.size() == 1 && partition.bound.to.size() == 1;
   const auto first = one ? value_of(partition.bound.from[0], rule) : std::nullopt;
   const auto end = one ? value_of(partition.bound.to[0], rule) : std::nullopt;
@@ -55,34 +58,39 @@ Status PartitionMap::read_range(const Partition& partition, const RangeRule& rul
                 "the bounds of partition \"" + partition.name + "\" are none that pgsink can read");
   }
   const bool open = partition.bound.to[0].kind == BoundConstant::Kind::kMax;
-  ranges_.push_back({*first, open ? Limits64::max() : *end - 1});
+  ranges_.push_back({{*first, open ? Limits64::max() : *end - 1}, number});
   return {};
 }
 
-void PartitionMap::read_list(const Partition& partition, const encode::Target& target) {
+void PartitionMap::read_list(const Partition& partition, size_t number,
+                             const encode::Target& target) {
   for (const BoundConstant& constant : partition.bound.values) {
     if (constant.kind == BoundConstant::Kind::kNull) {
-      takes_null_ = true;
+      null_ = number;
       continue;
     }
     // A value that we cannot read, or in another form, is found when its partition is to be made.
     encode::Scratch bytes;
     encode::Fault fault;
     if (!encode::parse_value(target, constant.text, bytes, fault)) continue;
-    add_value(std::string(pgproto::as_text(bytes.bytes_from(0))));
+    note_value(std::string(pgproto::as_text(bytes.bytes_from(0))), number);
   }
 }
 
 void PartitionMap::add_range(const RangeSpan& span) {
-  ranges_.insert(std::ranges::upper_bound(ranges_, span.first, {}, &RangeSpan::first), span);
+  ranges_.insert(std::ranges::upper_bound(ranges_, span.first, {}, first_of), Range{span});
 }
 
 void PartitionMap::add_value(std::optional<std::string> value) {
+  note_value(std::move(value), kCreated);
+}
+
+void PartitionMap::note_value(std::optional<std::string> value, size_t partition) {
   if (value) {
     if (padded_) value->resize(without_blanks(*value).size());
-    values_.insert(*std::move(value));
+    values_.emplace(*std::move(value), partition);
   } else {
-    takes_null_ = true;
+    null_ = partition;
   }
 }
 
@@ -90,15 +98,15 @@ bool PartitionMap::same_partitions(const PartitionMap& other) const {
   return std::ranges::equal(partitions_, other.partitions_, {}, &Partition::oid, &Partition::oid);
 }
 
-const RangeSpan* PartitionMap::find_range(int64_t value) const {
-  const auto behind = std::ranges::upper_bound(ranges_, value, {}, &RangeSpan::first);
+const PartitionMap::Range* PartitionMap::find_range(int64_t value) const {
+  const auto behind = std::ranges::upper_bound(ranges_, value, {}, first_of);
   if (behind == ranges_.begin()) return nullptr;
-  const RangeSpan& span = *std::prev(behind);
-  return span.contains(value) ? &span : nullptr;
+  const Range& range = *std::prev(behind);
+  return range.span.contains(value) ? &range : nullptr;
 }
 
 RangeSpan PartitionMap::clip(RangeSpan span, int64_t value) const {
-  for (const RangeSpan& taken : ranges_) {
+  for (const auto& [taken, partition] : ranges_) {
     if (taken.last < value) {
       if (taken.last >= span.first) span.first = taken.last + 1;
     } else if (taken.first <= span.last) {
@@ -108,9 +116,10 @@ RangeSpan PartitionMap::clip(RangeSpan span, int64_t value) const {
   return span;
 }
 
-bool PartitionMap::takes(const std::optional<std::string_view>& value) const {
-  if (!value) return takes_null_;
-  return values_.contains(padded_ ? without_blanks(*value) : *value);
+std::optional<size_t> PartitionMap::find_value(const std::optional<std::string_view>& value) const {
+  if (!value) return null_;
+  const auto found = values_.find(padded_ ? without_blanks(*value) : *value);
+  return found == values_.end() ? std::nullopt : std::optional(found->second);
 }
 
 uint64_t PartitionMap::modulus() const {

@@ -1,8 +1,8 @@
 #pragma once
 // PartitionMap: which values have a partition, as far as known. Pure.
 
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,13 +36,21 @@ class PartitionMap {
   /// Whether both were made of the same partitions.
   bool same_partitions(const PartitionMap& other) const;
 
-  /// The range of the partition that takes a value, the default partition aside; null if none does.
-  const RangeSpan* find_range(int64_t value) const;
+  /// kCreated is the number of a partition that came about since.
+  static constexpr size_t kCreated = static_cast<size_t>(-1);
+  /// Range is what one partition takes.
+  struct Range {
+    RangeSpan span;
+    size_t partition = kCreated;  ///< Its number in partitions().
+  };
+  /// The range that takes a value, the default partition aside; null if none does.
+  const Range* find_range(int64_t value) const;
   /// What no partition takes of `span` around a value in it. REQUIRES: find_range(value) is null.
   RangeSpan clip(RangeSpan span, int64_t value) const;
 
-  /// Whether a partition takes a value in binary form, nothing for NULL, the default one aside.
-  bool takes(const std::optional<std::string_view>& value) const;
+  /// The number of the partition that takes a value in binary form, nothing for NULL, the default
+  /// one aside. Nothing if none does.
+  std::optional<size_t> find_value(const std::optional<std::string_view>& value) const;
   /// add_range and add_value note what a partition was created for; add_value also a value that a
   /// partition takes in another form, such as 1.0 for 1.00.
   void add_range(const RangeSpan& span);
@@ -54,14 +62,15 @@ class PartitionMap {
   std::vector<uint64_t> missing_remainders(uint64_t modulus) const;
 
  private:
-  Status read_range(const Partition& partition, const RangeRule& rule);
-  void read_list(const Partition& partition, const encode::Target& target);
+  Status read_range(const Partition& partition, size_t number, const RangeRule& rule);
+  void read_list(const Partition& partition, size_t number, const encode::Target& target);
+  void note_value(std::optional<std::string> value, size_t partition);
 
   std::vector<Partition> partitions_;
-  std::vector<RangeSpan> ranges_;  ///< In order.
-  std::set<std::string, std::less<>> values_;
-  bool padded_ = false;  ///< Blanks behind a value mean nothing.
-  bool takes_null_ = false;
+  std::vector<Range> ranges_;                          ///< In order.
+  std::map<std::string, size_t, std::less<>> values_;  ///< And who takes them.
+  std::optional<size_t> null_;                         ///< Who takes NULL.
+  bool padded_ = false;                                ///< Blanks behind a value mean nothing.
 };
 
 }  // namespace pgsink

@@ -176,6 +176,16 @@ void Checks::check_range(const CatalogColumn& column, const Result<PartitionName
 
 }  // namespace
 
+Result<std::optional<PartitionScheme>> read_partition_scheme(const SinkOptions& options,
+                                                             const CatalogTable& table,
+                                                             Connection& connection,
+                                                             Deadline deadline) {
+  auto row = read_key(options, table, connection, deadline);
+  if (!row) return fail(row.error());
+  if (!*row || !(*row)->one_column) return std::nullopt;
+  return std::move((*row)->scheme);
+}
+
 bool creates_partitions(const SinkOptions& options) {
   return options.create_partitions && options.write_mode != WriteMode::kUpdate &&
          options.write_mode != WriteMode::kDelete;

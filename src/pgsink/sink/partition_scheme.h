@@ -19,6 +19,13 @@ struct PartitionScheme {
   std::string tablespace;         ///< Quoted; "" for the database's.
 };
 
+/// read_partition_scheme reads how the table is partitioned, whatever the options say of it;
+/// nothing if it is not, or not by one column.
+Result<std::optional<PartitionScheme>> read_partition_scheme(const SinkOptions& options,
+                                                             const CatalogTable& table,
+                                                             Connection& connection,
+                                                             Deadline deadline);
+
 /// creates_partitions says whether the options want partitions for rows that are inserted.
 bool creates_partitions(const SinkOptions& options);
 

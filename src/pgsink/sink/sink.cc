@@ -14,6 +14,7 @@
 #include "pgsink/sink/epoch_committer.h"
 #include "pgsink/sink/inbox.h"
 #include "pgsink/sink/lane.h"
+#include "pgsink/sink/leaves.h"
 #include "pgsink/sink/limits.h"
 #include "pgsink/sink/open_target.h"
 #include "pgsink/sink/partition.h"
@@ -39,13 +40,15 @@ Result<std::unique_ptr<DeadLetters>> open_dead_letters(const SinkOptions& option
 /// they are few and short.
 Result<std::unique_ptr<Partitioner>> open_partitioner(const SinkOptions& options,
                                                       const Opened& opened, const Plan& plan,
-                                                      Pool& pool, Connection& connection) {
+                                                      LeafCatalog* leaves, Pool& pool,
+                                                      Connection& connection) {
   if (!opened.partitions || !creates_partitions(options)) return nullptr;
   return Partitioner::open({.env = pool.env(),
                             .options = options,
                             .connect = pool.config().connect,
                             .salted_keys = &pool.salted_keys(),
-                            .scheme = *opened.partitions},
+                            .scheme = *opened.partitions,
+                            .leaves = leaves},
                            plan, opened.table, connection);
 }
 
@@ -113,8 +116,11 @@ class SinkImpl final : public Sink {
     if (committer_) committer_->close();
   }
 
-  /// Partitions that rows miss are created. REQUIRES: not started.
-  void create_partitions(std::unique_ptr<Partitioner> partitioner) {
+  /// Rows go into `leaves` directly, and partitions that they miss are created; either may be null.
+  /// REQUIRES: not started.
+  void use_partitions(std::unique_ptr<LeafCatalog> leaves,
+                      std::unique_ptr<Partitioner> partitioner) {
+    leaves_ = std::move(leaves);
     partitioner_ = std::move(partitioner);
   }
 
@@ -266,6 +272,12 @@ class SinkImpl final : public Sink {
       if (!made) return fail(made.error());
       arrays = std::move(*made);
     }
+    std::optional<LeafFinder> finder;
+    if (leaves_) {
+      auto made = leaves_->finder();
+      if (!made) return fail(made.error());
+      finder = std::move(*made);
+    }
     Lane::Setup setup{.env = env_,
                       .inbox = inbox_,
                       .number = lanes_.size(),
@@ -286,6 +298,8 @@ class SinkImpl final : public Sink {
                       .confirmer = confirmer_.get(),
                       .dead_letters = dead_letters_.get(),
                       .partitioner = partitioner_.get(),
+                      .leaves = leaves_.get(),
+                      .leaf_finder = std::move(finder),
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
@@ -317,6 +331,7 @@ class SinkImpl final : public Sink {
   Inbox inbox_;
   std::unique_ptr<EpochCommitter> committer_;
   std::unique_ptr<SlotConfirmer> confirmer_;
+  std::unique_ptr<LeafCatalog> leaves_;
   std::unique_ptr<Partitioner> partitioner_;
   std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
@@ -366,7 +381,9 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (!router) return fail_at(options, router.error());
   auto dead_letters = open_dead_letters(options, env);
   if (!dead_letters) return fail_at(options, dead_letters.error());
-  auto partitioner = open_partitioner(options, *opened, *plan, *pool, connection);
+  auto leaves = LeafCatalog::open(options, *plan, opened->table, env, connection, deadline);
+  if (!leaves) return fail_at(options, leaves.error());
+  auto partitioner = open_partitioner(options, *opened, *plan, leaves->get(), *pool, connection);
   if (!partitioner) return fail_at(options, partitioner.error());
   const Status published =
       ensure_replication(options, opened->table, connection, env.clock.now() + kClaimTimeout);
@@ -396,7 +413,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
                                          std::move(*plan), std::move(*router), std::move(claim),
                                          std::move(two_phase), std::move(*dead_letters));
-  sink->create_partitions(std::move(*partitioner));
+  sink->use_partitions(std::move(*leaves), std::move(*partitioner));
   if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) {
     return fail(started.error());
   }

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 118> kTemplates{{
+constexpr std::array<Template, 121> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -145,6 +145,30 @@ constexpr std::array<Template, 118> kTemplates{{
      "SELECT c.oid, c.relname, c.relkind, pg_get_expr(c.relpartbound, c.oid)"
      " FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = {oid}"
      " ORDER BY c.oid"},
+    // Through the parent, its own triggers FOR EACH STATEMENT fire and its own defaults are filled
+    // in; those FOR EACH ROW are the partitions' too, but they would see the rows in another order.
+    {Sql::kPlainLeaves,
+     "SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_inherits AS i"
+     " JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE i.inhparent = {oid} AND c.relkind = 'r' AND NOT c.relrowsecurity"
+     " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'INSERT')"
+     " AND NOT EXISTS (SELECT FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d"
+     " ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum) JOIN pg_attribute AS pa"
+     " ON pa.attname = a.attname LEFT JOIN pg_attrdef AS pd"
+     " ON (pd.adrelid, pd.adnum) = (pa.attrelid, pa.attnum)"
+     " WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"
+     " AND a.attname <> ALL ({columns}) AND pa.attrelid = {oid} AND (a.attidentity <> ''"
+     " OR pa.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\('"
+     " OR pg_get_expr(d.adbin, d.adrelid) IS DISTINCT FROM pg_get_expr(pd.adbin, pd.adrelid)))"
+     " AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid IN (c.oid, {oid})"
+     " AND NOT t.tgisinternal AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D')"},
+    // Its functions see the catalog as it is, whatever the transaction's snapshot.
+    {Sql::kLeafCheck,
+     "SELECT 1 / (pg_catalog.count(*) = {count})::pg_catalog.int4 FROM (VALUES {rows})"
+     " AS leaf (oid, name) WHERE pg_catalog.to_regclass(leaf.name)::pg_catalog.oid = leaf.oid"
+     " AND EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(leaf.oid) AS a"
+     " WHERE a.relid::pg_catalog.oid = {oid}::pg_catalog.oid)"},
+    {Sql::kLeafRow, "({oid}::pg_catalog.oid, {name}::pg_catalog.text)"},
     {Sql::kPartitionValue, "SELECT pg_catalog.format('%L', $1), pg_catalog.format('%s', $1)"},
     // PARTITION OF would stop all who read or write the parent; ATTACH stops other DDL only. What
     // is left out here ATTACH makes, or a partition cannot have.

@@ -61,14 +61,19 @@ enum class Sql : uint8_t {
   kPartitionSession,  ///< How constants are printed and read; an end to waiting for us.
   kPartitionLock,     ///< {key}, {oid}: one that creates partitions of that parent at a time.
   kPartitionBounds,   ///< {oid}. Rows: oid, name, kind, bounds.
-  kPartitionValue,    ///< $1 of any type. Row: as a literal, as text.
-  kPartitionCreate,   ///< {partition}, {parent}, {tablespace}, {parent}, {partition}, {bound}
-  kTablespace,        ///< {name}
-  kPartitionUndo,     ///< After kPartitionCreate failed.
-  kPartitionNamed,    ///< {schema}, {name} as literals. Row: parent, bounds.
-  kInValues,          ///< {value}
-  kFromTo,            ///< {start}, {end}
-  kWithModulus,       ///< {modulus}, {remainder}
+  /// {oid}, {columns sent: text[]}, {oid}, {oid}. Rows: oid, quoted name. Partitions that COPY
+  /// fills as it would through the parent {oid}.
+  kPlainLeaves,
+  kLeafCheck,        ///< {count}, {kLeafRow …}, {oid}: fails if one is no partition of {oid}.
+  kLeafRow,          ///< {oid}, {quoted name as a literal}
+  kPartitionValue,   ///< $1 of any type. Row: as a literal, as text.
+  kPartitionCreate,  ///< {partition}, {parent}, {tablespace}, {parent}, {partition}, {bound}
+  kTablespace,       ///< {name}
+  kPartitionUndo,    ///< After kPartitionCreate failed.
+  kPartitionNamed,   ///< {schema}, {name} as literals. Row: parent, bounds.
+  kInValues,         ///< {value}
+  kFromTo,           ///< {start}, {end}
+  kWithModulus,      ///< {modulus}, {remainder}
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
   kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the
