@@ -21,7 +21,7 @@ constexpr double kTwoLanesOnTwoCoresMin = 0.95;
 constexpr double kTwoLanesMin = 1.6;
 constexpr unsigned kCoresForTwoLanes = 4;  // two clients, two backends
 constexpr size_t kBatchRows = 10'000;
-constexpr size_t kTransactionRows = 500'000;
+constexpr size_t kTransactionRows = 1'000'000;
 /// The values of narrow rows' n, half of them negative.
 constexpr int64_t kNumbers = 2'000'000;
 constexpr double kStraightMin = 1.12;
@@ -130,7 +130,9 @@ void run(const Flags& flags) {
     }
     table.add(std::move(row));
   }
-  const std::string partitions = report_partitions(config, *all.front(), *server, goals, figures);
+  all.clear();
+  const auto spread = make_narrow_rows(flags.count("rows-partitioned"));
+  const std::string partitions = report_partitions(config, *spread, *server, goals, figures);
   const std::string text = "Inserts over a Unix socket, " + std::to_string(cores) +
                            " cores for client and server together, medians of " +
                            std::to_string(config.rounds) + " interleaved rounds.\n\n" +
@@ -147,6 +149,7 @@ int main(int argc, char** argv) {
     run(Flags(arguments, {{"lanes", "1,2,4,10"},
                           {"partitions", "10,50"},
                           {"rows-narrow", "3000000"},
+                          {"rows-partitioned", "5000000"},
                           {"rows-mixed", "600000"},
                           {"rounds", "7"},
                           {"markdown", ""},

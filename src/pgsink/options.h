@@ -91,7 +91,7 @@ struct SinkOptions {
   std::string partition_column, partition_interval, partition_name;
   std::optional<PartitionType> partition_type;
   bool create_partitions = false;
-  int64_t partition_copy_min_rows = 20'000;
+  int64_t partition_copy_min_rows = 50'000;
   bool disable_triggers = false;
   FireTriggers fire_triggers = FireTriggers::kAlways;
   std::optional<bool> is_foreign_table;

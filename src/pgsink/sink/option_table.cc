@@ -408,10 +408,10 @@ constexpr OptionInfo kTable[] = {
                    "for lists `{value}`; for hashes `{remainder}` and `{modulus}`.",
         .example = "'{table}_{start:%Y%m%d}'"}),
     integer<&O::partition_copy_min_rows>({.key = "partition_copy_min_rows", .group = kPartitions,
-        .default_text = "20000", .min = 0, .max = kServerInt,
+        .default_text = "50000", .min = 0, .max = kServerInt,
         .aliases = "leaf_routing|route_to_partitions",
         .meaning = "How many rows of one transaction each of at least four partitions must get "
-                   "(of more than 32 a quarter), so that they are copied straight into them, "
+                   "(of more than 32 a fifth), so that they are copied straight into them, "
                    "where that does the same as through the table; 0: always through the table.",
         .example = "0"}),
 
