@@ -1,4 +1,7 @@
-// Triggers that are switched off for the sink's transactions, and foreign tables.
+// What is looked at before the first row: privileges and all else that does not fit, triggers that
+// are switched off for the sink's transactions, foreign tables.
+
+#include <utility>
 
 #include <pgsink/batch_of.h>
 
@@ -64,6 +67,133 @@ class PreflightTest : public testing::Test {
   std::string database_;
   SinkOptions options_;
 };
+
+// ---- all that does not fit, and the SQL that mends it
+
+struct ModeCase {
+  WriteMode mode;
+  const char* word;
+  std::vector<std::string> privileges;  ///< That it needs, and no more.
+};
+
+class ModesPreflight : public PreflightTest, public testing::WithParamInterface<ModeCase> {
+ protected:
+  struct Line {
+    int64_t id;
+    std::string note;
+    int64_t amount;
+    std::string change;
+  };
+  void SetUp() override {
+    PreflightTest::SetUp();
+    sql("DO $$ BEGIN CREATE ROLE \"half \"\"quoted\" LOGIN; EXCEPTION WHEN duplicate_object THEN "
+        "END $$");
+    options_.username = "half \"quoted";
+    options_.table = "od\"d";
+    options_.write_mode = GetParam().mode;
+    if (GetParam().mode != WriteMode::kInsert) options_.conflict_columns = {"id"};
+    if (GetParam().mode == WriteMode::kUpdate || GetParam().mode == WriteMode::kDelete) {
+      options_.key_columns = std::exchange(options_.conflict_columns, {});
+    }
+  }
+  static RecordBatch lines(std::vector<Line> rows) {
+    const auto id = column("id", &Line::id);
+    const auto note = column("note", &Line::note);
+    const auto amount = column("amount", &Line::amount);
+    if (GetParam().mode == WriteMode::kDelete) return batch_of(std::move(rows), id);
+    if (GetParam().mode != WriteMode::kChangelog)
+      return batch_of(std::move(rows), id, note, amount);
+    return batch_of(std::move(rows), id, note, amount, column("_op", &Line::change));
+  }
+  Status write_lines() {
+    auto sink = Sink::open(options_, lines({}).schema());
+    if (!sink) return fail(sink.error());
+    const auto written = (*sink)->write(lines({{1, "one", 10, "I"}, {2, "two", 20, "D"}}));
+    return written ? (*sink)->close() : written;
+  }
+  /// What stands behind "To mend it:".
+  static std::string mends(const Error& error) {
+    constexpr std::string_view kMark = "To mend it: ";
+    const size_t at = error.message.find(kMark);
+    return at == std::string::npos ? "" : error.message.substr(at + kMark.size());
+  }
+};
+
+TEST_P(ModesPreflight, AllIsSaidAtOnceAndTheSqlMendsIt) {
+  for (const bool by_copy : {false, true}) {
+    sql("DROP TABLE IF EXISTS \"od\"\"d\"; CREATE TABLE \"od\"\"d\" (id bigint, amount date, old "
+        "text NOT NULL)");
+    if (GetParam().mode != WriteMode::kInsert) options_.use_copy = by_copy;
+    const Status tested = test_connection(options_);
+    ASSERT_FALSE(tested);
+    EXPECT_THAT(tested.error().message, HasSubstr("\"half \"\"quoted\" lacks "));
+    const Status before = write_lines();
+    ASSERT_FALSE(before);
+    const std::string& message = before.error().message;
+    EXPECT_THAT(message, HasSubstr("\"half \"\"quoted\" lacks "));
+    for (const std::string& privilege : GetParam().privileges) {
+      EXPECT_THAT(message, HasSubstr(privilege));
+    }
+    if (GetParam().mode != WriteMode::kDelete) {
+      EXPECT_THAT(message, HasSubstr("no column \"note\""));
+      EXPECT_THAT(message, HasSubstr("column \"amount\""));
+    }
+    const bool inserts = GetParam().privileges.front() == "INSERT";
+    EXPECT_EQ(message.find("\"old\" is NOT NULL") != std::string::npos, inserts) << message;
+    const bool conflicts = inserts && GetParam().mode != WriteMode::kInsert;
+    EXPECT_EQ(message.find("no unique index") != std::string::npos, conflicts) << message;
+    sql(mends(before.error()));
+    const Status after = write_lines();
+    EXPECT_TRUE(after) << after.error().to_string();
+    EXPECT_TRUE(test_connection(options_));
+    if (!inserts) continue;
+    EXPECT_EQ(scalar("SELECT count(*) FROM \"od\"\"d\" WHERE note = 'one' AND amount = 10"), "1");
+  }
+}
+
+TEST_P(ModesPreflight, EachPrivilegeIsNeededAndAskedFor) {
+  sql("CREATE TABLE \"od\"\"d\" (id bigint PRIMARY KEY, note text, amount bigint)");
+  for (const std::string& missing : GetParam().privileges) {
+    for (const std::string& privilege : GetParam().privileges) {
+      sql((privilege == missing ? "REVOKE " : "GRANT ") + privilege + " ON \"od\"\"d\" " +
+          (privilege == missing ? "FROM" : "TO") + " \"half \"\"quoted\"");
+    }
+    const auto sink = Sink::open(options_, lines({}).schema());
+    ASSERT_FALSE(sink);
+    EXPECT_EQ(sink.error().code, Errc::kPrivilege);
+    EXPECT_THAT(sink.error().message, HasSubstr("lacks " + missing));
+    const Status tested = test_connection(options_);
+    ASSERT_FALSE(tested);
+    EXPECT_EQ(tested.error().to_string(), sink.error().to_string());
+    sql(mends(tested.error()));
+    const Status written = write_lines();
+    EXPECT_TRUE(written) << written.error().to_string();
+  }
+}
+
+TEST_P(ModesPreflight, AMissingTableComesWithItsStatement) {
+  const Status before = write_lines();
+  ASSERT_FALSE(before);
+  EXPECT_EQ(before.error().code, Errc::kNoSuchTable);
+  const std::string mend = mends(before.error());
+  EXPECT_THAT(mend, HasSubstr("; or create_table = true"));
+  sql(mend.substr(0, mend.find("; or")) + "; GRANT ALL ON \"od\"\"d\" TO \"half \"\"quoted\"");
+  const Status after = write_lines();
+  EXPECT_TRUE(after) << after.error().to_string();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Modes, ModesPreflight,
+    testing::Values(
+        ModeCase{WriteMode::kInsert, "Insert", {"INSERT"}},
+        ModeCase{WriteMode::kUpsert, "Upsert", {"INSERT", "UPDATE", "SELECT"}},
+        ModeCase{WriteMode::kUpdate, "Update", {"UPDATE", "SELECT"}},
+        ModeCase{WriteMode::kDelete, "Delete", {"DELETE", "SELECT"}},
+        ModeCase{WriteMode::kInsertIgnore, "InsertIgnore", {"INSERT", "SELECT"}},
+        ModeCase{WriteMode::kChangelog, "Changelog", {"INSERT", "UPDATE", "SELECT", "DELETE"}}),
+    [](const auto& test) { return test.param.word; });
+
+// ---- triggers
 
 class TriggersTest : public PreflightTest {
  protected:

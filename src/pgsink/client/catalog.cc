@@ -22,6 +22,7 @@ WITH RECURSIVE target AS (
   SELECT c.oid, c.relname, n.nspname, c.relkind,
          row_security_active(c.oid) AS row_security,
          has_table_privilege(c.oid, 'INSERT') AS may_insert,
+         has_table_privilege(c.oid, 'DELETE') AS may_delete,
          has_schema_privilege(n.oid, 'USAGE') AS may_use
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $SCHEMA AND c.relname = $TABLE AND c.relkind IN ('r', 'p', 'v', 'f', 'm')
@@ -41,12 +42,14 @@ WITH RECURSIVE target AS (
   ) part
 )
 SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, row_security::text,
-       may_insert::text, may_use::text, NULL::text, NULL::text, NULL::text
+       may_insert::text, may_use::text, may_delete::text, current_user::text, NULL::text
 FROM target
 UNION ALL
 SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, attnotnull::text,
        atthasdef::text, attgenerated::text, attidentity::text,
-       has_column_privilege(attrelid, attnum, 'INSERT')::text,
+       concat(CASE WHEN has_column_privilege(attrelid, attnum, 'INSERT') THEN 'a' END,
+              CASE WHEN has_column_privilege(attrelid, attnum, 'UPDATE') THEN 'w' END,
+              CASE WHEN has_column_privilege(attrelid, attnum, 'SELECT') THEN 'r' END),
        (SELECT CASE WHEN l.collisdeterministic THEN '=' ELSE '~' END
                || quote_ident(n.nspname) || '.' || quote_ident(l.collname)
         FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
@@ -174,6 +177,8 @@ void Reader::take_table(const Row& row) {
   table_.row_security = truth(row[5]);
   table_.has_insert_privilege = truth(row[6]);
   may_use_schema_ = truth(row[7]);
+  table_.has_delete_privilege = truth(row[8]);
+  table_.role = row[9].value_or("");
 }
 
 void Reader::take_column(const Row& row) {
@@ -187,7 +192,11 @@ void Reader::take_column(const Row& row) {
   // The catalog keeps the expression of a generated column as its default, which it is not.
   column.has_default = truth(row[6]) && column.generated == CatalogColumn::Generated::kNo;
   column.identity = static_cast<CatalogColumn::Identity>(letter(row[8]));
-  column.insertable = truth(row[9]);
+  // Source: PostgreSQL documentation, "ACL Privilege Abbreviations".
+  const std::string privileges = row[9].value_or("");
+  column.insertable = privileges.contains('a');
+  column.updatable = privileges.contains('w');
+  column.selectable = privileges.contains('r');
   if (row[10]) {
     column.nondeterministic = row[10]->front() == '~';
     column.collation = row[10]->substr(1);

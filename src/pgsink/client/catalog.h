@@ -25,7 +25,7 @@ struct CatalogColumn {
   Identity identity = Identity::kNo;
   std::string collation;  ///< Quoted, if the column's is not its type's: it says what is equal.
   bool nondeterministic = false;  ///< For that collation different texts may be equal.
-  bool insertable = true;         ///< has_column_privilege(…, 'INSERT').
+  bool insertable = true, updatable = true, selectable = true;  ///< has_column_privilege()
 };
 
 struct CatalogIndex {
@@ -49,7 +49,8 @@ struct CatalogTable {
   std::vector<CatalogColumn> columns;  ///< In attnum order, dropped ones left out.
   std::vector<CatalogIndex> indexes;
   bool row_security = false;  ///< Policies decide which rows the role may see and write.
-  bool has_insert_privilege = true;
+  bool has_insert_privilege = true, has_delete_privilege = true;
+  std::string role;  ///< Whose privileges these are.
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.
   pgproto::TypeMap types;
 

@@ -27,7 +27,14 @@ Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema
     }
     table = read();
   }
-  if (!table) return table;
+  if (!table) {
+    Error error = table.error();
+    const auto sql = create_table_sql(options, *schema);
+    if (error.code == Errc::kNoSuchTable && sql) {
+      error.message += ". To mend it: " + *sql + "; or create_table = true";
+    }
+    return fail(std::move(error));
+  }
   if (options.schema_evolution == SchemaEvolution::kAddColumns) {
     const auto added = add_missing_columns(options, *table, *schema, connection, deadline);
     if (!added) return fail(added.error());
@@ -60,21 +67,21 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Con
 
 Status check_target(const SinkOptions& options, const CatalogTable& table) {
   const WriteMode mode = options.write_mode;
-  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
-  if (inserts && !table.has_insert_privilege &&
-      std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
-    return fail(Errc::kPrivilege,
-                "the role may not INSERT into " + table.schema + "." + table.name);
-  }
-  if (mode == WriteMode::kInsert) return {};
   std::vector<const CatalogColumn*> all;
   all.reserve(table.columns.size());
   for (const CatalogColumn& column : table.columns) all.push_back(&column);
-  if (const auto keys = find_keys(options, table, all); !keys) {
-    Error error = keys.error();
-    error.message = "table " + table.schema + "." + table.name + ": " + error.message;
-    return fail(std::move(error));
+  Faults faults;
+  Keys keys;
+  if (mode != WriteMode::kInsert) {
+    auto found = find_keys(options, table, all);
+    if (found) {
+      keys = std::move(*found);
+    } else {
+      add_key_fault(options, table, found.error(), faults);
+    }
   }
+  check_privileges(options, table, writable_columns(options, table), keys.columns, faults);
+  if (faults.any()) return fail(faults.error(table.schema + "." + table.name));
   return {};
 }
 

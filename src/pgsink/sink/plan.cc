@@ -6,8 +6,11 @@
 
 #include <pgproto/quote.h>
 
+#include "pgsink/sink/control.h"
+#include "pgsink/sink/faults.h"
 #include "pgsink/sink/names.h"
 #include "pgsink/sink/preflight.h"
+#include "pgsink/sink/schema_change.h"
 #include "pgsink/sink/sql.h"
 #include "pgsink/source.h"
 
@@ -16,31 +19,6 @@ namespace {
 
 using pgproto::quote_identifier;
 using pgproto::quote_literal;
-
-/// Faults collects everything wrong with a plan; the first code names the error.
-class Faults {
- public:
-  void add(Errc code, const std::string& message) {
-    if (text_.empty()) {
-      code_ = code;
-    } else {
-      text_ += "; ";
-    }
-    text_ += message;
-  }
-  void add(const Error& error) { add(error.code, error.message); }
-  bool any() const { return !text_.empty(); }
-  Error error(const std::string& table) const {
-    Error error;
-    error.code = code_;
-    error.message = "table " + table + ": " + text_;
-    return error;
-  }
-
- private:
-  Errc code_ = Errc::kInternal;
-  std::string text_;
-};
 
 std::vector<std::string_view> column_names(const CatalogTable& table) {
   std::vector<std::string_view> names;
@@ -78,12 +56,40 @@ Result<const CatalogColumn*> column_at(const CatalogTable& table, size_t index, 
                                        " values a row");
 }
 
-void check_writable(const CatalogColumn& column, WriteMode mode, Faults& faults) {
-  if (column.generated != CatalogColumn::Generated::kNo) {
-    faults.add(Errc::kColumnGenerated,
-               "column \"" + column.name + "\" is generated and cannot be written: leave it out");
-  } else if (!column.insertable && mode != WriteMode::kUpdate) {
-    faults.add(Errc::kPrivilege, "the role may not INSERT into column \"" + column.name + "\"");
+void check_writable(const CatalogColumn& column, Faults& faults) {
+  if (column.generated == CatalogColumn::Generated::kNo) return;
+  faults.add(Errc::kColumnGenerated,
+             "column \"" + column.name + "\" is generated and cannot be written: leave it out");
+}
+
+/// Statements that would mend a table; "" if a name cannot be quoted.
+std::string alter(const CatalogTable& table, std::string_view what, const std::string& column,
+                  const std::string& how) {
+  Quoted quoted;
+  const std::string name = quoted.identifier(table.schema) + "." + quoted.identifier(table.name);
+  const std::string sql = sql_text(
+      Sql::kAlterTarget, {name, std::string(what) + " " + quoted.identifier(column) + how});
+  return quoted.status() ? sql : "";
+}
+
+std::string mend_column(const CatalogTable& table, const Field& field) {
+  return alter(table, "ADD COLUMN", field.name, " " + column_type(field));
+}
+
+std::string mend_type(const CatalogTable& table, const EncodeColumn& column) {
+  Quoted quoted;
+  const std::string type = column_type(column.source);
+  return alter(
+      table, "ALTER COLUMN", column.target_name,
+      " TYPE " + type + " USING " + quoted.identifier(column.target_name) + "::text::" + type);
+}
+
+/// Each column by itself, so that all are named.
+void check_types(const CatalogTable& table, const std::vector<EncodeColumn>& columns,
+                 Faults& faults) {
+  for (const EncodeColumn& column : columns) {
+    const auto encoder = RowEncoder::create({column}, table.types);
+    if (!encoder) faults.add(encoder.error(), mend_type(table, column));
   }
 }
 
@@ -104,7 +110,8 @@ std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& s
     const auto matched = schema[i].name.empty() ? column_at(table, i, schema.size())
                                                 : match_column(table, schema[i].name);
     if (!matched) {
-      faults.add(matched.error());
+      const bool missing = matched.error().code == Errc::kNoSuchColumn && !schema[i].name.empty();
+      faults.add(matched.error(), missing ? mend_column(table, schema[i]) : "");
       continue;
     }
     const CatalogColumn* column = *matched;
@@ -113,7 +120,7 @@ std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& s
                  "column \"" + column->name + "\" stands twice in the input");
       continue;
     }
-    if (mode != WriteMode::kDelete) check_writable(*column, mode, faults);
+    if (mode != WriteMode::kDelete) check_writable(*column, faults);
     used.push_back(column);
     columns.push_back({.source_index = i,
                        .source = schema[i],
@@ -134,7 +141,8 @@ void check_required(const CatalogTable& table, const std::vector<const CatalogCo
       continue;
     faults.add(
         Errc::kColumnRequired,
-        "column \"" + column.name + "\" is NOT NULL without a default, and the input lacks it");
+        "column \"" + column.name + "\" is NOT NULL without a default, and the input lacks it",
+        alter(table, "ALTER COLUMN", column.name, " DROP NOT NULL"));
   }
 }
 
@@ -323,11 +331,6 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   plan.types = table.types;
   Faults faults;
   if (schema.empty()) faults.add(Errc::kColumnRequired, "the input has no column");
-  if (inserts && !table.has_insert_privilege &&
-      std::ranges::none_of(table.columns, &CatalogColumn::insertable)) {
-    faults.add(Errc::kPrivilege,
-               "the role may not INSERT into it: GRANT INSERT ON " + plan.table + " TO the role");
-  }
   std::vector<const CatalogColumn*> used;
   plan.columns = map_columns(table, schema, mode, used, faults);
   if (inserts) check_required(table, used, faults);
@@ -337,9 +340,12 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     if (found) {
       keys = std::move(*found);
     } else {
-      faults.add(found.error());
+      add_key_fault(options, table, found.error(), faults);
     }
   }
+  if (mode == WriteMode::kDelete && !keys.columns.empty()) keep_keys(keys, plan.columns);
+  check_types(table, plan.columns, faults);
+  check_privileges(options, table, used, keys.columns, faults);
   if (faults.any()) return fail(faults.error(plan.table));
   for (EncodeColumn& column : plan.columns) {
     const bool key = std::ranges::any_of(keys.columns, [&](const CatalogColumn* known) {
@@ -347,7 +353,6 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     });
     if (key && mode != WriteMode::kInsertIgnore) column.role = EncodeColumn::Role::kKey;
   }
-  if (mode == WriteMode::kDelete) keep_keys(keys, plan.columns);
   if (mode == WriteMode::kChangelog) {
     auto change = take_change_column(table, schema);
     if (!change) {

@@ -1,5 +1,9 @@
 #include "pgsink/sink/preflight.h"
 
+#include <algorithm>
+#include <array>
+
+#include "pgsink/sink/control.h"
 #include "pgsink/sink/sql.h"
 
 namespace pgsink {
@@ -20,7 +24,116 @@ std::string_view what_asks(const SinkOptions& options) {
   return all_off(options) ? "fire_triggers = 'DISABLED'" : "fire_triggers = 'REPLICA'";
 }
 
+using Columns = std::vector<const CatalogColumn*>;
+
+/// What the statements of a write mode do.
+struct Needs {
+  bool inserts, updates, finds, deletes;
+};
+constexpr std::array<Needs, 6> kNeeds{{
+    {.inserts = true, .updates = false, .finds = false, .deletes = false},  // insert
+    {.inserts = true, .updates = true, .finds = true, .deletes = false},    // upsert
+    {.inserts = false, .updates = true, .finds = true, .deletes = false},   // update
+    {.inserts = false, .updates = false, .finds = true, .deletes = true},   // delete
+    {.inserts = true, .updates = false, .finds = true, .deletes = false},   // insert_ignore
+    {.inserts = true, .updates = true, .finds = true, .deletes = true},     // changelog
+}};
+
+/// The keys, or, if there is something wrong with them, what the options name.
+Columns found_by(const SinkOptions& options, const CatalogTable& table, const Columns& keys) {
+  if (!keys.empty()) return keys;
+  Columns named;
+  for (const auto* const names : {&options.key_columns, &options.conflict_columns}) {
+    for (const std::string& name : *names) {
+      if (const CatalogColumn* column = table.find_column(name)) named.push_back(column);
+    }
+  }
+  return named;
+}
+
+/// The columns that an UPDATE sets.
+Columns updated(const SinkOptions& options, const Columns& used, const Columns& keys) {
+  Columns columns;
+  for (const CatalogColumn* column : used) {
+    const bool key = std::ranges::find(keys, column) != keys.end();
+    const bool named =
+        std::ranges::find(options.update_columns, column->name) != options.update_columns.end();
+    if (options.update_columns.empty() ? !key : named) columns.push_back(column);
+  }
+  return columns;
+}
+
+/// Denied collects privileges as GRANT has them: of all columns that need one, or of some.
+struct Denied {
+  Quoted quoted;
+  std::string privileges;
+
+  void add(const std::string& privilege) {
+    privileges += (privileges.empty() ? "" : ", ") + privilege;
+  }
+  void add(const std::string& privilege, const Columns& columns, bool CatalogColumn::* has) {
+    std::string names;
+    size_t missing = 0;
+    for (const CatalogColumn* column : columns) {
+      if (column->*has) continue;
+      names += (missing++ == 0 ? "" : ", ") + quoted.identifier(column->name);
+    }
+    if (missing > 0) add(missing == columns.size() ? privilege : privilege + " (" + names + ")");
+  }
+};
+
 }  // namespace
+
+void check_privileges(const SinkOptions& options, const CatalogTable& table, const Columns& used,
+                      const Columns& keys, Faults& faults) {
+  const Needs& needs = kNeeds[static_cast<size_t>(options.write_mode)];
+  Columns found = found_by(options, table, keys);
+  const Columns set = updated(options, used, found);
+  // Nobody reads what ON CONFLICT DO NOTHING without columns is about.
+  if (options.write_mode == WriteMode::kInsertIgnore && options.conflict_columns.empty()) {
+    found.clear();
+  }
+  const CatalogColumn* newer = table.find_column(options.newer_by);
+  if (newer != nullptr) found.push_back(newer);
+  Denied denied;
+  if (needs.inserts) denied.add("INSERT", used, &CatalogColumn::insertable);
+  if (needs.updates) {
+    denied.add("UPDATE", set, &CatalogColumn::updatable);
+  }
+  if (needs.finds) denied.add("SELECT", found, &CatalogColumn::selectable);
+  if (needs.deletes && !table.has_delete_privilege) denied.add("DELETE");
+  if (denied.privileges.empty()) return;
+  const std::string name =
+      denied.quoted.identifier(table.schema) + "." + denied.quoted.identifier(table.name);
+  const std::string role = denied.quoted.identifier(table.role);
+  faults.add(Errc::kPrivilege, "the role " + role + " lacks " + denied.privileges,
+             denied.quoted.status() ? sql_text(Sql::kGrant, {denied.privileges, name, role}) : "");
+}
+
+std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
+                                                   const CatalogTable& table) {
+  const Needs& needs = kNeeds[static_cast<size_t>(options.write_mode)];
+  Columns all, writable;
+  for (const CatalogColumn& column : table.columns) {
+    if (column.generated != CatalogColumn::Generated::kNo) continue;
+    all.push_back(&column);
+    const bool may = (!needs.inserts || column.insertable) && (!needs.updates || column.updatable);
+    if (may) writable.push_back(&column);
+  }
+  return writable.empty() ? all : writable;
+}
+
+void add_key_fault(const SinkOptions& options, const CatalogTable& table, const Error& error,
+                   Faults& faults) {
+  Quoted quoted;
+  std::string keys;
+  for (const std::string& key : options.conflict_columns) {
+    keys += (keys.empty() ? "" : ", ") + quoted.identifier(key);
+  }
+  const std::string name = quoted.identifier(table.schema) + "." + quoted.identifier(table.name);
+  const bool mends = error.code == Errc::kNoUniqueIndex && !keys.empty() && quoted.status();
+  faults.add(error, mends ? sql_text(Sql::kUniqueIndex, {name, keys}) : "");
+}
 
 Status check_foreign(const SinkOptions& options, const CatalogTable& table) {
   const bool foreign = table.kind == CatalogTable::Kind::kForeign;

@@ -5,8 +5,25 @@
 #include <pgsink/options.h>
 
 #include "pgsink/client/catalog.h"
+#include "pgsink/sink/faults.h"
 
 namespace pgsink {
+
+/// check_privileges adds what the role may not do of that which the write mode does: `used` are the
+/// columns that the input fills, `keys` those that rows are found by.
+/// Source: PostgreSQL documentation, INSERT, "ON CONFLICT Clause", and GRANT.
+void check_privileges(const SinkOptions& options, const CatalogTable& table,
+                      const std::vector<const CatalogColumn*>& used,
+                      const std::vector<const CatalogColumn*>& keys, Faults& faults);
+
+/// The columns that the write mode may fill as far as the role's privileges go; all if there are
+/// none.
+std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
+                                                   const CatalogTable& table);
+
+/// add_key_fault adds what find_keys() said.
+void add_key_fault(const SinkOptions& options, const CatalogTable& table, const Error& error,
+                   Faults& faults);
 
 /// check_foreign fails if the options say otherwise than the catalog whether the table is a foreign
 /// one, or ask of a foreign one what none can do.

@@ -111,8 +111,7 @@ std::string column_type(const Field& field) {
   return field.json ? "jsonb" : "text";
 }
 
-Status create_table(const SinkOptions& options, const Schema& schema, Connection& connection,
-                    Deadline deadline) {
+Result<std::string> create_table_sql(const SinkOptions& options, const Schema& schema) {
   Quoted quoted;
   const std::string table =
       quoted.identifier(options.schema) + "." + quoted.identifier(options.table);
@@ -131,9 +130,15 @@ Status create_table(const SinkOptions& options, const Schema& schema, Connection
     keys += (keys.empty() ? "" : ", ") + quoted.identifier(key);
   }
   if (!keys.empty()) definition += ", PRIMARY KEY (" + keys + ")";
-  if (!quoted.status()) return quoted.status();
-  auto created =
-      run_ddl(options, sql_text(Sql::kCreateTarget, {table, definition}), connection, deadline);
+  if (!quoted.status()) return fail(quoted.status().error());
+  return sql_text(Sql::kCreateTarget, {table, definition});
+}
+
+Status create_table(const SinkOptions& options, const Schema& schema, Connection& connection,
+                    Deadline deadline) {
+  const auto sql = create_table_sql(options, schema);
+  if (!sql) return fail(sql.error());
+  auto created = run_ddl(options, *sql, connection, deadline);
   if (created || (!connection.broken() && lost_creation_race(created.error()))) return {};
   Error error = created.error();
   error.message = "create_table: " + error.message;

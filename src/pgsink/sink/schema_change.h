@@ -12,6 +12,10 @@ namespace pgsink {
 /// the next wider one, text of JSON, structs and maps jsonb, lists arrays.
 std::string column_type(const Field& field);
 
+/// create_table_sql is the statement that creates the table of the options for the input. Fails if
+/// a column has no name.
+Result<std::string> create_table_sql(const SinkOptions& options, const Schema& schema);
+
 /// create_table makes the table of the options, unless it has come about meanwhile: a column of
 /// each of the input's, and a primary key of what the write mode finds rows by. As set_role, if
 /// given. Fails if a column has no name, and as the server does.

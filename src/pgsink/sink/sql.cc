@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 121> kTemplates{{
+constexpr std::array<Template, 123> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -46,6 +46,8 @@ constexpr std::array<Template, 121> kTemplates{{
     {Sql::kCreateTarget, "CREATE TABLE IF NOT EXISTS {table} ({definition})"},
     {Sql::kAlterTarget, "ALTER TABLE {table} {additions}"},
     {Sql::kAddColumn, "ADD COLUMN IF NOT EXISTS {column} {type}"},
+    {Sql::kUniqueIndex, "CREATE UNIQUE INDEX ON {table} ({columns})"},
+    {Sql::kGrant, "GRANT {privileges} ON {table} TO {role}"},
     {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},

@@ -27,6 +27,8 @@ enum class Sql : uint8_t {
   kCreateTarget,       ///< {table}, {definition}
   kAlterTarget,        ///< {table}, {additions}
   kAddColumn,          ///< {column}, {type}
+  kUniqueIndex,        ///< {table}, {columns}
+  kGrant,              ///< {privileges}, {table}, {role}
   kCopyIn,             ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
