@@ -181,7 +181,7 @@ class Lane {
   void find_leaves(Flight& flight);
   bool wants_leaves(const Flight& flight, Path path) const;
   void look_at_leaves();
-  void cut_by_partitions(Flight& flight);
+  void cut_by_partitions(Flight& flight, std::span<const uint32_t> numbers);
   std::string_view copy_sql(const Flight& flight) const;
   Status turn_to_next_leaf(Flight& flight);
   Status check_leaves(Flight& flight);

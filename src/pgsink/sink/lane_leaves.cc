@@ -54,22 +54,23 @@ void Lane::route_to_leaves(Flight& next) {
   if (next.is_salvaged() || next.rows == 0) return;
   if (next.leaves == leaves_given_up_ && next.leaves != nullptr) return;
   while (next.pieces_found < next.pieces.size()) find_leaves(next);
+  const std::vector<uint32_t> numbers = std::exchange(next.leaf_of_row, {});
   std::vector<size_t> counts(next.leaves->count() + 1);
-  for (const uint32_t number : next.leaf_of_row) ++counts[number];
+  for (const uint32_t number : numbers) ++counts[number];
   if (counts.back() > 0) leaves_stale_ = true;
   const auto used = static_cast<size_t>(
       std::count_if(counts.begin(), counts.end() - 1, [](size_t rows) { return rows > 0; }));
   if (!setup_.leaves->pays(next.rows, used)) return;
   next.attempt.leaves = next.leaves;
-  cut_by_partitions(next);
+  cut_by_partitions(next, numbers);
   next.attempt.leaf = next.attempt.piece_leaves.front();
 }
 
 /// Puts the flight's rows into the order of their partitions, and within each as they came.
-void Lane::cut_by_partitions(Flight& next) {
+void Lane::cut_by_partitions(Flight& next, std::span<const uint32_t> numbers) {
   const Leaves& leaves = *next.leaves;
   std::vector<size_t> places(leaves.count() + 1);  // Of the next row of each partition.
-  for (const uint32_t number : next.leaf_of_row) ++places[number];
+  for (const uint32_t number : numbers) ++places[number];
   size_t place = 0;
   for (size_t& rows : places) place += std::exchange(rows, place);
   next.row_order.resize(next.rows);
@@ -78,7 +79,7 @@ void Lane::cut_by_partitions(Flight& next) {
   size_t row = 0;
   for (const Piece& piece : next.pieces) {
     for (size_t i = piece.rows.begin; i < piece.rows.begin + piece.rows.count; ++i) {
-      const size_t number = next.leaf_of_row[row++];
+      const size_t number = numbers[row++];
       const size_t at = places[number]++;
       next.row_order[at] =
           piece.rows.indexes != nullptr ? piece.rows.indexes[i] : static_cast<uint32_t>(i);
