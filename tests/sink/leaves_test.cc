@@ -238,12 +238,20 @@ TEST_F(LeavesTest, PartitionsComeAndGoUnderLoad) {
   options_.max_retries = 1000;
   auto sink = open();
   std::atomic<bool> done = false;
+  // The server may end one of these, and not one of the sink's transactions, in a deadlock.
+  const auto try_sql = [&](const std::string& text) {
+    try {
+      sql(text);
+    } catch (const std::runtime_error&) {
+    }
+  };
   std::thread changing([&] {
     while (!done) {
-      sql("ALTER TABLE t DETACH PARTITION t2; ALTER TABLE t ATTACH PARTITION t2 " + bounds(2));
-      sql("BEGIN; ALTER TABLE t DETACH PARTITION t3; ALTER TABLE t3 RENAME TO old; ALTER TABLE t "
-          "ATTACH PARTITION old " +
-          bounds(3) + "; COMMIT; ALTER TABLE old RENAME TO t3");
+      try_sql("ALTER TABLE t DETACH PARTITION t2; ALTER TABLE t ATTACH PARTITION t2 " + bounds(2));
+      try_sql("ALTER TABLE t3 RENAME TO old");
+      try_sql("ALTER TABLE t DETACH PARTITION old; ALTER TABLE t ATTACH PARTITION old " +
+              bounds(3));
+      try_sql("ALTER TABLE IF EXISTS old RENAME TO t3");
     }
   });
   for (int64_t n = 0; n < 40; ++n) {
