@@ -1,4 +1,5 @@
-// A primary that dies under load, with a standby that takes over: the sinks find it by themselves.
+// A primary that dies under load, with a standby that takes over, and a way to the server that
+// swallows everything: the sinks find the other one by themselves.
 
 #include <atomic>
 #include <thread>
@@ -10,6 +11,7 @@
 
 #include "pgsink/sink.h"
 #include "support/postgres_server.h"
+#include "support/wire_proxy.h"
 
 namespace pgsink {
 namespace {
@@ -170,6 +172,46 @@ TEST_F(FailoverTest, ASessionThatMayNotWriteIsGivenUpForAnother) {
   ASSERT_FALSE(flushed);
   EXPECT_EQ(flushed.error().sqlstate, "25006") << flushed.error().to_string();
   EXPECT_EQ((*sink)->metrics().connections_opened, 4U) << "each attempt has one of its own";
+}
+
+/// What is sent is swallowed, and nobody hangs up.
+TEST(BlackHoleTest, IsLeftForTheOtherWay) {
+  const auto server = PostgresServer::start();
+  server->sql("CREATE TABLE t (writer bigint, id bigint)");
+  test::WireProxy proxy(server->socket_dir(), server->port());
+  SinkOptions options;
+  options.connection_name = "test";
+  options.host = "127.0.0.1,127.0.0.1";
+  options.port = std::to_string(proxy.port()) + "," + std::to_string(server->port());
+  options.database = "postgres";
+  options.username = "postgres";
+  options.table = "t";
+  options.ssl_mode = "disable";
+  options.retry_backoff_ms = 10;
+  options.tcp_user_timeout_ms = 500;
+  // More than the sockets on the way take up while nobody reads.
+  constexpr int64_t kRows = 250'000, kBatches = 6;
+  options.batch_size = 100'000;
+  const auto rows = [](int64_t n) {
+    std::vector<Row> made;
+    for (int64_t id = n * kRows; id < (n + 1) * kRows; ++id) made.push_back({0, id});
+    return batch_of(std::move(made), column("writer", &Row::writer), column("id", &Row::id));
+  };
+  auto sink = Sink::open(options, rows(-1).schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  proxy.set_rule({.side = test::WireProxy::Side::kFrontend,
+                  .type = 'd',
+                  .nth = 5,
+                  .effect = test::WireProxy::Effect::kSwallow,
+                  .then_refuse = true});
+  for (int64_t n = 0; n < kBatches; ++n) ASSERT_TRUE((*sink)->write(rows(n)));
+  const Status flushed = (*sink)->flush();
+  ASSERT_TRUE(flushed) << flushed.error().to_string();
+  EXPECT_GT(proxy.seen(), 4);
+  EXPECT_EQ((*sink)->metrics().connections_broken, 1U);
+  EXPECT_TRUE((*sink)->close());
+  EXPECT_EQ(server->scalar("SELECT count(*) || ' ' || count(DISTINCT id) FROM t"),
+            std::to_string(kBatches * kRows) + " " + std::to_string(kBatches * kRows));
 }
 
 }  // namespace
