@@ -318,7 +318,7 @@ Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path
   pgproto::Session& session = connection_->session();
   if (path == Path::kArrays) return session.query(sql);
   if (path == Path::kStaged && pooled_) sql += plan_.statements.stage_pooled + "; ";
-  return session.query(sql.append(copy_sql(flight(seq))), pgproto::Session::Copy::kIn);
+  return session.query(sql + plan_.statements.copy, pgproto::Session::Copy::kIn);
 }
 
 Result<bool> Lane::send_some() {

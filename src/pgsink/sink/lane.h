@@ -130,7 +130,7 @@ class Lane {
       // Of rows that go straight into their partitions: see lane_leaves.cc.
       std::shared_ptr<const Leaves> leaves;   ///< Null if all go through the parent.
       std::vector<const Leaf*> piece_leaves;  ///< Where each piece goes; null: through the parent.
-      const Leaf* leaf = nullptr;             ///< Of the COPY under way.
+      const Leaf* leaf = nullptr;             ///< Of the COPY under way; null: of the parent.
       pgproto::RequestId leaf_check = 0;
       bool leaves_changed = false;  ///< `error` says that they are others than we know.
       TimePoint began{};
@@ -182,7 +182,6 @@ class Lane {
   bool wants_leaves(const Flight& flight, Path path) const;
   void look_at_leaves();
   void cut_by_partitions(Flight& flight, std::span<const uint32_t> numbers);
-  std::string_view copy_sql(const Flight& flight) const;
   Status turn_to_next_leaf(Flight& flight);
   Status check_leaves(Flight& flight);
   bool go_through_parent(const Flight& flight);

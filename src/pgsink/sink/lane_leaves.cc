@@ -63,16 +63,18 @@ void Lane::route_to_leaves(Flight& next) {
   if (!setup_.leaves->pays(next.rows, used)) return;
   next.attempt.leaves = next.leaves;
   cut_by_partitions(next, numbers);
-  next.attempt.leaf = next.attempt.piece_leaves.front();
 }
 
-/// Puts the flight's rows into the order of their partitions, and within each as they came.
+/// Puts the flight's rows into the order of their partitions, and within each as they came. First
+/// are those whose way is through the parent, and be there none: its lock comes before those of its
+/// partitions, as whoever detaches one takes them, and so neither can wait for the other for ever.
 void Lane::cut_by_partitions(Flight& next, std::span<const uint32_t> numbers) {
   const Leaves& leaves = *next.leaves;
   std::vector<size_t> places(leaves.count() + 1);  // Of the next row of each partition.
   for (const uint32_t number : numbers) ++places[number];
-  size_t place = 0;
-  for (size_t& rows : places) place += std::exchange(rows, place);
+  size_t place = places.back();
+  for (size_t& rows : std::span(places).first(leaves.count())) place += std::exchange(rows, place);
+  places.back() = 0;
   next.row_order.resize(next.rows);
   std::vector<std::vector<Piece>> cut(places.size());
   std::vector<const Piece*> cut_of(places.size());  // What the last one of each was cut of.
@@ -91,16 +93,13 @@ void Lane::cut_by_partitions(Flight& next, std::span<const uint32_t> numbers) {
     }
   }
   next.pieces.clear();
-  for (size_t number = 0; number < cut.size(); ++number) {
-    next.attempt.piece_leaves.insert(next.attempt.piece_leaves.end(), cut[number].size(),
+  std::ranges::rotate(cut, cut.end() - 1);
+  for (size_t i = 0; i < cut.size(); ++i) {
+    const size_t number = i == 0 ? leaves.count() : i - 1;
+    next.attempt.piece_leaves.insert(next.attempt.piece_leaves.end(), cut[i].size(),
                                      leaves.leaf(number));
-    std::ranges::move(cut[number], std::back_inserter(next.pieces));
+    std::ranges::move(cut[i], std::back_inserter(next.pieces));
   }
-}
-
-std::string_view Lane::copy_sql(const Flight& flight) const {
-  const Leaf* leaf = flight.attempt.leaf;
-  return leaf != nullptr ? leaf->copy : plan_.statements.copy;
 }
 
 /// If the next rows belong elsewhere, the COPY under way ends and another one begins.
@@ -111,7 +110,7 @@ Status Lane::turn_to_next_leaf(Flight& current) {
   pgproto::Session& session = connection_->session();
   session.copy_done();
   attempt.leaf = attempt.piece_leaves[attempt.piece];
-  const auto begun = session.query(copy_sql(current), pgproto::Session::Copy::kIn);
+  const auto begun = session.query(attempt.leaf->copy, pgproto::Session::Copy::kIn);
   if (!begun) return fail(begun.error());
   append_copy(copy_header());
   return {};
