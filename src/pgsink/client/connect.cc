@@ -218,7 +218,10 @@ Status Connector::ask_for_tls(Transport& transport, pgproto::Session& session, b
     if (*answer == Answer::kPending) continue;
     accepted = *answer == Answer::kAccepted;
     if (accepted || may_fall_back) return {};
-    return fail(Errc::kTls, "the server does not offer TLS, which sslmode demands");
+    return fail(
+        Errc::kTls,
+        "the server does not offer TLS, which sslmode demands: switch it on there (ssl = on), "
+        "or allow plain text by sslmode 'prefer'");
   }
 }
 

@@ -31,7 +31,8 @@ Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema
     Error error = table.error();
     const auto sql = create_table_sql(options, *schema);
     if (error.code == Errc::kNoSuchTable && sql) {
-      error.message += ". To mend it: " + *sql + "; or create_table = true";
+      error.message += error.message.ends_with("?") ? " " : ". ";
+      error.message += "To mend it: " + *sql + "; or create_table = true";
     }
     return fail(std::move(error));
   }
