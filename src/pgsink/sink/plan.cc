@@ -62,14 +62,25 @@ void check_writable(const CatalogColumn& column, Faults& faults) {
              "column \"" + column.name + "\" is generated and cannot be written: leave it out");
 }
 
-/// Statements that would mend a table; "" if a name cannot be quoted.
+/// Statements that would mend a table; "" for a view, and if a name cannot be quoted.
 std::string alter(const CatalogTable& table, std::string_view what, const std::string& column,
                   const std::string& how) {
   Quoted quoted;
   const std::string name = quoted.identifier(table.schema) + "." + quoted.identifier(table.name);
   const std::string sql = sql_text(
       Sql::kAlterTarget, {name, std::string(what) + " " + quoted.identifier(column) + how});
-  return quoted.status() ? sql : "";
+  return quoted.status() && table.kind != CatalogTable::Kind::kView ? sql : "";
+}
+
+/// Whether NOT NULL is the column's own, and no part of a key.
+bool may_be_null(const CatalogTable& table, const CatalogColumn& column) {
+  const CatalogIndex* key = table.primary_key();
+  const bool in_key =
+      key != nullptr && std::ranges::find(key->columns, column.number) != key->columns.end();
+  const auto type = table.types.find(column.type_oid);
+  const bool domain =
+      type != table.types.end() && type->second.kind == pgproto::TypeInfo::Kind::kDomain;
+  return !in_key && !domain;
 }
 
 std::string mend_column(const CatalogTable& table, const Field& field) {
@@ -142,7 +153,8 @@ void check_required(const CatalogTable& table, const std::vector<const CatalogCo
     faults.add(
         Errc::kColumnRequired,
         "column \"" + column.name + "\" is NOT NULL without a default, and the input lacks it",
-        alter(table, "ALTER COLUMN", column.name, " DROP NOT NULL"));
+        may_be_null(table, column) ? alter(table, "ALTER COLUMN", column.name, " DROP NOT NULL")
+                                   : "");
   }
 }
 

@@ -88,13 +88,19 @@ void check_privileges(const SinkOptions& options, const CatalogTable& table, con
                       const Columns& keys, Faults& faults) {
   const Needs& needs = kNeeds[static_cast<size_t>(options.write_mode)];
   Columns found = found_by(options, table, keys);
-  const Columns set = updated(options, used, found);
+  Columns set = updated(options, used, found);
+  // SELECT … FOR UPDATE asks for it too.
+  if (set.empty() && options.write_mode == WriteMode::kChangelog) set = found;
   // Nobody reads what ON CONFLICT DO NOTHING without columns is about.
   if (options.write_mode == WriteMode::kInsertIgnore && options.conflict_columns.empty()) {
     found.clear();
   }
-  const CatalogColumn* newer = table.find_column(options.newer_by);
-  if (newer != nullptr) found.push_back(newer);
+  const auto reads = [&found](const CatalogColumn* column) {
+    if (std::ranges::find(found, column) == found.end()) found.push_back(column);
+  };
+  // To set a column to its EXCLUDED value counts as reading it.
+  if (needs.inserts && needs.updates) std::ranges::for_each(set, reads);
+  if (const CatalogColumn* newer = table.find_column(options.newer_by)) reads(newer);
   Denied denied;
   if (needs.inserts) denied.add("INSERT", used, &CatalogColumn::insertable);
   if (needs.updates) {
@@ -131,7 +137,9 @@ void add_key_fault(const SinkOptions& options, const CatalogTable& table, const 
     keys += (keys.empty() ? "" : ", ") + quoted.identifier(key);
   }
   const std::string name = quoted.identifier(table.schema) + "." + quoted.identifier(table.name);
-  const bool mends = error.code == Errc::kNoUniqueIndex && !keys.empty() && quoted.status();
+  // Of a partitioned table it would have to hold the partition's key too.
+  const bool mends = error.code == Errc::kNoUniqueIndex && !keys.empty() && quoted.status() &&
+                     table.kind == CatalogTable::Kind::kTable;
   faults.add(error, mends ? sql_text(Sql::kUniqueIndex, {name, keys}) : "");
 }
 
