@@ -129,9 +129,11 @@ Status Lane::check_leaves(Flight& current) {
   return {};
 }
 
-/// After an attempt that did not commit: whether the flight is to be sent again through the parent.
+/// After an attempt that did not commit: whether the flight is to be sent again through the parent
+/// at once. What passes is counted and waited for as ever.
 bool Lane::go_through_parent(const Flight& failed) {
   if (failed.attempt.leaves == nullptr || log_.stop_error()) return false;
+  if (failed.attempt.error && is_transient(*failed.attempt.error)) return false;
   if (!log_.fails_by_itself(failed.seq)) return false;
   if (failed.attempt.leaves_changed) {
     leaves_given_up_ = failed.attempt.leaves;

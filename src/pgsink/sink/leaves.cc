@@ -46,12 +46,12 @@ std::string Leaves::check(std::span<const Leaf* const> used) const {
 
 void LeafFinder::find(const Leaves& leaves, const RecordBatch& batch, RowRange rows,
                       std::span<uint32_t> numbers) {
-  before_ = {.span = {.first = 1, .last = 0}};
+  PartitionMap::Range before{.span = {.first = 1, .last = 0}};  // Of the row before: none yet.
   while (rows.count > 0) {
     const size_t count = std::min(rows.count, KeyReader::kRowsMax);
     const KeyReader::Values& keys = key_.read(batch, rows);
     for (size_t i = 0; i < count; ++i) {
-      const size_t partition = find(leaves, keys, i);
+      const size_t partition = find(leaves, keys, i, before);
       const bool straight = leaves.leaf(partition) != nullptr;
       numbers[i] = static_cast<uint32_t>(straight ? partition : leaves.count());
     }
@@ -61,7 +61,8 @@ void LeafFinder::find(const Leaves& leaves, const RecordBatch& batch, RowRange r
   }
 }
 
-size_t LeafFinder::find(const Leaves& leaves, const KeyReader::Values& keys, size_t i) {
+size_t LeafFinder::find(const Leaves& leaves, const KeyReader::Values& keys, size_t i,
+                        PartitionMap::Range& before) const {
   if (keys.size[i] == KeyReader::kRejected) return leaves.count();
   const bool null = keys.size[i] == KeyReader::kNull;
   if (!rule_) {
@@ -71,12 +72,12 @@ size_t LeafFinder::find(const Leaves& leaves, const KeyReader::Values& keys, siz
   }
   if (null) return leaves.count();
   const int64_t value = rule_->load(keys.bytes(i));
-  if (!before_.span.contains(value)) {
+  if (!before.span.contains(value)) {
     const PartitionMap::Range* found = leaves.map().find_range(value);
     if (found == nullptr) return leaves.count();
-    before_ = *found;
+    before = *found;
   }
-  return before_.partition;
+  return before.partition;
 }
 
 // ---- the table ---------------------------------------------------------------------------------

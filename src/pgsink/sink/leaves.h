@@ -66,11 +66,11 @@ class LeafFinder {
             std::span<uint32_t> numbers);
 
  private:
-  size_t find(const Leaves& leaves, const KeyReader::Values& keys, size_t i);
+  size_t find(const Leaves& leaves, const KeyReader::Values& keys, size_t i,
+              PartitionMap::Range& before) const;
 
   KeyReader key_;
   std::optional<RangeRule> rule_;
-  PartitionMap::Range before_;  ///< Of the row before, while one call lasts.
 };
 
 /// LeafCatalog knows the leaves as they were when somebody looked last.

@@ -67,20 +67,11 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Con
 }
 
 Status check_target(const SinkOptions& options, const CatalogTable& table) {
-  const WriteMode mode = options.write_mode;
   std::vector<const CatalogColumn*> all;
   all.reserve(table.columns.size());
   for (const CatalogColumn& column : table.columns) all.push_back(&column);
   Faults faults;
-  Keys keys;
-  if (mode != WriteMode::kInsert) {
-    auto found = find_keys(options, table, all);
-    if (found) {
-      keys = std::move(*found);
-    } else {
-      add_key_fault(options, table, found.error(), faults);
-    }
-  }
+  const Keys keys = keys_or_fault(options, table, all, faults);
   check_privileges(options, table, writable_columns(options, table), keys.columns, faults);
   if (faults.any()) return fail(faults.error(table.schema + "." + table.name));
   return {};

@@ -346,15 +346,7 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   std::vector<const CatalogColumn*> used;
   plan.columns = map_columns(table, schema, mode, used, faults);
   if (inserts) check_required(table, used, faults);
-  Keys keys;
-  if (mode != WriteMode::kInsert) {
-    auto found = find_keys(options, table, used);
-    if (found) {
-      keys = std::move(*found);
-    } else {
-      add_key_fault(options, table, found.error(), faults);
-    }
-  }
+  const Keys keys = keys_or_fault(options, table, used, faults);
   if (mode == WriteMode::kDelete && !keys.columns.empty()) keep_keys(keys, plan.columns);
   check_types(table, plan.columns, faults);
   check_privileges(options, table, used, keys.columns, faults);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/sql.h"
@@ -103,9 +104,7 @@ void check_privileges(const SinkOptions& options, const CatalogTable& table, con
   if (const CatalogColumn* newer = table.find_column(options.newer_by)) reads(newer);
   Denied denied;
   if (needs.inserts) denied.add("INSERT", used, &CatalogColumn::insertable);
-  if (needs.updates) {
-    denied.add("UPDATE", set, &CatalogColumn::updatable);
-  }
+  if (needs.updates) denied.add("UPDATE", set, &CatalogColumn::updatable);
   if (needs.finds) denied.add("SELECT", found, &CatalogColumn::selectable);
   if (needs.deletes && !table.has_delete_privilege) denied.add("DELETE");
   if (denied.privileges.empty()) return;
@@ -129,8 +128,12 @@ std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
   return writable.empty() ? all : writable;
 }
 
-void add_key_fault(const SinkOptions& options, const CatalogTable& table, const Error& error,
+Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table, const Columns& used,
                    Faults& faults) {
+  if (options.write_mode == WriteMode::kInsert) return {};
+  auto found = find_keys(options, table, used);
+  if (found) return std::move(*found);
+  const Error& error = found.error();
   Quoted quoted;
   std::string keys;
   for (const std::string& key : options.conflict_columns) {
@@ -141,6 +144,7 @@ void add_key_fault(const SinkOptions& options, const CatalogTable& table, const 
   const bool mends = error.code == Errc::kNoUniqueIndex && !keys.empty() && quoted.status() &&
                      table.kind == CatalogTable::Kind::kTable;
   faults.add(error, mends ? sql_text(Sql::kUniqueIndex, {name, keys}) : "");
+  return {};
 }
 
 Status check_foreign(const SinkOptions& options, const CatalogTable& table) {

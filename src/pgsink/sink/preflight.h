@@ -6,6 +6,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/sink/faults.h"
+#include "pgsink/sink/mode.h"
 
 namespace pgsink {
 
@@ -21,9 +22,9 @@ void check_privileges(const SinkOptions& options, const CatalogTable& table,
 std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
                                                    const CatalogTable& table);
 
-/// add_key_fault adds what find_keys() said.
-void add_key_fault(const SinkOptions& options, const CatalogTable& table, const Error& error,
-                   Faults& faults);
+/// keys_or_fault finds what rows are found by, or adds why it cannot; nothing for inserts.
+Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table,
+                   const std::vector<const CatalogColumn*>& used, Faults& faults);
 
 /// check_foreign fails if the options say otherwise than the catalog whether the table is a foreign
 /// one, or ask of a foreign one what none can do.
