@@ -60,6 +60,13 @@ class PublicationTest : public testing::Test {
     server.sql("CREATE TABLE t (id bigint PRIMARY KEY, name text)", database_);
   }
 
+  /// When the server has noticed that the sinks, which had them in use, have hung up.
+  void drop_origins() {
+    sql("SET statement_timeout TO '30s'; DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_activity "
+        "WHERE application_name = 'pgsink/test' AND datname = current_database()) LOOP PERFORM "
+        "pg_sleep(0.005), pg_stat_clear_snapshot(); END LOOP; END $$; SELECT "
+        "pg_replication_origin_drop(roname) FROM pg_replication_origin");
+  }
   void sql(const std::string& text) { server_->sql(text, database_); }
   std::string scalar(const std::string& text) { return server_->scalar(text, database_); }
   void publish() {
@@ -238,7 +245,7 @@ TEST_F(PublicationTest, WhoMayNotIsToldWhatIsMissing) {
       " pg_replication_origin_session_setup(text) TO poor");
   write({{2, "b"}});
   EXPECT_EQ(messages("slot", "pub"), "BRICBOIC");
-  sql("SELECT pg_replication_origin_drop('marked')");
+  drop_origins();
 }
 
 TEST_F(PublicationTest, AnotherKindOfSlotIsNotTaken) {
@@ -302,7 +309,7 @@ class OriginTest : public PublicationTest {
   }
   void TearDown() override {
     PublicationTest::TearDown();
-    sql("SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin");
+    drop_origins();
   }
   /// Rows that a subscription WITH (origin = none) would get.
   std::string unmarked() {
