@@ -78,7 +78,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const SendBegan& event, TimePoint) {
   Flight& sent = flight(event.seq);
   PGPROTO_ASSERT(connected_ && sent.state == State::kToSend);
   if (sent.failures > 0 || sent.possible_duplicate) ++retry_count_;
-  sent.state = State::kOnWire;
+  set_state(sent, State::kOnWire);
   sent.commit_handed = false;
   sent.xid = 0;
   sent.backend = backend_;
@@ -111,7 +111,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Answered& event, TimePoint now
     fail_flight(event.seq, *event.error, event.repeat, now);
   } else {
     // Its guard, or the broken transaction before it, rolled it back.
-    flight(event.seq).state = State::kToSend;
+    set_state(flight(event.seq), State::kToSend);
   }
   return std::nullopt;
 }
@@ -120,7 +120,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const SetAside& event, TimePoint now
   Flight& aside = flight(event.seq);
   PGPROTO_ASSERT(aside.state == State::kOnWire && fails_by_itself(event.seq));
   --on_the_wire_;
-  aside.state = State::kToSend;
+  set_state(aside, State::kToSend);
   aside.set_aside = true;
   aside.not_before = now;
   connect_failures_ = 0;
@@ -138,7 +138,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     if (sent.state != State::kOnWire) continue;
     // Without COMMIT it cannot be committed; but its backend may still hold the epoch row.
     const bool ask = sent.commit_handed || config_.truth == Truth::kEpoch;
-    sent.state = ask ? State::kUnknown : State::kToSend;
+    set_state(sent, ask ? State::kUnknown : State::kToSend);
     sent.not_before = now;
     const auto counted = limit_.failed(++sent.failures, event.error, now);
     if (!counted) stop(counted.error(), first_seq() + i);
@@ -186,7 +186,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoi
     case XactStatus::kCommitted:
       return commit(event.seq);
     case XactStatus::kAborted:
-      asked.state = State::kToSend;
+      set_state(asked, State::kToSend);
       break;
     case XactStatus::kInProgress:
       asked.not_before = now + kStatusAgainAfter;
@@ -203,7 +203,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoi
 std::optional<FlightLog::Seq> FlightLog::on(const Resolved& event, TimePoint) {
   PGPROTO_ASSERT(connected_ && flight(event.seq).state == State::kUnknown);
   if (event.committed) return commit(event.seq);
-  flight(event.seq).state = State::kToSend;
+  set_state(flight(event.seq), State::kToSend);
   return std::nullopt;
 }
 
@@ -219,7 +219,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Stopped& event, TimePoint) {
 }
 
 std::optional<FlightLog::Seq> FlightLog::commit(Seq seq) {
-  flight(seq).state = State::kCommitted;
+  set_state(flight(seq), State::kCommitted);
   connect_failures_ = 0;
   limit_.succeeded();
   while (!flights_.empty() && flights_.front().state == State::kCommitted) flights_.pop_front();
@@ -228,7 +228,7 @@ std::optional<FlightLog::Seq> FlightLog::commit(Seq seq) {
 
 void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now) {
   Flight& failed = flight(seq);
-  failed.state = State::kToSend;
+  set_state(failed, State::kToSend);
   ++failed.failures;
   failed.not_before = now + backoff_.delay(failed.failures);
   const bool again = repeat || config_.retry.rule.allows(error);
@@ -237,7 +237,7 @@ void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint 
 }
 
 void FlightLog::send_again_as_unknown(Flight& lost) {
-  lost.state = State::kToSend;
+  set_state(lost, State::kToSend);
   lost.possible_duplicate = !config_.idempotent;
 }
 
@@ -247,7 +247,14 @@ void FlightLog::stop(const Error& error, Seq seq) {
   stop_seq_ = seq;
 }
 
+void FlightLog::set_state(Flight& flight, State state) {
+  if (flight.state == State::kUnknown) --unknown_;
+  if (state == State::kUnknown) ++unknown_;
+  flight.state = state;
+}
+
 std::optional<FlightLog::Seq> FlightLog::first_unknown() const {
+  if (unknown_ == 0) return std::nullopt;
   for (size_t i = 0; i < flights_.size(); ++i) {
     if (flights_[i].state == State::kUnknown) return first_seq() + i;
   }

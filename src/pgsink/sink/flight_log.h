@@ -198,6 +198,7 @@ class FlightLog {
   Seq first_seq() const { return last_added_ + 1 - flights_.size(); }
   Flight& flight(Seq seq) { return flights_[static_cast<size_t>(seq - first_seq())]; }
   const Flight& flight(Seq seq) const { return flights_[static_cast<size_t>(seq - first_seq())]; }
+  void set_state(Flight& flight, State state);
   std::optional<Seq> commit(Seq seq);
   void fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now);
   void send_again_as_unknown(Flight& flight);
@@ -216,6 +217,7 @@ class FlightLog {
   std::deque<Flight> flights_;  ///< From the first that is not committed to the last added.
   Seq last_added_ = 0;
   size_t on_the_wire_ = 0;
+  size_t unknown_ = 0;  ///< Those in state kUnknown.
   bool connected_ = false;
   Incarnation incarnation_;
   BackendIdentity backend_;
