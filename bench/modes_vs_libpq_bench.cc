@@ -241,19 +241,24 @@ class Bench {
     std::ranges::sort(cell.entries, [](const Entry& left, const Entry& right) {
       return left.heat.rows_per_s > right.heat.rows_per_s;
     });
+    const auto alone = std::ranges::stable_partition(
+        cell.entries, [](const Entry& entry) { return !entry.strategy.alone(); });
     // Where others use the machine the clock alone picks by chance: who costs the server least is
     // the second.
-    const auto cheapest = std::ranges::min_element(
-        cell.entries, {}, [](const Entry& entry) { return entry.heat.server_us_per_row; });
+    const auto cheapest =
+        std::ranges::min_element(cell.entries.begin(), alone.begin(), {},
+                                 [](const Entry& entry) { return entry.heat.server_us_per_row; });
     if (cheapest > cell.entries.begin() + 1) {
       std::rotate(cell.entries.begin() + 1, cheapest, cheapest + 1);
     }
   }
 
+  /// The finalists among those that stand other writers, and the first of those that do not.
   bool in_rounds(const Cell& cell, size_t place) const {
+    const Strategy& strategy = cell.entries[place].strategy;
+    if (strategy.alone()) return !cell.entries[place - 1].strategy.alone();
     return place < config_.finalists ||
-           (cell.batch_rows == kPipelinedGoalAt &&
-            cell.entries[place].strategy.shape == Shape::kRowsPipelined);
+           (cell.batch_rows == kPipelinedGoalAt && strategy.shape == Shape::kRowsPipelined);
   }
 
   void run_round(Cell& cell, size_t round) {
@@ -281,16 +286,42 @@ std::string cell_name(const Cell& cell) {
   return std::string(mode_name(cell.mode)) + ", " + std::to_string(cell.batch_rows) + " a batch";
 }
 
-const Entry& best_of(const Cell& cell) {
-  return *std::ranges::max_element(cell.entries, {}, [](const Entry& entry) {
-    return entry.rounds.empty() ? 0 : median_of(entry.rounds, rate);
-  });
+/// The best of those that stand other writers of the table, or of those that do not; null if no
+/// such one ran in the rounds.
+const Entry* best_of(const Cell& cell, bool alone) {
+  const Entry* best = nullptr;
+  for (const Entry& entry : cell.entries) {
+    if (entry.strategy.alone() != alone || entry.rounds.empty()) continue;
+    if (best == nullptr || median_of(entry.rounds, rate) > median_of(best->rounds, rate)) {
+      best = &entry;
+    }
+  }
+  return best;
 }
 
 std::string in_thousands(double rows_per_s) { return fixed(rows_per_s / 1e3, 1); }
 
+/// What pgsink does not do, and what that costs.
+std::string report_merge(const std::vector<Cell>& cells, Figures& figures) {
+  Table table({"batch", "MERGE", "k rows/s", "CPU µs/row", "pgsink to it", "server's CPU to it"});
+  for (const Cell& cell : cells) {
+    const Entry* merge = best_of(cell, true);
+    if (merge == nullptr) continue;
+    const double ratio = median_ratio(cell.ours, merge->rounds, rate);
+    table.add({std::to_string(cell.batch_rows), merge->strategy.name,
+               in_thousands(median_of(merge->rounds, rate)),
+               fixed(median_of(merge->rounds, cpu), 3), fixed(ratio, 3),
+               fixed(median_ratio(cell.ours, merge->rounds, server), 3)});
+    figures.add(cell_name(cell) + ": rows/s to MERGE", ratio);
+  }
+  return "MERGE is no upsert: it fails with a unique violation if another session inserts one of "
+         "its keys meanwhile. It saves the server what ON CONFLICT does against that, and is "
+         "shown for those who write a table alone.\n\n" +
+         table.markdown() + "\n";
+}
+
 void report_cell(Cell& cell, Table& table, Goals& goals, Figures& figures) {
-  const Entry& best = best_of(cell);
+  const Entry& best = *best_of(cell, false);
   const double to_best = median_ratio(cell.ours, best.rounds, rate);
   table.add({std::string(mode_name(cell.mode)), std::to_string(cell.batch_rows),
              in_thousands(median_of(cell.ours, rate)), fixed(median_of(cell.ours, cpu), 3),
@@ -368,13 +399,17 @@ void report(const Config& config, std::vector<Cell> cells, const Flags& flags) {
       " of them in flight where a strategy can. Each rival ran once with at least " +
       std::to_string(config.heat_rows) + " rows (rows one by one: at most " +
       std::to_string(kStepwiseRowsMax) +
-      "); the fastest and the one that cost the server least, in all " +
-      std::to_string(config.finalists) + " (and, at " + std::to_string(kPipelinedGoalAt) +
-      ", pipelined rows), marked *, then ran " + "with all rows in " +
-      std::to_string(config.rounds) +
+      "); of those that stand other writers of the table the fastest and the one that cost the "
+      "server least, in all " +
+      std::to_string(config.finalists) + " (and the fastest MERGE; and, at " +
+      std::to_string(kPipelinedGoalAt) + ", pipelined rows), marked *, then ran " +
+      "with all rows in " + std::to_string(config.rounds) +
       " rounds in turns with pgsink. Medians; ratios are medians of the ratio within each round.\n"
       "\n" +
       table.markdown() + "\n";
+  if (std::ranges::find(config.modes, WriteMode::kUpsert) != config.modes.end()) {
+    text += report_merge(cells, figures);
+  }
   for (const WriteMode mode : config.modes) text += heat_table(config, cells, mode) + "\n";
   text += goals.markdown();
   finish(flags, text, figures, goals);

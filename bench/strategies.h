@@ -29,6 +29,9 @@ struct Strategy {
   Shape shape;
   bool nested_loops;  ///< enable_hashjoin and enable_mergejoin are off.
   std::string name;
+  /// MERGE fails if another session inserts one of its keys meanwhile (PostgreSQL docs, 13.2.1), so
+  /// it is no upsert for a table that somebody else writes too.
+  bool alone() const { return shape == Shape::kArraysMerge || shape == Shape::kStagedMerge; }
 };
 
 /// strategies lists those of a mode that make sense at that batch size.
