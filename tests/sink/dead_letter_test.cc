@@ -33,9 +33,16 @@ struct Event {
   int64_t parent = 0;                // references parents
   int64_t guardian = 0;              // references parents, checked at COMMIT
   std::optional<std::string> note;   // NOT NULL; a trigger raises at 'boom'
+  std::string op = "I";
 };
 
-RecordBatch events(std::vector<Event> rows) {
+RecordBatch events(std::vector<Event> rows, WriteMode mode = WriteMode::kInsert) {
+  if (mode == WriteMode::kChangelog) {
+    return batch_of(std::move(rows), column("id", &Event::id), column("region", &Event::region),
+                    column("amount", &Event::amount), column("label", &Event::label),
+                    column("parent", &Event::parent), column("guardian", &Event::guardian),
+                    column("note", &Event::note), column("_op", &Event::op));
+  }
   return batch_of(std::move(rows), column("id", &Event::id), column("region", &Event::region),
                   column("amount", &Event::amount), column("label", &Event::label),
                   column("parent", &Event::parent), column("guardian", &Event::guardian),
@@ -118,12 +125,12 @@ class DeadLetterTest : public ::testing::Test {
   }
 
   Status write(std::vector<std::vector<Event>> batches) {
-    auto sink = Sink::open(options_, events({}).schema());
+    auto sink = Sink::open(options_, events({}, options_.write_mode).schema());
     if (!sink) return fail(sink.error());
     uint64_t position = 0;
     for (auto& rows : batches) {
       position += rows.size();
-      RecordBatch batch = events(std::move(rows));
+      RecordBatch batch = events(std::move(rows), options_.write_mode);
       batch.position = position;
       if (auto written = (*sink)->write(std::move(batch)); !written) return written;
     }
@@ -172,6 +179,7 @@ TEST_P(EveryKindOfBadRow, IsIsolatedFromTheGoodOnes) {
   for (size_t row = 0; row < rows; ++row) {
     if (row % 1000 == 0) batches.emplace_back();
     Event event = good(static_cast<int64_t>(row));
+    if (row % 2 == 1) event.op = "U";
     const auto found = bad.find(*event.id);
     if (found != bad.end()) found->second->spoil(event);
     batches.back().push_back(std::move(event));
@@ -213,7 +221,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"InsertIgnore", WriteMode::kInsertIgnore, std::nullopt},
                       Case{"InsertIgnoreStaged", WriteMode::kInsertIgnore, true},
                       Case{"UpdateArrays", WriteMode::kUpdate, false},
-                      Case{"UpdateStaged", WriteMode::kUpdate, true}),
+                      Case{"UpdateStaged", WriteMode::kUpdate, true},
+                      Case{"ChangelogArrays", WriteMode::kChangelog, false},
+                      Case{"ChangelogStaged", WriteMode::kChangelog, true},
+                      Case{"ChangelogExactlyOnce", WriteMode::kChangelog, std::nullopt, true}),
     [](const auto& instance) { return instance.param.name; });
 
 TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttempt) {
