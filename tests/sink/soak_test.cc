@@ -8,12 +8,9 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <latch>
 #include <random>
 #include <thread>
-#include <unistd.h>
 
 #include <pgsink/batch_of.h>
 
@@ -21,6 +18,7 @@
 
 #include "pgsink/sink.h"
 #include "support/postgres_server.h"
+#include "support/usage.h"
 #include "support/wire_proxy.h"
 
 namespace pgsink {
@@ -30,6 +28,7 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using test::PostgresServer;
 using test::StopMode;
+using test::Usage;
 using test::WireProxy;
 
 constexpr int64_t kBatchRows = 500;
@@ -55,25 +54,6 @@ RecordBatch batch_of_rows(std::vector<Row> rows) {
   return batch_of(std::move(rows), column("id", &Row::id), column("version", &Row::version),
                   column("text", &Row::text));
 }
-
-/// What a leak would make grow.
-struct Usage {
-  size_t memory = 0, descriptors = 0, threads = 0;
-
-  static Usage now() {
-    const auto entries = [](const char* directory) {
-      const std::filesystem::directory_iterator all(directory);
-      return static_cast<size_t>(std::distance(begin(all), end(all)));
-    };
-    Usage usage;
-    size_t all_pages = 0, pages = 0;
-    std::ifstream("/proc/self/statm") >> all_pages >> pages;
-    usage.memory = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    usage.descriptors = entries("/proc/self/fd");
-    usage.threads = entries("/proc/self/task");
-    return usage;
-  }
-};
 
 /// Stream writes rows 1, 2, 3 … into a table of its name until told to stop.
 class Stream {

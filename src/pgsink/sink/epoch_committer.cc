@@ -20,6 +20,7 @@ std::string text_of(uint64_t epoch) { return "epoch " + std::to_string(epoch); }
 
 EpochCommitter::EpochCommitter(Setup setup)
     : env_(setup.env),
+      where_(std::move(setup.where)),
       inbox_(setup.inbox),
       two_phase_(std::move(setup.two_phase)),
       retry_(std::move(setup.retry)),
@@ -285,6 +286,20 @@ void EpochCommitter::close() {
 /// Runs `work(connection, deadline)`, and again on a new connection if that one breaks.
 template <typename F>
 Status EpochCommitter::with_connection(F&& work) {
+  const Status done = repeat(std::forward<F>(work));
+  if (!done) return fail(explain(done.error()));
+  return {};
+}
+
+Error EpochCommitter::explain(Error cause) const {
+  cause.message = where_ + ": " + cause.message + ". " + std::to_string(rows_committed()) +
+                  " rows are committed; what is not is committed or rolled back, each epoch as a "
+                  "whole, when the sink is opened again";
+  return cause;
+}
+
+template <typename F>
+Status EpochCommitter::repeat(F&& work) {
   RetryLimit limit(retry_);
   for (uint32_t attempt = 1;; ++attempt) {
     const Deadline deadline = env_.clock.now() + kRoundMax;

@@ -24,6 +24,7 @@ class EpochCommitter {
  public:
   struct Setup {
     Env& env;
+    std::string where;  ///< Connection and table, for messages.
     Inbox& inbox;
     TwoPhase two_phase;
     PoolLease connection;  ///< The one that claimed the sink.
@@ -93,10 +94,14 @@ class EpochCommitter {
   Status decide_and_commit(const Epoch& epoch);
   template <typename F>
   Status with_connection(F&& work);
+  template <typename F>
+  Status repeat(F&& work);
+  Error explain(Error cause) const;
   Status connect(Deadline deadline);
   void pause(Duration length);
 
   Env& env_;
+  const std::string where_;
   Inbox& inbox_;
   const TwoPhase two_phase_;
   const RetryPolicy retry_;

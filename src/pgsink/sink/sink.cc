@@ -99,15 +99,16 @@ class SinkImpl final : public Sink {
                                .retry = RetryPolicy::from(options_)});
     }
     if (!two_phase) return;
-    committer_ = std::make_unique<EpochCommitter>(
-        EpochCommitter::Setup{.env = env_,
-                              .inbox = inbox_,
-                              .two_phase = std::move(two_phase->two_phase),
-                              .connection = std::move(two_phase->connection),
-                              .retry = RetryPolicy::from(options_),
-                              .one_at_a_time = plan_.one_transaction,
-                              .epoch = two_phase->epoch,
-                              .waiting = two_phase->waiting});
+    committer_ = std::make_unique<EpochCommitter>(EpochCommitter::Setup{
+        .env = env_,
+        .where = "connection \"" + options_.connection_name + "\", table " + plan_.table,
+        .inbox = inbox_,
+        .two_phase = std::move(two_phase->two_phase),
+        .connection = std::move(two_phase->connection),
+        .retry = RetryPolicy::from(options_),
+        .one_at_a_time = plan_.one_transaction,
+        .epoch = two_phase->epoch,
+        .waiting = two_phase->waiting});
   }
 
   ~SinkImpl() override {
