@@ -38,7 +38,7 @@ constexpr int64_t kBadEvery = 1000, kBadRow = 7;
 /// Freed memory that the allocator keeps, and that of sanitizers, says nothing of leaks.
 constexpr size_t kGrowthMax = size_t{16} << 20;
 constexpr auto kWarmUpMin = 60s;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef PGSINK_SANITIZED
 constexpr bool kMemoryTells = false;
 #else
 constexpr bool kMemoryTells = true;
