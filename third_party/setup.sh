@@ -55,8 +55,8 @@ probe() {
   esac
 }
 
-# install_without_servers PACKAGE...: Debian's postgresql and pgbouncer would create and start servers
-# of their own, which nobody asked for.
+# install_without_servers PACKAGE...: Debian's postgresql and pgbouncer would create and start
+# servers of their own, which nobody asked for.
 install_without_servers() {
   local cluster_veto=/etc/postgresql-common/createcluster.d/pgsink.conf
   local start_veto=/usr/sbin/policy-rc.d our_veto='' status=0
