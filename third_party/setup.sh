@@ -47,11 +47,32 @@ probe() {
     libpq-dev) has_header libpq-fe.h || has_header postgresql/libpq-fe.h ;;
     libclang-rt-19-dev) has_clang_runtime ;;
     postgresql) has_postgres && has psql ;;
+    pgbouncer) PATH=$PATH:/usr/sbin has pgbouncer ;;
     util-linux) has setpriv && has unshare ;;
     mount) has mount ;;
     iproute2) PATH=$PATH:/usr/sbin:/sbin has ip ;;
     *) die "setup.sh has no probe for the package $1" ;;
   esac
+}
+
+# install_without_servers PACKAGE...: Debian's postgresql and pgbouncer would create and start
+# servers of their own, which nobody asked for.
+install_without_servers() {
+  local cluster_veto=/etc/postgresql-common/createcluster.d/pgsink.conf
+  local start_veto=/usr/sbin/policy-rc.d our_veto='' status=0
+  as_root mkdir -p "${cluster_veto%/*}"
+  echo 'create_main_cluster = false' | as_root tee "$cluster_veto" >/dev/null
+  if [ ! -e "$start_veto" ]; then
+    our_veto=$start_veto
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$start_veto" >/dev/null
+    as_root chmod 755 "$start_veto"
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "$@" >&2 ||
+    status=$?
+  as_root rm -f "$cluster_veto" ${our_veto:+"$our_veto"}
+  # Nor at the next start of the machine.
+  case " $* " in *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 || true ;; esac
+  return "$status"
 }
 
 # need PACKAGE...: installs those of them that are missing.
@@ -66,18 +87,7 @@ need() {
   fi
   say "Installing with apt-get, because it is missing here: ${missing[*]}"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
-  # Debian's package would create and start a server of its own, which nobody asked for.
-  local veto=/etc/postgresql-common/createcluster.d/pgsink.conf installed=0
-  case " ${missing[*]} " in
-    *" postgresql "*)
-      as_root mkdir -p "${veto%/*}"
-      echo 'create_main_cluster = false' | as_root tee "$veto" >/dev/null
-      ;;
-  esac
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
-    "${missing[@]}" >&2 || installed=$?
-  case " ${missing[*]} " in *" postgresql "*) as_root rm -f "$veto" ;; esac
-  if [ "$installed" != 0 ]; then die "apt-get could not install: ${missing[*]}"; fi
+  install_without_servers "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
   for package in "${missing[@]}"; do
     probe "$package" || die "$package is installed, but what it is for is still not found"
   done

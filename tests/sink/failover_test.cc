@@ -1,7 +1,6 @@
 // A primary that dies under load, with a standby that takes over, and a way to the server that
 // swallows everything: the sinks find the other one by themselves.
 
-#include <atomic>
 #include <thread>
 
 #include <pgsink/batch_of.h>
@@ -10,34 +9,18 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/sink.h"
+#include "sink/failover_support.h"
 #include "support/postgres_server.h"
 #include "support/wire_proxy.h"
 
 namespace pgsink {
 namespace {
 
+using test::kBatchRows;
 using test::PostgresServer;
 using test::StopMode;
+using Row = test::WriterRow;
 using ::testing::HasSubstr;
-
-constexpr int64_t kBatchRows = 50;
-
-struct Row {
-  int64_t writer = 0;
-  int64_t id = 0;
-};
-
-/// Batch n of a writer holds the ids behind (n - 1) * kBatchRows up to n * kBatchRows.
-RecordBatch batch(int64_t writer, uint64_t n) {
-  std::vector<Row> rows;
-  for (int64_t i = 1; i <= kBatchRows; ++i) {
-    rows.push_back({writer, static_cast<int64_t>(n - 1) * kBatchRows + i});
-  }
-  RecordBatch made =
-      batch_of(std::move(rows), column("writer", &Row::writer), column("id", &Row::id));
-  made.position = n;
-  return made;
-}
 
 class FailoverTest : public ::testing::Test {
  protected:
@@ -56,50 +39,11 @@ class FailoverTest : public ::testing::Test {
     options_.max_retries = 200;
   }
 
-  void make_synchronous() {
-    primary_->configure({{"synchronous_standby_names", "*"}});
-    for (int i = 0; i < 1000; ++i) {
-      const auto in_sync =
-          primary_->scalar("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'");
-      if (in_sync == "1") return;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    FAIL() << "the standby does not become synchronous";
-  }
-
-  /// Ten writers write `batches` each; the primary dies in the middle. Returns how many rows were
-  /// counted as possible duplicates.
   uint64_t write_through_a_failover(uint64_t batches) {
-    constexpr int64_t kWriters = 10;
-    std::atomic<uint64_t> half_way = 0, duplicates = 0;
-    std::vector<std::thread> writers;
-    for (int64_t writer = 0; writer < kWriters; ++writer) {
-      writers.emplace_back([&, writer] {
-        SinkOptions options = options_;
-        if (options.delivery == Delivery::kExactlyOnce) {
-          options.sink_id = "writer " + std::to_string(writer);
-        }
-        auto sink = Sink::open(options, batch(0, 1).schema());
-        ASSERT_TRUE(sink) << sink.error().to_string();
-        for (uint64_t n = 1; n <= batches; ++n) {
-          const Status written = (*sink)->write(batch(writer, n));
-          ASSERT_TRUE(written) << written.error().to_string();
-          if (n == batches / 2) ++half_way;
-          if (n % 20 == 0) {
-            const Status flushed = (*sink)->flush();
-            ASSERT_TRUE(flushed) << flushed.error().to_string();
-          }
-        }
-        const Status closed = (*sink)->close();
-        EXPECT_TRUE(closed) << closed.error().to_string();
-        duplicates += (*sink)->metrics().possible_duplicates;
-      });
-    }
-    while (half_way < kWriters / 2) std::this_thread::yield();
-    primary_->stop(StopMode::kImmediate);
-    standby_->promote();
-    for (std::thread& writer : writers) writer.join();
-    return duplicates;
+    return test::write_through(options_, batches, [this] {
+      primary_->stop(StopMode::kImmediate);
+      standby_->promote();
+    });
   }
 
   std::unique_ptr<PostgresServer> primary_, standby_;
@@ -107,7 +51,7 @@ class FailoverTest : public ::testing::Test {
 };
 
 TEST_F(FailoverTest, ToASynchronousStandbyWritesEverythingOnce) {
-  make_synchronous();
+  test::make_synchronous(*primary_);
   options_.delivery = Delivery::kExactlyOnce;
   write_through_a_failover(200);
   EXPECT_EQ(standby_->scalar("SELECT count(*) || ' ' || count(DISTINCT (writer, id)) FROM t"),
@@ -115,7 +59,7 @@ TEST_F(FailoverTest, ToASynchronousStandbyWritesEverythingOnce) {
 }
 
 TEST_F(FailoverTest, ToASynchronousStandbyLosesNothingAtLeastOnce) {
-  make_synchronous();
+  test::make_synchronous(*primary_);
   const uint64_t duplicates = write_through_a_failover(200);
   EXPECT_EQ(standby_->scalar("SELECT count(DISTINCT (writer, id)) FROM t"), "100000");
   const auto rows = std::stoull(standby_->scalar("SELECT count(*) FROM t"));
@@ -126,11 +70,11 @@ TEST_F(FailoverTest, ToAnAsynchronousStandbyNamesWhereToGoBackTo) {
   options_.delivery = Delivery::kExactlyOnce;
   options_.sink_id = "orders";
   {
-    auto sink = Sink::open(options_, batch(0, 1).schema());
+    auto sink = Sink::open(options_, test::writer_batch(0, 1).schema());
     ASSERT_TRUE(sink) << sink.error().to_string();
     ASSERT_EQ((*sink)->warnings().size(), 1U);
     EXPECT_THAT((*sink)->warnings()[0], HasSubstr("none is a synchronous standby"));
-    for (uint64_t n = 1; n <= 10; ++n) ASSERT_TRUE((*sink)->write(batch(0, n)));
+    for (uint64_t n = 1; n <= 10; ++n) ASSERT_TRUE((*sink)->write(test::writer_batch(0, n)));
     ASSERT_TRUE((*sink)->flush());
     const std::string written = primary_->scalar("SELECT pg_current_wal_flush_lsn()");
     while (standby_->scalar("SELECT pg_last_wal_replay_lsn() >= '" + written + "'") != "t") {
@@ -139,21 +83,22 @@ TEST_F(FailoverTest, ToAnAsynchronousStandbyNamesWhereToGoBackTo) {
     // From here on the standby hears nothing.
     primary_->set_hba({"local all all trust", "local replication all reject"});
     primary_->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication");
-    for (uint64_t n = 11; n <= 20; ++n) ASSERT_TRUE((*sink)->write(batch(0, n)));
+    for (uint64_t n = 11; n <= 20; ++n) ASSERT_TRUE((*sink)->write(test::writer_batch(0, n)));
     ASSERT_TRUE((*sink)->flush());
     primary_->stop(StopMode::kImmediate);
     standby_->promote();
-    std::ignore = (*sink)->write(batch(0, 21));
+    std::ignore = (*sink)->write(test::writer_batch(0, 21));
     const Status flushed = (*sink)->flush();
     ASSERT_FALSE(flushed);
     EXPECT_EQ(flushed.error().code, Errc::kOutcomeUnknown) << flushed.error().message;
     EXPECT_THAT(flushed.error().message, HasSubstr("go on behind position 10"));
   }
-  auto sink = Sink::open(options_, batch(0, 1).schema());
+  auto sink = Sink::open(options_, test::writer_batch(0, 1).schema());
   ASSERT_TRUE(sink) << sink.error().to_string();
   const uint64_t position = (*sink)->durable_position();
   EXPECT_EQ(position, 10U);
-  for (uint64_t n = position + 1; n <= 21; ++n) ASSERT_TRUE((*sink)->write(batch(0, n)));
+  for (uint64_t n = position + 1; n <= 21; ++n)
+    ASSERT_TRUE((*sink)->write(test::writer_batch(0, n)));
   ASSERT_TRUE((*sink)->close());
   EXPECT_EQ(standby_->scalar("SELECT count(*) || ' ' || count(DISTINCT id) FROM t"), "1050 1050");
 }
@@ -165,9 +110,9 @@ TEST_F(FailoverTest, ASessionThatMayNotWriteIsGivenUpForAnother) {
   options_.retry_backoff_ms = 1;
   // As behind an address that has moved to a standby: each transaction finds itself read-only.
   options_.session_variables = {{"transaction_read_only", "on"}};
-  auto sink = Sink::open(options_, batch(0, 1).schema());
+  auto sink = Sink::open(options_, test::writer_batch(0, 1).schema());
   ASSERT_TRUE(sink) << sink.error().to_string();
-  ASSERT_TRUE((*sink)->write(batch(0, 1)));
+  ASSERT_TRUE((*sink)->write(test::writer_batch(0, 1)));
   const Status flushed = (*sink)->flush();
   ASSERT_FALSE(flushed);
   EXPECT_EQ(flushed.error().sqlstate, "25006") << flushed.error().to_string();

@@ -193,10 +193,10 @@ TEST_F(TwoPhaseTest, ATemplateThatCannotWorkIsRefused) {
 
 class TwoPhaseCheck : public TwoPhaseTest {
  protected:
-  Status check(Connection& connection, const std::string& table, bool pooled = false) {
+  Status check(Connection& connection, const std::string& table) {
     const auto catalog = read_table(connection, "public", table, world_.soon());
     if (!catalog) throw std::runtime_error(catalog.error().to_string());
-    return check_two_phase(connection, options_, *catalog, pooled, world_.soon());
+    return check_two_phase(connection, options_, *catalog, world_.soon());
   }
   SinkOptions options_;
 };
@@ -244,14 +244,7 @@ TEST_F(TwoPhaseCheck, ForeignTablesAndPartitionsAreRefused) {
   }
 }
 
-TEST_F(TwoPhaseCheck, APoolerAllowsNeitherSnapshotsNorRoles) {
-  EXPECT_TRUE(check(*connection_, "t", true));
-  options_.isolation_level = IsolationLevel::kSerializable;
-  EXPECT_EQ(check(*connection_, "t", true).error().code, Errc::kOptionConflict);
-  EXPECT_TRUE(check(*connection_, "t", false));
-  options_.isolation_level = IsolationLevel::kReadCommitted;
-  options_.set_role = "somebody";
-  EXPECT_EQ(check(*connection_, "t", true).error().code, Errc::kOptionConflict);
+TEST_F(TwoPhaseCheck, AGidThatIsTooLongIsRefused) {
   options_.prepared_transaction_id = std::string(170, 'x') + "${uuid}";
   EXPECT_EQ(check(*connection_, "t").error().code, Errc::kOptionValue);
 }
@@ -439,29 +432,6 @@ TEST_F(TwoPhaseTest, AZombieThatGoesOnPreparingIsFencedBeforeTheListIsRead) {
   std::this_thread::sleep_for(std::chrono::milliseconds(1500));
   EXPECT_EQ(world_.prepared(), "0");
   EXPECT_EQ(world_.rows(), "0");
-}
-
-// Behind a pooler each transaction attaches itself.
-TEST_F(TwoPhaseTest, AGuardedTransactionIsFencedWithoutAnAttachedSession) {
-  const TwoPhase former = world_.claim(*connection_);
-  const std::string guard = *former.guard_sql() + "; ";
-  const auto pooled = world_.open();
-  world_.prepare(*pooled, former, 0, guard);
-  EXPECT_EQ(world_.prepared(), "1") << "a guarded transaction can be prepared";
-  world_.prepare(*connection_, former, 0, guard);
-  EXPECT_EQ(world_.prepared(), "2") << "also by a session that is attached as well";
-  const auto open_one = world_.open();
-  world_.must(*open_one, "BEGIN; " + guard + "INSERT INTO t VALUES (1, 1)");
-  const auto other = world_.open();
-  const TwoPhase now = world_.claim(*other);
-  EXPECT_FALSE(open_one->query("PREPARE TRANSACTION 'late'", world_.soon()));
-  EXPECT_TRUE(open_one->broken());
-  EXPECT_EQ(now.recover(world_.env(), *other, {}, world_.soon())->rolled_back, 2U);
-  const Error refused = world_.error_of(*pooled, "BEGIN; " + guard + "SELECT 1; COMMIT");
-  EXPECT_TRUE(TwoPhase::is_guard_failure(refused)) << refused.to_string();
-  const auto cause = former.explain(*pooled, world_.soon());
-  ASSERT_TRUE(cause && *cause);
-  EXPECT_EQ((*cause)->code, Errc::kFenced);
 }
 
 TEST_F(TwoPhaseTest, AWriterOfAnotherRoleThatCannotBeEndedStopsTheClaim) {

@@ -146,23 +146,12 @@ class Template {
     }
     Made made;
     made.bin_dir = bin_dir;
-    made.root = make_root();
+    made.root = make_server_directory();
     made.janitor = std::make_unique<Janitor>(made.root);
     made.data_dir = made.root + "/data";
     run_initdb(bin_dir, made.root);
     made_.push_back(std::move(made));
     return made_.back().data_dir;
-  }
-
-  static std::string make_root() {
-    const char* base = std::getenv("TMPDIR");
-    std::string root = base != nullptr && *base != '\0' ? base : "/tmp";
-    root += "/pgsinkXXXXXX";
-    if (root.size() > 60) root = "/tmp/pgsinkXXXXXX";  // a socket's path must stay below 108 bytes
-    if (::mkdtemp(root.data()) == nullptr) raise("cannot make a directory like " + root);
-    ::chmod(root.c_str(), 0755);
-    give_to(root, server_user());
-    return root;
   }
 
   static void run_initdb(const std::string& bin_dir, const std::string& root) {
@@ -202,6 +191,17 @@ void copy_cluster(const std::string& from, const std::string& to, const std::str
 
 }  // namespace
 
+std::string make_server_directory() {
+  const char* base = std::getenv("TMPDIR");
+  std::string root = base != nullptr && *base != '\0' ? base : "/tmp";
+  root += "/pgsinkXXXXXX";
+  if (root.size() > 60) root = "/tmp/pgsinkXXXXXX";  // a socket's path must stay below 108 bytes
+  if (::mkdtemp(root.data()) == nullptr) raise("cannot make a directory like " + root);
+  ::chmod(root.c_str(), 0755);
+  give_to(root, server_user());
+  return root;
+}
+
 SqlRows query_libpq(const std::string& conninfo, const std::string& text) {
   SqlRows rows;
   std::string error;
@@ -223,7 +223,7 @@ uint16_t free_port() {
 }
 
 void PostgresServer::make_directories() {
-  root_ = Template::make_root();
+  root_ = make_server_directory();
   janitor_ = std::make_unique<Janitor>(root_);
   data_dir_ = root_ + "/data";
   socket_dir_ = root_ + "/s";

@@ -143,6 +143,10 @@ PostgresServer& shared_server();
 /// A port of 127.0.0.1 on which nothing listened a moment ago.
 uint16_t free_port();
 
+/// Makes a directory that belongs to the servers' user, with a name that leaves a socket's path
+/// room.
+std::string make_server_directory();
+
 /// Runs a query with libpq on any conninfo; throws on failure.
 SqlRows query_libpq(const std::string& conninfo, const std::string& text);
 

@@ -157,12 +157,11 @@ std::string identity_answer() {
                                            "",
                                            "64",
                                            "off",
-                                           "postgres",
-                                           "1",
                                            "2026-01-01 00:00:00+00",
                                            "7000000000000000001",
                                            "00000001",
-                                           "2026-01-01 00:00:00+00"};
+                                           "2026-01-01 00:00:00+00",
+                                           "postgres1"};
   pgproto::RowDescription description;
   pgproto::DataRow row;
   for (const std::string& value : values) {

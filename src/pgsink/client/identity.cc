@@ -8,8 +8,6 @@ namespace pgsink {
 
 namespace {
 
-// IntervalStyle and extra_float_digits have these values unless somebody changed them for the role;
-// texts that we write and read must not depend on that.
 constexpr const char* kCommonColumns =
     "SELECT pg_catalog.current_setting('server_version_num'),"
     " pg_catalog.pg_is_in_recovery(),"
@@ -20,8 +18,6 @@ constexpr const char* kCommonColumns =
     " pg_catalog.current_setting('synchronous_standby_names'),"
     " pg_catalog.current_setting('max_prepared_transactions'),"
     " pg_catalog.current_setting('default_transaction_read_only'),"
-    " pg_catalog.set_config('IntervalStyle', 'postgres', false),"
-    " pg_catalog.set_config('extra_float_digits', '1', false),"
     " pg_catalog.pg_postmaster_start_time()";
 
 constexpr const char* kFrom =
@@ -34,6 +30,17 @@ constexpr const char* kIncarnationColumns =
     "  END,"
     " (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter b)";
 
+// IntervalStyle and extra_float_digits have these values unless somebody changed them for the role;
+// texts that we write and read must not depend on that. A pooler lends the session to others, who
+// would find them changed, and us another: only a backend that is ours is set.
+std::string set_if_ours(int32_t our_pid) {
+  return ", CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) '" +
+         std::to_string(our_pid) +
+         "'::pg_catalog.int4"
+         " THEN pg_catalog.set_config('IntervalStyle', 'postgres', false)"
+         " OPERATOR(pg_catalog.||) pg_catalog.set_config('extra_float_digits', '1', false) END";
+}
+
 enum Column : size_t {
   kVersion,
   kInRecovery,
@@ -44,12 +51,11 @@ enum Column : size_t {
   kSynchronousStandbys,
   kMaxPrepared,
   kReadOnly,
-  kIntervalStyle,
-  kFloatDigits,
   kPostmasterStart,
   kSystemIdentifier,
   kTimeline,
   kStatsReset,
+  kSettings,
   kColumnCount,
 };
 
@@ -74,11 +80,12 @@ bool may_not_or_cannot(const Error& error) {
 
 Result<ServerIdentity> read_identity(Connection& connection, Random& random, bool& read_only,
                                      Deadline deadline) {
+  const std::string rest = set_if_ours(connection.session().backend_process_id()) + kFrom;
   auto answer =
-      connection.query(std::string(kCommonColumns) + kIncarnationColumns + kFrom, deadline);
+      connection.query(std::string(kCommonColumns) + kIncarnationColumns + rest, deadline);
   if (!answer && may_not_or_cannot(answer.error())) {
     // A hardened server: it works, but after a lost COMMIT the outcome will always be unknown.
-    answer = connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL" + kFrom, deadline);
+    answer = connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL" + rest, deadline);
   }
   if (!answer) return fail(answer.error());
   if (answer->rows.size() != 1 || answer->rows[0].size() != kColumnCount) {

@@ -9,7 +9,8 @@
 namespace pgsink {
 
 /// read_identity asks for the ServerIdentity, and sets what must be the same in every session of
-/// ours and cannot be said in the startup message because poolers refuse it there.
+/// ours and cannot be said in the startup message because poolers refuse it there. Behind one, no
+/// session is ours, and none is set.
 /// `read_only` tells whether transactions are read-only by default.
 Result<ServerIdentity> read_identity(Connection& connection, Random& random, bool& read_only,
                                      Deadline deadline);

@@ -17,7 +17,7 @@ Status check_delivery(const SinkOptions& options, Connection& connection, const 
     return fail(Errc::kOptionConflict,
                 "use_2pc does not work through a connection pooler: connect to the server itself");
   }
-  return check_two_phase(connection, options, table, false, deadline);
+  return check_two_phase(connection, options, table, deadline);
 }
 
 std::vector<uint64_t> Claim::positions() const {

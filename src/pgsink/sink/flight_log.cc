@@ -268,7 +268,9 @@ size_t FlightLog::unknown_count() const {
 }
 
 std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_at) const {
-  const bool one_by_one = config_.ordered && config_.truth != Truth::kEpoch && backend_.pid == 0;
+  // Behind a pooler. PgBouncer before 1.21 forgets at the end of a COPY what was sent behind it: it
+  // would lend the session to others with our next transactions under way there.
+  const bool one_by_one = backend_.pid == 0;
   const size_t window = one_by_one ? 1 : config_.window_max;
   if (stop_error_ || on_the_wire_ >= window) return std::nullopt;
   std::optional<Seq> found;

@@ -46,10 +46,11 @@ class FlightLog {
   using Seq = uint64_t;
 
   struct Config {
-    size_t window_max = 16;  ///< Flights on the wire at once.
+    /// Flights on the wire at once; one behind a pooler, where the backend is not known.
+    size_t window_max = 16;
     /// A flight must not commit after one before it failed: the flights carry a guard that makes
-    /// the server roll them back, and the log sends all of them again, in order. Where guards do
-    /// not hold (behind a pooler, where the backend is not known) they go one by one.
+    /// the server roll them back, and the log sends all of them again, in order. Guards do not hold
+    /// behind a pooler, and need not.
     bool ordered = false;
     Truth truth = Truth::kXid;
     /// To do it again changes nothing (deletes). Flights need no order and, by Truth::kXid, no xid:
@@ -64,7 +65,7 @@ class FlightLog {
   struct Added {};  ///< A flight with the next number exists. Its rows may still be coming in.
   struct Connected {
     Incarnation incarnation;
-    BackendIdentity backend;
+    BackendIdentity backend;  ///< pid 0 behind a pooler: each flight is told another.
   };
   struct ConnectFailed {
     Error error;

@@ -301,7 +301,8 @@ constexpr OptionInfo kTable[] = {
         .example = "268435456"}),
     integer<&O::in_flight_max>({.key = "in_flight_max", .group = kAmounts, .default_text = "16",
         .min = 1, .max = 1024, .aliases = "max_in_flight|in_flight|window|pipeline_depth",
-        .meaning = "Transactions sent before the first is answered. More pays on long round trips.",
+        .meaning = "Transactions sent before the first is answered. More pays on long round trips. "
+                   "Behind a pooler it is always one.",
         .example = "4"}),
     boolean<&O::use_prepared_statements>({.key = "use_prepared_statements", .group = kAmounts,
         .default_text = "true", .aliases = "prepared_statements|prepare", .in_specification = true,

@@ -5,6 +5,7 @@
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/sql.h"
 #include "pgsink/sink/warnings.h"
+#include "pgsink/sink/writer_sessions.h"
 
 namespace pgsink {
 namespace {
@@ -183,6 +184,11 @@ Status check_facts(const SinkOptions& options, const CatalogTable& table, Connec
     if (auto can = check_publication(options, table, facts); !can) return can;
     if (auto can = check_slot(options, facts); !can) return can;
   }
+  if (options.confirm_slot && !WriterSessions::whole_sessions(connection)) {
+    return fail(Errc::kOptionConflict,
+                "confirm_slot does not work through a connection pooler, which may lead the "
+                "commits to one server and the slot to another: connect to the server itself");
+  }
   if (options.confirm_slot && commits_asynchronously(options, connection.server())) {
     return fail(Errc::kOptionConflict,
                 "confirm_slot waits until commits are on disk and decoded, and synchronous_commit "
@@ -197,7 +203,7 @@ Status check_facts(const SinkOptions& options, const CatalogTable& table, Connec
                 "pg_replication_origin_session_setup(text) TO it, in this database, by a "
                 "superuser");
   }
-  if (connection.server().backend.pid != connection.session().backend_process_id()) {
+  if (!WriterSessions::whole_sessions(connection)) {
     return fail(Errc::kOptionConflict,
                 "replication_origin does not work through a connection pooler, which would lend "
                 "the marked session to others: connect to the server itself");

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 123> kTemplates{{
+constexpr std::array<Template, 122> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -284,13 +284,6 @@ constexpr std::array<Template, 123> kTemplates{{
     {Sql::kWriterMark,
      "SELECT pg_catalog.pg_advisory_lock_shared('{high}'::pg_catalog.int4,"
      " '{low}'::pg_catalog.int4)"},
-    // Where no session can be attached, each transaction attaches itself. Its snapshot is taken
-    // behind the lock, which READ COMMITTED alone grants.
-    {Sql::kWriterGuard,
-     "SELECT pg_catalog.pg_advisory_xact_lock_shared({high}, {low});"
-     " INSERT INTO {schema}.pgsink_writers (sink_id) SELECT {sink} WHERE NOT EXISTS"
-     " (SELECT 1 FROM {schema}.pgsink_writers AS w WHERE w.sink_id OPERATOR(pg_catalog.=) {sink}"
-     " AND w.generation OPERATOR(pg_catalog.=) {generation})"},
     {Sql::kDecisionRecord,
      "WITH w AS (SELECT sink_id FROM {schema}.pgsink_writers WHERE sink_id = {sink}"
      " AND generation = {generation} AND epoch < {epoch} FOR SHARE)"

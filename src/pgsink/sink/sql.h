@@ -107,8 +107,6 @@ enum class Sql : uint8_t {
   /// application, address.
   kWriterSessions,
   kWriterMark,      ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
-  kWriterGuard,     ///< Any search path. {high}, {low}, {schema}, {sink}, {schema}, {sink},
-                    ///< {generation}
   kDecisionRecord,  ///< {schema}, {sink}, {generation}, {schema}, {epoch}, {position}, {gids}
   kDecisionDecide,  ///< {schema}, {epoch}, {position}, {sink}, {generation}, {epoch}, {schema},
                     ///< {epoch}, {schema}, {epoch}, {position}, {gids}

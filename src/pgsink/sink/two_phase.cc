@@ -13,12 +13,6 @@ namespace {
 // Nobody of ours takes the lock for himself, so nobody waits.
 constexpr int64_t kAttachMaxMs = 5000;
 
-std::string high_half(uint64_t key) {
-  return "'" + std::to_string(static_cast<int32_t>(key >> 32)) + "'::pg_catalog.int4";
-}
-std::string low_half(uint64_t key) {
-  return "'" + std::to_string(static_cast<int32_t>(key & 0xffffffffU)) + "'::pg_catalog.int4";
-}
 std::string whole(uint64_t key) {
   return "'" + std::to_string(static_cast<int64_t>(key)) + "'::pg_catalog.int8";
 }
@@ -72,23 +66,6 @@ Status check_server(uint64_t slots, const SinkOptions& options) {
   return {};
 }
 
-Status check_pooler(const SinkOptions& options) {
-  const bool snapshot = options.isolation_level == IsolationLevel::kRepeatableRead ||
-                        options.isolation_level == IsolationLevel::kSerializable;
-  if (snapshot) {
-    return fail(Errc::kOptionConflict,
-                "use_2pc through a pooler in transaction mode needs isolation_level = "
-                "'READ_COMMITTED': connect to the server itself, or in session mode");
-  }
-  if (!options.set_role.empty()) {
-    return fail(Errc::kOptionConflict,
-                "use_2pc through a pooler in transaction mode cannot be combined with set_role: "
-                "a prepared transaction is committed by its owner, and the pooler would lend the "
-                "role to others; connect to the server itself, or in session mode");
-  }
-  return {};
-}
-
 }  // namespace
 
 Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
@@ -104,14 +81,11 @@ Status check_local_table(Connection& connection, const CatalogTable& table, std:
 }
 
 Status check_two_phase(Connection& connection, const SinkOptions& options,
-                       const CatalogTable& table, bool pooled, Deadline deadline) {
+                       const CatalogTable& table, Deadline deadline) {
   const auto gids = GidMaker::create(options.prepared_transaction_id, "", table.schema,
                                      two_phase_sink_id(options));
   if (!gids) return fail(gids.error());
   if (auto local = check_local_table(connection, table, "use_2pc", deadline); !local) return local;
-  if (pooled) {
-    if (auto fits = check_pooler(options); !fits) return fits;
-  }
   const auto limits = prepared_limits(connection, table, deadline);
   if (!limits) return fail(limits.error());
   return check_server(parse_number(cell(*limits, 0, 1)), options);
@@ -197,17 +171,6 @@ Status TwoPhase::detach(Connection& connection, Deadline deadline) const {
   return {};
 }
 
-Result<std::string> TwoPhase::guard_sql() const {
-  return sql_text(Sql::kWriterGuard,
-                  {high_half(lock_key_), low_half(lock_key_), quoted_schema_, quoted_sink_,
-                   quoted_schema_, quoted_sink_, std::to_string(generation_)});
-}
-
-bool TwoPhase::is_guard_failure(const Error& error) {
-  return error.code == Errc::kServer && error.sqlstate == "23502" &&
-         error.table == control_table_name(ControlTable::kWriters) && error.column == "generation";
-}
-
 // ---- the sink's row ----------------------------------------------------------------------------
 
 Result<std::optional<WriterRow>> TwoPhase::read(Connection& connection, Deadline deadline) const {
@@ -232,13 +195,6 @@ Error TwoPhase::fenced(const std::optional<WriterRow>& now) const {
                     " any more: somebody deleted it, and with it what is known to be decided";
   }
   return error;
-}
-
-Result<std::optional<Error>> TwoPhase::explain(Connection& connection, Deadline deadline) const {
-  const auto now = read(connection, deadline);
-  if (!now) return fail(now.error());
-  if (*now && (*now)->generation == generation_) return std::nullopt;
-  return fenced(*now);
 }
 
 // ---- the phases --------------------------------------------------------------------------------

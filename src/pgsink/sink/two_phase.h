@@ -48,11 +48,10 @@ struct TwoPhaseConfig {
 std::string two_phase_sink_id(const SinkOptions& options);
 
 /// check_two_phase says at open what would fail later, and what to do: no prepared transactions on
-/// this server, fewer than lanes, a foreign table or partition, a gid that is too long, a pooler in
-/// transaction mode with settings that need sessions. Fails with kCannotPrepare, kOptionValue or
-/// kOptionConflict.
+/// this server, fewer than lanes, a foreign table or partition, a gid that is too long. Fails with
+/// kCannotPrepare or kOptionValue.
 Status check_two_phase(Connection& connection, const SinkOptions& options,
-                       const CatalogTable& table, bool pooled, Deadline deadline);
+                       const CatalogTable& table, Deadline deadline);
 
 /// check_local_table refuses a foreign table, and one with foreign partitions: what is written to
 /// another server does not commit together with what this one remembers. `option` is what asks for
@@ -82,19 +81,11 @@ class TwoPhase {
   static Result<TwoPhase> claim(Connection& connection, const TwoPhaseConfig& config,
                                 Deadline deadline);
   /// Attaches another session. Every session that prepares or calls anything below must be.
-  /// Fails with kFenced if another writer has claimed the sink. REQUIRES: not behind a pooler in
-  /// transaction mode, which would lend the lock to others: see guard_sql().
+  /// Fails with kFenced if another writer has claimed the sink. REQUIRES: not behind a pooler,
+  /// which would lend the lock to others.
   Status attach(Connection& connection, Deadline deadline) const;
   /// Gives the lock back, before the session goes to somebody else.
   Status detach(Connection& connection, Deadline deadline) const;
-  /// What each transaction begins with where sessions cannot be attached (a pooler in transaction
-  /// mode): the lock for the transaction, then the generation, which fails the transaction if it is
-  /// another. REQUIRES: READ COMMITTED, where the second statement sees what is committed by then.
-  Result<std::string> guard_sql() const;
-  /// Whether an error of the server is that guard's. Decided by SQLSTATE, table and column.
-  static bool is_guard_failure(const Error& error);
-  /// kFenced "fenced by …" if the row has another generation or is gone; nullopt if it is this one.
-  Result<std::optional<Error>> explain(Connection& connection, Deadline deadline) const;
 
   std::string make_gid(Random& random) const { return gids_.make(random); }
   const std::string& gid_prefix() const { return gids_.prefix(); }
