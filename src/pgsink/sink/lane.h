@@ -210,6 +210,7 @@ class Lane {
   void leave_connection();
   void lost(Error error);
   void fence_backend(const BackendIdentity& backend);
+  bool meets_one_server();
   void ask_status(FlightLog::Seq seq, uint64_t xid);
   Status attach(Connection& connection);
   void resolve(FlightLog::Seq seq);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pgsink/client/identity.h"
 #include "pgsink/sink/lane.h"
 #include "pgsink/sink/sql.h"
 
@@ -101,6 +102,16 @@ void Lane::fence_backend(const BackendIdentity& backend) {
   }
 }
 
+/// A pooler may have led the question to another server than the one that it showed us first, where
+/// the number belongs to somebody else's transaction.
+bool Lane::meets_one_server() {
+  if (WriterSessions::whole_sessions(*connection_)) return true;
+  bool read_only = false;
+  const auto now =
+      read_identity(*connection_, env_.random, read_only, env_.clock.now() + kStatusTimeout);
+  return now && now->incarnation == connection_->server().incarnation;
+}
+
 void Lane::ask_status(FlightLog::Seq seq, uint64_t xid) {
   const std::optional<std::string> parameter = std::to_string(xid);
   const auto answer = connection_->query(sql_text(Sql::kXactStatus), std::span(&parameter, 1),
@@ -110,7 +121,7 @@ void Lane::ask_status(FlightLog::Seq seq, uint64_t xid) {
   if (!answer) {
     status = XactStatus::kInFuture;  // 22023 "transaction ID … is in the future", or worse.
   } else if (answer->scalar() == "committed") {
-    status = XactStatus::kCommitted;
+    status = meets_one_server() ? XactStatus::kCommitted : XactStatus::kInFuture;
   } else if (answer->scalar() == "aborted") {
     status = XactStatus::kAborted;
   } else if (answer->scalar() == "in progress") {
