@@ -156,6 +156,21 @@ TEST_F(OptionEffectsTest, ASilentServerIsGivenUpAfterTheConnectionTimeout) {
   EXPECT_THAT(tested.error().message, HasSubstr("0.120 s"));
 }
 
+TEST_F(OptionEffectsTest, ABatchIsSentWhenItHasItsBytes) {
+  // Neither rows nor time nor flush() would send anything yet.
+  options_.batch_size = 1'000'000;
+  options_.batch_timeout_ms = 3'600'000;
+  options_.batch_bytes = 4096;
+  auto sink = open();
+  ASSERT_TRUE(sink->write(rows(0, 1000)));
+  for (int i = 0; i < 1000 && sink->metrics().in_flight_rows < 1000; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(sink->metrics().in_flight_rows, 1000U);
+  ASSERT_TRUE(sink->close());
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1000");
+}
+
 TEST_F(OptionEffectsTest, NoMoreTransactionsAreInFlightThanAllowed) {
   options_.batch_size = 100;
   options_.in_flight_max = 3;
