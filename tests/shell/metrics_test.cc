@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <atomic>
+#include <regex>
+#include <set>
 #include <sys/socket.h>
 #include <thread>
 
@@ -243,6 +245,30 @@ TEST(Metrics, NamesFollowTheConventions) {
     } else {
       EXPECT_TRUE(line.starts_with(family)) << line;
     }
+  }
+}
+
+TEST(Metrics, WhatTheDocumentationNamesIsServed) {
+  shell::ConnectionReport report;
+  report.metrics.connection_name = "c";
+  report.metrics.count_error("53100");
+  const std::string text = shell::prometheus_text({report});
+  // Tables of the server, and the prefix of prepared transactions.
+  const std::set<std::string> others{"pgsink_epochs", "pgsink_writers", "pgsink_decisions"};
+  const std::regex name("pgsink_[a-z_]+");
+  std::set<std::string> named;
+  for (const char* page : {"monitoring", "operations"}) {
+    const std::string guide = read_file(PGSINK_SOURCE_DIR "/docs/" + std::string(page) + ".md");
+    for (std::sregex_iterator at(guide.begin(), guide.end(), name), end; at != end; ++at) {
+      named.insert(at->str());
+    }
+  }
+  EXPECT_GT(named.size(), 15U);
+  for (const std::string& series : named) {
+    if (others.contains(series)) continue;
+    const bool served = text.find("\n" + series + "{") != std::string::npos ||
+                        text.find("# TYPE " + series + " histogram\n") != std::string::npos;
+    EXPECT_TRUE(served) << series;
   }
 }
 

@@ -131,6 +131,25 @@ TEST(Mistakes, NoServerIsToldWithWhereItWasSought) {
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.err, AllOf(HasSubstr("error[PGS-2001]"), HasSubstr("localhost"),
                              HasSubstr("<stdin>:2:"), Not(HasSubstr("topsecret"))));
+  EXPECT_THAT(run.err, HasSubstr("hint: is the server running, and does it listen at that"));
+}
+
+TEST(Mistakes, AWrongPasswordOrDatabaseIsToldWithWhatToCheck) {
+  analytics_server().sql("DROP TABLE IF EXISTS mistakes; CREATE TABLE mistakes (id bigint)",
+                         "analytics");
+  const auto run = [](const std::string& database, const std::string& password) {
+    return pgsink_input(
+        "CREATE CONNECTION c TO postgresql (host = 'localhost', port = 5432, "
+        "database = '" +
+        database + "', username = 'user', password = '" + password +
+        "', table = 'mistakes');\nINSERT INTO c SELECT 1 AS id;");
+  };
+  EXPECT_THAT(run("analytics", "topsecret").err,
+              AllOf(HasSubstr("error[PGS-2004]"), HasSubstr("hint: check user name and password"),
+                    Not(HasSubstr("topsecret"))));
+  EXPECT_THAT(run("analytcs", "${secret:password}").err,
+              AllOf(HasSubstr("\"analytcs\" does not exist"),
+                    HasSubstr("hint: check the name of the database")));
 }
 
 TEST(Mistakes, UnclosedQuoteIsToldWhereItOpens) {

@@ -35,6 +35,19 @@ RetryRule rule(const std::vector<std::string>& conditions) {
   return made ? *made : RetryRule();
 }
 
+TEST(RetryPolicy, IsWhatTheOptionsSay) {
+  SinkOptions options;
+  options.max_retries = 7;
+  options.retry_backoff_ms = 250;
+  options.retry_timeout_ms = 9000;
+  options.retry_on_errors = {"deadlock"};
+  const RetryPolicy policy = RetryPolicy::from(options);
+  EXPECT_EQ(policy.retries_max, 7U);
+  EXPECT_EQ(policy.backoff, std::chrono::milliseconds(250));
+  EXPECT_EQ(policy.timeout, std::chrono::seconds(9));
+  EXPECT_FALSE(policy.rule.allows(server_error("40001")));
+}
+
 TEST(RetryRule, TriesWhatPassesIfNothingIsListed) {
   for (const char* passing : {"08006", "40001", "40P01", "53300", "55P03", "57P01", "25006"}) {
     EXPECT_TRUE(RetryRule().allows(server_error(passing))) << passing;

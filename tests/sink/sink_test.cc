@@ -322,6 +322,29 @@ TEST_F(SinkTest, ADuplicateKeyStopsWithNothingOfItsTransaction) {
   EXPECT_FALSE(sink->close());
 }
 
+TEST_F(SinkTest, AFailureSaysWhetherLaterRowsAreThere) {
+  sql("INSERT INTO t VALUES (1500, 'here', 0)");
+  options_.batch_size = 1000;
+  auto sink = open();
+  // Nothing is answered before everything is on its way.
+  const std::unique_ptr<PGconn, decltype(&PQfinish)> holder(
+      PQconnectdb(shared_server().conninfo(database_).c_str()), PQfinish);
+  PQclear(PQexec(holder.get(), "BEGIN; LOCK TABLE t"));
+  ASSERT_TRUE(sink->write(batch(events(1, 5000))));
+  while (sink->metrics().in_flight_rows < 5000) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  PQclear(PQexec(holder.get(), "COMMIT"));
+  const Status flushed = sink->flush();
+  ASSERT_FALSE(flushed);
+  EXPECT_NE(flushed.error().message.find(
+                "4000 rows are committed; rows 1001 to 2000 were one transaction and were rolled "
+                "back; of what was accepted from row 1001 on a part is there"),
+            std::string::npos)
+      << flushed.error().message;
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "4001");
+}
+
 TEST_F(SinkTest, ADeferredConstraintThatFailsAtCommitIsAFailure) {
   sql("CREATE TABLE u (id bigint UNIQUE DEFERRABLE INITIALLY DEFERRED, name text, value float8)");
   sql("INSERT INTO u VALUES (3, 'here', 0)");

@@ -73,6 +73,36 @@ TEST_F(TlsOptionsTest, NegotiationWithoutARequest) {
   EXPECT_EQ(test_connection(options_).has_value(), server_->version() >= 170000);
 }
 
+TEST_F(TlsOptionsTest, TheClientsCertificateAndItsKey) {
+  server_->create_role("carrier");
+  server_->sql("GRANT ALL ON t TO carrier", options_.database);
+  server_->set_hba({"hostssl all carrier all cert"});
+  auto& certificates = server_->certificates();
+  const auto own = certificates.issue_for_client({.file = "carrier", .common_name = "carrier"});
+  const auto other = certificates.issue_for_client({.file = "other", .common_name = "other"});
+  options_.username = "carrier";
+  EXPECT_EQ(refused().sqlstate.view(), "28000") << "without a certificate";
+  options_.ssl_cert = own.certificate;
+  options_.ssl_key = own.key;
+  const Status tested = test_connection(options_);
+  EXPECT_TRUE(tested) << tested.error().to_string();
+  options_.ssl_key = other.key;
+  EXPECT_THAT(refused().message, HasSubstr("does not belong"));
+  server_->trust_all();
+}
+
+TEST_F(TlsOptionsTest, ChannelBindingThatIsRequiredRefusesALoginWithoutProof) {
+  options_.channel_binding = "require";
+  EXPECT_EQ(refused().code, Errc::kAuthentication);
+}
+
+TEST_F(TlsOptionsTest, AuthenticationThatIsRequiredRefusesAnyOther) {
+  options_.require_auth = "scram-sha-256";
+  EXPECT_THAT(refused().message, HasSubstr("require_auth"));
+  options_.require_auth = "!scram-sha-256";
+  EXPECT_TRUE(test_connection(options_));
+}
+
 TEST_F(TlsOptionsTest, TheModeIsNotWeakenedByAServerWithoutTls) {
   server_->configure({{"ssl", "off"}});
   EXPECT_EQ(refused().code, Errc::kTls);

@@ -31,6 +31,21 @@ bool is_transport_failure(const Error& error) {
          error.code == Errc::kTimeout;
 }
 
+// What to do about it, where the server does not say so itself; "" if it needs no word.
+std::string_view advice(const Error& error) {
+  if (error.code == Errc::kConnect &&
+      error.message.find("cannot connect to") != std::string::npos) {
+    return "is the server running, and does it listen at that address and port?";
+  }
+  if (error.sqlstate == "28P01") {
+    return "check user name and password; one that is left out is taken from PGPASSWORD, else from "
+           "the password file";
+  }
+  if (error.sqlstate == "28000") return "pg_hba.conf of the server says who may come in from where";
+  if (error.sqlstate == "3D000") return "check the name of the database, or create it";
+  return {};
+}
+
 // Moves what waits in both directions once, before there is a Connection to do it.
 Status exchange_once(Transport& transport, pgproto::Session& session, Deadline deadline) {
   const auto moved = transport.exchange(session.output(), session.receive_space(), deadline);
@@ -105,6 +120,7 @@ Result<std::unique_ptr<Connection>> Connector::open() {
     error.message += (error.message.empty() ? "" : "; ") + one.message;
   }
   error.sent = false;
+  if (error.hint.empty()) error.hint = advice(error);
   return fail(std::move(error));
 }
 
@@ -220,8 +236,8 @@ Status Connector::ask_for_tls(Transport& transport, pgproto::Session& session, b
     if (accepted || may_fall_back) return {};
     return fail(
         Errc::kTls,
-        "the server does not offer TLS, which sslmode demands: switch it on there (ssl = on), "
-        "or allow plain text by sslmode 'prefer'");
+        "the server does not offer TLS, which ssl_mode demands (sslmode in a URL): switch it on "
+        "there (ssl = on), or allow plain text by ssl_mode = 'prefer'");
   }
 }
 

@@ -225,6 +225,7 @@ class Lane {
   /// Says which row of the sink's input, counted from 1, an error is about.
   static void name_row(Error& error, uint64_t row);
   Error explain(Error cause) const;
+  std::string what_else_is_there(FlightLog::Seq failed) const;
   void note_error(const Error& error);
   /// Counts the statement that an event of a flight's attempt ends.
   void count_statement(const Flight& flight, const pgproto::Event& event);

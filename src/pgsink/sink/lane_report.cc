@@ -89,8 +89,23 @@ Error Lane::explain(Error cause) const {
     text +=
         "; of " + std::to_string(unknown) + " transactions it is not known whether they committed";
   }
-  cause.message = text + "; what was accepted behind them was not written";
+  cause.message = text + what_else_is_there(failed);
   return cause;
+}
+
+// Flights that were on the wire beside the one that failed may have committed, and others before it
+// may wait for another attempt: which rows are there then is not one number.
+std::string Lane::what_else_is_there(FlightLog::Seq failed) const {
+  if (flights_.empty() || committer_ != nullptr || failed == 0) {
+    return "; what was accepted behind them was not written";
+  }
+  const bool in_part = std::ranges::any_of(flights_, &Flight::committed);
+  if (!in_part && failed == flights_.front().seq) {
+    return "; what was accepted behind them was not written";
+  }
+  const std::string from = std::to_string(flights_.front().input_rows().first);
+  return in_part ? "; of what was accepted from row " + from + " on a part is there"
+                 : "; what was accepted from row " + from + " on was not written";
 }
 
 void Lane::read_metrics(SinkMetrics& metrics) const {
