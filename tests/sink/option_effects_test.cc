@@ -156,19 +156,21 @@ TEST_F(OptionEffectsTest, ASilentServerIsGivenUpAfterTheConnectionTimeout) {
   EXPECT_THAT(tested.error().message, HasSubstr("0.120 s"));
 }
 
-TEST_F(OptionEffectsTest, ABatchIsSentWhenItHasItsBytes) {
-  // Neither rows nor time nor flush() would send anything yet.
+TEST_F(OptionEffectsTest, ABatchEndsWhenItHasItsBytes) {
+  // Neither rows nor time nor flush() would end anything yet.
   options_.batch_size = 1'000'000;
   options_.batch_timeout_ms = 3'600'000;
-  options_.batch_bytes = 4096;
+  options_.batch_bytes = 4000;
   auto sink = open();
-  ASSERT_TRUE(sink->write(rows(0, 1000)));
-  for (int i = 0; i < 1000 && sink->metrics().in_flight_rows < 1000; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_TRUE(sink->write(rows(0, 1250)));
+  while (sink->metrics().rows_written < 1000) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  EXPECT_EQ(sink->metrics().in_flight_rows, 1000U);
+  // Eight bytes a row.
+  EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT xmin::text) FROM t"), "1000 2");
+  EXPECT_EQ(sink->metrics().batches_by_trigger[static_cast<size_t>(BatchTrigger::kBytes)], 2U);
   ASSERT_TRUE(sink->close());
-  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1000");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1250");
 }
 
 TEST_F(OptionEffectsTest, NoMoreTransactionsAreInFlightThanAllowed) {

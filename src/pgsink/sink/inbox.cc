@@ -177,7 +177,16 @@ bool Inbox::rows_due(const Queue& queue, TimePoint now) const {
          memory_wanted() || now - queue.oldest() >= limits_.batch_timeout;
 }
 
-Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
+/// As many of the first rows as fit; the last one may go beyond `bytes_max`, so that it is reached.
+size_t Inbox::rows_within(const Piece& piece, size_t rows_max, size_t bytes_max) {
+  const size_t bytes = piece.memory_bytes();
+  const size_t rows = std::min(rows_max, piece.rows.count);
+  if (bytes <= bytes_max) return rows;
+  const size_t row_bytes = bytes / piece.rows.count;
+  return std::min(rows, (bytes_max + row_bytes - 1) / row_bytes);
+}
+
+Inbox::Taken Inbox::take(size_t lane, size_t rows_max, size_t bytes_max,
                          std::optional<TimePoint> transaction_open_since) {
   Taken taken;
   const Monitor::Lock lock(*monitor_);
@@ -187,7 +196,7 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
     queue.taken = queue.pieces.front().source->number;
   }
   if (!queue.pieces.empty()) taken.oldest = queue.oldest();
-  if (rows_due(queue, now)) take_rows(queue, rows_max, taken.pieces);
+  if (rows_due(queue, now)) take_rows(queue, rows_max, bytes_max, taken.pieces);
   // If another lane failed, this one writes what it has and ends. An epoch is of no use in part.
   const bool closing = closing_ || failure_.has_value();
   taken.closing = closing && queue.pieces.empty();
@@ -221,19 +230,21 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max,
   return taken;
 }
 
-void Inbox::take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces) const {
+void Inbox::take_rows(Queue& queue, size_t rows_max, size_t bytes_max,
+                      std::vector<Piece>& pieces) const {
   const uint64_t end = epoch_end(queue.taken);
-  while (!queue.pieces.empty() && (rows_max > 0 || queue.pieces.front().rows.count == 0)) {
+  const auto has_room = [&] { return rows_max > 0 && bytes_max > 0; };
+  while (!queue.pieces.empty() && (has_room() || queue.pieces.front().rows.count == 0)) {
     Piece& front = queue.pieces.front();
     if (front.source->number > end) break;
     queue.taken = front.source->number;
     Piece part = front;
-    part.rows.count =
-        limits_.whole_batches ? front.rows.count : std::min(rows_max, front.rows.count);
+    if (!limits_.whole_batches) part.rows.count = rows_within(front, rows_max, bytes_max);
     part.last = front.last && part.rows.count == front.rows.count;
     queue.rows -= part.rows.count;
     queue.bytes -= std::min(queue.bytes, part.memory_bytes());
     rows_max -= std::min(rows_max, part.rows.count);
+    bytes_max -= std::min(bytes_max, part.memory_bytes());
     front.rows.begin += part.rows.count;
     front.rows.count -= part.rows.count;
     const bool exhausted = front.rows.count == 0;

@@ -99,10 +99,12 @@ class Inbox {
     bool aborted = false;
     Deadline wake_at = kNoDeadline;  ///< When rows that wait here are due, or the transaction is.
   };
-  /// Takes up to `rows_max` rows if they are due: a batch is complete, timed out, flushed, or its
-  /// memory is wanted. `transaction_open_since` is when the transaction under way took its first
-  /// row. If there is nothing for the lane to do, the next news calls the waker.
-  Taken take(size_t lane, size_t rows_max, std::optional<TimePoint> transaction_open_since);
+  /// Takes up to `rows_max` rows, and no more behind that with which they hold `bytes_max`, if they
+  /// are due: a batch is complete, timed out, flushed, or its memory is wanted.
+  /// `transaction_open_since` is when the transaction under way took its first row. If there is
+  /// nothing for the lane to do, the next news calls the waker.
+  Taken take(size_t lane, size_t rows_max, size_t bytes_max,
+             std::optional<TimePoint> transaction_open_since);
   /// The lane's rows of all batches up to `number` are durable; under two-phase commit, prepared.
   void durable(size_t lane, uint64_t number);
   /// The lane failed: wakes everybody; push, flush and close fail with this from now on.
@@ -164,7 +166,8 @@ class Inbox {
   /// What it returns must outlive the lock: if no lane needs the batch, it gives its memory back.
   [[nodiscard]] std::shared_ptr<const Accepted> accept(std::unique_ptr<Accepted> accepted);
   bool rows_due(const Queue& queue, TimePoint now) const;
-  void take_rows(Queue& queue, size_t rows_max, std::vector<Piece>& pieces) const;
+  static size_t rows_within(const Piece& piece, size_t rows_max, size_t bytes_max);
+  void take_rows(Queue& queue, size_t rows_max, size_t bytes_max, std::vector<Piece>& pieces) const;
   uint64_t lanes_through() const;
   void advance();
   void wake(Queue& queue);

@@ -175,9 +175,10 @@ void Lane::take_rows() {
   const auto transaction_rows = static_cast<size_t>(plan_.transaction_rows);
   for (;;) {
     Flight* open = open_flight();
-    const size_t room = transaction_rows - (open != nullptr ? open->rows : 0);
+    const size_t rows = transaction_rows - (open != nullptr ? open->rows : 0);
+    const size_t bytes = setup_.flight_bytes_max - (open != nullptr ? open->memory_bytes : 0);
     const auto since = open != nullptr ? std::optional(open->opened_at) : std::nullopt;
-    news_ = inbox_.take(setup_.number, room, since);
+    news_ = inbox_.take(setup_.number, rows, bytes, since);
     const bool took = !news_.pieces.empty();
     if (took) add_pieces(std::exchange(news_.pieces, {}));
     open = open_flight();

@@ -278,8 +278,9 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Age at which a batch is sent however small it is.", .example = "1000"}),
     integer<&O::batch_bytes>({.key = "batch_bytes", .group = kAmounts, .default_text = "16777216",
         .min = 1024, .max = int64_t{1} << 30, .aliases = "max_batch_bytes|batch_size_bytes",
-        .meaning = "Bytes at which a batch is sent. At most `buffer_bytes`, to which it is lowered "
-                   "if only that is set.", .example = "4194304"}),
+        .meaning = "Bytes of rows at which a batch ends before `batch_size`, and its transaction, "
+                   "if neither `transaction_size` nor `use_2pc` is set. At most `buffer_bytes`, to "
+                   "which it is lowered if only that is set.", .example = "4194304"}),
     boolean<&O::use_copy>({.key = "use_copy", .group = kAmounts,
         .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",
         .in_specification = true,
