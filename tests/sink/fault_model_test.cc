@@ -215,6 +215,10 @@ const std::vector<Fault>& faults() {
          strike_wire(p, Effect::kCut, Side::kBackend);
        },
        [](Place& p) { p.proxy.refuse_connections(false); }},
+      {"InSegmentsOfAByte", [](Place& p) { p.proxy.set_segments(1, 0ms); },
+       [](Place& p) { p.proxy.set_segments(0, 0ms); }},
+      {"OverANarrowLine", [](Place& p) { p.proxy.set_segments(512, 2ms); },
+       [](Place& p) { p.proxy.set_segments(0, 0ms); }},
       {"Slow", [](Place& p) { p.proxy.set_delay(20ms); }, [](Place& p) { p.proxy.set_delay(0ms); }},
   };
   return kAll;

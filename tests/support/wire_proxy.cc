@@ -158,6 +158,7 @@ void WireProxy::run() {
       for (const Stream* stream : {&link->up, &link->down}) {
         short in = 0;
         if (!link->swallowing && !stream->ended && !link->closing) in = POLLIN;
+        if (segment_bytes_ > 0 && !stream->chunks.empty()) in = 0;
         if (link->orphaned && stream->side == Side::kBackend) in = POLLIN;
         polled.push_back({in != 0 ? stream->from : -1, in, 0});
         short out = 0;
@@ -225,7 +226,9 @@ void WireProxy::accept_client() {
 
 void WireProxy::receive(Link& link, Stream& from) {
   static thread_local std::vector<std::byte> buffer(kReceiveBytes);
-  const ssize_t size = ::recv(from.from, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  const size_t segment = segment_bytes_;
+  const size_t size_max = segment > 0 ? std::min(segment, buffer.size()) : buffer.size();
+  const ssize_t size = ::recv(from.from, buffer.data(), size_max, MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size <= 0) {
     from.ended = true;
@@ -237,8 +240,8 @@ void WireProxy::receive(Link& link, Stream& from) {
   if (passed == 0) return;
   std::string bytes(reinterpret_cast<const char*>(buffer.data()), passed);
   if (from.side == Side::kFrontend) replace(bytes);
-  from.chunks.push_back(
-      {Clock::now() + std::chrono::microseconds(delay_us_.load()), std::move(bytes)});
+  const std::chrono::microseconds later(delay_us_ + (segment > 0 ? segment_pause_us_.load() : 0));
+  from.chunks.push_back({Clock::now() + later, std::move(bytes)});
 }
 
 /// Follows the messages in `data`, strikes where the rule says so, and returns how many bytes of it

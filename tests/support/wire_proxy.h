@@ -1,7 +1,8 @@
 #pragma once
 // WireProxy stands between a client and a server on this machine and misbehaves as told: it delays
-// both directions without limiting their bandwidth, and at a chosen message or byte it cuts, lets
-// the server go on alone, or swallows everything. It knows where messages begin, so it needs plain
+// both directions without limiting their bandwidth, or limits it, cuts what passes into segments,
+// and at a chosen message or byte it cuts the connection, lets the server go on alone, or swallows
+// everything. It knows where messages begin, so it needs plain
 // connections (ssl_mode=disable). One thread of its own; free of GoogleTest.
 
 #include <atomic>
@@ -46,6 +47,12 @@ class WireProxy {
   uint16_t port() const { return port_; }
   /// Each direction is this much later from now on; a round trip is twice as much.
   void set_delay(std::chrono::microseconds one_way) { delay_us_ = one_way.count(); }
+  /// From now on both directions move in segments of at most so many bytes, one each `pause`, and
+  /// whoever sends faster must wait. 0: as fast as they come.
+  void set_segments(size_t bytes, std::chrono::microseconds pause) {
+    segment_pause_us_ = pause.count();
+    segment_bytes_ = bytes;
+  }
   /// Sets the one rule, which fires once.
   void set_rule(const Rule& rule);
   /// How many messages the rule has met so far.
@@ -80,7 +87,8 @@ class WireProxy {
   uint16_t port_ = 0;
   int listener_ = -1;
   int wakeup_[2] = {-1, -1};
-  std::atomic<int64_t> delay_us_ = 0;
+  std::atomic<int64_t> delay_us_ = 0, segment_pause_us_ = 0;
+  std::atomic<size_t> segment_bytes_ = 0;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> fired_ = false;
   std::atomic<bool> drop_orphans_ = false;
