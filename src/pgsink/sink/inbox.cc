@@ -102,7 +102,7 @@ std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted
     delete gone;
     const Monitor::Lock relock(*monitor_);
     held_bytes_ -= bytes;
-    monitor_->notify_all();
+    if (waiting_for_memory_ > 0) monitor_->notify_all();
   };
   std::shared_ptr<const Accepted> source(accepted.release(), give_back);
   for (size_t i = 0; i < source->shares.size(); ++i) {
