@@ -382,7 +382,8 @@ TEST_P(FaultModelTest, KeepsThePromise) {
   reader.join();
 
   auditor.check_end();
-  const test::Usage after = test::Usage::now();
+  proxy_->drop_orphans();
+  const test::Usage after = test::Usage::settled(before);
   EXPECT_EQ(after.threads, before.threads) << "I12";
   EXPECT_LE(after.descriptors, before.descriptors) << "I12";
   EXPECT_EQ(stops_.size(), stops ? 1U : 0U)

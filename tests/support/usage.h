@@ -1,10 +1,12 @@
 #pragma once
 // Usage is what a leak in this process would make grow.
 
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
 #include <unistd.h>
 
 namespace pgsink::test {
@@ -24,6 +26,17 @@ struct Usage {
     usage.memory = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
     usage.descriptors = entries("/proc/self/fd");
     usage.threads = entries("/proc/self/task");
+    return usage;
+  }
+  /// The same once it is no more than `before`, or after some seconds: a proxy between closes its
+  /// sockets a moment behind us.
+  static Usage settled(const Usage& before) {
+    Usage usage = now();
+    for (int i = 0; i < 500; ++i) {
+      if (usage.descriptors <= before.descriptors && usage.threads <= before.threads) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      usage = now();
+    }
     return usage;
   }
 };
