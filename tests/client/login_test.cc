@@ -68,7 +68,14 @@ TEST_F(LoginTest, WrongPasswordIsAnErrorOfAuthenticationWithoutThePassword) {
 }
 
 TEST_F(LoginTest, RefusalsOfTheServerAreTold) {
-  EXPECT_EQ(error_of(as("rejected")).sqlstate.view(), "28000");
+  const Error rejected = error_of(as("rejected"));
+  EXPECT_EQ(rejected.sqlstate.view(), "28000");
+  EXPECT_NE(rejected.hint.find("pg_hba.conf"), std::string::npos) << rejected.hint;
+  own_server()->sql("ALTER ROLE by_trust NOLOGIN");
+  const Error may_not = error_of(as("by_trust"));
+  own_server()->sql("ALTER ROLE by_trust LOGIN");
+  EXPECT_EQ(may_not.sqlstate.view(), "28000");
+  EXPECT_EQ(may_not.hint, "") << "what pg_hba.conf says is not the reason";
   EXPECT_EQ(error_of(as("nobody_of_that_name")).code, Errc::kAuthentication);
   const Error database = error_of(as("by_trust", "dbname=missing"));
   EXPECT_EQ(database.code, Errc::kServer);

@@ -41,7 +41,10 @@ std::string_view advice(const Error& error) {
     return "check user name and password; one that is left out is taken from PGPASSWORD, else from "
            "the password file";
   }
-  if (error.sqlstate == "28000") return "pg_hba.conf of the server says who may come in from where";
+  // The name stands there in every language. A role that may not log in has the same SQLSTATE.
+  if (error.sqlstate == "28000" && error.message.find("pg_hba.conf") != std::string::npos) {
+    return "pg_hba.conf of the server says who may come in from where";
+  }
   if (error.sqlstate == "3D000") return "check the name of the database, or create it";
   return {};
 }
