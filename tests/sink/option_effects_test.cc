@@ -27,6 +27,9 @@ namespace {
 using test::shared_server;
 using testing::HasSubstr;
 
+/// Milliseconds after which a test says that what it waits for does not come.
+constexpr int kPatience = 60'000;
+
 struct Row {
   int64_t id = 0;
 };
@@ -163,7 +166,7 @@ TEST_F(OptionEffectsTest, ABatchEndsWhenItHasItsBytes) {
   options_.batch_bytes = 4000;
   auto sink = open();
   ASSERT_TRUE(sink->write(rows(0, 1250)));
-  while (sink->metrics().rows_written < 1000) {
+  for (int i = 0; i < kPatience && sink->metrics().rows_written < 1000; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   // Eight bytes a row.
@@ -183,7 +186,7 @@ TEST_F(OptionEffectsTest, NoMoreTransactionsAreInFlightThanAllowed) {
   ASSERT_TRUE(sink->write(rows(0, 2000)));
   // The server answers nothing. More than three would go out at once.
   uint64_t most = 0;
-  for (int i = 0; i < 200 || most < 300; ++i) {
+  for (int i = 0; i < 200 || (most < 300 && i < kPatience); ++i) {
     most = std::max(most, sink->metrics().in_flight_rows);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
