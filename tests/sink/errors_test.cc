@@ -25,7 +25,7 @@ std::string read_source(const std::string& path) {
 
 /// The numbers of enum Errc, as the header gives them.
 std::set<std::string> codes() {
-  const std::string header = read_source("proto/pgproto/error.h");
+  const std::string header = read_source("proto/include/pgproto/error.h");
   const size_t begin = header.find("enum class Errc");
   const std::string body = header.substr(begin, header.find("};", begin) - begin);
   std::set<std::string> found;

@@ -62,8 +62,8 @@ TEST(Tidy, ReadsTheWholeTree) {
   std::set<std::string> paths;
   for (const SourceFile& file : tree()) paths.insert(file.path);
   EXPECT_TRUE(paths.contains("CMakeLists.txt"));
-  EXPECT_TRUE(paths.contains("proto/pgproto/session.h"));
-  EXPECT_TRUE(paths.contains("src/pgsink/sink.h"));
+  EXPECT_TRUE(paths.contains("proto/include/pgproto/session.h"));
+  EXPECT_TRUE(paths.contains("src/include/pgsink/sink.h"));
   EXPECT_TRUE(paths.contains("tests/tidy/tidy_test.cc"));
   EXPECT_TRUE(paths.contains(".ci/run"));
   for (const std::string& path : paths) EXPECT_FALSE(path.starts_with("build/")) << path;

@@ -41,16 +41,18 @@ function(pgsink_harden target)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
-# pgsink_library(NAME BASE dir FOLDER sub): a static library of every .cc below dir/sub. The headers
-# directly in the folder are the public ones: installed, and each compiled alone.
+# pgsink_library(NAME BASE dir FOLDER sub): a static library of every .cc below dir/sub. The public
+# headers are those in dir/include/sub, and only they are installed; each also compiles alone.
 function(pgsink_library name)
   cmake_parse_arguments(arg "" "BASE;FOLDER" "" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${arg_BASE}/${arg_FOLDER}/*.cc)
-  file(GLOB public_headers CONFIGURE_DEPENDS ${arg_BASE}/${arg_FOLDER}/*.h)
+  file(GLOB public_headers CONFIGURE_DEPENDS ${arg_BASE}/include/${arg_FOLDER}/*.h)
   add_library(${name} STATIC ${sources})
   add_library(pgsink::${name} ALIAS ${name})
   pgsink_target_defaults(${name})
-  target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${arg_BASE} FILES ${public_headers})
+  target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${arg_BASE}/include
+                 FILES ${public_headers})
+  target_include_directories(${name} PRIVATE ${arg_BASE})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON
                         VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
 endfunction()
