@@ -14,7 +14,7 @@
 #include <pgproto/bytes.h>
 
 #include <pgsink/arrow.h>
-#include <pgsink/encode/row_encoder.h>
+#include <pgsink/encode/rows/row_encoder.h>
 
 #include "check.h"
 

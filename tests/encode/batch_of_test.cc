@@ -3,7 +3,7 @@
 #include <pgproto/oid.h>
 
 #include <pgsink/batch_of.h>
-#include <pgsink/encode/row_encoder.h>
+#include <pgsink/encode/rows/row_encoder.h>
 
 #include <gtest/gtest.h>
 

@@ -3,9 +3,9 @@
 
 #include <set>
 
-#include <pgsink/encode/row_encoder.h>
-#include <pgsink/encode/target.h>
-#include <pgsink/encode/type_table.h>
+#include <pgsink/encode/base/wire_type.h>
+#include <pgsink/encode/rows/row_encoder.h>
+#include <pgsink/encode/rows/type_table.h>
 
 #include <gtest/gtest.h>
 

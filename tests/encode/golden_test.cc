@@ -14,7 +14,7 @@
 
 #include <pgproto/oid.h>
 
-#include <pgsink/encode/row_encoder.h>
+#include <pgsink/encode/rows/row_encoder.h>
 
 #include <gtest/gtest.h>
 

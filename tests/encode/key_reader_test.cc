@@ -1,6 +1,6 @@
 // KeyReader: the values of a column as they will be sent.
 
-#include "pgsink/encode/key_reader.h"
+#include "pgsink/encode/rows/key_reader.h"
 
 #include <numeric>
 #include <optional>

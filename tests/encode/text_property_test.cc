@@ -5,7 +5,7 @@
 #include <random>
 #include <regex>
 
-#include <pgsink/encode/row_encoder.h>
+#include <pgsink/encode/rows/row_encoder.h>
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <map>
 #include <sstream>
 
-#include <pgsink/encode/type_table.h>
+#include <pgsink/encode/rows/type_table.h>
 
 #include <gtest/gtest.h>
 

@@ -8,7 +8,7 @@
 
 #include <pgproto/type_info.h>
 
-#include <pgsink/encode/row_encoder.h>
+#include <pgsink/encode/rows/row_encoder.h>
 
 #include "support/postgres_server.h"
 

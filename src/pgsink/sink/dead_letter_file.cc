@@ -7,7 +7,7 @@
 
 #include <zlib.h>
 
-#include "pgsink/encode/render.h"
+#include "pgsink/encode/values/render.h"
 
 namespace pgsink {
 namespace {

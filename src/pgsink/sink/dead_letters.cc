@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
-#include "pgsink/encode/render.h"
-#include "pgsink/encode/source.h"
+#include "pgsink/encode/base/loaders.h"
+#include "pgsink/encode/values/render.h"
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/sql.h"
 

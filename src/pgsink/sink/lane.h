@@ -22,8 +22,8 @@
 
 #include "pgsink/client/pool.h"
 #include "pgsink/client/statement_cache.h"
-#include "pgsink/encode/column_arrays.h"
-#include "pgsink/encode/row_encoder.h"
+#include "pgsink/encode/rows/column_arrays.h"
+#include "pgsink/encode/rows/row_encoder.h"
 #include "pgsink/sink/dead_letters.h"
 #include "pgsink/sink/epoch.h"
 #include "pgsink/sink/epoch_committer.h"

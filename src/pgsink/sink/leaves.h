@@ -18,7 +18,7 @@
 #include <pgsink/options.h>
 
 #include "pgsink/client/connection.h"
-#include "pgsink/encode/key_reader.h"
+#include "pgsink/encode/rows/key_reader.h"
 #include "pgsink/sink/partition_map.h"
 #include "pgsink/sink/partition_scheme.h"
 #include "pgsink/sink/plan.h"

@@ -9,7 +9,7 @@
 #include <pgsink/options.h>
 
 #include "pgsink/client/catalog.h"
-#include "pgsink/encode/row_encoder.h"
+#include "pgsink/encode/rows/row_encoder.h"
 
 namespace pgsink {
 

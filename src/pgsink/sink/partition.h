@@ -20,7 +20,7 @@
 #include <pgsink/record_batch.h>
 
 #include "pgsink/client/connection.h"
-#include "pgsink/encode/key_reader.h"
+#include "pgsink/encode/rows/key_reader.h"
 #include "pgsink/sink/leaves.h"
 #include "pgsink/sink/partition_map.h"
 #include "pgsink/sink/partition_name.h"

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "pgsink/encode/parse.h"
+#include "pgsink/encode/parse/parse.h"
 
 namespace pgsink {
 namespace {

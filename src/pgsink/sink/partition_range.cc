@@ -5,8 +5,8 @@
 #include <charconv>
 #include <limits>
 
-#include "pgsink/encode/calendar.h"
-#include "pgsink/encode/parse.h"
+#include "pgsink/encode/parse/parse.h"
+#include "pgsink/encode/values/calendar.h"
 
 namespace pgsink {
 namespace {

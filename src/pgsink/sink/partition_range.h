@@ -9,7 +9,7 @@
 #include <pgproto/bytes.h>
 #include <pgproto/error.h>
 
-#include "pgsink/encode/target.h"
+#include "pgsink/encode/base/wire_type.h"
 
 namespace pgsink {
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "pgsink/encode/target.h"
+#include "pgsink/encode/base/wire_type.h"
 #include "pgsink/sink/control.h"
 #include "pgsink/sink/names.h"
 #include "pgsink/sink/partition_name.h"

@@ -6,7 +6,7 @@
 #include <pgsink/record_batch.h>
 
 #include "pgsink/client/catalog.h"
-#include "pgsink/encode/row_encoder.h"
+#include "pgsink/encode/rows/row_encoder.h"
 #include "pgsink/sink/flight_log.h"
 #include "pgsink/sink/mode.h"
 

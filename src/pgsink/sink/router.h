@@ -8,7 +8,7 @@
 #include <pgsink/record_batch.h>
 
 #include "pgsink/client/catalog.h"
-#include "pgsink/encode/key_hash.h"
+#include "pgsink/encode/rows/key_hash.h"
 
 namespace pgsink {
 

@@ -1,0 +1,219 @@
+// Text → date, time, timetz, timestamp, timestamptz: the ISO 8601 forms that PostgreSQL prints and
+// reads whatever its DateStyle. Without a zone an instant is taken in UTC.
+
+#include <limits>
+
+#include "pgsink/encode/base/shortened.h"
+#include "pgsink/encode/parse/parse.h"
+#include "pgsink/encode/parse/text_reader.h"
+#include "pgsink/encode/values/calendar.h"
+#include "pgsink/encode/values/temporal.h"
+
+namespace pgsink::encode {
+namespace {
+
+constexpr std::string_view kDateForm = "a date as 2024-01-31, infinity or -infinity";
+constexpr std::string_view kTimestampForm =
+    "a timestamp as 2024-01-31 12:34:56.789 (time zone as Z or +01:00), infinity or -infinity";
+constexpr std::string_view kTimeForm = "a time as 12:34:56.789 (time zone as Z or +01:00)";
+
+Fault form_fault(const Target& target, std::string_view text, std::string_view form) {
+  Fault fault = parse_fault(target, text, form);
+  fault.sqlstate = sqlstate::kDatetimeFormat;
+  return fault;
+}
+
+Fault value_fault(std::string_view text, std::string_view why) {
+  return {sqlstate::kDatetimeOverflow, shortened(text) + " " + std::string(why)};
+}
+
+/// What a text of date and time says.
+struct Moment {
+  Civil date;
+  int64_t micros = 0;   ///< Of the day; up to 24:00:00.
+  bool rounds = false;  ///< More than six fractional digits.
+  bool has_time = false;
+  bool has_zone = false;
+  int64_t zone_seconds = 0;  ///< East of UTC.
+};
+
+bool read_date(TextReader& reader, Civil& date) {
+  int64_t month = 0;
+  int64_t day = 0;
+  if (!reader.take_number(4, 7, date.year) || !reader.take('-') ||
+      !reader.take_number(1, 2, month) || !reader.take('-') || !reader.take_number(1, 2, day)) {
+    return false;
+  }
+  date.month = static_cast<unsigned>(month);
+  date.day = static_cast<unsigned>(day);
+  return true;
+}
+
+/// HH:MM[:SS[.fraction]]
+bool read_clock(TextReader& reader, Moment& moment) {
+  int64_t hours = 0;
+  int64_t minutes = 0;
+  int64_t seconds = 0;
+  if (!reader.take_number(1, 2, hours) || !reader.take(':') || !reader.take_number(2, 2, minutes)) {
+    return false;
+  }
+  int64_t fraction = 0;
+  if (reader.take(':')) {
+    if (!reader.take_number(2, 2, seconds)) return false;
+    if (reader.take('.')) {
+      const std::string_view digits = reader.take_digits();
+      for (size_t i = 0; i < 6; ++i) {
+        fraction = fraction * 10 + (i < digits.size() ? digits[i] - '0' : 0);
+      }
+      moment.rounds =
+          digits.size() > 6 && digits.find_first_not_of('0', 6) != std::string_view::npos;
+    }
+  }
+  if (hours > 24 || minutes > 59 || seconds > 60) return false;
+  moment.micros = ((hours * 60 + minutes) * 60 + seconds) * kMicrosPerSecond + fraction;
+  moment.has_time = true;
+  return moment.micros <= kMicrosPerDay;
+}
+
+/// Z, UTC, GMT, ±HH, ±HHMM, ±HH:MM, ±HH:MM:SS; nothing is fine too.
+bool read_zone(TextReader& reader, Moment& moment) {
+  if (reader.take_word("Z") || reader.take_word("UTC") || reader.take_word("GMT")) {
+    moment.has_zone = true;
+    return true;
+  }
+  const char sign = reader.peek();
+  if (sign != '+' && sign != '-') return true;
+  reader.skip(1);
+  int64_t hours = 0;
+  int64_t minutes = 0;
+  int64_t seconds = 0;
+  const size_t digits_before = reader.rest().size();
+  if (!reader.take_number(1, 4, hours)) return false;
+  // Three digits or four have the minutes in them: +011 is eleven minutes, not hours.
+  if (digits_before - reader.rest().size() > 2) {
+    minutes = hours % 100;
+    hours /= 100;
+  } else if (reader.take(':')) {
+    if (!reader.take_number(2, 2, minutes)) return false;
+    if (reader.take(':') && !reader.take_number(2, 2, seconds)) return false;
+  }
+  constexpr int64_t kZoneHoursMax = 15;  // Server: MAX_TZDISP_HOUR
+  if (hours > kZoneHoursMax || minutes > 59 || seconds > 59) return false;
+  moment.zone_seconds = (hours * 60 + minutes) * 60 + seconds;
+  if (sign == '-') moment.zone_seconds = -moment.zone_seconds;
+  moment.has_zone = true;
+  return true;
+}
+
+bool read_moment(std::string_view text, Moment& moment) {
+  TextReader reader(text);
+  if (!read_date(reader, moment.date)) return false;
+  const bool separated = reader.take('T') || reader.take('t');
+  if (!separated) reader.skip_spaces();
+  if (TextReader::is_digit(reader.peek())) {
+    if (!read_clock(reader, moment)) return false;
+    reader.skip_spaces();
+    if (!read_zone(reader, moment)) return false;
+  } else if (separated) {
+    return false;
+  }
+  reader.skip_spaces();
+  if (moment.date.year == 0) return false;  // between 1 BC and 1 AD there is none
+  if (reader.take_word("BC")) moment.date.year = 1 - moment.date.year;
+  const Civil& date = moment.date;
+  return reader.done() && date.month >= 1 && date.month <= 12 && date.day >= 1 &&
+         date.day <= days_in_month(date.year, date.month);
+}
+
+/// 1, -1 or 0: infinity, -infinity or neither.
+int read_infinity(std::string_view text) {
+  TextReader reader(text);
+  const bool negative = reader.take('-');
+  if (!negative) reader.take('+');
+  if (!reader.take_word("infinity") || !reader.done()) return 0;
+  return negative ? -1 : 1;
+}
+
+}  // namespace
+
+bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
+  const std::string_view word = without_spaces(text);
+  if (const int infinity = read_infinity(word); infinity != 0) {
+    out.put(infinity > 0 ? std::numeric_limits<int32_t>::max()
+                         : std::numeric_limits<int32_t>::min());
+    return true;
+  }
+  Moment moment;
+  if (!read_moment(word, moment) || moment.has_zone) {
+    fault = form_fault(target, text, kDateForm);
+    return false;
+  }
+  const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
+  if (moment.micros != 0 || moment.rounds) {
+    fault = value_fault(text, "has a time of day, which date does not hold");
+    return false;
+  }
+  if (days < kDateMinDays || days >= kDateEndDays) {
+    fault = value_fault(text, "is outside date's range (4714-11-24 BC to 5874897-12-31)");
+    return false;
+  }
+  out.put(static_cast<int32_t>(days - kEpochDays));
+  return true;
+}
+
+bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
+  TextReader reader(without_spaces(text));
+  Moment moment;
+  const bool read = read_clock(reader, moment);
+  reader.skip_spaces();
+  const bool zoned = target.kind == TargetKind::kTimetz;
+  if (!read || !read_zone(reader, moment) || !reader.done() || (moment.has_zone && !zoned)) {
+    fault = form_fault(target, text, kTimeForm);
+    return false;
+  }
+  if (moment.rounds || moment.micros % fraction_step(target.type_modifier) != 0) {
+    fault = value_fault(text, "would be rounded to the type's fractional digits");
+    return false;
+  }
+  out.put(moment.micros);
+  if (zoned) out.put(static_cast<int32_t>(-moment.zone_seconds));  // west is positive
+  return true;
+}
+
+bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
+  const std::string_view word = without_spaces(text);
+  if (const int infinity = read_infinity(word); infinity != 0) {
+    out.put(infinity > 0 ? std::numeric_limits<int64_t>::max()
+                         : std::numeric_limits<int64_t>::min());
+    return true;
+  }
+  Moment moment;
+  const bool zoned = target.kind == TargetKind::kTimestamptz;
+  if (!read_moment(word, moment)) {
+    fault = form_fault(target, text, kTimestampForm);
+    return false;
+  }
+  if (moment.has_zone && !zoned) {
+    fault = form_fault(target, text, "a timestamp without time zone, for the type holds none");
+    return false;
+  }
+  if (moment.rounds || moment.micros % fraction_step(target.type_modifier) != 0) {
+    fault = value_fault(text, "would be rounded to the type's fractional digits");
+    return false;
+  }
+  const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
+  // Seven digits of year are far within int64 seconds, but not microseconds.
+  const int64_t seconds = (days - kEpochDays) * kSecondsPerDay - moment.zone_seconds;
+  int64_t micros = 0;
+  const bool fits = !__builtin_mul_overflow(seconds, kMicrosPerSecond, &micros) &&
+                    !__builtin_add_overflow(micros, moment.micros, &micros);
+  if (!fits || micros < kTimestampMinMicros - kEpochMicros ||
+      micros >= (kTimestampEndDays - kEpochDays) * kMicrosPerDay) {
+    fault = value_fault(text, "is outside the type's range (4714-11-24 BC to 294276-12-31)");
+    return false;
+  }
+  out.put(micros);
+  return true;
+}
+
+}  // namespace pgsink::encode

@@ -1,0 +1,48 @@
+#pragma once
+// ColumnArrays: rows of a RecordBatch → one array a column in binary form, the parameters of a
+// statement over unnest($1, $2, …). The same codecs as for COPY, but a column's fields lie one
+// behind the other.
+//
+// Array: int32 dimensions (1), int32 "has NULLs", oid of the elements, int32 length, int32 lower
+// bound (1), then per element int32 length (-1: NULL) and value. Source: array_recv() of the
+// server.
+
+#include <memory>
+#include <vector>
+
+#include <pgproto/bytes.h>
+#include <pgproto/type_info.h>
+
+#include "pgsink/encode/rows/row_encoder.h"
+
+namespace pgsink {
+
+class ColumnArrays {
+ public:
+  /// Fails as RowEncoder::create() does.
+  static Result<ColumnArrays> create(const std::vector<EncodeColumn>& columns,
+                                     const pgproto::TypeMap& types);
+  ColumnArrays(ColumnArrays&&) noexcept;
+  ColumnArrays& operator=(ColumnArrays&&) noexcept;
+  ~ColumnArrays();
+
+  /// clear begins new arrays and keeps their memory.
+  void clear();
+  /// append adds rows. Rejected ones are left out of all arrays and appended to `rejected`. The
+  /// batch must have the schema given to create().
+  void append(const RecordBatch& batch, RowRange rows, std::vector<Rejection>& rejected);
+
+  size_t row_count() const;
+  /// The bytes of the longest array; the server takes no parameter of 1 GiB.
+  size_t largest_bytes() const;
+  /// array is one column's array, whole; valid until the next append() or clear().
+  /// REQUIRES: row_count() > 0.
+  pgproto::Bytes array(size_t column);
+
+ private:
+  struct State;
+  explicit ColumnArrays(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pgsink

@@ -1,0 +1,33 @@
+#pragma once
+// KeyHash: a number for each row that is equal where the keys are, for sending equal keys one way.
+
+#include <memory>
+#include <vector>
+
+#include <pgproto/type_info.h>
+
+#include "pgsink/encode/rows/row_encoder.h"
+
+namespace pgsink {
+
+class KeyHash {
+ public:
+  /// `columns` are the keys. Fails with kColumnType if values of a type can be equal for the server
+  /// and yet differ in their bytes (numeric, float, interval, citext, …).
+  static Result<KeyHash> create(const std::vector<EncodeColumn>& columns,
+                                const pgproto::TypeMap& types);
+  KeyHash(KeyHash&&) noexcept;
+  KeyHash& operator=(KeyHash&&) noexcept;
+  ~KeyHash();
+
+  /// hash stores the numbers of rows [0, count) of the batch. A row whose key cannot be encoded
+  /// gets any: its lane will reject it. Not thread-safe.
+  void hash(const RecordBatch& batch, size_t count, uint64_t* hashes);
+
+ private:
+  struct State;
+  explicit KeyHash(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pgsink

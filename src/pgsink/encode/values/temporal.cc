@@ -1,0 +1,449 @@
+#include "pgsink/encode/values/temporal.h"
+
+#include <limits>
+
+#include "pgsink/encode/base/fixed.h"
+#include "pgsink/encode/base/loaders.h"
+#include "pgsink/encode/values/calendar.h"
+
+namespace pgsink::encode {
+namespace {
+
+constexpr int64_t kInt64Max = std::numeric_limits<int64_t>::max();
+constexpr int64_t kInt64Min = std::numeric_limits<int64_t>::min();
+constexpr int32_t kInt32Max = std::numeric_limits<int32_t>::max();
+constexpr int32_t kInt32Min = std::numeric_limits<int32_t>::min();
+
+/// Rescale turns ticks of one unit into those of another: × multiplier ÷ divisor, without
+/// remainder.
+struct Rescale {
+  int64_t multiplier = 1;
+  int64_t divisor = 1;
+
+  bool operator()(int64_t value, int64_t& to) const {
+    if (divisor != 1) {
+      to = value / divisor;
+      return to * divisor == value;
+    }
+    return !__builtin_mul_overflow(value, multiplier, &to);
+  }
+};
+
+Rescale to_micros(TimeUnit unit) {
+  switch (unit) {
+    case TimeUnit::kSecond:
+      return {1'000'000, 1};
+    case TimeUnit::kMilli:
+      return {1'000, 1};
+    case TimeUnit::kMicro:
+      return {1, 1};
+    case TimeUnit::kNano:
+      break;
+  }
+  return {1, 1'000};
+}
+
+/// Sentinel tells DuckDB's infinities from numbers, if the field says that it has them.
+template <class T>
+struct Sentinel {
+  bool on = false;
+  bool infinite(T value) const {
+    constexpr T kMax = std::numeric_limits<T>::max();
+    return on && (value == kMax || value == -kMax);
+  }
+};
+
+bool micros_in_range(int64_t since_2000) {
+  constexpr int64_t kMin = kTimestampMinMicros - kEpochMicros;
+  constexpr int64_t kEnd = (kTimestampEndDays - kEpochDays) * kMicrosPerDay;
+  return since_2000 >= kMin && since_2000 < kEnd;
+}
+
+Fault timestamp_fault(const std::string& shown, int64_t step) {
+  constexpr int64_t kMicrosecond = 1;
+  if (step != kMicrosecond) {
+    int places = 6;
+    for (int64_t n = step; n > 1; n /= 10) --places;
+    return {sqlstate::kDatetimeOverflow,
+            shown + " is outside the type's range or would be rounded to its " +
+                std::to_string(places) + " fractional digits"};
+  }
+  return {sqlstate::kDatetimeOverflow,
+          shown +
+              " is outside the type's range (4714-11-24 BC to 294276-12-31) or not a whole "
+              "number of microseconds"};
+}
+
+/// Unit-free description for values that no calendar can show.
+std::string ticks_shown(int64_t ticks, TimeUnit unit) {
+  std::string text;
+  append_timestamp(ticks, unit, false, DateStyle::kText, text);
+  return text;
+}
+
+struct TimestampToTimestamp {
+  using Source = int64_t;
+  using Lane = int64_t;
+  static constexpr bool kDirect = true;
+  static constexpr int64_t kAddend = -kEpochMicros;
+
+  TimeUnit unit = TimeUnit::kMicro;
+  Rescale rescale;
+  int64_t step = 1;
+  Sentinel<int64_t> sentinel;
+  bool plain = false;  ///< Microseconds, any precision.
+
+  // To about the year 139,000; what is beyond, or infinite, is left to convert().
+  static constexpr int64_t kDirectMin = kTimestampMinMicros;
+  static constexpr int kDirectBits = 62;
+  bool direct() const { return plain; }
+  bool convert(int64_t value, int64_t& lane) const {
+    if (sentinel.infinite(value)) {
+      lane = value > 0 ? kInt64Max : kInt64Min;
+      return true;
+    }
+    return to_lane(value, lane) && micros_in_range(lane) && (step == 1 || lane % step == 0);
+  }
+  /// Moves the epoch in the coarser of the two units, so that neither step overflows needlessly.
+  bool to_lane(int64_t value, int64_t& lane) const {
+    if (rescale.divisor != 1) return rescale(value, lane) && move_epoch(lane, 1, lane);
+    int64_t ticks = 0;
+    return move_epoch(value, rescale.multiplier, ticks) && rescale(ticks, lane);
+  }
+  static bool move_epoch(int64_t value, int64_t micros_per_tick, int64_t& moved) {
+    return !__builtin_sub_overflow(value, kEpochMicros / micros_per_tick, &moved);
+  }
+  Fault fault(int64_t value) const { return timestamp_fault(ticks_shown(value, unit), step); }
+};
+
+/// Dates in 32 bits count days; in 64 bits milliseconds, or days too.
+template <class S>
+constexpr int64_t kDateUnitsPerDay = sizeof(S) == 8 ? kSecondsPerDay * 1000 : 1;
+
+std::string date_shown(int64_t value, int64_t units_per_day) {
+  if (units_per_day != 1) return ticks_shown(value, TimeUnit::kMilli);
+  std::string shown;
+  append_date(value, shown);
+  return shown;
+}
+
+template <class S, int64_t kUnitsPerDay = kDateUnitsPerDay<S>>
+struct DateToDate {
+  using Source = S;
+  using Lane = int32_t;
+  static constexpr bool kDirect = sizeof(S) == 4;
+  static constexpr int64_t kAddend = -kEpochDays;
+
+  Sentinel<S> sentinel;
+
+  // To about the year 2,900,000; what is beyond, or infinite, is left to convert().
+  static constexpr int64_t kDirectMin = kDateMinDays;
+  static constexpr int kDirectBits = 30;
+  bool direct() const { return true; }
+  bool convert(S value, int32_t& lane) const {
+    if (sentinel.infinite(value)) {
+      lane = value > 0 ? kInt32Max : kInt32Min;
+      return true;
+    }
+    if (value % kUnitsPerDay != 0) return false;
+    const int64_t days = value / kUnitsPerDay;
+    if (days < kDateMinDays || days >= kDateEndDays) return false;
+    lane = static_cast<int32_t>(days - kEpochDays);
+    return true;
+  }
+  Fault fault(S value) const {
+    return {sqlstate::kDatetimeOverflow,
+            date_shown(value, kUnitsPerDay) +
+                " is outside date's range (4714-11-24 BC to 5874897-12-31) or not a whole day"};
+  }
+};
+
+template <class S, int64_t kUnitsPerDay = kDateUnitsPerDay<S>>
+struct DateToTimestamp {
+  using Source = S;
+  using Lane = int64_t;
+  Sentinel<S> sentinel;
+
+  bool convert(S value, int64_t& lane) const {
+    if (sentinel.infinite(value)) {
+      lane = value > 0 ? kInt64Max : kInt64Min;
+      return true;
+    }
+    // The epoch first: from 1970 the last years of the range do not fit.
+    constexpr int64_t kTicksToMicros = kMicrosPerDay / kUnitsPerDay;
+    int64_t ticks = 0;
+    return !__builtin_sub_overflow(int64_t{value}, kEpochMicros / kTicksToMicros, &ticks) &&
+           !__builtin_mul_overflow(ticks, kTicksToMicros, &lane) && micros_in_range(lane);
+  }
+  Fault fault(S value) const { return timestamp_fault(date_shown(value, kUnitsPerDay), 1); }
+};
+
+struct TimestampToDate {
+  using Source = int64_t;
+  using Lane = int32_t;
+  TimeUnit unit = TimeUnit::kMicro;
+  int64_t ticks_per_day = kMicrosPerDay;
+  Sentinel<int64_t> sentinel;
+
+  bool convert(int64_t value, int32_t& lane) const {
+    if (sentinel.infinite(value)) {
+      lane = value > 0 ? kInt32Max : kInt32Min;
+      return true;
+    }
+    const int64_t days = value / ticks_per_day;
+    if (days * ticks_per_day != value || days < kDateMinDays || days >= kDateEndDays) return false;
+    lane = static_cast<int32_t>(days - kEpochDays);
+    return true;
+  }
+  Fault fault(int64_t value) const {
+    return {sqlstate::kDatetimeOverflow,
+            ticks_shown(value, unit) + " is not a day at midnight or outside date's range"};
+  }
+};
+
+template <class S>
+struct TimeToTime {
+  using Source = S;
+  using Lane = int64_t;
+  TimeUnit unit = TimeUnit::kMicro;
+  Rescale rescale;
+  int64_t step = 1;
+
+  bool convert(S value, int64_t& lane) const {
+    return rescale(int64_t{value}, lane) && lane >= 0 && lane <= kMicrosPerDay &&
+           (step == 1 || lane % step == 0);
+  }
+  Fault fault(S value) const {
+    return {sqlstate::kDatetimeOverflow,
+            std::to_string(value) + " ticks of " + std::to_string(ticks_per_second(unit)) +
+                " a second are outside 00:00:00 to 24:00:00, or would be rounded"};
+  }
+};
+
+struct WireTimetz {
+  std::array<std::byte, 12> bytes;
+};
+
+template <class S>
+struct TimeToTimetz {
+  using Source = S;
+  using Lane = WireTimetz;
+  TimeToTime<S> time;
+
+  bool convert(S value, WireTimetz& lane) const {
+    int64_t micros = 0;
+    const bool ok = time.convert(value, micros);
+    pgproto::store_be(lane.bytes.data(), micros);
+    pgproto::store_be(lane.bytes.data() + 8, int32_t{0});  // the zone, seconds west of UTC
+    return ok;
+  }
+  Fault fault(S value) const { return time.fault(value); }
+};
+
+struct WireInterval {
+  std::array<std::byte, 16> bytes;
+  void set(int32_t months, int32_t days, int64_t micros) {
+    pgproto::store_be(bytes.data(), micros);
+    pgproto::store_be(bytes.data() + 8, days);
+    pgproto::store_be(bytes.data() + 12, months);
+  }
+};
+
+Fault interval_fault(const std::string& shown) {
+  return {sqlstate::kIntervalOverflow,
+          shown +
+              " is outside interval's range, not a whole number of microseconds, or not what "
+              "the column's fields and precision can hold"};
+}
+
+template <class S>
+struct TicksToInterval {
+  using Source = S;
+  using Lane = WireInterval;
+  Rescale rescale;
+  int32_t type_modifier = -1;
+
+  bool convert(S value, WireInterval& lane) const {
+    int64_t micros = 0;
+    const bool ok = rescale(int64_t{value}, micros) && interval_fits(0, 0, micros, type_modifier);
+    lane.set(0, 0, micros);
+    return ok;
+  }
+  Fault fault(S value) const {
+    return interval_fault("a duration of " + std::to_string(value) + " ticks");
+  }
+};
+
+struct MonthsToInterval {
+  using Source = int32_t;
+  using Lane = WireInterval;
+  int32_t type_modifier = -1;
+  bool convert(int32_t months, WireInterval& lane) const {
+    lane.set(months, 0, 0);
+    return interval_fits(months, 0, 0, type_modifier);
+  }
+  Fault fault(int32_t months) const { return interval_fault(std::to_string(months) + " months"); }
+};
+
+struct DayTime {
+  int32_t days, millis;
+};
+struct DayTimeToInterval {
+  using Source = DayTime;
+  using Lane = WireInterval;
+  int32_t type_modifier = -1;
+  bool convert(DayTime value, WireInterval& lane) const {
+    const int64_t micros = int64_t{value.millis} * 1000;
+    lane.set(0, value.days, micros);
+    return interval_fits(0, value.days, micros, type_modifier);
+  }
+  Fault fault(DayTime value) const {
+    return interval_fault(std::to_string(value.days) + " days " + std::to_string(value.millis) +
+                          " ms");
+  }
+};
+
+struct MonthDayNano {
+  int32_t months, days;
+  int64_t nanos;
+};
+struct MonthDayNanoToInterval {
+  using Source = MonthDayNano;
+  using Lane = WireInterval;
+  int32_t type_modifier = -1;
+  bool convert(MonthDayNano value, WireInterval& lane) const {
+    const int64_t micros = value.nanos / 1000;
+    lane.set(value.months, value.days, micros);
+    return micros * 1000 == value.nanos &&
+           interval_fits(value.months, value.days, micros, type_modifier);
+  }
+  Fault fault(MonthDayNano value) const {
+    return interval_fault(std::to_string(value.months) + " months " + std::to_string(value.days) +
+                          " days " + std::to_string(value.nanos) + " ns");
+  }
+};
+
+template <class Op>
+CodecPointer convert_field(Op op) {
+  return std::make_unique<ConvertField<Op>>(op);
+}
+
+}  // namespace
+
+int64_t fraction_step(int32_t type_modifier) {
+  constexpr int32_t kPlacesMax = 6;
+  int64_t step = 1;
+  if (type_modifier < 0) return step;
+  for (int32_t places = type_modifier; places < kPlacesMax; ++places) step *= 10;
+  return step;
+}
+
+bool interval_fits(int32_t months, int32_t days, int64_t micros, int32_t type_modifier) {
+  // A lone INT64_MAX/MIN triple means infinity from 17 on; no source of ours has one.
+  if (months == kInt32Max && days == kInt32Max && micros == kInt64Max) return false;
+  if (months == kInt32Min && days == kInt32Min && micros == kInt64Min) return false;
+  if (type_modifier < 0) return true;
+  // Source: src/include/utils/timestamp.h, INTERVAL_MASK; src/include/utils/datetime.h.
+  constexpr int32_t kYear = 1 << 2, kDay = 1 << 3, kHour = 1 << 10, kMinute = 1 << 11,
+                    kSecond = 1 << 12, kFullRange = 0x7fff;
+  const int32_t range = (type_modifier >> 16) & kFullRange;
+  const int32_t precision = type_modifier & 0xffff;
+  constexpr int64_t kMicrosPerMinute = 60 * kMicrosPerSecond;
+  // Fields to the right of the last one named are cut off, those to the left remain.
+  if (range != kFullRange) {
+    const bool has_days = (range & (kDay | kHour | kMinute | kSecond)) != 0;
+    if (range == kYear && months % 12 != 0) return false;
+    if (!has_days && (days != 0 || micros != 0)) return false;
+    if (range == kDay && micros != 0) return false;
+    const bool seconds = (range & kSecond) != 0;
+    const bool minutes = seconds || (range & kMinute) != 0;
+    if (has_days && range != kDay && !seconds) {
+      if (micros % (minutes ? kMicrosPerMinute : 60 * kMicrosPerMinute) != 0) return false;
+    }
+  }
+  constexpr int32_t kFullPrecision = 0xffff;
+  return precision == kFullPrecision || precision >= 6 || micros % fraction_step(precision) == 0;
+}
+
+CodecPointer date_to_date(const Field& source, const Target&) {
+  if (source.kind == ColumnKind::kDate32) {
+    return convert_field(DateToDate<int32_t>{{source.infinities}});
+  }
+  if (source.kind == ColumnKind::kDays64) {
+    return convert_field(DateToDate<int64_t, 1>{{source.infinities}});
+  }
+  return convert_field(DateToDate<int64_t>{{source.infinities}});
+}
+
+CodecPointer date_to_timestamp(const Field& source, const Target&) {
+  if (source.kind == ColumnKind::kDate32) {
+    return convert_field(DateToTimestamp<int32_t>{{source.infinities}});
+  }
+  if (source.kind == ColumnKind::kDays64) {
+    return convert_field(DateToTimestamp<int64_t, 1>{{source.infinities}});
+  }
+  return convert_field(DateToTimestamp<int64_t>{{source.infinities}});
+}
+
+CodecPointer timestamp_to_date(const Field& source, const Target&) {
+  TimestampToDate op;
+  op.unit = source.unit;
+  op.ticks_per_day = kSecondsPerDay * ticks_per_second(source.unit);
+  op.sentinel.on = source.infinities;
+  return convert_field(op);
+}
+
+CodecPointer timestamp_to_timestamp(const Field& source, const Target& target) {
+  TimestampToTimestamp op;
+  op.unit = source.unit;
+  op.rescale = to_micros(source.unit);
+  op.step = fraction_step(target.type_modifier);
+  op.sentinel.on = source.infinities;
+  op.plain = source.unit == TimeUnit::kMicro && op.step == 1;
+  return convert_field(op);
+}
+
+CodecPointer time_to_time(const Field& source, const Target& target) {
+  const Rescale rescale = to_micros(source.unit);
+  const int64_t step = fraction_step(target.type_modifier);
+  if (source.kind == ColumnKind::kTime32) {
+    return convert_field(TimeToTime<int32_t>{source.unit, rescale, step});
+  }
+  return convert_field(TimeToTime<int64_t>{source.unit, rescale, step});
+}
+
+CodecPointer time_to_timetz(const Field& source, const Target& target) {
+  const Rescale rescale = to_micros(source.unit);
+  const int64_t step = fraction_step(target.type_modifier);
+  if (source.kind == ColumnKind::kTime32) {
+    return convert_field(TimeToTimetz<int32_t>{{source.unit, rescale, step}});
+  }
+  return convert_field(TimeToTimetz<int64_t>{{source.unit, rescale, step}});
+}
+
+CodecPointer time_to_interval(const Field& source, const Target& target) {
+  const Rescale rescale = to_micros(source.unit);
+  if (source.kind == ColumnKind::kTime32) {
+    return convert_field(TicksToInterval<int32_t>{rescale, target.type_modifier});
+  }
+  return convert_field(TicksToInterval<int64_t>{rescale, target.type_modifier});
+}
+
+CodecPointer duration_to_interval(const Field& source, const Target& target) {
+  return convert_field(TicksToInterval<int64_t>{to_micros(source.unit), target.type_modifier});
+}
+
+CodecPointer interval_to_interval(const Field& source, const Target& target) {
+  switch (source.kind) {
+    case ColumnKind::kIntervalMonths:
+      return convert_field(MonthsToInterval{target.type_modifier});
+    case ColumnKind::kIntervalDayTime:
+      return convert_field(DayTimeToInterval{target.type_modifier});
+    default:
+      break;
+  }
+  PGPROTO_ASSERT(source.kind == ColumnKind::kIntervalMonthDayNano);
+  return convert_field(MonthDayNanoToInterval{target.type_modifier});
+}
+
+}  // namespace pgsink::encode
