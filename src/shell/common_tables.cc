@@ -1,6 +1,6 @@
 #include "shell/common_tables.h"
 
-#include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/ddl/lexer.h"
 
 namespace pgsink::shell {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "pgsink/sink/names.h"
-#include "pgsink/sink/sink_pool.h"
+#include "pgsink/options/names.h"
+#include "pgsink/sink/pool.h"
 
 namespace pgsink::shell {
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <system_error>
 
-#include "pgsink/sink/names.h"
+#include "pgsink/options/names.h"
 
 namespace pgsink::shell {
 namespace {

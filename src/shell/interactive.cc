@@ -10,7 +10,7 @@
 
 #include <pgsink/ddl.h>
 
-#include "pgsink/sink/names.h"
+#include "pgsink/options/names.h"
 #include "shell/numbers.h"
 #include "shell/prometheus.h"
 #include "shell/text_file.h"

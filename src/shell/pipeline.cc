@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/ddl/lexer.h"
 #include "shell/castable.h"
 #include "shell/numbers.h"
 #include "shell/pipeline_branch.h"

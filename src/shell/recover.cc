@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "pgsink/sink/target.h"
-#include "pgsink/sink/two_phase.h"
+#include "pgsink/delivery/two_phase.h"
+#include "pgsink/options/server.h"
 #include "shell/cell_text.h"
 #include "shell/connections.h"
 #include "shell/display_width.h"

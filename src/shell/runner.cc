@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unistd.h>
 
-#include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/ddl/lexer.h"
 #include "shell/castable.h"
 #include "shell/postgres_source.h"
 #include "shell/result_printer.h"

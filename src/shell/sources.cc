@@ -1,7 +1,7 @@
 #include "shell/sources.h"
 
-#include "pgsink/sink/ddl_lexer.h"
-#include "pgsink/sink/names.h"
+#include "pgsink/ddl/lexer.h"
+#include "pgsink/options/names.h"
 
 namespace pgsink::shell {
 

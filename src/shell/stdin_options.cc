@@ -4,8 +4,8 @@
 #include <array>
 #include <charconv>
 
-#include "pgsink/sink/ddl_substitute.h"
-#include "pgsink/sink/names.h"
+#include "pgsink/ddl/substitute.h"
+#include "pgsink/options/names.h"
 #include "shell/stdin_source.h"
 
 namespace pgsink::shell {

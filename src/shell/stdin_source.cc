@@ -11,7 +11,7 @@
 
 #include <pgproto/utf8.h>
 
-#include "pgsink/sink/names.h"
+#include "pgsink/options/names.h"
 #include "shell/record_reader.h"
 #include "shell/text_file.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/ddl/lexer.h"
 
 namespace pgsink::shell {
 namespace {

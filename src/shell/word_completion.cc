@@ -5,8 +5,8 @@
 
 #include <pgsink/options.h>
 
-#include "pgsink/sink/ddl_lexer.h"
-#include "pgsink/sink/names.h"
+#include "pgsink/ddl/lexer.h"
+#include "pgsink/options/names.h"
 #include "shell/stdin_source.h"
 
 namespace pgsink::shell {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pgsink/sink/two_phase.h"
+#include "pgsink/delivery/two_phase.h"
 #include "shell/shell_support.h"
 
 namespace pgsink::test {

@@ -16,8 +16,8 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include "pgsink/lane/dead_letter_file.h"
 #include "pgsink/sink.h"
-#include "pgsink/sink/dead_letter_file.h"
 #include "support/postgres_server.h"
 
 namespace pgsink {

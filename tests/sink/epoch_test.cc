@@ -1,7 +1,5 @@
 // Exactly-once: the epoch row and its fence, against the real server.
 
-#include "pgsink/sink/epoch.h"
-
 #include <algorithm>
 #include <stdexcept>
 #include <thread>
@@ -9,7 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pgsink/sink/control.h"
+#include "pgsink/delivery/epoch_rows.h"
+#include "pgsink/sql/control.h"
 #include "support/client_fixture.h"
 
 namespace pgsink::test {

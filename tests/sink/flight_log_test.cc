@@ -1,4 +1,4 @@
-#include "pgsink/sink/flight_log.h"
+#include "pgsink/delivery/flight_log.h"
 
 #include <algorithm>
 #include <array>

@@ -9,7 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pgsink/sink/option_values.h"
+#include "pgsink/options/values.h"
 #include "sink/ddl_support.h"
 
 namespace pgsink {

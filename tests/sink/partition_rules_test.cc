@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pgsink/sink/partition_map.h"
-#include "pgsink/sink/partition_name.h"
+#include "pgsink/partition/map.h"
+#include "pgsink/partition/name.h"
 
 namespace pgsink {
 namespace {

@@ -1,7 +1,7 @@
 // What a sink makes for downstream consumers: publication, slot, origin; and what it says where it
 // cannot.
 
-#include "pgsink/sink/publication.h"
+#include "pgsink/replication/publication.h"
 
 #include <thread>
 
@@ -12,8 +12,8 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/client/env.h"
+#include "pgsink/options/server.h"
 #include "pgsink/sink.h"
-#include "pgsink/sink/target.h"
 #include "sink/ddl_support.h"
 #include "support/postgres_server.h"
 

@@ -1,6 +1,6 @@
 // Which failures are tried again: the rule by itself, and the sink with it against the server.
 
-#include "pgsink/sink/retry.h"
+#include "pgsink/options/retry.h"
 
 #include <pgsink/batch_of.h>
 

@@ -1,6 +1,6 @@
 // The search for rejected rows, with every set of bad rows.
 
-#include "pgsink/sink/salvage.h"
+#include "pgsink/delivery/salvage.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 // Tables made from the input's schema, widened to it, or compared with it.
 
-#include "pgsink/sink/schema_change.h"
+#include "pgsink/plan/schema_change.h"
 
 #include <array>
 #include <chrono>

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "pgsink/sink/ddl_lexer.h"
+#include "pgsink/ddl/lexer.h"
 
 namespace pgsink {
 namespace {

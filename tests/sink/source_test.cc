@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pgsink/sink/change_stream.h"
+#include "pgsink/replication/change_stream.h"
 #include "sink/source_support.h"
 
 namespace pgsink {

@@ -1,7 +1,7 @@
 // Two-phase commit against the real server: what PostgreSQL says about prepared transactions, the
 // phases, the fence, and recovery after a crash between each two of them.
 
-#include "pgsink/sink/two_phase.h"
+#include "pgsink/delivery/two_phase.h"
 
 #include <algorithm>
 #include <functional>
@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/client/catalog.h"
-#include "pgsink/sink/control.h"
+#include "pgsink/sql/control.h"
 #include "support/client_fixture.h"
 
 namespace pgsink::test {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "pgsink/sink/writer_sessions.h"
+#include "pgsink/delivery/writer_sessions.h"
 
 namespace pgsink {
 

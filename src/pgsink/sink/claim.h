@@ -9,9 +9,9 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/pool.h"
-#include "pgsink/sink/epoch.h"
-#include "pgsink/sink/router.h"
-#include "pgsink/sink/two_phase.h"
+#include "pgsink/delivery/epoch_rows.h"
+#include "pgsink/delivery/two_phase.h"
+#include "pgsink/lane/router.h"
 
 namespace pgsink {
 

@@ -5,10 +5,10 @@
 
 #include "pgsink/client/connection.h"
 #include "pgsink/client/env.h"
+#include "pgsink/options/server.h"
 #include "pgsink/sink.h"
-#include "pgsink/sink/control.h"
-#include "pgsink/sink/sql.h"
-#include "pgsink/sink/target.h"
+#include "pgsink/sql/control.h"
+#include "pgsink/sql/sql.h"
 
 namespace pgsink {
 namespace {

@@ -2,9 +2,9 @@
 // How buffer_bytes and the server's places for prepared transactions are shared out: what one
 // transaction and one epoch may hold.
 
+#include "pgsink/lane/inbox.h"
+#include "pgsink/plan/plan.h"
 #include "pgsink/sink/claim.h"
-#include "pgsink/sink/inbox.h"
-#include "pgsink/sink/plan.h"
 
 namespace pgsink {
 

@@ -4,11 +4,11 @@
 #include <utility>
 #include <vector>
 
-#include "pgsink/sink/dead_letters.h"
-#include "pgsink/sink/mode.h"
-#include "pgsink/sink/preflight.h"
-#include "pgsink/sink/schema_change.h"
-#include "pgsink/sink/target.h"
+#include "pgsink/lane/dead_letters.h"
+#include "pgsink/options/server.h"
+#include "pgsink/plan/preflight.h"
+#include "pgsink/plan/schema_change.h"
+#include "pgsink/plan/statements.h"
 
 namespace pgsink {
 namespace {

@@ -7,7 +7,7 @@
 #include <pgsink/record_batch.h>
 
 #include "pgsink/client/catalog.h"
-#include "pgsink/sink/partition_scheme.h"
+#include "pgsink/partition/scheme.h"
 
 namespace pgsink {
 

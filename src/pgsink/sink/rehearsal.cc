@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "pgsink/client/connection.h"
+#include "pgsink/lane/router.h"
+#include "pgsink/options/server.h"
+#include "pgsink/plan/plan.h"
+#include "pgsink/replication/publication.h"
 #include "pgsink/sink.h"
 #include "pgsink/sink/claim.h"
 #include "pgsink/sink/open_target.h"
-#include "pgsink/sink/plan.h"
-#include "pgsink/sink/publication.h"
-#include "pgsink/sink/router.h"
-#include "pgsink/sink/target.h"
 #include "pgsink/source.h"
 
 namespace pgsink {

@@ -6,13 +6,13 @@
 #include <utility>
 
 #include "pgsink/client/connection.h"
+#include "pgsink/delivery/two_phase.h"
+#include "pgsink/delivery/writer_sessions.h"
+#include "pgsink/options/server.h"
 #include "pgsink/sink.h"
-#include "pgsink/sink/control.h"
-#include "pgsink/sink/sql.h"
-#include "pgsink/sink/target.h"
-#include "pgsink/sink/two_phase.h"
-#include "pgsink/sink/writer_sessions.h"
 #include "pgsink/source.h"
+#include "pgsink/sql/control.h"
+#include "pgsink/sql/sql.h"
 
 namespace pgsink {
 namespace {

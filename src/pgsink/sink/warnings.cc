@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "pgsink/sink/names.h"
-#include "pgsink/sink/writer_sessions.h"
+#include "pgsink/delivery/writer_sessions.h"
+#include "pgsink/options/names.h"
 
 namespace pgsink {
 bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server) {

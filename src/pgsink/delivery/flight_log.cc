@@ -1,0 +1,357 @@
+#include "pgsink/delivery/flight_log.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace pgsink {
+namespace {
+
+// A backend that is gone may hold its place in the list of running transactions a little longer.
+constexpr Duration kStatusAgainAfter = std::chrono::milliseconds(100);
+constexpr uint32_t kStatusAskedMax = 50;
+
+}  // namespace
+
+FlightLog::FlightLog(Config config)
+    : config_(std::move(config)),
+      backoff_(config_.retry, config_.jitter_seed),
+      limit_(config_.retry) {
+  PGPROTO_ASSERT(config_.window_max > 0);
+}
+
+std::optional<FlightLog::Seq> FlightLog::step(const Event& event, TimePoint now) {
+  return std::visit([&](const auto& e) { return on(e, now); }, event);
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Added&, TimePoint) {
+  flights_.emplace_back();
+  ++last_added_;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
+  PGPROTO_ASSERT(!connected_ && on_the_wire_ == 0);
+  connected_ = true;
+  incarnation_ = event.incarnation;
+  backend_ = event.backend;
+  fenced_.reset();
+  if (flights_.empty()) limit_.succeeded();  // Nothing waits to succeed.
+  if (config_.truth == Truth::kEpoch) return std::nullopt;
+  const bool by_xid = config_.truth == Truth::kXid;
+  for (Flight& flight : flights_) {
+    if (flight.state != State::kUnknown) continue;
+    if (by_xid && flight.incarnation != incarnation_) {
+      // That backend died with its server or lives on another timeline; its xid means nothing here.
+      send_again_as_unknown(flight);
+    } else if (flight.backend.pid == 0) {
+      if (must_fence()) {
+        Error error;
+        error.code = Errc::kCannotFence;
+        error.message =
+            "the connection broke before the server told which backend served it (a connection "
+            "pooler is in between), so that backend cannot be proven gone";
+        stop(error, 0);
+        gave_up_connecting_ = true;
+      } else {
+        send_again_as_unknown(flight);
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const ConnectFailed& event, TimePoint now) {
+  PGPROTO_ASSERT(!connected_);
+  ++connect_failures_;
+  connect_not_before_ = now + backoff_.delay(connect_failures_);
+  const auto counted = limit_.failed(connect_failures_, event.error, now);
+  if (!config_.retry.rule.allows_reconnect(event.error) || !counted) {
+    stop(counted ? event.error : counted.error(), 0);
+    gave_up_connecting_ = true;
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const SendBegan& event, TimePoint) {
+  Flight& sent = flight(event.seq);
+  PGPROTO_ASSERT(connected_ && sent.state == State::kToSend);
+  if (sent.failures > 0 || sent.possible_duplicate) ++retry_count_;
+  set_state(sent, State::kOnWire);
+  sent.commit_handed = false;
+  sent.xid = 0;
+  sent.backend = backend_;
+  sent.incarnation = incarnation_;
+  sent.status_asked = 0;
+  ++on_the_wire_;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Identified& event, TimePoint) {
+  Flight& sent = flight(event.seq);
+  PGPROTO_ASSERT(sent.state == State::kOnWire);
+  sent.xid = event.xid;
+  sent.backend = event.backend;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const CommitHanded& event, TimePoint) {
+  PGPROTO_ASSERT(flight(event.seq).state == State::kOnWire);
+  flight(event.seq).commit_handed = true;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Answered& event, TimePoint now) {
+  PGPROTO_ASSERT(flight(event.seq).state == State::kOnWire);
+  --on_the_wire_;
+  if (!event.error) return commit(event.seq);
+
+  if (fails_by_itself(event.seq)) {
+    fail_flight(event.seq, *event.error, event.repeat, now);
+  } else {
+    // Its guard, or the broken transaction before it, rolled it back.
+    set_state(flight(event.seq), State::kToSend);
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const SetAside& event, TimePoint now) {
+  Flight& aside = flight(event.seq);
+  PGPROTO_ASSERT(aside.state == State::kOnWire && fails_by_itself(event.seq));
+  --on_the_wire_;
+  set_state(aside, State::kToSend);
+  aside.set_aside = true;
+  aside.not_before = now;
+  connect_failures_ = 0;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
+  PGPROTO_ASSERT(connected_);
+  connected_ = false;
+  on_the_wire_ = 0;
+  ++connect_failures_;
+  connect_not_before_ = connect_failures_ == 1 ? now : now + backoff_.delay(connect_failures_);
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    Flight& sent = flights_[i];
+    if (sent.state != State::kOnWire) continue;
+    // Without COMMIT it cannot be committed; but its backend may still hold the epoch row.
+    const bool ask = sent.commit_handed || config_.truth == Truth::kEpoch;
+    set_state(sent, ask ? State::kUnknown : State::kToSend);
+    sent.not_before = now;
+    const auto counted = limit_.failed(++sent.failures, event.error, now);
+    if (!counted) stop(counted.error(), first_seq() + i);
+  }
+  if (!config_.retry.rule.allows_reconnect(event.error)) stop(event.error, 0);
+  if (const auto counted = limit_.failed(connect_failures_, event.error, now); !counted) {
+    stop(counted.error(), 0);
+    gave_up_connecting_ = true;
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Fenced&, TimePoint) {
+  const auto unknown = first_unknown();
+  PGPROTO_ASSERT(connected_ && unknown);
+  fenced_ = flight(*unknown).backend;
+  if (config_.truth != Truth::kXid) return std::nullopt;
+  for (Flight& lost : flights_) {
+    // Without its xid nothing can be asked.
+    const bool fenced = lost.state == State::kUnknown && lost.backend == *fenced_;
+    if (fenced && lost.xid == 0) send_again_as_unknown(lost);
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const FenceFailed& event, TimePoint) {
+  const auto unknown = first_unknown();
+  PGPROTO_ASSERT(connected_ && unknown);
+  const BackendIdentity backend = flight(*unknown).backend;
+  if (must_fence()) {
+    stop(event.error, 0);
+    gave_up_connecting_ = true;
+    return std::nullopt;
+  }
+  for (Flight& lost : flights_) {
+    if (lost.state == State::kUnknown && lost.backend == backend) send_again_as_unknown(lost);
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoint now) {
+  Flight& asked = flight(event.seq);
+  PGPROTO_ASSERT(connected_ && asked.state == State::kUnknown && fenced_ == asked.backend);
+  switch (event.status) {
+    case XactStatus::kCommitted:
+      return commit(event.seq);
+    case XactStatus::kAborted:
+      set_state(asked, State::kToSend);
+      break;
+    case XactStatus::kInProgress:
+      asked.not_before = now + kStatusAgainAfter;
+      if (++asked.status_asked >= kStatusAskedMax) send_again_as_unknown(asked);
+      break;
+    case XactStatus::kTooOld:
+    case XactStatus::kInFuture:
+      send_again_as_unknown(asked);
+      break;
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Resolved& event, TimePoint) {
+  PGPROTO_ASSERT(connected_ && flight(event.seq).state == State::kUnknown);
+  if (event.committed) return commit(event.seq);
+  set_state(flight(event.seq), State::kToSend);
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const ResolveFailed& event, TimePoint) {
+  stop(event.error, 0);
+  gave_up_connecting_ = true;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Stopped& event, TimePoint) {
+  stop(event.error, 0);
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::commit(Seq seq) {
+  set_state(flight(seq), State::kCommitted);
+  connect_failures_ = 0;
+  limit_.succeeded();
+  while (!flights_.empty() && flights_.front().state == State::kCommitted) flights_.pop_front();
+  return seq;
+}
+
+void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now) {
+  Flight& failed = flight(seq);
+  set_state(failed, State::kToSend);
+  ++failed.failures;
+  failed.not_before = now + backoff_.delay(failed.failures);
+  const bool again = repeat || config_.retry.rule.allows(error);
+  const auto counted = limit_.failed(failed.failures, error, now);
+  if (!again || !counted) stop(again ? counted.error() : error, seq);
+}
+
+void FlightLog::send_again_as_unknown(Flight& lost) {
+  set_state(lost, State::kToSend);
+  lost.possible_duplicate = !config_.idempotent;
+}
+
+void FlightLog::stop(const Error& error, Seq seq) {
+  if (stop_error_) return;  // The first cause is the one to report.
+  stop_error_ = error;
+  stop_seq_ = seq;
+}
+
+void FlightLog::set_state(Flight& flight, State state) {
+  if (flight.state == State::kUnknown) --unknown_;
+  if (state == State::kUnknown) ++unknown_;
+  flight.state = state;
+}
+
+std::optional<FlightLog::Seq> FlightLog::first_unknown() const {
+  if (unknown_ == 0) return std::nullopt;
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    if (flights_[i].state == State::kUnknown) return first_seq() + i;
+  }
+  return std::nullopt;
+}
+
+size_t FlightLog::unknown_count() const {
+  return static_cast<size_t>(std::ranges::count_if(flights_, [](const Flight& f) {
+    return f.state == State::kUnknown || f.possible_duplicate;
+  }));
+}
+
+std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_at) const {
+  // Behind a pooler. PgBouncer before 1.21 forgets at the end of a COPY what was sent behind it: it
+  // would lend the session to others with our next transactions under way there.
+  const bool one_by_one = backend_.pid == 0;
+  const size_t window = one_by_one ? 1 : config_.window_max;
+  if (stop_error_ || on_the_wire_ >= window) return std::nullopt;
+  std::optional<Seq> found;
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    const Flight& candidate = flights_[i];
+    const bool blocks = config_.ordered && candidate.set_aside;
+    if (blocks && candidate.state == State::kOnWire) return std::nullopt;
+    if (config_.ordered && found && candidate.state == State::kOnWire) return std::nullopt;
+    if (found || candidate.state != State::kToSend) continue;
+    if (candidate.not_before > now) {
+      wake_at = std::min(wake_at, candidate.not_before);
+      if (config_.ordered) return std::nullopt;
+      continue;
+    }
+    found = first_seq() + i;
+    if (!config_.ordered) break;
+  }
+  return found;
+}
+
+std::string FlightLog::describe(TimePoint now) const {
+  static constexpr std::array<std::string_view, 4> kStates{"to send", "on wire", "unknown",
+                                                           "committed"};
+  std::string text = connected_ ? "connected" : "not connected";
+  text += ", connect failures " + std::to_string(connect_failures_);
+  if (!connected_ && connect_not_before_ > now) text += " (waits)";
+  if (connected_) text += ", life " + incarnation_.stats_reset;
+  if (fenced_) text += ", fenced " + std::to_string(fenced_->pid);
+  if (stop_error_) text += ", stopped by " + stop_error_->to_string();
+  if (gave_up_connecting_) text += ", gave up";
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    const Flight& f = flights_[i];
+    text += "; " + std::to_string(first_seq() + i) + " ";
+    text += kStates[static_cast<size_t>(f.state)];
+    text += ", failures " + std::to_string(f.failures) + ", xid " + std::to_string(f.xid);
+    text += ", backend " + std::to_string(f.backend.pid) + ", life " + f.incarnation.stats_reset;
+    if (f.commit_handed) text += ", commit handed";
+    if (f.possible_duplicate) text += ", possible duplicate";
+    if (f.set_aside) text += ", set aside";
+    if (f.not_before > now) text += ", waits";
+  }
+  return text;
+}
+
+FlightLog::Action FlightLog::next(TimePoint now) const {
+  Action action;
+  const auto unknown = first_unknown();
+  if (stop_error_ && on_the_wire_ == 0 && (!unknown || gave_up_connecting_)) {
+    action.kind = Action::Kind::kFinished;
+    return action;
+  }
+  if (!connected_) {
+    const bool work = unknown || (!stop_error_ && !flights_.empty());
+    if (!work) return action;
+    action.until = connect_not_before_;
+    if (now >= connect_not_before_) action.kind = Action::Kind::kConnect;
+    return action;
+  }
+  if (unknown) {
+    const Flight& lost = flight(*unknown);
+    action.seq = *unknown;
+    action.xid = lost.xid;
+    action.backend = lost.backend;
+    const bool fence_first = config_.truth != Truth::kEpoch;
+    if (fence_first && fenced_ != lost.backend) {
+      action.kind = Action::Kind::kFence;
+    } else if (config_.truth != Truth::kXid) {
+      action.kind = Action::Kind::kResolve;
+    } else if (now >= lost.not_before) {
+      action.kind = Action::Kind::kAskStatus;
+    } else {
+      action.until = lost.not_before;
+    }
+    return action;
+  }
+  if (const auto seq = sendable(now, action.until)) {
+    action.kind = Action::Kind::kSend;
+    action.seq = *seq;
+    action.possible_duplicate = flight(*seq).possible_duplicate;
+  }
+  return action;
+}
+
+}  // namespace pgsink

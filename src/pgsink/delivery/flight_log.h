@@ -1,0 +1,234 @@
+#pragma once
+// FlightLog: the pure core of delivery. A flight is one transaction with its rows, numbered from 1.
+// The log knows of each whether it must be sent, is on the wire, is committed, rolled back or
+// unknown, and says what to do next. It touches no socket, thread, clock or lock, so that every
+// order of answers, errors and cuts can be enumerated (tests/sink/flight_log_test.cc).
+//
+// The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery behind it
+// came. If the connection broke after COMMIT was handed over, the flight is unknown until, on a new
+// connection, the old backend is fenced (it may still be executing what its receive buffer holds)
+// and then pg_xact_status() is asked. That answer counts only if the server incarnation is
+// unchanged: after a crash an xid whose WAL was lost is handed out again. What cannot be known is
+// sent again and says so (possible_duplicate).
+//
+// Where the target keeps a better Truth than transaction ids, that is asked instead, and then
+// nothing is ever unknown for good. Under two-phase commit "committed" reads as "prepared".
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "pgsink/client/connection.h"
+#include "pgsink/options/retry.h"
+
+namespace pgsink {
+
+/// Truth is what tells the outcome of a flight whose answer was lost.
+enum class Truth : uint8_t {
+  kXid,    ///< pg_xact_status(), behind the fence and only in the same incarnation.
+  kEpoch,  ///< The epoch row, which fences whoever wrote before by itself: no kFence. Implies an
+           ///< order that holds behind a pooler too.
+  kGid,    ///< Whether its prepared transaction is there, behind the fence. It outlives a crash, so
+           ///< the incarnation does not matter.
+};
+
+enum class XactStatus : uint8_t {
+  kCommitted,
+  kAborted,
+  kInProgress,
+  kTooOld,    ///< NULL: the server no longer remembers.
+  kInFuture,  ///< The server never handed out that xid: another timeline.
+};
+
+class FlightLog {
+ public:
+  using Seq = uint64_t;
+
+  struct Config {
+    /// Flights on the wire at once; one behind a pooler, where the backend is not known.
+    size_t window_max = 16;
+    /// A flight must not commit after one before it failed: the flights carry a guard that makes
+    /// the server roll them back, and the log sends all of them again, in order. Guards do not hold
+    /// behind a pooler, and need not.
+    bool ordered = false;
+    Truth truth = Truth::kXid;
+    /// To do it again changes nothing (deletes). Flights need no order and, by Truth::kXid, no xid:
+    /// what is unknown is sent again and is no duplicate. But the old backend must be gone, or it
+    /// could undo what others do later.
+    bool idempotent = false;
+    RetryPolicy retry{};  ///< Of one flight, and of connecting.
+    uint64_t jitter_seed = 1;
+  };
+
+  // ---- what happened ---------------------------------------------------------------------------
+  struct Added {};  ///< A flight with the next number exists. Its rows may still be coming in.
+  struct Connected {
+    Incarnation incarnation;
+    BackendIdentity backend;  ///< pid 0 behind a pooler: each flight is told another.
+  };
+  struct ConnectFailed {
+    Error error;
+  };
+  struct SendBegan {  ///< Its BEGIN was appended to the current connection's output.
+    Seq seq;
+  };
+  struct Identified {  ///< The server told the transaction's id and its backend.
+    Seq seq;
+    uint64_t xid;
+    BackendIdentity backend;
+  };
+  struct CommitHanded {  ///< The last byte of its COMMIT left this process.
+    Seq seq;
+  };
+  struct Answered {  ///< ReadyForQuery behind COMMIT; no error: the tag was COMMIT.
+    Seq seq;
+    std::optional<Error> error;
+    bool repeat = false;  ///< The error is worth another attempt whatever its class.
+  };
+  /// ReadyForQuery behind its ROLLBACK: it is to be sent again at once, without a row that failed
+  /// or to find that row. In order, nothing is sent beside it until it is committed.
+  struct SetAside {
+    Seq seq;
+  };
+  struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
+    Error error;
+  };
+  struct Fenced {};  ///< The backend that next() named is proven gone.
+  struct FenceFailed {
+    Error error;
+  };
+  struct StatusAnswered {
+    Seq seq;
+    XactStatus status;
+  };
+  struct Resolved {  ///< What the target says of a flight that kResolve asked for.
+    Seq seq;
+    bool committed;
+  };
+  struct ResolveFailed {
+    Error error;
+  };
+  struct Stopped {  ///< Nothing more shall be sent; what is on the wire is still awaited.
+    Error error;
+  };
+  using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
+                             Answered, SetAside, Lost, Fenced, FenceFailed, StatusAnswered,
+                             Resolved, ResolveFailed, Stopped>;
+
+  // ---- what to do ------------------------------------------------------------------------------
+  struct Action {
+    enum class Kind : uint8_t {
+      kWait,  ///< For answers or new flights, at most until `until`.
+      kConnect,
+      kFence,      ///< Prove `backend` gone.
+      kAskStatus,  ///< Ask pg_xact_status(`xid`) for `seq`.
+      kResolve,    ///< Ask the epoch row or the list of prepared transactions for `seq`.
+      kSend,       ///< Send `seq`.
+      kFinished,   ///< Stopped, and nothing on the wire: stop_error() is final.
+    };
+    Kind kind = Kind::kWait;
+    Seq seq = 0;
+    uint64_t xid = 0;
+    BackendIdentity backend;
+    Deadline until = kNoDeadline;
+    bool possible_duplicate = false;  ///< kSend: an earlier attempt may have committed.
+  };
+
+  explicit FlightLog(Config config);
+
+  /// step takes one event and returns the flight that it proved committed, if any. A flight is
+  /// returned once. REQUIRES: the event is possible now (a flight answered is on the wire, …).
+  std::optional<Seq> step(const Event& event, TimePoint now);
+  /// next says what to do now. Pure: asking twice gives the same answer.
+  Action next(TimePoint now) const;
+
+  Seq last_added() const { return last_added_; }
+  /// All flights up to this one are committed.
+  Seq committed_prefix() const { return first_seq() - 1; }
+  bool all_committed() const { return flights_.empty(); }
+  size_t on_the_wire() const { return on_the_wire_; }
+  /// Set once the log stopped, by Stopped or by a failure that repetition cannot mend.
+  const std::optional<Error>& stop_error() const { return stop_error_; }
+  /// Whether the failure of this flight, answered now, is its own: in order, those behind the first
+  /// that is not committed fail because of it.
+  bool fails_by_itself(Seq seq) const { return !config_.ordered || seq == first_seq(); }
+  /// Whether this failure is worth another attempt.
+  bool retries(const Error& error) const { return config_.retry.rule.allows(error); }
+  /// The flight whose failure stopped the log; 0 if none did.
+  Seq stop_seq() const { return stop_seq_; }
+  /// Flights whose outcome was still unknown when the log finished.
+  size_t unknown_count() const;
+  uint64_t retry_count() const { return retry_count_; }
+  /// Whether something failed, and nothing has succeeded since.
+  bool failing() const { return limit_.failing(); }
+  /// The whole state as one line of text, for traces and tests: times only as due or not.
+  std::string describe(TimePoint now) const;
+
+ private:
+  enum class State : uint8_t { kToSend, kOnWire, kUnknown, kCommitted };
+  struct Flight {
+    State state = State::kToSend;
+    bool commit_handed = false;
+    bool possible_duplicate = false;
+    bool set_aside = false;
+    uint32_t failures = 0;
+    uint32_t status_asked = 0;
+    uint64_t xid = 0;  ///< 0: not told.
+    BackendIdentity backend;
+    Incarnation incarnation;
+    TimePoint not_before{};
+  };
+
+  std::optional<Seq> on(const Added&, TimePoint);
+  std::optional<Seq> on(const Connected&, TimePoint);
+  std::optional<Seq> on(const ConnectFailed&, TimePoint);
+  std::optional<Seq> on(const SendBegan&, TimePoint);
+  std::optional<Seq> on(const Identified&, TimePoint);
+  std::optional<Seq> on(const CommitHanded&, TimePoint);
+  std::optional<Seq> on(const Answered&, TimePoint);
+  std::optional<Seq> on(const SetAside&, TimePoint);
+  std::optional<Seq> on(const Lost&, TimePoint);
+  std::optional<Seq> on(const Fenced&, TimePoint);
+  std::optional<Seq> on(const FenceFailed&, TimePoint);
+  std::optional<Seq> on(const StatusAnswered&, TimePoint);
+  std::optional<Seq> on(const Resolved&, TimePoint);
+  std::optional<Seq> on(const ResolveFailed&, TimePoint);
+  std::optional<Seq> on(const Stopped&, TimePoint);
+
+  Seq first_seq() const { return last_added_ + 1 - flights_.size(); }
+  Flight& flight(Seq seq) { return flights_[static_cast<size_t>(seq - first_seq())]; }
+  const Flight& flight(Seq seq) const { return flights_[static_cast<size_t>(seq - first_seq())]; }
+  void set_state(Flight& flight, State state);
+  std::optional<Seq> commit(Seq seq);
+  void fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now);
+  void send_again_as_unknown(Flight& flight);
+  /// Whether going on beside a backend that may still work would break a promise: an older value
+  /// over a newer, or a prepared transaction that nobody knows of.
+  bool must_fence() const {
+    return config_.ordered || config_.idempotent || config_.truth == Truth::kGid;
+  }
+  void stop(const Error& error, Seq seq);
+  std::optional<Seq> first_unknown() const;
+  std::optional<Seq> sendable(TimePoint now, Deadline& wake_at) const;
+
+  Config config_;
+  Backoff backoff_;
+  RetryLimit limit_;
+  std::deque<Flight> flights_;  ///< From the first that is not committed to the last added.
+  Seq last_added_ = 0;
+  size_t on_the_wire_ = 0;
+  size_t unknown_ = 0;  ///< Those in state kUnknown.
+  bool connected_ = false;
+  Incarnation incarnation_;
+  BackendIdentity backend_;
+  std::optional<BackendIdentity> fenced_;
+  uint32_t connect_failures_ = 0;
+  TimePoint connect_not_before_{};
+  bool gave_up_connecting_ = false;
+  std::optional<Error> stop_error_;
+  Seq stop_seq_ = 0;
+  uint64_t retry_count_ = 0;
+};
+
+}  // namespace pgsink

@@ -1,0 +1,184 @@
+#pragma once
+// Two-phase commit: many prepared transactions, of several lanes, that are committed all or not at
+// all. The truth stands in two tables of the target's schema:
+//   pgsink_writers    one row a sink: the generation (a number that each claim raises), the last
+//                     decided epoch, the prefixes of its gids, and who writes.
+//   pgsink_decisions  one row for each epoch that is decided and not yet committed whole, or that
+//                     is prepared whole and waits for its host's decision: its gids.
+// An epoch is decided when one row is committed. What was decided is committed, by whoever comes
+// next if need be; what was not is rolled back.
+//
+// Why nobody prepares, commits or rolls back behind the back of a new writer (the fence):
+//   - Whoever acts for a sink does so in an attached session: one that holds an advisory lock of
+//     the sink, shared, and found its own generation in the table *after* it got the lock.
+//   - claim() first raises the generation and commits that, then terminates every session that
+//     holds the lock. A session of the former writer either holds it, and goes; or asks for it
+//     later, and finds the new generation. A backend's lock is seen until its PREPARE TRANSACTION
+//     has ended, so what the former writer prepared is in pg_prepared_xacts when claim() returns.
+//   - Locks need no cleaning up: they end with their session, and with a crash of the server.
+//
+//   auto two_phase = TwoPhase::claim(connection, config, deadline);   // the former is fenced
+//   auto recovered = two_phase->recover(env, connection, {}, deadline);
+//   lanes: two_phase->attach(connection, deadline), then "BEGIN …; COPY …" and
+//          *two_phase->prepare_sql(gid) in the place of COMMIT; the tag must be PREPARE TRANSACTION
+//   two_phase->decide(connection, epoch, position, gids, deadline);        // the one row
+//   two_phase->commit_decided(env, connection, deadline);                  // may be repeated
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <pgsink/options.h>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/client/connection.h"
+#include "pgsink/delivery/gid.h"
+
+namespace pgsink {
+
+struct TwoPhaseConfig {
+  std::string schema;   ///< Of the target, and so of the tables.
+  std::string sink_id;  ///< Tells sinks of one schema apart: see two_phase_sink_id().
+  std::string gid_template = "pgsink_${uuid}";
+};
+
+/// two_phase_sink_id is the option sink_id, else the connection's name and table: the same in the
+/// next run, so that it finds what this one left.
+std::string two_phase_sink_id(const SinkOptions& options);
+
+/// check_two_phase says at open what would fail later, and what to do: no prepared transactions on
+/// this server, fewer than lanes, a foreign table or partition, a gid that is too long. Fails with
+/// kCannotPrepare or kOptionValue.
+Status check_two_phase(Connection& connection, const SinkOptions& options,
+                       const CatalogTable& table, Deadline deadline);
+
+/// check_local_table refuses a foreign table, and one with foreign partitions: what is written to
+/// another server does not commit together with what this one remembers. `option` is what asks for
+/// that. Fails with kCannotPrepare.
+Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
+                         Deadline deadline);
+
+/// PreparedTransaction is one row of pg_prepared_xacts.
+struct PreparedTransaction {
+  std::string gid;
+  std::string owner;  ///< "" if the role is gone.
+};
+
+/// WriterRow is what the sink's row says of the epochs.
+struct WriterRow {
+  uint64_t generation = 0;
+  uint64_t epoch = 0;  ///< The last decided; 0: none yet.
+  uint64_t position = 0;
+  std::string writer_name;
+};
+
+class TwoPhase {
+ public:
+  /// Claim makes the tables if they are missing, raises the generation and fences the former
+  /// writer; `connection` is attached then. Fails with kFenced if somebody else claims the sink at
+  /// the same time and wins; with kCannotFence if a session of the former writer cannot be ended.
+  static Result<TwoPhase> claim(Connection& connection, const TwoPhaseConfig& config,
+                                Deadline deadline);
+  /// Attaches another session. Every session that prepares or calls anything below must be.
+  /// Fails with kFenced if another writer has claimed the sink. REQUIRES: not behind a pooler,
+  /// which would lend the lock to others.
+  Status attach(Connection& connection, Deadline deadline) const;
+  /// Gives the lock back, before the session goes to somebody else.
+  Status detach(Connection& connection, Deadline deadline) const;
+
+  std::string make_gid(Random& random) const { return gids_.make(random); }
+  const std::string& gid_prefix() const { return gids_.prefix(); }
+  /// PREPARE TRANSACTION: ends a flight in the place of COMMIT.
+  Result<std::string> prepare_sql(std::string_view gid) const;
+  /// Whether the transaction is prepared: the outcome after a lost answer to PREPARE TRANSACTION,
+  /// once the old backend is fenced.
+  Result<bool> is_prepared(Connection& connection, const std::string& gid, Deadline deadline) const;
+  /// Which of the transactions are not prepared: the server has lost them (a failover, a restore),
+  /// or somebody resolved them by hand.
+  Result<std::vector<std::string>> missing(Connection& connection,
+                                           std::span<const std::string> gids,
+                                           Deadline deadline) const;
+  /// The first epoch that is recorded and waits for its host's decision; nullopt if none does.
+  Result<std::optional<uint64_t>> first_waiting(Connection& connection, Deadline deadline) const;
+
+  /// Record notes durably that an epoch is prepared whole, for a host that decides later, perhaps
+  /// in another life of this process. An epoch without any transaction is recorded too.
+  Status record(Connection& connection, uint64_t epoch, uint64_t position,
+                std::span<const std::string> gids, Deadline deadline) const;
+  /// Decide commits the one row that decides: from now on the epoch, with `gids`, and every
+  /// recorded one before it will be committed. Decided already: ok. After a lost connection, repeat
+  /// it. Fails with kFenced, or kUsage if a later epoch is decided and this one was not recorded.
+  Status decide(Connection& connection, uint64_t epoch, uint64_t position,
+                std::span<const std::string> gids, Deadline deadline) const;
+  /// Commits every prepared transaction of decided epochs, each by a statement of its own and as
+  /// the role that owns it, then forgets the decisions. One that is gone is committed already.
+  /// Returns how many it committed.
+  Result<size_t> commit_decided(Env& env, Connection& connection, Deadline deadline) const;
+  /// Abort ends every other session of this writer, so that nothing more is prepared, forgets that
+  /// epochs from this one on were recorded, and rolls back all that no record names. Never touches
+  /// what is decided: fails with kResolveRefused if the epoch is.
+  Status abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const;
+
+  struct Recovered {
+    uint64_t epoch = 0, position = 0;  ///< The last decided: the host goes on behind it.
+    size_t committed = 0, rolled_back = 0;
+  };
+  /// Recover resolves what the former writer left: decided epochs are committed, and recorded ones
+  /// up to `host_epoch`, which the host knows to be complete; all others of the sink are rolled
+  /// back. If Recovered::epoch is less than `host_epoch`, the database has lost that epoch (a
+  /// failover, a restore) and the host must go back to it.
+  /// Fails with kNoPreparedTransaction if one of a recorded epoch, that is to be committed, is
+  /// gone.
+  Result<Recovered> recover(Env& env, Connection& connection, std::optional<uint64_t> host_epoch,
+                            Deadline deadline) const;
+  /// The sink's row.
+  Result<std::optional<WriterRow>> read(Connection& connection, Deadline deadline) const;
+
+  uint64_t generation() const { return generation_; }
+
+ private:
+  struct Decision {
+    uint64_t epoch = 0, position = 0;
+    bool decided = false;
+    std::vector<std::string> gids;
+    std::vector<PreparedTransaction> present;
+  };
+  Status fence_others(Connection& connection, Deadline deadline) const;
+  Result<std::vector<Decision>> decisions(Connection& connection, Deadline deadline) const;
+  Result<size_t> roll_back_unnamed(Env& env, Connection& connection,
+                                   std::span<const std::string> prefixes, Deadline deadline) const;
+  Status decide_recorded(Connection& connection, uint64_t host_epoch, Deadline deadline) const;
+  Error fenced(const std::optional<WriterRow>& now) const;
+
+  std::string schema_, sink_id_;
+  std::string quoted_schema_, quoted_sink_;
+  GidMaker gids_;
+  uint64_t lock_key_ = 0;
+  uint64_t generation_ = 0;
+};
+
+/// What is done to a prepared transaction.
+enum class Resolution : uint8_t { kCommit, kRollback };
+/// resolve_prepared commits or rolls back each transaction by a statement of its own, as the role
+/// that owns it, and waits for those that another session is resolving. Those that are gone are
+/// done. Returns how many it resolved itself. Fails with kPrivilege if the session's role may not
+/// become the owner.
+Result<size_t> resolve_prepared(Env& env, Connection& connection,
+                                std::span<const PreparedTransaction> transactions,
+                                Resolution resolution, Deadline deadline);
+
+/// InDoubt is a prepared transaction as `pgsink recover` shows it.
+struct InDoubt {
+  PreparedTransaction transaction;
+  std::string prepared_at;  ///< UTC.
+  std::string schema, sink_id;
+  std::optional<uint64_t> epoch;  ///< Of the row that lists it.
+  bool decided = false;
+  std::string writer;  ///< The session that writes for the sink now; "" if none does.
+};
+/// list_in_doubt lists the prepared transactions of this database that belong to sinks, by all
+/// tables of ours that the role may read.
+Result<std::vector<InDoubt>> list_in_doubt(Connection& connection, Deadline deadline);
+
+}  // namespace pgsink

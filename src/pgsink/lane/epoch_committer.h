@@ -1,0 +1,126 @@
+#pragma once
+// EpochCommitter ends the epochs of one sink under two-phase commit. The lanes prepare
+// transactions; this one waits until an epoch is prepared whole, has it decided by one row, and
+// commits its transactions. Two ways to drive it:
+//   - the sink's own: end_epoch() does all of it, at flush() and close() and when an epoch is full.
+//   - the host's, which begins with recover(): prepare(), then, perhaps much later or in another
+//     life of the process, commit() or abort().
+// It has a connection of its own and no thread: the work is done in the caller's, one caller at a
+// time. Every step may be repeated, so a lost connection is answered by a new one.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pgsink/client/pool.h"
+#include "pgsink/delivery/two_phase.h"
+#include "pgsink/lane/inbox.h"
+#include "pgsink/options/retry.h"
+
+namespace pgsink {
+
+class EpochCommitter {
+ public:
+  struct Setup {
+    Env& env;
+    std::string where;  ///< Connection and table, for messages.
+    Inbox& inbox;
+    TwoPhase two_phase;
+    PoolLease connection;  ///< The one that claimed the sink.
+    RetryPolicy retry{};
+    bool one_at_a_time = false;  ///< No epoch is prepared before the last one is committed.
+    /// The last decided epoch, and the first one that waits for its host's decision, if any.
+    uint64_t epoch = 0;
+    std::optional<uint64_t> waiting{};
+  };
+  explicit EpochCommitter(Setup setup);
+
+  /// For the lanes: to make gids, to attach sessions, to ask for outcomes.
+  const TwoPhase& two_phase() const { return two_phase_; }
+  /// A lane has prepared a transaction. To be called before Inbox::durable(). Any thread.
+  void prepared(std::string gid, uint64_t last_batch, uint64_t rows);
+  /// Rows of committed epochs. Any thread.
+  uint64_t rows_committed() const;
+
+  /// Whether rows may come: fails with kUsage if an epoch of a former run waits for its host, who
+  /// has not called recover().
+  Status check_ready() const;
+  /// Whether the host decides: it has called recover().
+  bool host_decides() const;
+
+  /// Whether the host has aborted an epoch.
+  bool aborted() const;
+
+  /// Ends the epoch under way: all that was accepted is committed.
+  Status end_epoch();
+
+  // ---- for hosts: see Sink ---------------------------------------------------------------------
+  Result<TwoPhase::Recovered> recover(uint64_t last_committed_epoch);
+  Status prepare(uint64_t epoch);
+  Status commit(uint64_t epoch);
+  Status abort(uint64_t epoch);
+
+  /// Rolls back what no recorded epoch holds, as far as that works at once, and gives the
+  /// connection back; the next open() does the rest. REQUIRES: the lanes have ended.
+  void close();
+
+ private:
+  struct Prepared {
+    std::string gid;
+    uint64_t last_batch = 0, rows = 0;
+  };
+  /// An epoch that is sealed and not committed.
+  struct Epoch {
+    uint64_t number = 0, through_batch = 0, position = 0, rows = 0;
+    std::vector<std::string> gids;
+  };
+  /// Turn is held by the one caller that works.
+  class Turn {
+   public:
+    explicit Turn(EpochCommitter& owner);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    EpochCommitter& owner_;
+  };
+
+  Result<Epoch> seal_and_wait(uint64_t number);
+  Status check_host() const;
+  void count_committed(const Epoch& epoch);
+  Status check_present(Connection& connection, const Epoch& epoch, Deadline deadline) const;
+  Status decide_and_commit(const Epoch& epoch);
+  template <typename F>
+  Status with_connection(F&& work);
+  template <typename F>
+  Status repeat(F&& work);
+  Error explain(Error cause) const;
+  Status connect(Deadline deadline);
+  void pause(Duration length);
+
+  Env& env_;
+  const std::string where_;
+  Inbox& inbox_;
+  const TwoPhase two_phase_;
+  const RetryPolicy retry_;
+  const bool one_at_a_time_;
+  Backoff backoff_;
+  std::unique_ptr<Monitor> monitor_;
+  // Guarded by monitor_:
+  bool busy_ = false;
+  bool host_decides_ = false;
+  std::optional<uint64_t> waiting_;
+  std::vector<Prepared> prepared_;  ///< Of epochs not sealed yet, or being sealed.
+  uint64_t rows_committed_ = 0;
+  bool aborted_ = false;
+  // Of the one who has the turn:
+  PoolLease connection_;
+  std::optional<BackendIdentity> lost_backend_;  ///< Of the connection before, to be fenced.
+  std::vector<Epoch> epochs_;                    ///< Prepared for the host, not committed.
+  uint64_t last_epoch_ = 0;                      ///< Decided or recorded.
+  uint64_t settled_through_ = 0;                 ///< The last batch of it.
+};
+
+}  // namespace pgsink

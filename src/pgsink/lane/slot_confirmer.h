@@ -1,0 +1,82 @@
+#pragma once
+// SlotConfirmer holds back that batches are durable until the sink's own replication slot has
+// decoded them (option confirm_slot).
+//
+// The lanes report what they committed. A task asks the server how far its log is on disk, which is
+// behind those commits, reads the slot up to there, confirms to the server that it has, and only
+// then passes the reports on. All that came meanwhile shares the next question. The slot is read
+// for this alone: its rows are dropped, and its position moves on with what was read.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pgsink/lane/inbox.h"
+#include "pgsink/options/retry.h"
+#include "pgsink/replication/replication_session.h"
+
+namespace pgsink {
+
+class SlotConfirmer {
+ public:
+  struct Setup {
+    Env& env;
+    Inbox& inbox;
+    ConnectOptions connect;
+    std::string name;  ///< Of the connection, for errors.
+    std::string slot, publication;
+    RetryPolicy retry{};
+  };
+  /// REQUIRES: slot and publication are there.
+  explicit SlotConfirmer(Setup setup);
+  ~SlotConfirmer() { close(); }
+
+  /// Opens the first session, so that what can never work fails here, and starts the task. Later
+  /// failures that outlast the retries stop the inbox: a slot that is gone first of all.
+  Status start();
+  /// The lane's rows of all batches up to `number` are committed. Any thread.
+  void committed(size_t lane, uint64_t number);
+  /// Ends the task; what is not confirmed by then is never reported.
+  void close();
+
+ private:
+  struct Report {
+    size_t lane = 0;
+    uint64_t number = 0;
+  };
+
+  void run();
+  Status connect();
+  void drop_connection();
+  Status read();
+  Status take(const pgproto::BackendMessage& message);
+  Status ask_target();
+  Status say_status();
+  void pass_on();
+  bool closing() const;
+  Deadline soon() const { return env_.clock.now() + kAskTimeout; }
+
+  Env& env_;
+  const Setup setup_;
+  const std::unique_ptr<Monitor> monitor_;
+
+  // Guarded by monitor_; only the task changes stream_, and reads it freely.
+  std::vector<Report> reports_;
+  bool closing_ = false;
+  std::unique_ptr<Connection> stream_;
+
+  // The task's own.
+  std::unique_ptr<Connection> asking_;
+  BackendIdentity former_;       ///< Who streamed to us last and may have the slot still.
+  std::vector<Report> waiting_;  ///< Reports for what lies before target_.
+  pgproto::Lsn target_ = 0;
+  pgproto::Lsn seen_ = 0;  ///< The slot has decoded all of the log up to here.
+  bool in_transaction_ = false, status_due_ = false, progress_ = false;
+  Duration status_interval_{};
+  TimePoint status_sent_{};
+
+  std::unique_ptr<Task> task_;
+};
+
+}  // namespace pgsink

@@ -1,0 +1,56 @@
+#include "pgsink/options/names.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace pgsink {
+namespace {
+
+constexpr size_t kNameBytesMax = 128;  // Longer "names" are not misspelt, they are something else.
+
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+/// Edits between two names, ignoring case: insert, delete, replace, or swap of neighbours.
+size_t edits(std::string_view a, std::string_view b) {
+  std::vector<size_t> before_last(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) last[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const bool same = lower(a[i - 1]) == lower(b[j - 1]);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (same ? 0 : 1)});
+      const bool swapped = i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                           lower(a[i - 2]) == lower(b[j - 1]);
+      if (swapped) row[j] = std::min(row[j], before_last[j - 2] + 1);
+    }
+    before_last.swap(last);
+    last.swap(row);
+  }
+  return last[b.size()];
+}
+
+}  // namespace
+
+bool equal_without_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+std::string_view nearest_name(std::string_view name, std::span<const std::string_view> candidates) {
+  std::string_view nearest;
+  size_t fewest = kNameBytesMax;
+  if (name.size() > kNameBytesMax) return nearest;
+  for (const std::string_view candidate : candidates) {
+    if (candidate.size() > kNameBytesMax) continue;
+    const size_t longer = std::max(name.size(), candidate.size());
+    const size_t allowed = std::max<size_t>(1, longer / 3);
+    if (longer - std::min(name.size(), candidate.size()) > allowed) continue;
+    const size_t distance = edits(name, candidate);
+    if (distance <= allowed && distance < fewest) {
+      fewest = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+}  // namespace pgsink

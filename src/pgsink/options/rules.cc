@@ -1,0 +1,276 @@
+#include <algorithm>
+
+#include <pgsink/options.h>
+
+#include "pgsink/client/connect_options.h"
+#include "pgsink/lane/dead_letters.h"
+#include "pgsink/options/names.h"
+#include "pgsink/options/option_checks.h"
+#include "pgsink/options/retry.h"
+#include "pgsink/options/values.h"
+#include "pgsink/sink/pool.h"
+
+namespace pgsink {
+
+const OptionInfo* find_option(std::string_view key) {
+  for (const OptionInfo& info : option_table()) {
+    if (info.key == key) return &info;
+  }
+  return nullptr;
+}
+
+std::string_view nearest_option(std::string_view key) {
+  // So short a word is one slip away from anything; only what others really say counts then.
+  constexpr size_t kGuessedBytesMin = 3;
+  std::vector<std::string_view> words;
+  std::vector<std::string_view> meanings;
+  for (const OptionInfo& info : option_table()) {
+    words.push_back(info.key);
+    meanings.push_back(info.key);
+  }
+  for (const OptionInfo& info : option_table()) {
+    for (const std::string_view alias : option_aliases(info)) {
+      words.push_back(alias);
+      meanings.push_back(info.key);
+    }
+  }
+  const std::string_view nearest = nearest_name(key, words);
+  const bool guessed = !equal_without_case(nearest, key);
+  if (nearest.empty() || (guessed && key.size() < kGuessedBytesMin)) return "";
+  const auto at = std::ranges::find(words, nearest) - words.begin();
+  return meanings[static_cast<size_t>(at)];
+}
+
+namespace {
+
+class Faults {
+ public:
+  Faults(const SinkOptions& options, const std::function<bool(std::string_view)>& given)
+      : options_(options), given_(given) {}
+
+  std::vector<OptionFault> find() {
+    missing();
+    beside_url();
+    modes();
+    amounts();
+    transactions();
+    partitions_and_triggers();
+    replication();
+    servers();
+    failures();
+    return std::move(faults_);
+  }
+
+ private:
+  void add(Errc code, std::string message, std::string_view key, std::string_view other = "") {
+    OptionFault fault;
+    fault.error.code = code;
+    fault.error.message = std::move(message);
+    fault.key = key;
+    fault.other = other;
+    faults_.push_back(std::move(fault));
+  }
+  /// A contradiction, if `wrong`.
+  void conflict_if(bool wrong, std::string_view key, std::string_view other, std::string message) {
+    if (wrong) add(Errc::kOptionConflict, std::move(message), key, other);
+  }
+  /// `key` makes no sense unless `condition` holds, which `other` says.
+  void needs(std::string_view key, bool condition, std::string_view other, std::string_view what) {
+    conflict_if(is_set(key) && !condition, key, other,
+                std::string(key) + " has no meaning without " + std::string(what));
+  }
+  bool is_set(std::string_view key) const { return find_option(key)->is_set(options_); }
+
+  void missing() {
+    for (const OptionInfo& info : option_table()) {
+      const bool in_url = info.replaced_by_url && !options_.url.empty();
+      if (!info.required || in_url || is_set(info.key)) continue;
+      add(Errc::kMissingOption,
+          "the option " + std::string(info.key) + " is missing, for example " +
+              std::string(info.key) + " = " + std::string(info.example),
+          info.key);
+    }
+    if (options_.schema.empty()) {
+      add(Errc::kOptionValue, "schema takes the name of a schema, for example 'public'", "schema");
+    }
+  }
+
+  void beside_url() {
+    if (options_.url.empty()) return;
+    for (const OptionInfo& info : option_table()) {
+      conflict_if(info.replaced_by_url && given_(info.key), info.key, "url",
+                  std::string(info.key) + " and url exclude each other: say it inside the url");
+    }
+    const auto parsed = parse_conninfo(options_.url);
+    if (!parsed) return add(parsed.error().code, "url: " + parsed.error().message, "url");
+    const TargetSessionAttrs wanted = parsed->target_session_attrs;
+    const bool never_writes = wanted == TargetSessionAttrs::kReadOnly ||
+                              wanted == TargetSessionAttrs::kStandby ||
+                              wanted == TargetSessionAttrs::kPreferStandby;
+    conflict_if(never_writes && options_.type == ConnectionType::kSink, "url", "type",
+                "url: a sink needs a server that accepts writes: use "
+                "target_session_attrs=read-write or primary");
+  }
+
+  void modes() {
+    const WriteMode mode = options_.write_mode;
+    const bool upsert = mode == WriteMode::kUpsert || mode == WriteMode::kChangelog;
+    const bool keyed =
+        mode == WriteMode::kUpdate || mode == WriteMode::kDelete || mode == WriteMode::kChangelog;
+    needs("conflict_columns", upsert || mode == WriteMode::kInsertIgnore, "write_mode",
+          "write_mode = 'upsert', 'insert_ignore' or 'changelog'");
+    needs("update_columns", upsert, "write_mode", "write_mode = 'upsert' or 'changelog'");
+    needs("newer_by", mode == WriteMode::kUpsert, "write_mode", "write_mode = 'upsert'");
+    needs("key_columns", keyed, "write_mode", "write_mode = 'update', 'delete' or 'changelog'");
+    const bool foreign = options_.is_foreign_table.value_or(false);
+    conflict_if(foreign && (upsert || mode == WriteMode::kInsertIgnore), "write_mode",
+                "is_foreign_table", "foreign tables know no ON CONFLICT; use 'insert' or 'update'");
+  }
+
+  void amounts() {
+    conflict_if(options_.batch_bytes > options_.buffer_bytes, "batch_bytes", "buffer_bytes",
+                "batch_bytes (" + std::to_string(options_.batch_bytes) +
+                    ") exceeds buffer_bytes (" + std::to_string(options_.buffer_bytes) + ")");
+    needs("copy_batch_size", options_.use_copy.value_or(true), "use_copy", "COPY");
+    const size_t needed = sink_connections(options_);
+    conflict_if(given_("connection_pool_size") && options_.type == ConnectionType::kSink &&
+                    static_cast<size_t>(options_.connection_pool_size) < needed,
+                "connection_pool_size", "parallelism",
+                "connection_pool_size = " + std::to_string(options_.connection_pool_size) +
+                    " is less than the " + std::to_string(needed) +
+                    " connections that parallelism = " + std::to_string(options_.parallelism) +
+                    (options_.use_2pc ? " with use_2pc" : "") +
+                    " needs: raise it, or leave it out");
+  }
+
+  void transactions() {
+    needs("prepared_transaction_id", options_.use_2pc, "use_2pc", "use_2pc = true");
+    const bool exactly_once = options_.delivery == Delivery::kExactlyOnce;
+    needs("sink_id", exactly_once || options_.use_2pc || options_.write_mode != WriteMode::kInsert,
+          "delivery", "delivery = 'exactly_once', use_2pc = true or a write_mode with keys");
+    conflict_if(options_.use_2pc && exactly_once, "use_2pc", "delivery",
+                "use_2pc and delivery = 'exactly_once' are two ways to write each row once: choose "
+                "use_2pc if all lanes must commit together or the host decides, else exactly_once");
+    conflict_if(exactly_once && options_.is_foreign_table.value_or(false), "delivery",
+                "is_foreign_table",
+                "a foreign table's rows do not commit together with their epoch");
+    conflict_if(options_.use_2pc && options_.is_foreign_table.value_or(false), "use_2pc",
+                "is_foreign_table", "a transaction that wrote a foreign table cannot be prepared");
+  }
+
+  void partitions_and_triggers() {
+    needs("partition_type", !options_.partition_column.empty(), "partition_column",
+          "partition_column");
+    const bool described = !options_.partition_column.empty() && options_.partition_type;
+    needs("create_partitions", described, "partition_column",
+          "partition_column and partition_type");
+    needs("partition_interval",
+          options_.create_partitions && options_.partition_type != PartitionType::kList,
+          "create_partitions", "create_partitions = true and partition_type = 'range' or 'hash'");
+    needs("partition_name", options_.create_partitions, "create_partitions",
+          "create_partitions = true");
+    conflict_if(options_.disable_triggers && options_.fire_triggers == FireTriggers::kReplica,
+                "disable_triggers", "fire_triggers",
+                "disable_triggers = true and fire_triggers = 'REPLICA' contradict each other");
+  }
+
+  void replication() {
+    const bool slot = !options_.replication_slot.empty();
+    needs("confirm_slot", slot, "replication_slot", "replication_slot");
+    conflict_if(options_.confirm_slot && options_.use_2pc, "confirm_slot", "use_2pc",
+                "confirm_slot waits for commits, and with use_2pc they come when the host or the "
+                "epoch decides: leave one of them out");
+    conflict_if(options_.confirm_slot && options_.type == ConnectionType::kSource, "confirm_slot",
+                "type", "confirm_slot is for sinks; a source confirms what was taken from it");
+    conflict_if(slot && options_.publication.empty(), "replication_slot", "publication",
+                "replication_slot has no meaning without publication: pgoutput reads one");
+    slot_name();
+    source_options();
+    const bool source = options_.type == ConnectionType::kSource;
+    conflict_if(source && !options_.replication_origin.empty(), "replication_origin", "type",
+                "replication_origin marks what a sink writes, and a source writes nothing");
+    needs("snapshot", options_.type == ConnectionType::kSource, "type", "type = 'source'");
+  }
+
+  void source_options() {
+    if (options_.type != ConnectionType::kSource) return;
+    for (const std::string_view key : {"publication", "replication_slot"}) {
+      if (is_set(key)) continue;
+      add(Errc::kMissingOption,
+          "type = 'source' needs " + std::string(key) + ", for example " + std::string(key) +
+              " = " + std::string(find_option(key)->example),
+          key);
+    }
+    constexpr size_t kSourceNameBytesMax = 54;  // "_snapshot" is appended at first
+    if (options_.replication_slot.size() > kSourceNameBytesMax) {
+      add(Errc::kOptionValue, "replication_slot of a source takes a name of up to 54 characters",
+          "replication_slot");
+    }
+  }
+  /// As the server wants it, which says so only at the first connection.
+  void slot_name() {
+    constexpr size_t kNameBytesMax = 63;  // Source: NAMEDATALEN of the server
+    constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789_";
+    const std::string& slot = options_.replication_slot;
+    if (slot.size() > kNameBytesMax || slot.find_first_not_of(kAllowed) != std::string::npos) {
+      add(Errc::kOptionValue,
+          "replication_slot takes a name of up to 63 lower case letters, digits and underscores",
+          "replication_slot");
+    }
+  }
+
+  void servers() {
+    const std::string& attributes = options_.target_session_attrs;
+    const bool never_writes =
+        attributes == "read-only" || attributes == "standby" || attributes == "prefer-standby";
+    conflict_if(never_writes && options_.type == ConnectionType::kSink, "target_session_attrs",
+                "type", "a sink needs a server that accepts writes: use 'read-write' or 'primary'");
+    const std::string& ssl = options_.ssl_mode;
+    const bool sure_tls = ssl == "require" || ssl == "verify-ca" || ssl == "verify-full";
+    conflict_if(options_.ssl_negotiation == "direct" && !sure_tls && options_.url.empty(),
+                "ssl_negotiation", "ssl_mode",
+                "ssl_negotiation = 'direct' leaves no way back to a connection without TLS: use "
+                "ssl_mode = 'require', 'verify-ca' or 'verify-full'");
+    conflict_if(options_.channel_binding == "require" && ssl == "disable", "channel_binding",
+                "ssl_mode", "channel_binding = 'require' needs TLS, which ssl_mode switches off");
+    const auto count = [](const std::string& list) { return std::ranges::count(list, ',') + 1; };
+    const auto ports = count(options_.port);
+    conflict_if(ports != 1 && ports != count(options_.host), "port", "host",
+                "port takes one number, or as many as host has names (" +
+                    std::to_string(count(options_.host)) + "), not " + std::to_string(ports));
+  }
+
+  void failures() {
+    if (const auto rule = RetryRule::from(options_.retry_on_errors); !rule) {
+      add(rule.error().code, rule.error().message, "retry_on_errors");
+    }
+    for (const std::string_view limit : {"max_rejects", "max_reject_ratio"}) {
+      needs(limit, takes_dead_letters(options_), "dead_letter_table",
+            "dead_letter_table or dead_letter_file");
+    }
+    conflict_if(!options_.dead_letter_table.empty() && options_.dead_letter_table == options_.table,
+                "dead_letter_table", "table", "dead_letter_table must be another table");
+  }
+
+  const SinkOptions& options_;
+  const std::function<bool(std::string_view)>& given_;
+  std::vector<OptionFault> faults_;
+};
+
+}  // namespace
+
+std::vector<OptionFault> option_faults(const SinkOptions& options,
+                                       const std::function<bool(std::string_view key)>& given) {
+  return Faults(options, given).find();
+}
+
+std::vector<Error> check_options(const SinkOptions& options) {
+  const auto given = [&options](std::string_view key) { return find_option(key)->is_set(options); };
+  std::vector<Error> errors;
+  for (OptionFault& fault : option_faults(options, given)) {
+    errors.push_back(std::move(fault.error));
+  }
+  return errors;
+}
+
+}  // namespace pgsink

@@ -1,0 +1,519 @@
+// The table of options: one row an option, in the order of the documentation. To add one: a member
+// of SinkOptions, a row here, `docs/options.md` generated anew (the test options says how).
+
+#include <array>
+#include <iterator>
+#include <type_traits>
+
+#include "pgsink/options/values.h"
+
+namespace pgsink {
+namespace {
+
+// ---- how a row is tied to its member ---------------------------------------------------------
+
+template <auto Member, auto Read>
+Status store_read(const OptionValue& value, const OptionInfo& info, SinkOptions& options) {
+  auto read = Read(value, info);
+  if (!read) return std::unexpected(std::move(read.error()));
+  options.*Member = std::move(*read);
+  return {};
+}
+
+template <auto Member>
+Status store_choice(const OptionValue& value, const OptionInfo& info, SinkOptions& options) {
+  const auto choice = read_choice(value, info);
+  if (!choice) return std::unexpected(choice.error());
+  using Stored = std::remove_reference_t<decltype(options.*Member)>;
+  if constexpr (std::is_same_v<Stored, std::string>) {
+    options.*Member = choice->spelling;
+  } else if constexpr (std::is_enum_v<Stored>) {
+    options.*Member = static_cast<Stored>(choice->index);
+  } else {
+    options.*Member = static_cast<Stored::value_type>(choice->index);
+  }
+  return {};
+}
+
+template <auto Member>
+bool differs(const SinkOptions& options) {
+  return options.*Member != SinkOptions{}.*Member;
+}
+
+template <auto Member, auto Read>
+consteval OptionInfo read_by(OptionType type, OptionInfo row) {
+  row.type = type;
+  row.store = store_read<Member, Read>;
+  row.is_set = differs<Member>;
+  return row;
+}
+
+template <auto Member>
+consteval OptionInfo text(OptionInfo row) {
+  return read_by<Member, read_text>(OptionType::kText, row);
+}
+template <auto Member>
+consteval OptionInfo integer(OptionInfo row) {
+  return read_by<Member, read_integer>(OptionType::kInteger, row);
+}
+template <auto Member>
+consteval OptionInfo boolean(OptionInfo row) {
+  return read_by<Member, read_boolean>(OptionType::kBoolean, row);
+}
+template <auto Member>
+consteval OptionInfo columns(OptionInfo row) {
+  return read_by<Member, read_names>(OptionType::kColumns, row);
+}
+/// The choices stand in the order of the enumerators.
+template <auto Member>
+consteval OptionInfo choice(OptionInfo row) {
+  row.type = OptionType::kChoice;
+  row.store = store_choice<Member>;
+  row.is_set = differs<Member>;
+  return row;
+}
+
+// ---- groups, and why an option is refused ----------------------------------------------------
+
+constexpr std::string_view kServer = "The server and the table";
+constexpr std::string_view kSecurity = "TLS and authentication";
+constexpr std::string_view kTimes = "Time limits and keepalives";
+constexpr std::string_view kWriting = "What is written";
+constexpr std::string_view kAmounts = "How much at once";
+constexpr std::string_view kTransactions = "Transactions and delivery";
+constexpr std::string_view kSessions = "Roles and settings";
+constexpr std::string_view kConnections = "Connections and lanes";
+constexpr std::string_view kPartitions = "Partitions";
+constexpr std::string_view kTriggers = "Triggers and foreign tables";
+constexpr std::string_view kReplication = "Logical replication";
+constexpr std::string_view kFailures = "Failures and rejected rows";
+
+constexpr int64_t kDayMs = 86'400'000;
+constexpr int64_t kServerInt = 2'147'483'647;  // the server's settings are 32-bit integers
+
+using O = SinkOptions;
+
+// A row in few lines, so that the table can be overseen.
+// clang-format off
+constexpr OptionInfo kTable[] = {
+    // ---- The server and the table
+    text<&O::url>({.key = "url", .group = kServer, .aliases = "uri|dsn|conninfo|connection_string",
+        .secret = true,
+        .meaning = "A libpq URI or keyword/value string instead of `host`, `port`, `database`, "
+                   "`username`, `password`, `target_session_attrs`, `load_balance_hosts` and the "
+                   "TLS options.", .example = "'postgresql://user@localhost:5432/analytics'"}),
+    read_by<&O::host, read_hosts>(OptionType::kText, {.key = "host", .group = kServer,
+        .aliases = "hostname|server|hosts|hostaddr|address", .required = true,
+        .in_specification = true, .replaced_by_url = true,
+        .meaning = "Host name or address, a comma list of them to be tried in order, or a "
+                   "directory (`/var/run/postgresql`) for a Unix socket.",
+        .example = "'localhost'"}),
+    read_by<&O::port, read_ports>(OptionType::kInteger, {.key = "port", .group = kServer,
+        .default_text = "5432", .min = 1, .max = 65535, .aliases = "ports",
+        .in_specification = true, .replaced_by_url = true,
+        .meaning = "TCP port, or the number in a Unix socket's name. With several hosts also a "
+                   "text of ports separated by commas, one for each host.", .example = "5432"}),
+    text<&O::database>({.key = "database", .group = kServer, .aliases = "dbname|db|database_name",
+        .required = true, .in_specification = true, .replaced_by_url = true,
+        .meaning = "Database name.", .example = "'analytics'"}),
+    text<&O::username>({.key = "username", .group = kServer, .aliases = "user|login|user_name",
+        .required = true, .in_specification = true, .replaced_by_url = true,
+        .meaning = "Role to log in as.", .example = "'laminar'"}),
+    text<&O::password>({.key = "password", .group = kServer,
+        .unset = "`PGPASSWORD`, the password file, or none", .aliases = "passwd|pass|pwd|secret",
+        .secret = true, .in_specification = true, .replaced_by_url = true,
+        .meaning = "Password. Empty or left out: `PGPASSWORD`, then the password file as in libpq; "
+                   "trust, peer and certificate logins need none.",
+        .example = "'${secret:pg_password}'"}),
+    text<&O::table>({.key = "table", .group = kServer, .aliases = "table_name|relation|target",
+        .required = true, .in_specification = true,
+        .meaning = "Target table. Always quoted: `a.b` is a table of that name, not table `b` of "
+                   "schema `a`.", .example = "'events'"}),
+    text<&O::schema>({.key = "schema", .group = kServer, .default_text = "public",
+        .aliases = "schema_name|namespace", .in_specification = true,
+        .meaning = "Schema of the table.", .example = "'public'"}),
+    choice<&O::type>({.key = "type", .group = kServer, .default_text = "sink",
+        .choices = "sink|source", .aliases = "connection_type", .in_specification = true,
+        .meaning = "Whether rows are written to the table or its changes are read.",
+        .example = "'sink'"}),
+    choice<&O::target_session_attrs>({.key = "target_session_attrs", .group = kServer,
+        .default_text = "read-write",
+        .choices = "any|read-write|read-only|primary|standby|prefer-standby",
+        .replaced_by_url = true,
+        .meaning = "Which of several hosts will do: the first that is of this kind, as in libpq. A "
+                   "sink needs one that accepts writes.", .example = "'primary'"}),
+    choice<&O::load_balance_hosts>({.key = "load_balance_hosts", .group = kServer,
+        .default_text = "disable", .choices = "disable|random", .aliases = "load_balance",
+        .replaced_by_url = true,
+        .meaning = "`random` tries the hosts in random order.", .example = "'random'"}),
+    text<&O::application_name>({.key = "application_name", .group = kServer,
+        .unset = "`pgsink/<connection>`",
+        .aliases = "app_name|application|fallback_application_name",
+        .meaning = "What `pg_stat_activity` shows.", .example = "'nightly load'"}),
+
+    // ---- TLS and authentication
+    choice<&O::ssl_mode>({.key = "ssl_mode", .group = kSecurity, .default_text = "prefer",
+        .choices = "disable|allow|prefer|require|verify-ca|verify-full",
+        .aliases = "ssl|sslmode|tls|tls_mode|use_ssl", .in_specification = true,
+        .replaced_by_url = true,
+        .meaning = "Whether TLS is used and what is verified, as libpq's sslmode. Only "
+                   "`verify-full` keeps an impostor out.", .example = "'verify-full'"}),
+    text<&O::ssl_cert>({.key = "ssl_cert", .group = kSecurity,
+        .aliases = "sslcert|client_cert|tls_cert", .in_specification = true,
+        .replaced_by_url = true,
+        .meaning = "File of the client's certificate (PEM).",
+        .example = "'/certs/client-cert.pem'"}),
+    text<&O::ssl_key>({.key = "ssl_key", .group = kSecurity, .aliases = "sslkey|client_key|tls_key",
+        .in_specification = true, .replaced_by_url = true,
+        .meaning = "File of the client's private key (PEM), readable by its owner only.",
+        .example = "'/certs/client-key.pem'"}),
+    text<&O::ssl_root_cert>({.key = "ssl_root_cert", .group = kSecurity,
+        .aliases = "sslrootcert|ssl_ca|ca_cert|root_cert|tls_ca", .in_specification = true,
+        .replaced_by_url = true,
+        .meaning = "File of the authorities that may have signed the server's certificate (PEM).",
+        .example = "'/certs/ca-cert.pem'"}),
+    text<&O::ssl_crl>({.key = "ssl_crl", .group = kSecurity, .aliases = "sslcrl|crl",
+        .replaced_by_url = true,
+        .meaning = "File of revoked certificates (PEM).", .example = "'/certs/root.crl'"}),
+    choice<&O::ssl_min_version>({.key = "ssl_min_version", .group = kSecurity,
+        .default_text = "TLSv1.2", .choices = "TLSv1|TLSv1.1|TLSv1.2|TLSv1.3",
+        .aliases = "ssl_min_protocol_version|tls_min_version", .replaced_by_url = true,
+        .meaning = "Oldest TLS version that is accepted.", .example = "'TLSv1.3'"}),
+    choice<&O::ssl_negotiation>({.key = "ssl_negotiation", .group = kSecurity,
+        .default_text = "postgres", .choices = "postgres|direct", .aliases = "sslnegotiation",
+        .replaced_by_url = true,
+        .meaning = "`direct` starts TLS with the first byte (PostgreSQL 17 and later), which saves "
+                   "a round trip; needs `ssl_mode` `require` or stricter.", .example = "'direct'"}),
+    choice<&O::channel_binding>({.key = "channel_binding", .group = kSecurity,
+        .default_text = "prefer", .choices = "disable|prefer|require", .replaced_by_url = true,
+        .meaning = "Ties the password proof to the TLS connection. `require` refuses every other "
+                   "login.", .example = "'require'"}),
+    read_by<&O::require_auth, read_require_auth>(OptionType::kText, {.key = "require_auth",
+        .group = kSecurity, .unset = "any method", .aliases = "auth|auth_method",
+        .replaced_by_url = true,
+        .meaning = "Login methods that the server may ask for, separated by commas: `none`, "
+                   "`password`, `md5`, `scram-sha-256`; or, each behind `!`, those it may not.",
+        .example = "'scram-sha-256'"}),
+
+    // ---- Time limits and keepalives
+    integer<&O::connection_timeout_ms>({.key = "connection_timeout_ms", .group = kTimes,
+        .default_text = "5000", .min = 1, .max = kDayMs,
+        .aliases = "connect_timeout|connect_timeout_ms|connection_timeout|timeout",
+        .in_specification = true,
+        .meaning = "Longest wait for each host, TLS and login included; and for a connection of "
+                   "the pool to become free.", .example = "5000"}),
+    integer<&O::statement_timeout_ms>({.key = "statement_timeout_ms", .group = kTimes,
+        .default_text = "0", .min = 0, .max = kServerInt,
+        .aliases = "statement_timeout|query_timeout_ms",
+        .meaning = "The server ends a statement that takes longer; 0: never.", .example = "60000"}),
+    integer<&O::lock_timeout_ms>({.key = "lock_timeout_ms", .group = kTimes, .default_text = "0",
+        .min = 0, .max = kServerInt, .aliases = "lock_timeout",
+        .meaning = "The server ends a statement that waits longer for a lock; 0: never.",
+        .example = "10000"}),
+    integer<&O::keepalives_idle_s>({.key = "keepalives_idle_s", .group = kTimes,
+        .default_text = "0", .min = 0, .max = 32767,
+        .aliases = "keepalives_idle|keepalive_idle|keepalive_idle_s|keepalives",
+        .meaning = "Seconds without traffic before TCP probes the server; 0: the system's.",
+        .example = "30"}),
+    integer<&O::keepalives_interval_s>({.key = "keepalives_interval_s", .group = kTimes,
+        .default_text = "0", .min = 0, .max = 32767,
+        .aliases = "keepalives_interval|keepalive_interval|keepalive_interval_s",
+        .meaning = "Seconds between unanswered TCP probes; 0: the system's.", .example = "10"}),
+    integer<&O::keepalives_count>({.key = "keepalives_count", .group = kTimes, .default_text = "0",
+        .min = 0, .max = 127, .aliases = "keepalive_count",
+        .meaning = "Unanswered TCP probes before the connection counts as lost; 0: the system's.",
+        .example = "3"}),
+    integer<&O::tcp_user_timeout_ms>({.key = "tcp_user_timeout_ms", .group = kTimes,
+        .default_text = "0", .min = 0, .max = kServerInt, .aliases = "tcp_user_timeout",
+        .meaning = "How long sent bytes may stay unacknowledged before the connection counts as "
+                   "lost; 0: the system's.", .example = "30000"}),
+
+    // ---- What is written
+    choice<&O::write_mode>({.key = "write_mode", .group = kWriting, .default_text = "insert",
+        .choices = "insert|upsert|update|delete|insert_ignore|changelog",
+        .aliases = "mode|insert_mode|operation", .in_specification = true,
+        .meaning = "What a row does to the table: add, add or update (`upsert`), update, delete, "
+                   "add unless there (`insert_ignore`), or what its column `_op` says "
+                   "(`changelog`).", .example = "'insert'"}),
+    columns<&O::conflict_columns>({.key = "conflict_columns", .group = kWriting,
+        .unset = "the primary key",
+        .aliases = "conflict_column|on_conflict|upsert_keys|unique_columns",
+        .in_specification = true,
+        .meaning = "Columns of upsert's conflict target; a unique index on them must exist.",
+        .example = "'user_id'"}),
+    columns<&O::update_columns>({.key = "update_columns", .group = kWriting,
+        .unset = "every column sent that is no key", .aliases = "set_columns",
+        .in_specification = true,
+        .meaning = "Columns that are set when the row is there already.",
+        .example = "'last_seen,activity_count'"}),
+    text<&O::newer_by>({.key = "newer_by", .group = kWriting, .aliases = "version_column",
+        .meaning = "Column that decides which row is newer: an update happens only if the incoming "
+                   "value is greater.", .example = "'updated_at'"}),
+    columns<&O::key_columns>({.key = "key_columns", .group = kWriting, .unset = "the primary key",
+        .aliases = "key_column|keys|key|primary_key|pk_columns", .in_specification = true,
+        .meaning = "Columns by which update and delete find their row.",
+        .example = "'product_id'"}),
+    boolean<&O::create_table>({.key = "create_table", .group = kWriting, .default_text = "false",
+        .aliases = "auto_create|create_if_missing",
+        .meaning = "Creates the table from the query's columns if it is missing, with "
+                   "`conflict_columns` or `key_columns` as its primary key.",
+        .example = "true"}),
+    choice<&O::schema_evolution>({.key = "schema_evolution", .group = kWriting,
+        .default_text = "none", .choices = "none|validate|add_columns", .aliases = "auto_evolve",
+        .meaning = "`add_columns` adds the columns to the table that the query has and the table "
+                   "lacks, which is an error otherwise. `validate` wants the query to fill every "
+                   "column of the table that can be written.",
+        .example = "'add_columns'"}),
+
+    // ---- How much at once
+    integer<&O::batch_size>({.key = "batch_size", .group = kAmounts, .default_text = "1000",
+        .min = 1, .max = 10'000'000, .aliases = "max_batch_size|batch_rows|bulk_size",
+        .in_specification = true,
+        .meaning = "Rows of a batch. A batch is sent when it has these rows, or is old enough, or "
+                   "large enough.", .example = "5000"}),
+    integer<&O::batch_timeout_ms>({.key = "batch_timeout_ms", .group = kAmounts,
+        .default_text = "1000", .min = 1, .max = kDayMs,
+        .aliases = "batch_timeout|flush_interval|flush_interval_ms|linger_ms|batch_interval_ms",
+        .in_specification = true,
+        .meaning = "Age at which a batch is sent however small it is.", .example = "1000"}),
+    integer<&O::batch_bytes>({.key = "batch_bytes", .group = kAmounts, .default_text = "16777216",
+        .min = 1024, .max = int64_t{1} << 30, .aliases = "max_batch_bytes|batch_size_bytes",
+        .meaning = "Bytes of rows at which a batch ends before `batch_size`, and its transaction, "
+                   "if neither `transaction_size` nor `use_2pc` is set. At most `buffer_bytes`, to "
+                   "which it is lowered if only that is set.", .example = "4194304"}),
+    boolean<&O::use_copy>({.key = "use_copy", .group = kAmounts,
+        .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",
+        .in_specification = true,
+        .meaning = "Whether rows are sent by binary COPY; if not, as arrays in one statement.",
+        .example = "true"}),
+    integer<&O::copy_batch_size>({.key = "copy_batch_size", .group = kAmounts,
+        .default_text = "10000", .min = 1, .max = 100'000'000,
+        .aliases = "copy_batch_rows|copy_size", .in_specification = true,
+        .meaning = "Rows of a batch when `use_copy = true`, instead of `batch_size`.",
+        .example = "10000"}),
+    integer<&O::transaction_size>({.key = "transaction_size", .group = kAmounts,
+        .unset = "one batch", .min = 1, .max = 1'000'000'000,
+        .aliases = "commit_size|commit_rows|rows_per_transaction", .in_specification = true,
+        .meaning = "Rows of a transaction, a multiple or a fraction of batches.",
+        .example = "100"}),
+    integer<&O::buffer_bytes>({.key = "buffer_bytes", .group = kAmounts, .default_text = "67108864",
+        .min = 65536, .max = int64_t{1} << 40, .aliases = "max_buffer_bytes|buffer_size",
+        .meaning = "Bytes accepted but not durable yet; the producer waits while they are used up.",
+        .example = "268435456"}),
+    integer<&O::in_flight_max>({.key = "in_flight_max", .group = kAmounts, .default_text = "16",
+        .min = 1, .max = 1024, .aliases = "max_in_flight|in_flight|window|pipeline_depth",
+        .meaning = "Transactions sent before the first is answered. More pays on long round trips. "
+                   "Behind a pooler it is always one.",
+        .example = "4"}),
+    boolean<&O::use_prepared_statements>({.key = "use_prepared_statements", .group = kAmounts,
+        .default_text = "true", .aliases = "prepared_statements|prepare", .in_specification = true,
+        .meaning = "Whether statements are prepared once for each connection. Writing by COPY "
+                   "prepares nothing, so that both values do the same there; behind a pooler none "
+                   "is ever given a name.", .example = "false"}),
+    integer<&O::statement_cache_size>({.key = "statement_cache_size", .group = kAmounts,
+        .default_text = "100", .min = 0, .max = 10'000,
+        .aliases = "prepared_statement_cache_size|statement_cache", .in_specification = true,
+        .meaning = "Prepared statements kept for each connection.", .example = "100"}),
+
+    // ---- Transactions and delivery
+    choice<&O::isolation_level>({.key = "isolation_level", .group = kTransactions,
+        .default_text = "READ_COMMITTED",
+        .choices = "READ_UNCOMMITTED|READ_COMMITTED|REPEATABLE_READ|SERIALIZABLE",
+        .aliases = "isolation|transaction_isolation", .in_specification = true,
+        .meaning = "Isolation level of every transaction, also with a blank instead of `_`.",
+        .example = "'REPEATABLE READ'"}),
+    choice<&O::delivery>({.key = "delivery", .group = kTransactions,
+        .default_text = "at_least_once", .choices = "at_least_once|exactly_once",
+        .aliases = "delivery_guarantee|semantics|delivery_mode",
+        .meaning = "`exactly_once` records each batch's epoch in the target database in the same "
+                   "transaction, with a fence against a second writer of the same `sink_id`.",
+        .example = "'exactly_once'"}),
+    text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
+        .meaning =
+            "Name under which `exactly_once` and `use_2pc` keep their epochs. At least once, in "
+            "modes with keys: who opens ends the sessions that a former writer left behind.",
+        .example = "'events-1'"}),
+    boolean<&O::use_2pc>({.key = "use_2pc", .group = kTransactions, .default_text = "false",
+        .aliases = "two_phase_commit|use_two_phase_commit|xa", .in_specification = true,
+        .meaning = "Ends every transaction in PREPARE TRANSACTION; all of an epoch, which flush(), "
+                   "the end of a pipeline or the host ends, are committed together.",
+        .example = "true"}),
+    read_by<&O::prepared_transaction_id, read_transaction_id>(OptionType::kText,
+        {.key = "prepared_transaction_id",
+        .group = kTransactions, .default_text = "pgsink_${uuid}", .aliases = "transaction_id|gid",
+        .in_specification = true,
+        .meaning = "Identifier of prepared transactions: a prefix of this sink alone and "
+                   "`${uuid}`.", .example = "'laminar_${uuid}'"}),
+
+    // ---- Roles and settings
+    text<&O::set_role>({.key = "set_role", .group = kSessions, .aliases = "role|run_as",
+        .in_specification = true,
+        .meaning = "Role that every transaction takes on (`SET LOCAL ROLE`), also through a "
+                   "pooler.", .example = "'data_writer'"}),
+    read_by<&O::session_variables, read_settings>(OptionType::kMap, {.key = "session_variables",
+        .group = kSessions, .aliases = "variables|settings|session_settings|options",
+        .in_specification = true,
+        .meaning = "Settings made in every transaction (`set_config(…, true)`), also through a "
+                   "pooler; they never outlive it.",
+        .example = "MAP { 'app.current_tenant': 'tenant_123' }"}),
+
+    // ---- Connections and lanes
+    integer<&O::connection_pool_size>({.key = "connection_pool_size", .group = kConnections,
+        .default_text = "4", .min = 1, .max = 1000,
+        .aliases = "pool_size|max_connections|max_pool_size", .in_specification = true,
+        .meaning = "Connections that all users of this connection name share: each sink takes one "
+                   "for each lane, and one more with `use_2pc`. Left out, it grows to what one "
+                   "sink needs.", .example = "20"}),
+    integer<&O::idle_timeout_ms>({.key = "idle_timeout_ms", .group = kConnections,
+        .default_text = "600000", .min = 0, .max = kServerInt, .aliases = "idle_timeout",
+        .in_specification = true,
+        .meaning = "An idle pooled connection is closed after this time; 0: never.",
+        .example = "600000"}),
+    integer<&O::parallelism>({.key = "parallelism", .group = kConnections, .default_text = "1",
+        .min = 1, .max = 256, .aliases = "threads|workers|writers|concurrency",
+        .in_specification = true,
+        .meaning = "Lanes that write at the same time, each with a connection and an encoder of "
+                   "its own.", .example = "10"}),
+    read_by<&O::partition_by, read_partition_by>(OptionType::kText, {.key = "partition_by",
+        .group = kConnections, .unset = "`round_robin`, or the key columns",
+        .aliases = "distribute_by|shard_by", .in_specification = true,
+        .meaning = "Which lane a row takes: `hash(column, …)` or `round_robin`. Rows of one key "
+                   "keep their order only in one lane.",
+        .example = "'hash(id)'"}),
+
+    // ---- Partitions
+    text<&O::partition_column>({.key = "partition_column", .group = kPartitions,
+        .aliases = "partition_key", .in_specification = true,
+        .meaning = "Column by which the table is partitioned. It is compared with the catalog.",
+        .example = "'created_at'"}),
+    choice<&O::partition_type>({.key = "partition_type", .group = kPartitions,
+        .choices = "range|list|hash", .aliases = "partition_method", .in_specification = true,
+        .meaning = "How the table is partitioned. It is compared with the catalog.",
+        .example = "'range'"}),
+    boolean<&O::create_partitions>({.key = "create_partitions", .group = kPartitions,
+        .default_text = "false", .aliases = "auto_partition|auto_create_partitions",
+        .in_specification = true,
+        .meaning = "Creates a missing partition before its rows are written. Without it a row "
+                   "that has no partition is rejected.", .example = "true"}),
+    read_by<&O::partition_interval, read_partition_interval>(OptionType::kText,
+        {.key = "partition_interval",
+        .group = kPartitions, .unset = "`day`",
+        .meaning = "Width of a created range: `hour`, `day`, `week` (from Monday), `month` or "
+                   "`year`, in UTC for timestamptz, or a number for integer columns, which need "
+                   "it. For `hash` the number of partitions that a table without any gets; 8 "
+                   "without it.", .example = "'month'"}),
+    text<&O::partition_name>({.key = "partition_name", .group = kPartitions,
+        .unset = "`{table}_{start}`, `{table}_{value}` or `{table}_{remainder}`",
+        .aliases = "partition_template",
+        .meaning = "Template of a created partition's name: `{table}`; for ranges `{start}` and "
+                   "`{end}`, with a format of strftime() if wanted, in UTC for timestamptz; "
+                   "for lists `{value}`; for hashes `{remainder}` and `{modulus}`.",
+        .example = "'{table}_{start:%Y%m%d}'"}),
+    integer<&O::partition_copy_min_rows>({.key = "partition_copy_min_rows", .group = kPartitions,
+        .default_text = "50000", .min = 0, .max = kServerInt,
+        .aliases = "leaf_routing|route_to_partitions",
+        .meaning = "How many rows of one transaction each of at least four partitions must get "
+                   "(of more than 32 a fifth), so that they are copied straight into them, "
+                   "where that does the same as through the table; 0: always through the table.",
+        .example = "0"}),
+
+    // ---- Triggers and foreign tables
+    boolean<&O::disable_triggers>({.key = "disable_triggers", .group = kTriggers,
+        .default_text = "false", .aliases = "no_triggers", .in_specification = true,
+        .meaning = "Switches the table's triggers off for the sink's own transactions; those of "
+                   "foreign keys too, so that these are not checked.",
+        .example = "true"}),
+    choice<&O::fire_triggers>({.key = "fire_triggers", .group = kTriggers, .default_text = "ALWAYS",
+        .choices = "ALWAYS|REPLICA|DISABLED", .aliases = "triggers|session_replication_role",
+        .in_specification = true,
+        .meaning = "Which triggers fire: all as usual, only those enabled REPLICA or ALWAYS, or "
+                   "none. Unless `ALWAYS`, foreign keys are not checked either, and the role "
+                   "needs `GRANT SET ON PARAMETER session_replication_role`.",
+        .example = "'REPLICA'"}),
+    boolean<&O::is_foreign_table>({.key = "is_foreign_table", .group = kTriggers,
+        .unset = "read from the catalog", .aliases = "foreign_table", .in_specification = true,
+        .meaning = "That the table is a foreign one, which the catalog says anyhow: a "
+                   "contradiction is an error. Foreign tables take insert, update and delete.",
+        .example = "true"}),
+
+    // ---- Logical replication
+    text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
+        .aliases = "slot|slot_name", .in_specification = true,
+        .meaning = "Logical slot (pgoutput), created if missing. It keeps the changes of the "
+                   "publication for whoever reads it, and with them the server's log.",
+        .example = "'laminar_slot'"}),
+    text<&O::publication>({.key = "publication", .group = kReplication,
+        .aliases = "publication_name", .in_specification = true,
+        .meaning = "Publication of the table, created if missing; if it exists, the table is added "
+                   "to it. Needs wal_level = logical on the server.", .example = "'laminar_pub'"}),
+    text<&O::replication_origin>({.key = "replication_origin", .group = kReplication,
+        .aliases = "origin",
+        .meaning = "Marks the sink's transactions, so that replication in both directions does not "
+                   "loop: a subscription WITH (origin = none) leaves them out. Created if missing; "
+                   "the second lane has `NAME_2`, the third `NAME_3`, because one session at a "
+                   "time may use an origin.", .example = "'pgsink'"}),
+    boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
+        .default_text = "false", .aliases = "confirm_by_slot|wait_for_slot",
+        .meaning = "A batch counts as delivered only when the server has decoded it for "
+                   "replication_slot, which the sink reads for that alone.",
+        .example = "true"}),
+    boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
+        .aliases = "initial_snapshot|copy_data",
+        .meaning = "A source whose slot is missing yields the table's rows before its changes.",
+        .example = "false"}),
+
+    // ---- Failures and rejected rows
+    integer<&O::max_retries>({.key = "max_retries", .group = kFailures, .default_text = "5",
+        .min = 0, .max = 1'000'000, .aliases = "retries|retry_count|max_attempts|retry_max",
+        .in_specification = true,
+        .meaning = "How often a transaction that a passing failure rolled back is sent again.",
+        .example = "5"}),
+    integer<&O::retry_backoff_ms>({.key = "retry_backoff_ms", .group = kFailures,
+        .default_text = "1000", .min = 1, .max = 3'600'000,
+        .aliases = "retry_backoff|backoff_ms|retry_delay_ms|retry_interval_ms",
+        .in_specification = true,
+        .meaning = "Wait before the first retry; it doubles with each further one, with jitter.",
+        .example = "1000"}),
+    integer<&O::retry_timeout_ms>({.key = "retry_timeout_ms", .group = kFailures,
+        .default_text = "0", .min = 0, .max = 30 * kDayMs,
+        .aliases = "retry_deadline_ms|max_retry_time_ms",
+        .meaning = "How long a lane retries at most while nothing succeeds, however many of "
+                   "`max_retries` are left; 0: no limit.", .example = "600000"}),
+    read_by<&O::retry_on_errors, read_conditions>(OptionType::kText, {.key = "retry_on_errors",
+        .group = kFailures, .unset = "the passing failures", .aliases = "retry_on|retryable_errors",
+        .in_specification = true,
+        .meaning = "Failures that are retried, and no others: condition names, the short words "
+                   "`deadlock`, `serialization`, `connection`, `timeout`, classes (`40`), "
+                   "SQLSTATEs (`40001`).",
+        .example = "'connection_failure,deadlock'"}),
+    text<&O::dead_letter_table>({.key = "dead_letter_table", .group = kFailures,
+        .aliases = "dlq_table|error_table|dlq",
+        .meaning = "Table in the target's schema that takes rejected rows, in the transaction of "
+                   "the good ones. Created if missing. Without it, `dead_letter_file` or a "
+                   "callback a rejected row stops the sink, with nothing of its transaction "
+                   "committed.",
+        .example = "'events_rejected'"}),
+    text<&O::dead_letter_file>({.key = "dead_letter_file", .group = kFailures,
+        .aliases = "dlq_file|reject_file",
+        .meaning = "File that takes rejected rows (gzip, one JSON object a line), on disk before "
+                   "the good ones commit. At 64 MiB it gets a number behind its name and a new "
+                   "one begins.",
+        .example = "'rejected.ndjson.gz'"}),
+    integer<&O::max_rejects>({.key = "max_rejects", .group = kFailures, .default_text = "0",
+        .min = 0, .max = 1'000'000'000'000, .aliases = "max_errors|reject_limit",
+        .meaning = "Rejected rows that are taken; one more stops the sink, with nothing of its "
+                   "transaction committed. 0: no such limit.",
+        .example = "100"}),
+    read_by<&O::max_reject_ratio, read_decimal>(OptionType::kDecimal, {.key = "max_reject_ratio",
+        .group = kFailures, .min = 0, .max = 1, .aliases = "max_error_ratio",
+        .meaning = "Part of all rows so far that may be rejected, one in any case unless it is 0; "
+                   "more stop the sink as with `max_rejects`.",
+        .example = "0.01"}),
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const OptionInfo> option_table() { return kTable; }
+
+}  // namespace pgsink

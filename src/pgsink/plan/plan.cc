@@ -1,0 +1,393 @@
+#include "pgsink/plan/plan.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include <pgproto/quote.h>
+
+#include "pgsink/options/names.h"
+#include "pgsink/plan/faults.h"
+#include "pgsink/plan/preflight.h"
+#include "pgsink/plan/schema_change.h"
+#include "pgsink/source.h"
+#include "pgsink/sql/control.h"
+#include "pgsink/sql/sql.h"
+
+namespace pgsink {
+namespace {
+
+using pgproto::quote_identifier;
+using pgproto::quote_literal;
+
+std::vector<std::string_view> column_names(const CatalogTable& table) {
+  std::vector<std::string_view> names;
+  names.reserve(table.columns.size());
+  for (const CatalogColumn& column : table.columns) names.push_back(column.name);
+  return names;
+}
+
+/// The table column that an input column goes to: exact name, else the only one equal without case.
+Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::string& name) {
+  if (const CatalogColumn* exact = table.find_column(name)) return exact;
+  const CatalogColumn* found = nullptr;
+  for (const CatalogColumn& column : table.columns) {
+    if (!equal_without_case(column.name, name)) continue;
+    if (found != nullptr) {
+      return fail(Errc::kColumnAmbiguous, "input column \"" + name + "\" could be \"" +
+                                              found->name + "\" or \"" + column.name +
+                                              "\": give it the exact name");
+    }
+    found = &column;
+  }
+  if (found != nullptr) return found;
+  std::string message = "it has no column \"" + name + "\" that the input has";
+  const std::string_view nearest = nearest_name(name, column_names(table));
+  if (!nearest.empty()) message.append(" (did you mean \"").append(nearest).append("\"?)");
+  return fail(Errc::kNoSuchColumn, message);
+}
+
+/// The table column that an input column without a name (INSERT INTO … VALUES) goes to: by
+/// position.
+Result<const CatalogColumn*> column_at(const CatalogTable& table, size_t index, size_t count) {
+  if (index < table.columns.size()) return &table.columns[index];
+  return fail(Errc::kNoSuchColumn, "it has " + std::to_string(table.columns.size()) +
+                                       " columns, but the input has " + std::to_string(count) +
+                                       " values a row");
+}
+
+void check_writable(const CatalogColumn& column, Faults& faults) {
+  if (column.generated == CatalogColumn::Generated::kNo) return;
+  faults.add(Errc::kColumnGenerated,
+             "column \"" + column.name + "\" is generated and cannot be written: leave it out");
+}
+
+/// Statements that would mend a table; "" for a view, and if a name cannot be quoted.
+std::string alter(const CatalogTable& table, std::string_view what, const std::string& column,
+                  const std::string& how) {
+  Quoted quoted;
+  const std::string name = quoted.identifier(table.schema) + "." + quoted.identifier(table.name);
+  const std::string sql = sql_text(
+      Sql::kAlterTarget, {name, std::string(what) + " " + quoted.identifier(column) + how});
+  return quoted.status() && table.kind != CatalogTable::Kind::kView ? sql : "";
+}
+
+/// Whether NOT NULL is the column's own, and no part of a key.
+bool may_be_null(const CatalogTable& table, const CatalogColumn& column) {
+  const CatalogIndex* key = table.primary_key();
+  const bool in_key =
+      key != nullptr && std::ranges::find(key->columns, column.number) != key->columns.end();
+  const auto type = table.types.find(column.type_oid);
+  const bool domain =
+      type != table.types.end() && type->second.kind == pgproto::TypeInfo::Kind::kDomain;
+  return !in_key && !domain;
+}
+
+std::string mend_column(const CatalogTable& table, const Field& field) {
+  return alter(table, "ADD COLUMN", field.name, " " + column_type(field));
+}
+
+std::string mend_type(const CatalogTable& table, const EncodeColumn& column) {
+  Quoted quoted;
+  const std::string type = column_type(column.source);
+  return alter(
+      table, "ALTER COLUMN", column.target_name,
+      " TYPE " + type + " USING " + quoted.identifier(column.target_name) + "::text::" + type);
+}
+
+/// Each column by itself, so that all are named.
+void check_types(const CatalogTable& table, const std::vector<EncodeColumn>& columns,
+                 Faults& faults) {
+  for (const EncodeColumn& column : columns) {
+    const auto encoder = RowEncoder::create({column}, table.types);
+    if (!encoder) faults.add(encoder.error(), mend_type(table, column));
+  }
+}
+
+/// A changelog's column that is no value of the row. What a source says of the commit beside it
+/// goes to the table only if that has such columns.
+bool says_what_happened(const CatalogTable& table, const std::string& name) {
+  if (name == kChangeColumn) return true;
+  return (name == kLsnColumn || name == kCommitTimeColumn) && table.find_column(name) == nullptr;
+}
+
+/// Maps the input's columns in their order; `used` are the table columns that they fill.
+std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& schema,
+                                      WriteMode mode, std::vector<const CatalogColumn*>& used,
+                                      Faults& faults) {
+  std::vector<EncodeColumn> columns;
+  for (size_t i = 0; i < schema.size(); ++i) {
+    if (mode == WriteMode::kChangelog && says_what_happened(table, schema[i].name)) continue;
+    const auto matched = schema[i].name.empty() ? column_at(table, i, schema.size())
+                                                : match_column(table, schema[i].name);
+    if (!matched) {
+      const bool missing = matched.error().code == Errc::kNoSuchColumn && !schema[i].name.empty();
+      faults.add(matched.error(), missing ? mend_column(table, schema[i]) : "");
+      continue;
+    }
+    const CatalogColumn* column = *matched;
+    if (std::ranges::find(used, column) != used.end()) {
+      faults.add(Errc::kColumnAmbiguous,
+                 "column \"" + column->name + "\" stands twice in the input");
+      continue;
+    }
+    if (mode != WriteMode::kDelete) check_writable(*column, faults);
+    used.push_back(column);
+    columns.push_back({.source_index = i,
+                       .source = schema[i],
+                       .target_name = column->name,
+                       .target_oid = column->type_oid,
+                       .type_modifier = column->type_modifier});
+  }
+  return columns;
+}
+
+void check_required(const CatalogTable& table, const std::vector<const CatalogColumn*>& used,
+                    Faults& faults) {
+  for (const CatalogColumn& column : table.columns) {
+    const bool fills_itself = column.has_default ||
+                              column.generated != CatalogColumn::Generated::kNo ||
+                              column.identity != CatalogColumn::Identity::kNo;
+    if (!column.not_null || fills_itself || std::ranges::find(used, &column) != used.end())
+      continue;
+    faults.add(
+        Errc::kColumnRequired,
+        "column \"" + column.name + "\" is NOT NULL without a default, and the input lacks it",
+        may_be_null(table, column) ? alter(table, "ALTER COLUMN", column.name, " DROP NOT NULL")
+                                   : "");
+  }
+}
+
+std::string_view isolation_sql(IsolationLevel level) {
+  static constexpr std::array<std::string_view, 4> kNames{"READ UNCOMMITTED", "READ COMMITTED",
+                                                          "REPEATABLE READ", "SERIALIZABLE"};
+  return kNames[static_cast<size_t>(level)];
+}
+
+constexpr int64_t kTwoPhaseLockTimeoutMs = 10'000;
+
+/// What each transaction does before its rows: role, settings, limits. They are LOCAL, so that they
+/// hold through a pooler and never reach the next user of the connection.
+Result<std::string> session_sql(const SinkOptions& options) {
+  std::string sql;
+  if (options.statement_timeout_ms > 0) {
+    sql += sql_text(Sql::kStatementTimeout, {std::to_string(options.statement_timeout_ms)}) + "; ";
+  }
+  // What a prepared transaction locks may stay locked until the next epoch, or for ever: waiting
+  // for it must come to an end.
+  const int64_t lock_timeout_ms = options.use_2pc && options.lock_timeout_ms == 0
+                                      ? kTwoPhaseLockTimeoutMs
+                                      : options.lock_timeout_ms;
+  if (lock_timeout_ms > 0) {
+    sql += sql_text(Sql::kLockTimeout, {std::to_string(lock_timeout_ms)}) + "; ";
+  }
+  // Before the role, which may lack the right to.
+  if (switches_triggers(options)) sql += sql_text(Sql::kTriggersOfReplica) + "; ";
+  if (!options.set_role.empty()) {
+    const auto role = quote_identifier(options.set_role);
+    if (!role) return fail(role.error());
+    sql += sql_text(Sql::kSetRole, {*role}) + "; ";
+  }
+  for (const auto& [name, value] : options.session_variables) {
+    const auto quoted_name = quote_literal(name);
+    if (!quoted_name) return fail(quoted_name.error());
+    const auto quoted_value = quote_literal(value);
+    if (!quoted_value) return fail(quoted_value.error());
+    sql += sql_text(Sql::kSetVariable, {*quoted_name, *quoted_value}) + "; ";
+  }
+  return sql;
+}
+
+// Arrays cost the server less than a staging table at every size that was measured (up to 100,000
+// rows, by bench/modes_vs_libpq_bench), but client and server hold them whole: memory bounds them.
+constexpr size_t kArraysBytesMax = size_t{8} << 20;
+// The server takes no parameter of 1 GiB, and a value may grow when it is encoded.
+constexpr size_t kArraysOnlyBytesMax = size_t{256} << 20;
+
+Status write_sql(const SinkOptions& options, Plan& plan) {
+  const auto session = session_sql(options);
+  if (!session) return fail(session.error());
+  plan.begin = sql_text(Sql::kBegin, {isolation_sql(options.isolation_level)}) + "; ";
+  // The transaction names itself first: the first row of the answer is its id.
+  plan.identify = sql_text(Sql::kIdentify) + "; ";
+  plan.identify_pooled = sql_text(Sql::kIdentifyPooled) + "; ";
+  plan.session = *session;
+  plan.commit = sql_text(Sql::kCommit);
+  plan.series = plan.session.empty() && plan.truth == Truth::kXid;
+  if (!plan.idempotent) {
+    plan.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
+  }
+  plan.session_defaults = sql_text(Sql::kSessionDefaults, {isolation_sql(options.isolation_level)});
+  if (!options.set_role.empty() && !plan.statements.stage.empty()) {
+    // Who writes it must own it.
+    const auto role = quote_identifier(options.set_role);
+    if (!role) return fail(role.error());
+    plan.statements.stage = sql_text(Sql::kSetRole, {*role}) + "; " + plan.statements.stage;
+  }
+  return {};
+}
+
+/// A staging table is temporary, and what touched one cannot be prepared: so all goes as arrays.
+Status go_without_staging(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  if (options.use_copy == true) {
+    return fail(Errc::kOptionConflict,
+                "use_copy = true goes through a temporary staging table for this write_mode and "
+                "table, and a transaction that touched one cannot be prepared: leave use_copy or "
+                "use_2pc out");
+  }
+  if (plan.statements.apply.empty()) {
+    const EncodeColumn* column = first_not_unnestable(table, plan.columns);
+    return fail(Errc::kCannotPrepare,
+                "use_2pc: column \"" + column->target_name +
+                    "\" is an array or a composite, which for this write_mode and table goes "
+                    "through a temporary staging table, and a transaction that touched one cannot "
+                    "be prepared: leave use_2pc out, or use write_mode = 'insert'");
+  }
+  plan.statements.copy.clear();
+  plan.statements.stage.clear();
+  plan.arrays_bytes_max = kArraysOnlyBytesMax;
+  return {};
+}
+
+/// Decides which paths may be taken.
+Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  if (options.use_2pc && !copies_into_target(options.write_mode, table)) {
+    return go_without_staging(options, table, plan);
+  }
+  const bool arrays_possible = !plan.statements.apply.empty();
+  if (options.use_copy == false && !arrays_possible) {
+    const EncodeColumn* column = first_not_unnestable(table, plan.columns);
+    return fail(Errc::kOptionConflict, "use_copy = false: column \"" + column->target_name +
+                                           "\" is an array or a composite, which only COPY can "
+                                           "carry; leave use_copy out");
+  }
+  if (options.use_copy == false) {
+    plan.statements.copy.clear();
+    plan.arrays_bytes_max = kArraysOnlyBytesMax;
+    return {};
+  }
+  const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
+  if (!copy_only && arrays_possible) plan.arrays_bytes_max = kArraysBytesMax;
+  return {};
+}
+
+/// Deletes send their keys only.
+void keep_keys(const Keys& keys, std::vector<EncodeColumn>& columns) {
+  std::erase_if(columns, [&](const EncodeColumn& column) {
+    return std::ranges::none_of(
+        keys.columns, [&](const CatalogColumn* key) { return key->name == column.target_name; });
+  });
+}
+
+std::optional<EncodeColumn> take_change_column(const CatalogTable& table, const Schema& schema) {
+  const auto found = std::ranges::find(schema, kChangeColumn, &Field::name);
+  if (found == schema.end()) return std::nullopt;
+  constexpr Oid kCharOid = 18;  // Source: pg_type.dat of the server
+  std::string name = "pgsink_change";
+  while (table.find_column(name) != nullptr) name += '_';
+  return EncodeColumn{.source_index = static_cast<size_t>(found - schema.begin()),
+                      .source = *found,
+                      .target_name = std::move(name),
+                      .target_oid = kCharOid,
+                      .type_modifier = -1,
+                      .role = EncodeColumn::Role::kChange};
+}
+
+constexpr int64_t kUnboundedRows = std::numeric_limits<int64_t>::max();
+
+}  // namespace
+
+void Plan::take_whole_epochs() {
+  one_transaction = true;
+  transaction_rows = kUnboundedRows;
+}
+
+namespace {
+
+/// How rows make transactions, and what they promise each other.
+Status cut_transactions(const SinkOptions& options, Plan& plan) {
+  const WriteMode mode = options.write_mode;
+  plan.truth = options.use_2pc                              ? Truth::kGid
+               : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
+                                                            : Truth::kXid;
+  plan.idempotent = mode == WriteMode::kDelete && plan.truth == Truth::kXid;
+  plan.ordered =
+      plan.truth == Truth::kEpoch ||
+      (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore && !plan.idempotent);
+  plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
+  plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
+  plan.transaction_rows = plan.run_rows;
+  if (options.use_2pc) {
+    // Prepared transactions are scarce: without another word one takes what memory allows.
+    if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;
+    if (mode != WriteMode::kInsert) plan.take_whole_epochs();
+    if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&
+        options.partition_by.empty()) {
+      return fail(
+          Errc::kOptionConflict,
+          "use_2pc with parallelism needs to know which rows may meet at a unique key, and it has "
+          "no primary key that the input fills: use partition_by = 'hash(…)' or parallelism = 1");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
+                       const Schema& schema) {
+  const WriteMode mode = options.write_mode;
+  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
+  Plan plan;
+  plan.table = table.schema + "." + table.name;
+  plan.types = table.types;
+  Faults faults;
+  if (schema.empty()) faults.add(Errc::kColumnRequired, "the input has no column");
+  std::vector<const CatalogColumn*> used;
+  plan.columns = map_columns(table, schema, mode, used, faults);
+  if (inserts) check_required(table, used, faults);
+  const Keys keys = keys_or_fault(options, table, used, faults);
+  if (mode == WriteMode::kDelete && !keys.columns.empty()) keep_keys(keys, plan.columns);
+  check_types(table, plan.columns, faults);
+  check_privileges(options, table, used, keys.columns, faults);
+  if (faults.any()) return fail(faults.error(plan.table));
+  for (EncodeColumn& column : plan.columns) {
+    const bool key = std::ranges::any_of(keys.columns, [&](const CatalogColumn* known) {
+      return known->name == column.target_name;
+    });
+    if (key && mode != WriteMode::kInsertIgnore) column.role = EncodeColumn::Role::kKey;
+  }
+  if (mode == WriteMode::kChangelog) {
+    auto change = take_change_column(table, schema);
+    if (!change) {
+      faults.add(Errc::kColumnRequired,
+                 "a changelog's input needs a column \"_op\" that says "
+                 "what each row does: I, U or D");
+      return fail(faults.error(plan.table));
+    }
+    plan.columns.insert(plan.columns.begin(), std::move(*change));
+  }
+  // Says at once which types do not fit, by making the encoder that each lane will make.
+  if (const auto encoder = RowEncoder::create(plan.columns, plan.types); !encoder) {
+    return fail(encoder.error());
+  }
+  auto statements = write_statements(options, table, plan.columns, keys);
+  if (!statements) {
+    faults.add(statements.error());
+    return fail(faults.error(plan.table));
+  }
+  plan.statements = std::move(*statements);
+  // Two-phase commit: a lane would wait for a key that another one has prepared.
+  if (mode != WriteMode::kInsertIgnore || options.use_2pc) {
+    for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
+  }
+  if (auto cut = cut_transactions(options, plan); !cut) {
+    faults.add(cut.error());
+    return fail(faults.error(plan.table));
+  }
+  if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());
+  if (auto written = write_sql(options, plan); !written) return fail(written.error());
+  return plan;
+}
+
+}  // namespace pgsink

@@ -1,0 +1,70 @@
+#pragma once
+// Plan: how the rows of one schema get into one table. Made once, at open, from the options, the
+// table's catalog entry and the input's schema.
+
+#include <pgsink/options.h>
+#include <pgsink/record_batch.h>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/delivery/flight_log.h"
+#include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/plan/statements.h"
+
+namespace pgsink {
+
+/// The input column that says what each row of a changelog does.
+inline constexpr std::string_view kChangeColumn = "_op";
+
+/// Path is how the rows of one flight travel.
+enum class Path : uint8_t {
+  kCopy,    ///< COPY into the table.
+  kStaged,  ///< COPY into the staging table, then one statement.
+  kArrays,  ///< One statement over arrays. Its rows are encoded before it is sent.
+};
+
+struct Plan {
+  std::vector<EncodeColumn> columns;
+  pgproto::TypeMap types;
+  Statements statements;
+  /// What every transaction begins with, each part ending in "; ": BEGIN, who it is (in another
+  /// form where each transaction may run in another backend), and the role and settings.
+  std::string begin, identify, identify_pooled, session;
+  std::string commit;
+  /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
+  /// identify and guard ($1 the flight before, $2 its own number, if ordered; "" if neither is
+  /// needed), and session_defaults says once a connection what BEGIN says, and how arrays are
+  /// planned.
+  bool series = false;
+  std::string open_series, session_defaults;
+  std::string table;              ///< For messages: schema.table.
+  std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
+  int64_t batch_rows = 0;
+  int64_t transaction_rows = 0;
+  int64_t run_rows = 0;  ///< That one lane gets before it is the next one's turn.
+  /// Flights must commit in their order: the outcome depends on it.
+  bool ordered = false;
+  /// A flight may be applied twice.
+  bool idempotent = false;
+  /// What tells whether a flight is done. kEpoch: each moves the epoch row of its lane, so it is
+  /// made of whole batches. kGid: it ends in PREPARE TRANSACTION.
+  Truth truth = Truth::kXid;
+  /// Two-phase commit: the rows that a lane gets in one epoch are one transaction, and the next
+  /// epoch ends after this one is committed. A second transaction could wait for a lock that the
+  /// first, prepared, holds, or find no place on the server.
+  bool one_transaction = false;
+  void take_whole_epochs();
+  /// Flights of up to so many bytes go as arrays, all others by COPY.
+  size_t arrays_bytes_max = 0;
+
+  Path path(size_t memory_bytes) const {
+    const bool arrays_fit = arrays_bytes_max > 0 && memory_bytes <= arrays_bytes_max;
+    if (statements.copy.empty() || arrays_fit) return Path::kArrays;
+    return statements.merge.empty() ? Path::kCopy : Path::kStaged;
+  }
+};
+
+/// make_plan maps input columns to table columns by name (exact, else without case if unambiguous).
+/// The error names every column that does not fit, with the nearest column that exists.
+Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table, const Schema& schema);
+
+}  // namespace pgsink

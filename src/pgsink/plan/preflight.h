@@ -1,0 +1,41 @@
+#pragma once
+// What the options ask of the server beyond the table's columns, checked at open: what would fail
+// every transaction, or silently do something else, is said before the first row is taken.
+
+#include <pgsink/options.h>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/plan/faults.h"
+#include "pgsink/plan/statements.h"
+
+namespace pgsink {
+
+/// check_privileges adds what the role may not do of that which the write mode does: `used` are the
+/// columns that the input fills, `keys` those that rows are found by.
+/// Source: PostgreSQL documentation, INSERT, "ON CONFLICT Clause", and GRANT.
+void check_privileges(const SinkOptions& options, const CatalogTable& table,
+                      const std::vector<const CatalogColumn*>& used,
+                      const std::vector<const CatalogColumn*>& keys, Faults& faults);
+
+/// The columns that the write mode may fill as far as the role's privileges go; all if there are
+/// none.
+std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
+                                                   const CatalogTable& table);
+
+/// keys_or_fault finds what rows are found by, or adds why it cannot; nothing for inserts.
+Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table,
+                   const std::vector<const CatalogColumn*>& used, Faults& faults);
+
+/// check_foreign fails if the options say otherwise than the catalog whether the table is a foreign
+/// one, or ask of a foreign one what none can do.
+Status check_foreign(const SinkOptions& options, const CatalogTable& table);
+
+/// switches_triggers says whether transactions run with session_replication_role = replica.
+bool switches_triggers(const SinkOptions& options);
+
+/// check_triggers fails if triggers cannot be switched as the options ask: the role may not set
+/// session_replication_role, or all shall be off and some fire in that role too.
+Status check_triggers(const SinkOptions& options, const CatalogTable& table, Connection& connection,
+                      Deadline deadline);
+
+}  // namespace pgsink

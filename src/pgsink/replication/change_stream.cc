@@ -1,0 +1,229 @@
+#include "pgsink/replication/change_stream.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+namespace pgsink {
+
+using namespace pgproto::pgoutput;
+using pgproto::as_text;
+using pgproto::Tuple;
+using pgproto::TupleValue;
+using Kind = pgproto::TupleValue::Kind;
+
+std::string commit_time(int64_t microseconds) {
+  using namespace std::chrono;
+  constexpr sys_days kEpoch = year{2000} / January / 1;
+  const auto instant =
+      sys_time<std::chrono::microseconds>(kEpoch) + std::chrono::microseconds(microseconds);
+  const auto day = floor<days>(instant);
+  const year_month_day date(day);
+  const hh_mm_ss time(instant - day);
+  const auto digits = [](int64_t value, size_t width) {
+    std::string text = std::to_string(value);
+    if (text.size() < width) text.insert(0, width - text.size(), '0');
+    return text;
+  };
+  return digits(static_cast<int>(date.year()), 4) + "-" +
+         digits(static_cast<unsigned>(date.month()), 2) + "-" +
+         digits(static_cast<unsigned>(date.day()), 2) + " " + digits(time.hours().count(), 2) +
+         ":" + digits(time.minutes().count(), 2) + ":" + digits(time.seconds().count(), 2) + "." +
+         digits(time.subseconds().count(), 6) + "+00";
+}
+
+ChangeStream::ChangeStream(SourceTable table, std::shared_ptr<const Schema> schema, uint64_t after,
+                           size_t transaction_bytes_max)
+    : table_(std::move(table)),
+      rows_(std::move(schema)),
+      transaction_bytes_max_(transaction_bytes_max),
+      after_(after) {}
+
+void ChangeStream::begin_connection() {
+  mapped_.reset();
+  in_transaction_ = false;
+  rows_.clear();
+}
+
+void ChangeStream::take_keepalive(pgproto::Lsn lsn) {
+  if (!in_transaction_) seen_ = std::max(seen_, lsn);
+}
+
+std::unexpected<Error> ChangeStream::stop(std::string why) const {
+  return fail(Errc::kReplication, "table " + table_.full_name() + ": " + std::move(why));
+}
+
+Status ChangeStream::take(pgproto::Bytes message) {
+  const auto decoded = decode(message);
+  if (!decoded) return fail(decoded.error());
+  return std::visit([this](const auto& one) { return on(one); }, *decoded);
+}
+
+/// Origins and types say nothing that is needed; streams and prepared transactions were not asked
+/// for.
+template <typename Other>
+Status ChangeStream::on(const Other&) {
+  constexpr bool kHarmless = std::is_same_v<Other, Origin> || std::is_same_v<Other, Type> ||
+                             std::is_same_v<Other, Message>;
+  if (kHarmless) return {};
+  return fail(Errc::kProtocol, "the replication stream holds what was not asked for");
+}
+
+Status ChangeStream::on(const Begin& begin) {
+  if (in_transaction_) return fail(Errc::kProtocol, "a transaction begins inside of another one");
+  in_transaction_ = true;
+  truncated_ = false;
+  lsn_text_ = pgproto::format_lsn(begin.commit_lsn);
+  time_text_ = commit_time(begin.commit_us);
+  return {};
+}
+
+Status ChangeStream::on(const Commit& commit) {
+  if (!in_transaction_) return fail(Errc::kProtocol, "a transaction ends that never began");
+  in_transaction_ = false;
+  const bool known = commit.end_lsn <= after_;
+  if (!known && truncated_) {
+    // Emptying the table is a batch of its own, which nobody confirms alone if more follows.
+    ChangeRows alone(rows_.schema());
+    for (size_t i = 0; i < table_.columns.size(); ++i) alone.add(std::nullopt);
+    for (const std::string_view text :
+         {std::string_view("T"), std::string_view(lsn_text_), std::string_view(time_text_)}) {
+      alone.add(text);
+    }
+    const uint64_t position = rows_.rows() > 0 ? after_ : commit.end_lsn;
+    ready_.push_back({.rows = alone.take(position), .position = position, .truncate = true});
+  }
+  if (!known && rows_.rows() > 0) {
+    ready_.push_back({.rows = rows_.take(commit.end_lsn), .position = commit.end_lsn});
+  }
+  rows_.clear();
+  after_ = std::max(after_, commit.end_lsn);
+  seen_ = std::max(seen_, commit.end_lsn);
+  return {};
+}
+
+Status ChangeStream::on(const Relation& relation) {
+  if (relation.schema != table_.schema || relation.name != table_.name) {
+    if (is_ours(relation.oid)) {
+      return stop("it is called " + std::string(relation.schema) + "." +
+                  std::string(relation.name) + " now: open the source with that name");
+    }
+    return {};
+  }
+  Mapped mapped;
+  mapped.oid = relation.oid;
+  mapped.width = relation.columns.size();
+  mapped.from.resize(table_.columns.size());
+  mapped.key.resize(table_.columns.size());
+  const bool whole = relation.replica_identity == 'f';
+  const bool keyed = std::ranges::any_of(table_.columns, &SourceTable::Column::primary);
+  for (size_t i = 0; i < relation.columns.size(); ++i) {
+    const Column& column = relation.columns[i];
+    const auto ours = std::ranges::find(table_.columns, column.name, &SourceTable::Column::name);
+    const std::string name = "column \"" + std::string(column.name) + "\"";
+    if (ours == table_.columns.end()) {
+      return stop(name +
+                  " was added since the source was opened: add it to the target and open the "
+                  "source again");
+    }
+    if (ours->type_oid != column.type_oid) {
+      return stop(name +
+                  " has another type than when the source was opened: change the target too and "
+                  "open the source again");
+    }
+    const auto at = static_cast<size_t>(ours - table_.columns.begin());
+    mapped.from[at] = i;
+    mapped.key[at] = whole ? ours->primary || !keyed : column.key;
+  }
+  mapped_ = std::move(mapped);
+  return {};
+}
+
+Status ChangeStream::check_width(const Tuple& tuple) const {
+  if (tuple.size() == mapped_->width) return {};
+  return fail(Errc::kProtocol, "a row of " + table_.full_name() + " has " +
+                                   std::to_string(tuple.size()) + " columns, but " +
+                                   std::to_string(mapped_->width) + " were described");
+}
+
+Status ChangeStream::add(std::string_view operation, const Tuple& row) {
+  if (auto fits = check_width(row); !fits) return fits;
+  for (const auto& from : mapped_->from) {
+    const TupleValue value = from ? row[*from] : TupleValue{};
+    if (value.kind == Kind::kBinary) {
+      return fail(Errc::kProtocol, "the replication stream holds a binary value");
+    }
+    rows_.add(value.kind == Kind::kText ? std::optional(as_text(value.bytes)) : std::nullopt);
+  }
+  rows_.add(operation);
+  rows_.add(lsn_text_);
+  rows_.add(time_text_);
+  if (rows_.bytes() <= transaction_bytes_max_) return {};
+  return stop("the transaction that ends at " + lsn_text_ + " holds more than the " +
+              std::to_string(transaction_bytes_max_) +
+              " bytes that a whole transaction may (half of buffer_bytes): raise buffer_bytes");
+}
+
+Status ChangeStream::on(const Insert& insert) {
+  if (!is_ours(insert.relation)) return {};
+  return add("I", insert.row);
+}
+
+/// Values that the update left alone are taken from the row as it was, if that came along.
+Status ChangeStream::fill_unchanged(const Update& update, Tuple& row) const {
+  for (size_t i = 0; i < row.size(); ++i) {
+    if (row[i].kind != Kind::kUnchanged) continue;
+    const bool known = update.old_kind == OldRow::kWhole && i < update.old_row.size() &&
+                       update.old_row[i].kind != Kind::kUnchanged;
+    if (!known) {
+      std::string name;
+      for (size_t at = 0; at < mapped_->from.size(); ++at) {
+        if (mapped_->from[at] == i) name = table_.columns[at].name;
+      }
+      return stop("an update at " + lsn_text_ + " left a large (TOASTed) value of column \"" +
+                  name +
+                  "\" alone, and the server does not send it: ALTER TABLE … REPLICA IDENTITY FULL, "
+                  "then drop the slot and take a new snapshot into an empty target");
+    }
+    row[i] = update.old_row[i];
+  }
+  return {};
+}
+
+/// Whether the row is another one after the update, to who knows rows by their key.
+bool ChangeStream::moves(const Update& update, const Tuple& row) const {
+  if (update.old_kind == OldRow::kNone || update.old_row.size() != row.size()) return false;
+  for (size_t i = 0; i < mapped_->from.size(); ++i) {
+    if (!mapped_->key[i] || !mapped_->from[i]) continue;
+    const TupleValue& before = update.old_row[*mapped_->from[i]];
+    const TupleValue& after = row[*mapped_->from[i]];
+    if (before.kind != after.kind || as_text(before.bytes) != as_text(after.bytes)) return true;
+  }
+  return false;
+}
+
+Status ChangeStream::on(const Update& update) {
+  if (!is_ours(update.relation)) return {};
+  Tuple row = update.row;
+  if (auto filled = fill_unchanged(update, row); !filled) return filled;
+  if (!moves(update, row)) return add("U", row);
+  if (auto gone = add("D", update.old_row); !gone) return gone;
+  return add("I", row);
+}
+
+Status ChangeStream::on(const Delete& gone) {
+  if (!is_ours(gone.relation)) return {};
+  return add("D", gone.old_row);
+}
+
+Status ChangeStream::on(const Truncate& truncate) {
+  if (!mapped_ || std::ranges::find(truncate.relations, mapped_->oid) == truncate.relations.end()) {
+    return {};
+  }
+  rows_.clear();  // Nothing is left of what this transaction did before.
+  truncated_ = true;
+  return {};
+}
+
+}  // namespace pgsink

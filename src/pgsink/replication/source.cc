@@ -1,0 +1,480 @@
+// Source: a task reads the snapshot and the stream into a queue of bounded size, tells the server
+// what is confirmed, and comes back when the connection is lost.
+
+#include "pgsink/source.h"
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <new>
+#include <tuple>
+#include <utility>
+
+#include "pgsink/options/retry.h"
+#include "pgsink/options/server.h"
+#include "pgsink/replication/change_stream.h"
+#include "pgsink/replication/replication_session.h"
+#include "pgsink/replication/source_setup.h"
+#include "pgsink/replication/source_slots.h"
+#include "pgsink/sql/control.h"
+#include "pgsink/sql/sql.h"
+
+namespace pgsink {
+namespace {
+
+/// Positions below are numbers of batches of the snapshot: no log begins so early.
+constexpr uint64_t kFirstLsn = uint64_t{1} << 24;
+constexpr size_t kSnapshotBatchRows = 10'000;
+/// What a batch of the snapshot may hold, and a transaction, of buffer_bytes.
+constexpr size_t kSnapshotBatchesInBuffer = 8;
+constexpr size_t kTransactionsInBuffer = 2;
+/// The server hears of confirmations at most so often.
+constexpr Duration kStatusPause = std::chrono::milliseconds(100);
+
+class SourceImpl final : public Source {
+ public:
+  SourceImpl(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options, SourceSetup setup)
+      : own_env_(std::move(own_env)),
+        env_(env),
+        options_(std::move(options)),
+        setup_(std::move(setup)),
+        slots_(options_.replication_slot, env_.clock),
+        schema_(make_schema(setup_.table)),
+        monitor_(env_.tasks.monitor()),
+        buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)) {}
+  ~SourceImpl() override { close(); }
+
+  const std::shared_ptr<const Schema>& schema() const override { return schema_; }
+  std::string_view replication_slot() const override { return options_.replication_slot; }
+  std::vector<std::string> warnings() const override { return setup_.warnings; }
+
+  Status start(uint64_t after) override {
+    if (task_) return fail(Errc::kUsage, "start(): the source was started before");
+    queued_ = confirmed_ = after;
+    stream_.emplace(setup_.table, schema_, after, buffer_bytes_ / kTransactionsInBuffer);
+    auto task = env_.tasks.spawn("pgsink source", [this] { run(); });
+    if (!task) return fail(task.error());
+    task_ = std::move(*task);
+    return {};
+  }
+
+  Result<std::optional<SourceBatch>> next(std::chrono::milliseconds timeout) override {
+    const Deadline deadline = env_.clock.now() + timeout;
+    const Monitor::Lock lock(*monitor_);
+    while (queue_.empty() && !failure_ && !closing_ && env_.clock.now() < deadline) {
+      monitor_->wait(deadline);
+    }
+    if (queue_.empty()) {
+      if (failure_) return fail(*failure_);
+      return std::nullopt;
+    }
+    SourceBatch batch = std::move(queue_.front());
+    queue_.pop_front();
+    queued_bytes_ -= batch.rows.memory_bytes();
+    monitor_->notify_all();
+    return batch;
+  }
+
+  void confirm(uint64_t position) override {
+    const Monitor::Lock lock(*monitor_);
+    if (position <= confirmed_) return;
+    confirmed_ = position;
+    monitor_->notify_all();
+    if (connection_ != nullptr) connection_->interrupt();
+  }
+  uint64_t confirmed_position() const override {
+    const Monitor::Lock lock(*monitor_);
+    return confirmed_;
+  }
+
+  void close() override {
+    {
+      const Monitor::Lock lock(*monitor_);
+      closing_ = true;
+      monitor_->notify_all();
+      if (connection_ != nullptr) connection_->interrupt();
+    }
+    if (task_) task_->join();
+    task_.reset();
+  }
+
+ private:
+  static std::shared_ptr<const Schema> make_schema(const SourceTable& table) {
+    std::vector<std::string> names;
+    names.reserve(table.columns.size() + 3);
+    for (const auto& column : table.columns) names.push_back(column.name);
+    for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
+      names.emplace_back(name);
+    }
+    return text_schema(names);
+  }
+
+  // ---- the task --------------------------------------------------------------------------------
+
+  void run() {
+    const RetryPolicy policy = RetryPolicy::from(options_);
+    Backoff backoff(policy, env_.random.next_u64());
+    RetryLimit limit(policy);
+    uint32_t failures = 0;
+    while (!closing()) {
+      progress_ = false;
+      Status ended = guarded_session();
+      drop_connection();
+      if (closing() || ended || failed()) break;
+      if (progress_) {
+        failures = 0;
+        limit.succeeded();
+      }
+      const Error& error = ended.error();
+      const Status counted = limit.failed(++failures, error, env_.clock.now());
+      if (!counted || !(policy.rule.allows_reconnect(error) || is_transient(error))) {
+        give_up(counted ? error : counted.error());
+        break;
+      }
+      pause(backoff.delay(failures));
+    }
+  }
+
+  Status guarded_session() {
+    try {
+      return run_session();
+    } catch (const std::bad_alloc&) {
+      return fail(Errc::kOutOfMemory, "out of memory");
+    }
+  }
+
+  void give_up(Error error) {
+    const Monitor::Lock lock(*monitor_);
+    error.message = "connection \"" + options_.connection_name + "\": " + error.message;
+    failure_ = std::move(error);
+    monitor_->notify_all();
+  }
+
+  bool closing() const {
+    const Monitor::Lock lock(*monitor_);
+    return closing_;
+  }
+  bool failed() const {
+    const Monitor::Lock lock(*monitor_);
+    return failure_.has_value();
+  }
+  void pause(Duration length) {
+    const Monitor::Lock lock(*monitor_);
+    const Deadline until = env_.clock.now() + length;
+    while (!closing_ && env_.clock.now() < until) monitor_->wait(until);
+  }
+  Deadline soon() const { return env_.clock.now() + kAskTimeout; }
+
+  /// An ordinary session, with nobody behind it who still has our slot.
+  Result<std::unique_ptr<Connection>> ask() {
+    auto opened = Connection::open(env_, setup_.connect);
+    if (!opened) return opened;
+    if (former_.pid != 0) {
+      if (auto gone = fence(**opened, former_, soon()); !gone) return fail(gone.error());
+      former_ = {};
+    }
+    return opened;
+  }
+
+  /// The session that streams; it understands SQL too, but only as simple queries.
+  Status connect() {
+    auto opened = open_replication(env_, setup_.connect);
+    if (!opened) return fail(opened.error());
+    former_ = opened->connection->server().backend;
+    status_interval_ = opened->status_interval;
+    const Monitor::Lock lock(*monitor_);
+    connection_ = std::move(opened->connection);
+    return {};
+  }
+  void drop_connection() {
+    std::unique_ptr<Connection> gone;
+    const Monitor::Lock lock(*monitor_);
+    gone = std::move(connection_);
+  }
+
+  Status run_session() {
+    auto asking = ask();
+    if (!asking) return fail(asking.error());
+    auto there = slots_.find(**asking);
+    if (!there) return fail(there.error());
+    asking->reset();
+    if (auto connected = connect(); !connected) return connected;
+    if (!there->slot) {
+      if (auto may = may_begin(); !may) return may;
+      if (options_.snapshot) {
+        const auto taken = take_snapshot(there->interim);
+        if (!taken || !*taken) return taken ? Status() : fail(taken.error());
+      } else if (auto made = slots_.create(*connection_); !made) {
+        return made;
+      }
+    } else if (there->interim) {
+      std::ignore =
+          slots_.drop_interim(*connection_);  // Its copy was made; if not now, the next time.
+    }
+    had_slot_ = true;
+    return stream();
+  }
+
+  /// A slot that should be there and is not has taken the changes since with it.
+  Status may_begin() {
+    if (!had_slot_ && queued_ < kFirstLsn) return {};
+    return fail(Errc::kReplication,
+                "replication_slot \"" + options_.replication_slot +
+                    "\" is gone, and with it the changes behind " + pgproto::format_lsn(queued_) +
+                    ", up to where the target has them: empty the target and give the sink another "
+                    "sink_id, then open both again");
+  }
+
+  // ---- the snapshot ----------------------------------------------------------------------------
+
+  /// True when all of it is confirmed and the slot kept; false if the source was closed.
+  Result<bool> take_snapshot(bool interim) {
+    const auto begun = connection_->query(sql_text(Sql::kSnapshotBegin), soon());
+    if (!begun) return fail(begun.error());
+    if (!interim) {
+      if (auto made = slots_.create_interim(*connection_); !made) {
+        return fail(made.error());
+      }
+    }
+    auto read = read_snapshot();
+    if (!read || !*read) return read;
+    const auto ended = connection_->query(sql_text(Sql::kCommit), soon());
+    if (!ended) return fail(ended.error());
+    {
+      const Monitor::Lock lock(*monitor_);
+      while (!closing_ && confirmed_ < queued_) monitor_->wait(kNoDeadline);
+      if (confirmed_ < queued_) return false;
+    }
+    if (auto kept = slots_.keep(*connection_); !kept) return fail(kept.error());
+    progress_ = true;
+    return true;
+  }
+
+  Result<bool> read_snapshot() {
+    Quoted quoted;
+    std::string columns;
+    for (const auto& column : setup_.table.columns) {
+      columns += (columns.empty() ? "" : ", ") + quoted.identifier(column.name);
+    }
+    // The rows of tables that inherit from it are published under their own names.
+    const std::string table = std::string(setup_.partitioned ? "" : "ONLY ") +
+                              quoted.identifier(setup_.table.schema) + "." +
+                              quoted.identifier(setup_.table.name);
+    if (!quoted.status()) return fail(quoted.status().error());
+    const std::string filter = setup_.filter.empty() ? "" : " WHERE " + setup_.filter;
+    const auto sent =
+        connection_->session().query(sql_text(Sql::kSnapshotRows, {columns, table, filter}));
+    if (!sent) return fail(sent.error());
+    const size_t bytes_max = std::min(static_cast<size_t>(options_.batch_bytes),
+                                      buffer_bytes_ / kSnapshotBatchesInBuffer);
+    ChangeRows rows(schema_);
+    std::optional<Error> error;
+    for (;;) {
+      const auto event = connection_->next_event(kNoDeadline);
+      if (!event) return fail(event.error());
+      if (closing()) return false;
+      if (!*event) continue;
+      const pgproto::BackendMessage& message = (*event)->message;
+      if (const auto* row = std::get_if<pgproto::DataRow>(&message)) {
+        for (const auto& value : row->values) {
+          rows.add(value ? std::optional(pgproto::as_text(*value)) : std::nullopt);
+        }
+        rows.add("I");
+        rows.add(std::nullopt);
+        rows.add(std::nullopt);
+        if (rows.rows() < kSnapshotBatchRows && rows.bytes() < bytes_max) continue;
+        if (!push_snapshot(rows)) return false;
+      } else if (const auto* refused = std::get_if<pgproto::ErrorResponse>(&message)) {
+        error = refused->to_error();
+      } else if (std::holds_alternative<pgproto::ReadyForQuery>(message)) {
+        if (error) return fail(*std::move(error));
+        return rows.rows() == 0 || push_snapshot(rows);
+      }
+    }
+  }
+
+  bool push_snapshot(ChangeRows& rows) {
+    const uint64_t position = queued_ + 1;
+    SourceBatch batch{.rows = rows.take(position), .position = position, .snapshot = true};
+    const Monitor::Lock lock(*monitor_);
+    while (!closing_ && !has_room()) monitor_->wait(kNoDeadline);
+    if (closing_) return false;
+    enqueue(std::move(batch));
+    return true;
+  }
+
+  // ---- the queue; with the monitor locked ------------------------------------------------------
+
+  bool has_room() const { return queue_.empty() || queued_bytes_ < buffer_bytes_; }
+  void enqueue(SourceBatch batch) {
+    queued_ = std::max(queued_, batch.position);
+    queued_bytes_ += batch.rows.memory_bytes();
+    queue_.push_back(std::move(batch));
+    monitor_->notify_all();
+  }
+
+  // ---- the stream ------------------------------------------------------------------------------
+
+  Status stream() {
+    const auto started =
+        start_replication(*connection_, options_.replication_slot, options_.publication,
+                          queued_ >= kFirstLsn ? queued_ : 0);
+    if (!started) return started;
+    stream_->begin_connection();
+    status_sent_ = env_.clock.now();
+    for (;;) {
+      if (auto said = send_status(); !said) return said;
+      if (closing()) return say_goodbye();
+      if (!wait_for_room()) continue;
+      const auto event = connection_->next_event(next_status());
+      if (!event) {
+        if (event.error().code == Errc::kTimeout) continue;
+        return fail(event.error());
+      }
+      if (!*event) continue;
+      auto taken = take((*event)->message);
+      if (taken) continue;
+      if (taken.error().code != Errc::kReplication) return taken;
+      give_up(std::move(taken.error()));
+      return confirm_rest();
+    }
+  }
+
+  /// Nothing more comes, but what was queued before is still taken and confirmed.
+  Status confirm_rest() {
+    for (;;) {
+      if (auto said = send_status(); !said) return said;
+      const Deadline until = next_status();
+      const Monitor::Lock lock(*monitor_);
+      if (closing_ || confirmed_ >= queued_) break;
+      monitor_->wait(until);
+    }
+    return say_goodbye();
+  }
+
+  /// False if something else is due first.
+  bool wait_for_room() {
+    const Deadline until = next_status();
+    const Monitor::Lock lock(*monitor_);
+    if (has_room()) return true;
+    monitor_->wait(until);
+    return has_room();
+  }
+
+  Status take(const pgproto::BackendMessage& message) {
+    const auto read = read_replication(message);
+    if (!read) return fail(read.error());
+    if (!*read) return {};
+    progress_ = true;
+    if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
+      received_ = std::max(received_, alive->wal_end);
+      stream_->take_keepalive(alive->wal_end);
+      if (alive->reply_requested) status_due_ = true;
+      return {};
+    }
+    const auto& log = std::get<pgproto::XLogData>(**read);
+    received_ = std::max({received_, log.start, log.wal_end});
+    if (auto taken = stream_->take(log.data); !taken) return taken;
+    const Monitor::Lock lock(*monitor_);
+    for (auto& ready = stream_->ready(); !ready.empty(); ready.pop_front()) {
+      enqueue(std::move(ready.front()));
+    }
+    return {};
+  }
+
+  /// What the server may forget: what is confirmed; and where nothing waits to be, what was seen.
+  uint64_t flushed() const {
+    const Monitor::Lock lock(*monitor_);
+    if (confirmed_ < queued_) return confirmed_ >= kFirstLsn ? confirmed_ : 0;
+    return std::max(confirmed_ >= kFirstLsn ? confirmed_ : 0, stream_->seen());
+  }
+  Deadline next_status() const {
+    if (status_due_) return kAtOnce;
+    const bool news = flushed_sent_ < flushed();
+    return status_sent_ + (news ? kStatusPause : status_interval_);
+  }
+
+  /// Tells the server how far we are, if that is due. Answers to its keepalives are so in time also
+  /// while nobody takes batches.
+  Status send_status() {
+    if (env_.clock.now() < next_status()) return {};
+    return say_status();
+  }
+  Status say_status() {
+    const uint64_t safe = flushed();
+    status_due_ = false;
+    status_sent_ = env_.clock.now();
+    flushed_sent_ = safe;
+    return pgsink::send_status(*connection_, received_, safe, env_.clock);
+  }
+  Status say_goodbye() {
+    if (auto said = say_status(); !said) return {};
+    end_replication(*connection_, env_.clock);
+    return {};
+  }
+
+  std::unique_ptr<OsEnv> own_env_;
+  Env& env_;
+  const SinkOptions options_;
+  const SourceSetup setup_;
+  const SourceSlots slots_;
+  const std::shared_ptr<const Schema> schema_;
+  const std::unique_ptr<Monitor> monitor_;
+  const size_t buffer_bytes_;
+
+  // Guarded by monitor_; only the task changes connection_ and queued_, and reads them freely.
+  std::deque<SourceBatch> queue_;
+  size_t queued_bytes_ = 0;
+  uint64_t queued_ = 0;  ///< Position of the last batch ever queued.
+  uint64_t confirmed_ = 0;
+  std::optional<Error> failure_;
+  bool closing_ = false;
+  std::unique_ptr<Connection> connection_;
+
+  // The task's own.
+  std::optional<ChangeStream> stream_;
+  BackendIdentity former_;  ///< Who streamed to us last and may have our slot still.
+  bool had_slot_ = false;
+  bool progress_ = false;
+  bool status_due_ = false;
+  Duration status_interval_{};
+  TimePoint status_sent_{};
+  uint64_t received_ = 0, flushed_sent_ = 0;
+
+  std::unique_ptr<Task> task_;
+};
+
+Result<std::unique_ptr<Source>> open_source(SinkOptions options, Env* env) {
+  std::unique_ptr<OsEnv> own_env;
+  if (env == nullptr) {
+    own_env = std::make_unique<OsEnv>();
+    env = &own_env->env();
+  }
+  auto found = find_source(options, *env, true);
+  if (!found) return fail_at(options, found.error());
+  return std::make_unique<SourceImpl>(std::move(own_env), *env, std::move(options),
+                                      std::move(*found));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> Source::open(SinkOptions options, Env* env) {
+  try {
+    return open_source(std::move(options), env);
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
+}
+
+Status Source::test(const SinkOptions& options, Env* env) {
+  try {
+    OsEnv own_env;
+    if (env == nullptr) env = &own_env.env();
+    const auto found = find_source(options, *env, false);
+    return found ? Status() : fail_at(options, found.error());
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
+}
+
+}  // namespace pgsink

@@ -1,0 +1,135 @@
+#include "pgsink/sql/control.h"
+
+#include <array>
+#include <charconv>
+#include <tuple>
+#include <utility>
+
+#include <pgproto/quote.h>
+
+#include "pgsink/sql/sql.h"
+
+namespace pgsink {
+namespace {
+
+struct Shape {
+  std::string_view name;
+  Sql create;
+  std::string_view columns;  ///< As kTableShape answers.
+};
+constexpr std::array<Shape, 3> kShapes{{
+    {"pgsink_epochs", Sql::kCreateEpochs,
+     "sink_id text, lane integer, epoch bigint, host_position numeric(20,0), writer text, "
+     "writer_name text, updated_at timestamp with time zone"},
+    {"pgsink_writers", Sql::kCreateWriters,
+     "sink_id text, generation bigint, epoch numeric(20,0), host_position numeric(20,0), "
+     "gid_prefixes text[], writer_name text, claimed_at timestamp with time zone"},
+    {"pgsink_decisions", Sql::kCreateDecisions,
+     "sink_id text, epoch numeric(20,0), host_position numeric(20,0), decided boolean, "
+     "gids text[], recorded_at timestamp with time zone"},
+}};
+// Each attempt that fails because another session created the table finds it there the next time.
+constexpr int kCreateAttemptsMax = 5;
+
+const Shape& shape_of(ControlTable table) { return kShapes[static_cast<size_t>(table)]; }
+
+Error may_not_create(const Error& cause, std::string_view schema, const Shape& shape,
+                     const std::string& statement) {
+  Error error = cause;
+  error.code = Errc::kPrivilege;
+  error.message = "table " + std::string(schema) + "." + std::string(shape.name) +
+                  " is missing and cannot be created (" + cause.message +
+                  "): GRANT CREATE ON SCHEMA, or let its owner run: " + statement +
+                  "; and GRANT SELECT, INSERT, UPDATE, DELETE on it to this role";
+  return error;
+}
+
+}  // namespace
+
+bool lost_creation_race(const Error& error) {
+  return error.sqlstate == "23505" || error.sqlstate == "42P07" || error.sqlstate == "42710" ||
+         error.sqlstate == "XX000";  // "tuple concurrently updated"
+}
+
+std::string_view control_table_name(ControlTable table) { return shape_of(table).name; }
+
+Status ensure_control_table(Connection& connection, std::string_view schema, ControlTable table,
+                            Deadline deadline) {
+  const Shape& shape = shape_of(table);
+  Quoted quoted;
+  const std::string look =
+      sql_text(Sql::kTableShape, {quoted.literal(schema), quoted.literal(shape.name)});
+  const std::string create = sql_text(shape.create, {quoted.identifier(schema)});
+  if (!quoted.status()) return quoted.status();
+  for (int attempt = 0; attempt < kCreateAttemptsMax; ++attempt) {
+    const auto found = run_control(connection, look, deadline);
+    if (!found) return fail(found.error());
+    if (!found->rows.empty()) {
+      if (cell(*found, 0, 0) == "r" && cell(*found, 0, 1) == shape.columns) return {};
+      return fail(Errc::kControlTable,
+                  "table " + std::string(schema) + "." + std::string(shape.name) +
+                      " is not the one that pgsink keeps under that name: it has (" +
+                      cell(*found, 0, 1) + ") instead of (" + std::string(shape.columns) +
+                      "); rename it");
+    }
+    const auto created = run_control(connection, create, deadline);
+    if (created || (!connection.broken() && lost_creation_race(created.error()))) continue;
+    if (created.error().sqlstate == "42501") {
+      return fail(may_not_create(created.error(), schema, shape, create));
+    }
+    return fail(created.error());
+  }
+  return fail(Errc::kControlTable, "table " + std::string(schema) + "." + std::string(shape.name) +
+                                       " is created and dropped by others all the time");
+}
+
+Result<QueryResult> run_control(Connection& connection, std::string_view statements,
+                                Deadline deadline, bool durable) {
+  std::string text = sql_text(Sql::kControlBegin) + "; ";
+  if (durable) text += sql_text(Sql::kDurable) + "; ";
+  text.append(statements).append("; ").append(sql_text(Sql::kCommit));
+  auto result = connection.query(text, deadline);
+  if (connection.broken()) return result;
+  if (connection.session().transaction_status() != pgproto::ReadyForQuery::Status::kIdle) {
+    std::ignore = connection.query(sql_text(Sql::kAbandon), deadline);
+  }
+  if (result && result->tag != "COMMIT") {
+    return fail(Errc::kRolledBack, "the server answered COMMIT with " + result->tag);
+  }
+  return result;
+}
+
+Result<std::string> sql_array(std::span<const std::string> texts) {
+  std::string list = "ARRAY[";
+  for (const std::string& text : texts) {
+    const auto quoted = pgproto::quote_literal(text);
+    if (!quoted) return fail(quoted.error());
+    if (list.back() != '[') list += ", ";
+    list += *quoted;
+  }
+  return list + "]::pg_catalog.text[]";
+}
+
+std::string Quoted::keep(Result<std::string> quoted) {
+  if (quoted) return *std::move(quoted);
+  if (status_) status_ = fail(std::move(quoted.error()));
+  return {};
+}
+
+std::string Quoted::identifier(std::string_view name) {
+  return keep(pgproto::quote_identifier(name));
+}
+
+std::string Quoted::literal(std::string_view text) { return keep(pgproto::quote_literal(text)); }
+
+uint64_t parse_number(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::string cell(const QueryResult& result, size_t row, size_t column) {
+  return result.rows[row][column].value_or("");
+}
+
+}  // namespace pgsink

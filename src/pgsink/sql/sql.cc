@@ -1,0 +1,447 @@
+#include "pgsink/sql/sql.h"
+
+#include <array>
+
+namespace pgsink {
+namespace {
+
+struct Template {
+  Sql id;
+  std::string_view text;
+};
+
+// Who writes, for people: the text of a column, from pg_stat_get_activity() AS a.
+#define PGSINK_WRITER_NAME                                                        \
+  "format('\"%s\" from %s, server process %s, since %s UTC', a.application_name," \
+  " coalesce(host(a.client_addr), 'the local socket'), a.pid,"                    \
+  " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
+
+// READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
+constexpr std::array<Template, 122> kTemplates{{
+    {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
+    {Sql::kIdentify,
+     "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
+    {Sql::kIdentifyPooled,
+     "SELECT pg_catalog.pg_current_xact_id(), a.pid, a.backend_start"
+     " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a"},
+    {Sql::kIdentifyGuarded,
+     "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text,"
+     " 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = $1::pg_catalog.int8)"
+     "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', $2::pg_catalog.text, false)"},
+    // Each array has another length: the planner would rather plan every time than trust a plan for
+    // any length, and takes longer for that than the server for the rows.
+    {Sql::kSessionDefaults,
+     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {isolation} READ WRITE; SET "
+     "plan_cache_mode = force_generic_plan"},
+    {Sql::kSetRole, "SET LOCAL ROLE {role}"},
+    {Sql::kSetVariable, "SELECT pg_catalog.set_config({name}, {value}, true)"},
+    {Sql::kStatementTimeout, "SET LOCAL statement_timeout = {milliseconds}"},
+    {Sql::kLockTimeout, "SET LOCAL lock_timeout = {milliseconds}"},
+    {Sql::kTriggersOfReplica, "SET LOCAL session_replication_role = replica"},
+    {Sql::kStubbornTriggers,
+     "SET LOCAL search_path TO pg_catalog;"
+     " SELECT string_agg(DISTINCT quote_ident(t.tgname), ', ') FROM pg_trigger AS t"
+     " WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R') AND (t.tgrelid = {oid}"
+     " OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree({oid}) AS p))"},
+    {Sql::kCreateTarget, "CREATE TABLE IF NOT EXISTS {table} ({definition})"},
+    {Sql::kAlterTarget, "ALTER TABLE {table} {additions}"},
+    {Sql::kAddColumn, "ADD COLUMN IF NOT EXISTS {column} {type}"},
+    {Sql::kUniqueIndex, "CREATE UNIQUE INDEX ON {table} ({columns})"},
+    {Sql::kGrant, "GRANT {privileges} ON {table} TO {role}"},
+    {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
+    {Sql::kCommit, "COMMIT"},
+    {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},
+    {Sql::kAbandon, "ROLLBACK"},
+    // A session setting rolls back with its transaction, so it is that of the last flight that
+    // committed.
+    {Sql::kSetFlight, "SELECT pg_catalog.set_config('pgsink.flight', '{number}', false)"},
+    {Sql::kGuard,
+     "SELECT 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = {before})"
+     "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', '{number}', false)"},
+    // Above some thousand rows the planner would rather hash and read the target from end to end.
+    // A plan that must scan all the same (the staging table) then looks so dear that it would be
+    // compiled, which takes longer than running it.
+    {Sql::kIndexOnly,
+     "SELECT pg_catalog.set_config('enable_hashjoin', 'off', {local}),"
+     " pg_catalog.set_config('enable_mergejoin', 'off', {local}),"
+     " pg_catalog.set_config('enable_seqscan', 'off', {local}),"
+     " pg_catalog.set_config('jit', 'off', {local})"},
+    // The place of a row in the table says nothing of its order: the server puts a short one where
+    // a long one left a gap.
+    {Sql::kStage,
+     "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DELETE ROWS AS"
+     " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},
+    {Sql::kStageOnce,
+     "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DROP AS"
+     " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},
+    {Sql::kStageOrdinal,
+     "ALTER TABLE pg_temp.pgsink_staging ADD {ordinal} bigint GENERATED ALWAYS AS IDENTITY"
+     " (CACHE 1000)"},
+    {Sql::kStaged, "pg_temp.pgsink_staging"},
+    // In the list of a SELECT the functions return row by row; in FROM each one would store all its
+    // rows first, which costs three times as much.
+    {Sql::kUnnested,
+     "(SELECT {unnests}, pg_catalog.generate_series(1, pg_catalog.cardinality($1)) AS {ordinal})"
+     " AS given"},
+    {Sql::kUnnest, "pg_catalog.unnest(${number}) AS {column}"},
+    {Sql::kLastOfKey,
+     "SELECT DISTINCT ON ({keys}) {columns} FROM {source} ORDER BY {keys}, {order}"},
+    {Sql::kInsertSelect,
+     "INSERT INTO {table} AS target ({columns}){overriding} SELECT {columns} FROM {rows}"},
+    {Sql::kOnConflictUpdate, " ON CONFLICT ({keys}) DO UPDATE SET {assignments}{condition}"},
+    {Sql::kOnConflictNothing, " ON CONFLICT{target} DO NOTHING"},
+    {Sql::kNewer,
+     " WHERE target.{column} < EXCLUDED.{column}"
+     " OR (target.{column} IS NULL AND EXCLUDED.{column} IS NOT NULL)"},
+    {Sql::kUpdateFrom,
+     "UPDATE {table} AS target SET {assignments} FROM ({rows}) AS given WHERE {match}"},
+    {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} = ANY ($1)"},
+    {Sql::kDeleteUsing, "DELETE FROM {table} AS target USING ({rows}) AS given WHERE {match}"},
+    // Deletes and upserts must take their locks in one order of the keys, or two sinks could wait
+    // for each other: so the rows to delete are locked one by one in between the upserts, and
+    // deleted when those are done. OFFSET 0 keeps the condition above the locking.
+    {Sql::kApplyChanges,
+     "WITH given AS MATERIALIZED ({rows}), gone AS (DELETE FROM {table} AS target"
+     " USING given WHERE {match} AND given.{change} = 'D') {insert}"},
+    {Sql::kChangedRows,
+     "(SELECT given.* FROM given LEFT JOIN LATERAL (SELECT FROM {table} AS target"
+     " WHERE {match} AND given.{change} = 'D' FOR UPDATE OF target) AS present ON true"
+     " OFFSET 0) AS given WHERE given.{change} <> 'D'"},
+    {Sql::kCheckConstraints, "SET CONSTRAINTS ALL IMMEDIATE"},
+    {Sql::kCreateDeadLetters,
+     "CREATE TABLE IF NOT EXISTS {table} (rejected_at timestamptz NOT NULL, connection text,"
+     " target text, input_row bigint, source_position numeric(20,0), attempts integer,"
+     " sqlstate text, message text, detail text, constraint_name text, column_name text,"
+     " \"row\" jsonb)"},
+    {Sql::kDeadLetterColumns,
+     "SELECT a.attname, has_column_privilege(c.oid, a.attnum, 'INSERT')"
+     " FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
+     " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = {schema}"
+     " AND c.relname = {name} AND a.attnum > 0 AND NOT a.attisdropped"},
+    {Sql::kDeadLetterInsert,
+     "INSERT INTO {table} (rejected_at, connection, target, input_row, source_position, attempts,"
+     " sqlstate, message, detail, constraint_name, column_name, \"row\") SELECT l.rejected_at,"
+     " l.connection, l.target, l.input_row, l.source_position, l.attempts, l.sqlstate, l.message,"
+     " l.detail, l.constraint_name, l.column_name, l.\"row\" FROM pg_catalog.json_to_recordset"
+     "($1::pg_catalog.json) AS l (rejected_at pg_catalog.timestamptz, connection pg_catalog.text,"
+     " target pg_catalog.text, input_row pg_catalog.int8, source_position pg_catalog.numeric,"
+     " attempts pg_catalog.int4, sqlstate pg_catalog.text, message pg_catalog.text,"
+     " detail pg_catalog.text, constraint_name pg_catalog.text, column_name pg_catalog.text,"
+     " \"row\" pg_catalog.jsonb)"},
+    // ---- partitions
+    {Sql::kPartitionKey,
+     "SELECT p.partstrat, pg_get_partkeydef(p.partrelid), CASE WHEN p.partnatts = 1 THEN a.attname"
+     " END, d.relname, quote_ident(s.spcname), pg_has_role(c.relowner, 'USAGE'),"
+     " pg_get_userbyid(c.relowner), has_schema_privilege(c.relnamespace, 'CREATE'), current_user"
+     " FROM pg_partitioned_table AS p JOIN pg_class AS c ON c.oid = p.partrelid"
+     " LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = p.partattrs[0]"
+     " AND a.attnum > 0 LEFT JOIN pg_class AS d ON d.oid = p.partdefid"
+     " LEFT JOIN pg_tablespace AS s ON s.oid = c.reltablespace WHERE p.partrelid = {oid}"},
+    {Sql::kPartitionSession,
+     "SET LOCAL TimeZone TO 'UTC'; SET LOCAL DateStyle TO 'ISO, YMD'; SET LOCAL IntervalStyle TO"
+     " 'postgres'; SET LOCAL bytea_output TO 'hex'; SET LOCAL extra_float_digits TO 1;"
+     " SET LOCAL standard_conforming_strings TO on;"
+     " SET LOCAL idle_in_transaction_session_timeout TO '60s'"},
+    {Sql::kPartitionLock, "SELECT pg_advisory_xact_lock({key}, {oid})"},
+    {Sql::kPartitionBounds,
+     "SELECT c.oid, c.relname, c.relkind, pg_get_expr(c.relpartbound, c.oid)"
+     " FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = {oid}"
+     " ORDER BY c.oid"},
+    // Through the parent, its own triggers FOR EACH STATEMENT fire and its own defaults are filled
+    // in; those FOR EACH ROW are the partitions' too, but they would see the rows in another order.
+    {Sql::kPlainLeaves,
+     "SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_inherits AS i"
+     " JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE i.inhparent = {oid} AND c.relkind = 'r' AND NOT c.relrowsecurity"
+     " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'INSERT')"
+     " AND NOT EXISTS (SELECT FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d"
+     " ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum) JOIN pg_attribute AS pa"
+     " ON pa.attname = a.attname LEFT JOIN pg_attrdef AS pd"
+     " ON (pd.adrelid, pd.adnum) = (pa.attrelid, pa.attnum)"
+     " WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"
+     " AND a.attname <> ALL ({columns}) AND pa.attrelid = {oid} AND (a.attidentity <> ''"
+     " OR pa.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\('"
+     " OR pg_get_expr(d.adbin, d.adrelid) IS DISTINCT FROM pg_get_expr(pd.adbin, pd.adrelid)))"
+     " AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid IN (c.oid, {oid})"
+     " AND NOT t.tgisinternal AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D')"},
+    // Its functions see the catalog as it is, whatever the transaction's snapshot.
+    {Sql::kLeafCheck,
+     "SELECT 1 / (pg_catalog.count(*) = {count})::pg_catalog.int4 FROM (VALUES {rows})"
+     " AS leaf (oid, name) WHERE pg_catalog.to_regclass(leaf.name)::pg_catalog.oid = leaf.oid"
+     " AND EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(leaf.oid) AS a"
+     " WHERE a.relid::pg_catalog.oid = {oid}::pg_catalog.oid)"},
+    {Sql::kLeafRow, "({oid}::pg_catalog.oid, {name}::pg_catalog.text)"},
+    {Sql::kPartitionValue, "SELECT pg_catalog.format('%L', $1), pg_catalog.format('%s', $1)"},
+    // PARTITION OF would stop all who read or write the parent; ATTACH stops other DDL only. What
+    // is left out here ATTACH makes, or a partition cannot have.
+    {Sql::kPartitionCreate,
+     "SAVEPOINT pgsink_partition; CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL"
+     " EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS EXCLUDING COMMENTS){tablespace};"
+     " ALTER TABLE {parent} ATTACH PARTITION {partition} {bound};"
+     " RELEASE SAVEPOINT pgsink_partition"},
+    {Sql::kTablespace, " TABLESPACE {name}"},
+    {Sql::kPartitionUndo, "ROLLBACK TO SAVEPOINT pgsink_partition"},
+    {Sql::kPartitionNamed,
+     "SELECT i.inhparent, pg_get_expr(c.relpartbound, c.oid) FROM pg_class AS c"
+     " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid WHERE n.nspname = {schema}"
+     " AND c.relname = {name}"},
+    {Sql::kInValues, "FOR VALUES IN ({value})"},
+    {Sql::kFromTo, "FOR VALUES FROM ({start}) TO ({end})"},
+    {Sql::kWithModulus, "FOR VALUES WITH (MODULUS {modulus}, REMAINDER {remainder})"},
+    // ---- bookkeeping tables
+    {Sql::kControlBegin,
+     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog"},
+    {Sql::kDurable,
+     "SELECT set_config('synchronous_commit', 'on', true)"
+     " WHERE current_setting('synchronous_commit') = 'off'"},
+    {Sql::kTableShape,
+     "SELECT c.relkind, (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid,"
+     " a.atttypmod), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a"
+     " WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)"
+     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND c.relname = {name}"},
+    // One row is updated by every flight: room on its page lets the updates stay there (HOT).
+    {Sql::kCreateEpochs,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_epochs (sink_id text NOT NULL,"
+     " lane integer NOT NULL, epoch bigint NOT NULL, host_position numeric(20,0) NOT NULL,"
+     " writer text NOT NULL, writer_name text NOT NULL, updated_at timestamptz NOT NULL,"
+     " PRIMARY KEY (sink_id, lane)) WITH (fillfactor = 10)"},
+    {Sql::kCreateWriters,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_writers (sink_id text NOT NULL,"
+     " generation bigint NOT NULL, epoch numeric(20,0) NOT NULL,"
+     " host_position numeric(20,0) NOT NULL, gid_prefixes text[] NOT NULL,"
+     " writer_name text NOT NULL, claimed_at timestamptz NOT NULL, PRIMARY KEY (sink_id))"},
+    {Sql::kCreateDecisions,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_decisions (sink_id text NOT NULL,"
+     " epoch numeric(20,0) NOT NULL, host_position numeric(20,0) NOT NULL,"
+     " decided boolean NOT NULL, gids text[] NOT NULL, recorded_at timestamptz NOT NULL,"
+     " PRIMARY KEY (sink_id, epoch))"},
+    {Sql::kEpochInsert,
+     "INSERT INTO {table} (sink_id, lane, epoch, host_position, writer, writer_name, updated_at)"
+     " SELECT {sink}, l, 0, 0, {writer}, '', now() FROM generate_series(0, {lanes} - 1) AS l"
+     " ORDER BY l ON CONFLICT (sink_id, lane) DO NOTHING"},
+    {Sql::kEpochLock, "SELECT 1 FROM {table} WHERE sink_id = {sink} ORDER BY lane FOR UPDATE"},
+    {Sql::kEpochClaim,
+     "UPDATE {table} AS e SET writer = {writer}, writer_name = " PGSINK_WRITER_NAME
+     ", updated_at = now() FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " WHERE e.sink_id = {sink} RETURNING e.lane, e.epoch, e.host_position"},
+    {Sql::kEpochRenew,
+     "UPDATE {table} SET writer = {new writer}, updated_at = now() WHERE sink_id = {sink}"
+     " AND lane = {lane} AND starts_with(writer, {claim}) RETURNING epoch, host_position"},
+    {Sql::kEpochRead,
+     "SELECT epoch, host_position, writer, writer_name FROM {table}"
+     " WHERE sink_id = {sink} AND lane = {lane}"},
+    // The old version of a row that is being changed names the transaction that changes it.
+    {Sql::kEpochBlockers,
+     "SELECT l.pid, a.backend_start, a.usesysid, l.transactionid FROM {table} AS e"
+     " JOIN pg_catalog.pg_locks AS l ON l.locktype = 'transactionid'"
+     " AND l.transactionid = e.xmax AND l.granted AND l.mode = 'ExclusiveLock'"
+     " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE e.sink_id = {sink}"},
+    // A writer that is not the row's, or not at its epoch, would store NULL: 23502 with table and
+    // column fails the transaction, and says so by itself.
+    {Sql::kEpochGuard,
+     "WITH g AS (UPDATE {table} AS e SET epoch = e.epoch OPERATOR(pg_catalog.+) 1,"
+     " host_position = {position}, updated_at = pg_catalog.now()"
+     " WHERE e.sink_id OPERATOR(pg_catalog.=) {sink} AND e.lane OPERATOR(pg_catalog.=) {lane}"
+     " AND e.writer OPERATOR(pg_catalog.=) {writer} AND e.epoch OPERATOR(pg_catalog.=) {epoch}"
+     " RETURNING 1) INSERT INTO {table} (sink_id, lane)"
+     " SELECT {sink}, {lane} WHERE NOT EXISTS (SELECT 1 FROM g)"},
+    {Sql::kDatabase, "SELECT pg_catalog.current_database()"},
+    {Sql::kPreparedLimits,
+     "SELECT count(*) FILTER (WHERE c.relkind = 'f'), current_setting('max_prepared_transactions')"
+     " FROM pg_partition_tree((SELECT t.oid::regclass FROM pg_catalog.pg_class t"
+     " JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace"
+     " WHERE n.nspname = {schema} AND t.relname = {table})) AS p"
+     " JOIN pg_catalog.pg_class AS c ON c.oid = p.relid"},
+    {Sql::kWriterClaim,
+     "INSERT INTO {schema}.pgsink_writers AS w (sink_id, generation, epoch, host_position,"
+     " gid_prefixes, writer_name, claimed_at) SELECT {sink}, 1, 0, 0, "
+     "ARRAY[{prefix}], " PGSINK_WRITER_NAME
+     ", now() FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " ON CONFLICT (sink_id) DO UPDATE SET generation = w.generation + 1,"
+     " gid_prefixes = CASE WHEN {prefix} = ANY (w.gid_prefixes) THEN w.gid_prefixes"
+     " ELSE array_append(w.gid_prefixes, {prefix}) END,"
+     " writer_name = EXCLUDED.writer_name, claimed_at = now() RETURNING w.generation"},
+    {Sql::kWriterAttach, "SELECT pg_advisory_lock_shared({key})"},
+    {Sql::kWriterDetach, "SELECT pg_catalog.pg_advisory_unlock_shared({key})"},
+    {Sql::kWriterRead,
+     "SELECT generation, epoch, host_position, writer_name FROM {schema}.pgsink_writers"
+     " WHERE sink_id = {sink}"},
+    {Sql::kWriterPrefixes,
+     "SELECT unnest(gid_prefixes) FROM {schema}.pgsink_writers WHERE sink_id = {sink}"},
+    {Sql::kWriterTidy,
+     "UPDATE {schema}.pgsink_writers SET gid_prefixes = ARRAY[{prefix}]"
+     " WHERE sink_id = {sink} AND generation = {generation} AND cardinality(gid_prefixes) > 1"},
+    {Sql::kWriterSessions,
+     "SELECT l.pid, a.backend_start, a.usesysid, a.application_name,"
+     " coalesce(host(a.client_addr), 'the local socket') FROM pg_catalog.pg_locks AS l"
+     " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
+     " AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d"
+     " WHERE d.datname = current_database()) AND l.classid = '{classid}'::oid"
+     " AND l.objid {which} '{objid}'::oid AND l.objsubid IN ({forms})"
+     " AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()"},
+    {Sql::kWriterMark,
+     "SELECT pg_catalog.pg_advisory_lock_shared('{high}'::pg_catalog.int4,"
+     " '{low}'::pg_catalog.int4)"},
+    {Sql::kDecisionRecord,
+     "WITH w AS (SELECT sink_id FROM {schema}.pgsink_writers WHERE sink_id = {sink}"
+     " AND generation = {generation} AND epoch < {epoch} FOR SHARE)"
+     " INSERT INTO {schema}.pgsink_decisions AS d (sink_id, epoch, host_position, decided, gids,"
+     " recorded_at) SELECT w.sink_id, {epoch}, {position}, false, {gids}, now() FROM w"
+     " ON CONFLICT (sink_id, epoch) DO UPDATE SET host_position = EXCLUDED.host_position,"
+     " gids = EXCLUDED.gids, recorded_at = now() WHERE NOT d.decided RETURNING 1"},
+    {Sql::kDecisionDecide,
+     "WITH w AS (UPDATE {schema}.pgsink_writers SET epoch = {epoch}, host_position = {position}"
+     " WHERE sink_id = {sink} AND generation = {generation} AND epoch < {epoch}"
+     " RETURNING sink_id), older AS (UPDATE {schema}.pgsink_decisions AS d SET decided = true,"
+     " recorded_at = now() FROM w WHERE d.sink_id = w.sink_id AND d.epoch < {epoch}"
+     " AND NOT d.decided) INSERT INTO {schema}.pgsink_decisions (sink_id, epoch, host_position,"
+     " decided, gids, recorded_at) SELECT w.sink_id, {epoch}, {position}, true, {gids}, now()"
+     " FROM w ON CONFLICT (sink_id, epoch) DO UPDATE SET decided = true,"
+     " host_position = EXCLUDED.host_position, gids = EXCLUDED.gids, recorded_at = now()"
+     " RETURNING 1"},
+    {Sql::kDecisionDrop,
+     "DELETE FROM {schema}.pgsink_decisions AS d USING {schema}.pgsink_writers AS w"
+     " WHERE d.sink_id = {sink} AND w.sink_id = d.sink_id AND w.generation = {generation}"
+     " AND d.epoch <= {epoch} AND d.decided"},
+    {Sql::kDecisionForget,
+     "DELETE FROM {schema}.pgsink_decisions AS d USING {schema}.pgsink_writers AS w"
+     " WHERE d.sink_id = {sink} AND w.sink_id = d.sink_id AND w.generation = {generation}"
+     " AND d.epoch >= {epoch} AND NOT d.decided"},
+    {Sql::kDecisionRead,
+     "SELECT d.epoch, d.host_position, d.decided, g.gid, p.owner, p.gid IS NOT NULL"
+     " FROM {schema}.pgsink_decisions AS d LEFT JOIN LATERAL unnest(d.gids) AS g(gid) ON true"
+     " LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.gid = g.gid"
+     " AND p.database = current_database() WHERE d.sink_id = {sink} ORDER BY d.epoch, g.gid"},
+    {Sql::kPreparedList,
+     "SELECT p.gid, p.owner, p.prepared FROM pg_catalog.pg_prepared_xacts AS p"
+     " WHERE p.database = current_database() AND EXISTS (SELECT 1 FROM unnest({prefixes}) AS x"
+     " WHERE starts_with(p.gid, x)) ORDER BY p.gid"},
+    {Sql::kPreparedAll,
+     "SELECT p.gid, p.owner, to_char(p.prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+     " FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = current_database()"
+     " ORDER BY p.prepared, p.gid"},
+    {Sql::kSinkTables,
+     "SELECT n.nspname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n"
+     " ON n.oid = c.relnamespace WHERE c.relname = 'pgsink_writers' AND c.relkind = 'r'"
+     " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+     " ORDER BY n.nspname"},
+    {Sql::kSinkList,
+     "SELECT w.sink_id, x, w.epoch, w.writer_name FROM {schema}.pgsink_writers AS w,"
+     " unnest(w.gid_prefixes) AS x ORDER BY w.sink_id, x"},
+    {Sql::kDecisionList,
+     "SELECT d.sink_id, d.epoch, d.decided, g FROM {schema}.pgsink_decisions AS d,"
+     " unnest(d.gids) AS g ORDER BY d.sink_id, d.epoch"},
+    {Sql::kDescribeTable,
+     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+     " CASE WHEN a.attidentity <> '' THEN 'GENERATED ' || CASE a.attidentity WHEN 'a' THEN"
+     " 'ALWAYS' ELSE 'BY DEFAULT' END || ' AS IDENTITY' ELSE pg_get_expr(d.adbin, d.adrelid) END,"
+     " EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary"
+     " AND a.attnum = ANY (i.indkey)), a.attgenerated <> '', a.attnum"
+     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+     " LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum"
+     " WHERE n.nspname = {schema} AND c.relname = {table}"
+     " AND c.relkind IN ('r', 'p', 'v', 'f', 'm') ORDER BY a.attnum"},
+    {Sql::kTableExists,
+     "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND c.relname = {table}"
+     " AND c.relkind IN ('r', 'p', 'v', 'f', 'm')"},
+    {Sql::kCurrentRole, "SELECT current_user"},
+    {Sql::kTakeRole, "SET ROLE {role}"},
+    {Sql::kGiveBackRole, "RESET ROLE"},
+    {Sql::kPrepare, "PREPARE TRANSACTION {gid}"},
+    {Sql::kCommitPrepared, "COMMIT PREPARED {gid}"},
+    {Sql::kRollbackPrepared, "ROLLBACK PREPARED {gid}"},
+    {Sql::kNap, "SELECT pg_catalog.pg_sleep({seconds})"},
+    // ---- replication
+    {Sql::kReplicationFacts,
+     "SELECT current_setting('wal_level'), current_database(), r.rolsuper OR r.rolreplication,"
+     " pg_has_role(c.relowner, 'USAGE'), c.relpersistence, c.relreplident,"
+     " has_database_privilege(current_database(), 'CREATE'),"
+     " p.oid, p.puballtables, pg_has_role(p.pubowner, 'USAGE'), p.pubviaroot,"
+     " EXISTS (SELECT FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND (m.prrelid = c.oid"
+     " OR m.prrelid IN (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid))))"
+     " OR EXISTS (SELECT FROM pg_publication_tables AS t JOIN pg_namespace AS n"
+     " ON n.nspname = t.schemaname WHERE t.pubname = {publication} AND t.tablename = c.relname"
+     " AND n.oid = c.relnamespace),"
+     " s.slot_type, s.plugin, s.database, s.temporary, s.wal_status, s.confirmed_flush_lsn,"
+     " has_function_privilege('pg_replication_origin_session_setup(text)', 'EXECUTE')"
+     " AND has_function_privilege('pg_replication_origin_create(text)', 'EXECUTE'),"
+     " current_setting('max_replication_slots')"
+     " FROM pg_class AS c JOIN pg_roles AS r ON r.rolname = current_user"
+     " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
+     " LEFT JOIN pg_replication_slots AS s ON s.slot_name = {slot} WHERE c.oid = {oid}"},
+    {Sql::kCreatePublication, "CREATE PUBLICATION {publication} FOR TABLE {table}"},
+    {Sql::kCreatePublicationOfRoot,
+     "CREATE PUBLICATION {publication} FOR TABLE {table} WITH (publish_via_partition_root = true)"},
+    {Sql::kAddToPublication, "ALTER PUBLICATION {publication} ADD TABLE {table}"},
+    // The function waits for every transaction under way, so it is given a time.
+    {Sql::kCreateSlot,
+     "SET LOCAL statement_timeout = {milliseconds};"
+     " SELECT pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')"},
+    {Sql::kCreateOrigin,
+     "SELECT pg_replication_origin_create(o.name) FROM (SELECT {origin}) AS o(name)"
+     " WHERE NOT EXISTS (SELECT FROM pg_replication_origin AS r WHERE r.roname = o.name)"},
+    {Sql::kMarkSession, "SELECT pg_catalog.pg_replication_origin_session_setup({origin})"},
+    {Sql::kPublished,
+     "SELECT t.rowfilter, a.name FROM pg_publication_tables AS t, unnest(t.attnames) AS a(name)"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kPublishedBefore15,
+     "SELECT NULL, NULL FROM pg_publication_tables AS t"
+     " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kLargeValues,
+     "SELECT c.relreplident, EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
+     " AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p')"
+     " FROM pg_class AS c WHERE c.oid = {oid}"},
+    {Sql::kSlotsThere,
+     "SELECT s.slot_name FROM pg_catalog.pg_replication_slots AS s"
+     " WHERE s.slot_name OPERATOR(pg_catalog.=) {slot}"
+     " OR s.slot_name OPERATOR(pg_catalog.=) {other}"},
+    {Sql::kQuietSession,
+     "SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.~) '^(statement|lock|transaction|idle_session"
+     "|idle_in_transaction_session)_timeout$';"
+     " SELECT pg_catalog.set_config('bytea_output', 'hex', false)"},
+    {Sql::kSenderTimeout,
+     "SELECT s.setting FROM pg_catalog.pg_settings AS s"
+     " WHERE s.name OPERATOR(pg_catalog.=) 'wal_sender_timeout'"},
+    {Sql::kFlushedLsn, "SELECT pg_catalog.pg_current_wal_flush_lsn()"},
+    {Sql::kCopySlot, "SELECT pg_catalog.pg_copy_logical_replication_slot({slot}, {new slot})"},
+    {Sql::kDropSlot, "SELECT pg_catalog.pg_drop_replication_slot({slot})"},
+    {Sql::kSnapshotBegin, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+    {Sql::kSlotAtSnapshot, "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput USE_SNAPSHOT"},
+    {Sql::kSlotWithoutSnapshot,
+     "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput NOEXPORT_SNAPSHOT"},
+    {Sql::kSnapshotRows, "SELECT {columns} FROM {table}{filter}"},
+    {Sql::kStartReplication,
+     "START_REPLICATION SLOT {slot} LOGICAL {lsn} (proto_version '1', publication_names {names})"},
+    {Sql::kTruncate, "TRUNCATE TABLE {table}"},
+}};
+
+consteval bool ids_are_indexes() {
+  for (size_t i = 0; i < kTemplates.size(); ++i) {
+    if (static_cast<size_t>(kTemplates[i].id) != i) return false;
+  }
+  return true;
+}
+static_assert(ids_are_indexes());
+
+}  // namespace
+
+std::string sql_text(Sql id, std::initializer_list<std::string_view> arguments) {
+  std::string_view rest = kTemplates[static_cast<size_t>(id)].text;
+  std::string text;
+  for (const std::string_view argument : arguments) {
+    const size_t open = rest.find('{');
+    const size_t close = rest.find('}', open);
+    PGPROTO_ASSERT(close != std::string_view::npos);
+    text.append(rest.substr(0, open)).append(argument);
+    rest.remove_prefix(close + 1);
+  }
+  PGPROTO_ASSERT(rest.find('{') == std::string_view::npos);
+  return text.append(rest);
+}
+
+}  // namespace pgsink
