@@ -10,19 +10,19 @@
 
 #include <pgsink/options.h>
 
-#include "shell/cell_text.h"
-#include "shell/engine_functions.h"
-#include "shell/flag_texts.h"
-#include "shell/flags.h"
-#include "shell/interactive.h"
-#include "shell/metrics_http.h"
-#include "shell/prometheus.h"
+#include "shell/connections/engine_functions.h"
+#include "shell/connections/metrics_http.h"
+#include "shell/connections/prometheus.h"
+#include "shell/connections/system_tables.h"
+#include "shell/engine/cell_text.h"
+#include "shell/flags/flag_texts.h"
+#include "shell/flags/flags.h"
+#include "shell/flags/version.h"
+#include "shell/prompt/interactive.h"
 #include "shell/recover.h"
-#include "shell/runner.h"
-#include "shell/sources.h"
-#include "shell/system_tables.h"
-#include "shell/text_file.h"
-#include "shell/version.h"
+#include "shell/run/runner.h"
+#include "shell/sources/sources.h"
+#include "shell/text/text_file.h"
 
 namespace pgsink::shell {
 namespace {

@@ -8,10 +8,10 @@
 
 #include "pgsink/delivery/two_phase.h"
 #include "pgsink/options/server.h"
-#include "shell/cell_text.h"
-#include "shell/connections.h"
-#include "shell/display_width.h"
-#include "shell/secrets.h"
+#include "shell/connections/connections.h"
+#include "shell/engine/cell_text.h"
+#include "shell/script/secrets.h"
+#include "shell/text/display_width.h"
 
 namespace pgsink::shell {
 namespace {

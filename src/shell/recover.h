@@ -4,10 +4,10 @@
 
 #include <vector>
 
-#include "shell/flags.h"
-#include "shell/output.h"
-#include "shell/reporter.h"
-#include "shell/script.h"
+#include "shell/flags/flags.h"
+#include "shell/output/output.h"
+#include "shell/output/reporter.h"
+#include "shell/script/script.h"
 
 namespace pgsink::shell {
 

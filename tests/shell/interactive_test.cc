@@ -11,9 +11,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "shell/flags.h"
+#include "shell/flags/flags.h"
+#include "shell/prompt/word_completion.h"
 #include "shell/shell_support.h"
-#include "shell/word_completion.h"
 
 namespace pgsink::test {
 namespace {

@@ -10,7 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "shell/prometheus.h"
+#include "shell/connections/prometheus.h"
 #include "shell/shell_support.h"
 
 namespace pgsink::test {

@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "shell/cell_text.h"
-#include "shell/display_width.h"
+#include "shell/engine/cell_text.h"
 #include "shell/shell_support.h"
+#include "shell/text/display_width.h"
 
 namespace pgsink::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "shell/progress.h"
+#include "shell/output/progress.h"
 #include "shell/shell_support.h"
 
 namespace pgsink::test {

@@ -5,8 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "shell/record_reader.h"
 #include "shell/shell_support.h"
+#include "shell/sources/record_reader.h"
 
 namespace pgsink::test {
 namespace {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "shell/query_plan.h"
+#include "shell/engine/query_plan.h"
 #include "shell/specification.h"
 
 namespace pgsink::test {

@@ -1,0 +1,17 @@
+#pragma once
+// What the engine's SQL knows of connections as functions: test_connection('name').
+
+#include <pgproto/error.h>
+
+#include "shell/connections/connections.h"
+#include "shell/engine/engine.h"
+
+namespace pgsink::shell {
+
+/// Registers it. `connections` must outlive the engine.
+///
+/// test_connection(name) connects, authenticates, checks table, columns, privileges and options; it
+/// yields 'ok' or the fault as text. A name that no connection has is an error of the statement.
+pgproto::Status register_engine_functions(Engine& engine, Connections& connections);
+
+}  // namespace pgsink::shell

@@ -1,0 +1,233 @@
+#include "shell/connections/prometheus.h"
+
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "shell/flags/version.h"
+
+namespace pgsink::shell {
+namespace {
+
+/// Rows that wait for so long without any commit do not get on.
+constexpr int64_t kStuckUs = 30'000'000;
+
+std::string number(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return {text.data(), end};
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+using Label = std::pair<std::string_view, std::string_view>;
+
+/// Writes families of series, each with its HELP and TYPE once.
+class Writer {
+ public:
+  void family(std::string_view name, std::string_view type, std::string_view help) {
+    name_ = name;
+    text_.append("# HELP ").append(name).append(" ").append(help).append("\n");
+    text_.append("# TYPE ").append(name).append(" ").append(type).append("\n");
+  }
+  void sample(std::initializer_list<Label> labels, double value, std::string_view suffix = "") {
+    text_.append(name_).append(suffix);
+    char before = '{';
+    for (const auto& [label, content] : labels) {
+      text_ += before;
+      text_.append(label).append("=\"").append(escaped(content)).append("\"");
+      before = ',';
+    }
+    if (labels.size() > 0) text_ += '}';
+    text_.append(" ").append(number(value)).append("\n");
+  }
+  template <typename Counts>
+  void histogram(std::string_view connection, std::string_view mode, const Counts& counts) {
+    uint64_t below = 0;
+    for (size_t i = 0; i < counts.kBounds.size(); ++i) {
+      below += counts.counts[i];
+      sample({{"connection", connection}, {"mode", mode}, {"le", number(counts.kBounds[i])}},
+             double(below), "_bucket");
+    }
+    sample({{"connection", connection}, {"mode", mode}, {"le", "+Inf"}}, double(counts.count),
+           "_bucket");
+    sample({{"connection", connection}, {"mode", mode}}, counts.sum, "_sum");
+    sample({{"connection", connection}, {"mode", mode}}, double(counts.count), "_count");
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::string name_;
+  std::string text_;
+};
+
+/// One number of each connection.
+struct Single {
+  std::string_view name;
+  std::string_view type;
+  std::string_view help;
+  double (*value)(const ConnectionReport& report);
+};
+
+using Report = ConnectionReport;
+constexpr std::array<Single, 16> kSingles{{
+    {"pgsink_accepted_rows_total", "counter", "Rows that were handed to the sink.",
+     [](const Report& r) { return double(r.metrics.rows_accepted); }},
+    {"pgsink_rows_total", "counter", "Rows that are known to be committed.",
+     [](const Report& r) { return double(r.metrics.rows_written); }},
+    {"pgsink_rejected_rows_total", "counter", "Rows that could not be written.",
+     [](const Report& r) { return double(r.metrics.rejected_rows); }},
+    {"pgsink_possible_duplicate_rows_total", "counter",
+     "Rows that were sent again without knowing the first outcome.",
+     [](const Report& r) { return double(r.metrics.possible_duplicates); }},
+    {"pgsink_sent_bytes_total", "counter", "Encoded rows of committed batches.",
+     [](const Report& r) { return double(r.metrics.bytes_written); }},
+    {"pgsink_failed_batches_total", "counter", "Attempts of batches that did not commit.",
+     [](const Report& r) { return double(r.metrics.failed_writes); }},
+    {"pgsink_retries_total", "counter", "Batches that were sent again.",
+     [](const Report& r) { return double(r.metrics.retry_count); }},
+    {"pgsink_connections_opened_total", "counter", "Connections that were opened.",
+     [](const Report& r) { return double(r.metrics.connections_opened); }},
+    {"pgsink_connections_broken_total", "counter", "Connections that broke while they were needed.",
+     [](const Report& r) { return double(r.metrics.connections_broken); }},
+    {"pgsink_connections", "gauge", "Connections that are open.",
+     [](const Report& r) { return double(r.metrics.connections_open); }},
+    {"pgsink_lanes_failing", "gauge",
+     "Lanes that wait and try again, because something failed and nothing has succeeded since.",
+     [](const Report& r) { return double(r.metrics.lanes_failing); }},
+    {"pgsink_connections_max", "gauge", "What connection_pool_size says.",
+     [](const Report& r) { return double(r.connections_max); }},
+    {"pgsink_inflight_rows", "gauge", "Rows that are sent, with their outcome not known yet.",
+     [](const Report& r) { return double(r.metrics.in_flight_rows); }},
+    {"pgsink_buffered_bytes", "gauge", "Memory of the rows that are accepted and not durable.",
+     [](const Report& r) { return double(r.metrics.buffered_bytes); }},
+    {"pgsink_last_commit_timestamp_seconds", "gauge", "When a batch was committed last; 0: never.",
+     [](const Report& r) { return double(r.metrics.last_commit_wall_us) / 1e6; }},
+    {"pgsink_last_error_timestamp_seconds", "gauge", "When an error was met last; 0: never.",
+     [](const Report& r) { return double(r.metrics.last_error_wall_us) / 1e6; }},
+}};
+
+double resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  double pages = 0;
+  double resident = 0;
+  file >> pages >> resident;
+  return resident * double(sysconf(_SC_PAGESIZE));
+}
+
+double open_files() {
+  std::error_code ignored;
+  double count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
+    (void)entry;
+    ++count;
+  }
+  return count;
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) { return double(t.tv_sec) + double(t.tv_usec) / 1e6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+void append_process(Writer& out) {
+  out.family("process_resident_memory_bytes", "gauge", "Memory that the process has.");
+  out.sample({}, resident_bytes());
+  out.family("process_cpu_seconds_total", "counter", "Processor time that the process used.");
+  out.sample({}, cpu_seconds());
+  out.family("process_open_fds", "gauge", "File descriptors that the process has open.");
+  out.sample({}, open_files());
+}
+
+}  // namespace
+
+std::string write_mode_name(WriteMode mode) {
+  constexpr std::array<const char*, 6> kNames{"insert", "upsert",        "update",
+                                              "delete", "insert_ignore", "changelog"};
+  return kNames[static_cast<size_t>(mode)];
+}
+
+std::string prometheus_text(const std::vector<ConnectionReport>& connections) {
+  Writer out;
+  out.family("pgsink_build_info", "gauge", "What runs; always 1.");
+  out.sample({{"version", version_number()}, {"commit", version_commit()}}, 1);
+  for (const Single& single : kSingles) {
+    out.family(single.name, single.type, single.help);
+    for (const Report& r : connections) {
+      out.sample({{"connection", r.metrics.connection_name}, {"mode", r.mode}}, single.value(r));
+    }
+  }
+  out.family("pgsink_batches_total", "counter", "Committed batches, by what ended them.");
+  for (const Report& r : connections) {
+    for (size_t i = 0; i < kBatchTriggerCount; ++i) {
+      out.sample({{"connection", r.metrics.connection_name},
+                  {"mode", r.mode},
+                  {"trigger", batch_trigger_name(static_cast<BatchTrigger>(i))}},
+                 double(r.metrics.batches_by_trigger[i]));
+    }
+  }
+  out.family("pgsink_errors_total", "counter",
+             "Errors met, by SQLSTATE; client: what the server did not say.");
+  for (const Report& r : connections) {
+    auto errors = r.metrics.errors;
+    errors.try_emplace("client", 0);
+    for (const auto& [sqlstate, count] : errors) {
+      out.sample(
+          {{"connection", r.metrics.connection_name}, {"mode", r.mode}, {"sqlstate", sqlstate}},
+          double(count));
+    }
+  }
+  out.family("pgsink_write_duration_seconds", "histogram",
+             "From the first byte of a batch to its outcome.");
+  for (const Report& r : connections) {
+    out.histogram(r.metrics.connection_name, r.mode, r.metrics.write_latency);
+  }
+  out.family("pgsink_batch_rows", "histogram", "Rows of committed batches.");
+  for (const Report& r : connections) {
+    out.histogram(r.metrics.connection_name, r.mode, r.metrics.batch_rows);
+  }
+  out.family("pgsink_batch_bytes", "histogram", "Encoded bytes of committed batches.");
+  for (const Report& r : connections) {
+    out.histogram(r.metrics.connection_name, r.mode, r.metrics.batch_bytes);
+  }
+  append_process(out);
+  return out.take();
+}
+
+std::vector<std::string> not_ready(const std::vector<ConnectionReport>& connections,
+                                   int64_t now_wall_us) {
+  std::vector<std::string> reasons;
+  for (const Report& r : connections) {
+    const SinkMetrics& m = r.metrics;
+    if (r.live_sinks == 0) continue;
+    if (m.connections_open == 0) {
+      reasons.push_back(m.connection_name + ": no connection to the server" +
+                        (m.last_error.empty() ? "" : "; last error: " + m.last_error));
+    } else if (m.buffered_bytes > 0 && m.last_commit_wall_us > 0 &&
+               now_wall_us - m.last_commit_wall_us > kStuckUs) {
+      reasons.push_back(m.connection_name + ": rows wait, and nothing was committed for " +
+                        std::to_string((now_wall_us - m.last_commit_wall_us) / 1'000'000) + " s");
+    }
+  }
+  return reasons;
+}
+
+}  // namespace pgsink::shell

@@ -1,0 +1,46 @@
+#include "shell/engine/arrow_rows.h"
+
+#include <pgsink/arrow.h>
+
+namespace pgsink::shell {
+namespace {
+
+Status arrow_status(duckdb_error_data taken, const char* doing) {
+  const OwnedErrorData owned(taken);
+  if (taken == nullptr || !duckdb_error_data_has_error(taken)) return {};
+  return pgproto::fail(Errc::kInternal, std::string("the SQL engine cannot ") + doing + ": " +
+                                            duckdb_error_data_message(taken));
+}
+
+}  // namespace
+
+Result<ArrowRows> ArrowRows::of(const Engine& engine, const std::vector<Column>& columns,
+                                const std::vector<std::string>& names) {
+  std::vector<duckdb_logical_type> types;
+  std::vector<const char*> texts;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    types.push_back(columns[i].type.get());
+    texts.push_back(names[i].c_str());
+  }
+  ArrowSchema arrow{};
+  auto done = arrow_status(duckdb_to_arrow_schema(engine.arrow_options(), types.data(),
+                                                  texts.data(), types.size(), &arrow),
+                           "describe the query's columns");
+  if (!done) return std::unexpected(done.error());
+  auto schema = import_arrow_schema(&arrow, {.infinities = true});
+  if (!schema) return std::unexpected(schema.error());
+  ArrowRows rows;
+  rows.schema_ = std::move(*schema);
+  rows.options_ = engine.arrow_options();
+  return rows;
+}
+
+Result<RecordBatch> ArrowRows::batch(const OwnedChunk& chunk) const {
+  ArrowArray array{};
+  auto done = arrow_status(duckdb_data_chunk_to_arrow(options_, chunk.get(), &array),
+                           "hand over the query's rows");
+  if (!done) return std::unexpected(done.error());
+  return import_arrow_batch(schema_, &array);
+}
+
+}  // namespace pgsink::shell

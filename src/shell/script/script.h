@@ -1,0 +1,46 @@
+#pragma once
+// Script: the text that a run's statements come from, and faults as places in it.
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include <pgsink/ddl.h>
+
+#include "shell/engine/engine_fault.h"
+#include "shell/engine/engine_sql.h"
+#include "shell/script/variables.h"
+
+namespace pgsink::shell {
+
+/// Script is a named text, for example a file's.
+struct Script {
+  std::string name;  ///< As errors show it.
+  std::string text;
+};
+
+/// Everything wrong with one statement, with places in the script.
+using Faults = std::vector<Diagnostic>;
+using Outcome = std::expected<void, Faults>;
+
+/// SourceMap turns places in a statement with filled-in variables into places in its script.
+class SourceMap {
+ public:
+  SourceMap(const Script& script, const FilledStatement& filled)
+      : script_(script), filled_(filled) {}
+
+  /// A fault whose place counts in the filled statement.
+  Diagnostic in_script(Diagnostic diagnostic) const;
+  Faults in_script(Faults faults) const;
+  /// A fault of ours at bytes of the filled statement.
+  Faults fault(Error error, size_t offset, size_t length) const;
+  /// A fault of the engine about `sql`; without a place of its own it is about `fallback`.
+  Faults engine_fault(const EngineFault& fault, const EngineSql& sql, SourcePosition fallback,
+                      size_t fallback_length) const;
+
+ private:
+  const Script& script_;
+  const FilledStatement& filled_;
+};
+
+}  // namespace pgsink::shell

@@ -1,0 +1,80 @@
+#include "shell/sources/postgres_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <pgproto/pgoutput.h>
+
+#include <pgsink/source.h>
+
+#include "shell/engine/engine.h"
+
+namespace pgsink::shell {
+namespace {
+
+class PostgresSource final : public UnboundedSource {
+ public:
+  PostgresSource(SinkOptions options, Reporter& reporter)
+      : options_(std::move(options)), reporter_(reporter) {}
+
+  Limits limits() const override { return {}; }
+  bool open_waits() const override { return true; }
+
+  Result<SourceShape> open(const std::function<bool()>&) override {
+    auto opened = Source::open(options_);
+    if (!opened) return std::unexpected(opened.error());
+    source_ = std::move(*opened);
+    for (const std::string& warning : source_->warnings()) reporter_.warning(warning);
+    if (auto started = source_->start(); !started) return std::unexpected(started.error());
+    SourceShape shape;
+    for (const Field& field : *source_->schema()) {
+      shape.raw.push_back(field.name);
+      shape.columns.push_back({field.name, engine_identifier(field.name)});
+    }
+    return shape;
+  }
+
+  /// A transaction is never cut, however many rows are wanted.
+  Result<Rows> next(size_t, TimePoint deadline) override {
+    if (finished_) return Rows{.batch = empty(), .end = true};
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    auto batch = source_->next(std::max(left, std::chrono::milliseconds(0)));
+    if (!batch) return std::unexpected(batch.error());
+    if (!*batch) return Rows{.batch = empty(), .end = false};
+    snapshot_ = (*batch)->snapshot;
+    position_ = (*batch)->position;
+    return Rows{.batch = std::move((*batch)->rows), .end = false};
+  }
+
+  /// What was read and not given out comes again in the next run.
+  void finish() override { finished_ = true; }
+
+  std::string place(size_t row) const override {
+    const std::string where = snapshot_ ? "piece " + std::to_string(position_) + " of the snapshot"
+                                        : "the transaction up to " + pgproto::format_lsn(position_);
+    return "row " + std::to_string(row + 1) + " of " + where;
+  }
+
+  Status committed(uint64_t position) override {
+    source_->confirm(position);
+    return {};
+  }
+
+ private:
+  RecordBatch empty() const { return {source_->schema(), {}, 0, 0, {}}; }
+
+  const SinkOptions options_;
+  Reporter& reporter_;
+  std::unique_ptr<Source> source_;
+  bool finished_ = false, snapshot_ = false;
+  uint64_t position_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<UnboundedSource> make_postgres_source(SinkOptions options, Reporter& reporter) {
+  return std::make_unique<PostgresSource>(std::move(options), reporter);
+}
+
+}  // namespace pgsink::shell

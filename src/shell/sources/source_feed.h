@@ -1,0 +1,42 @@
+#pragma once
+// SourceFeed: the rows of one micro-batch as a table function of the engine.
+
+#include <string>
+#include <vector>
+
+#include <pgproto/error.h>
+
+#include <pgsink/record_batch.h>
+
+#include "shell/engine/engine.h"
+
+namespace pgsink::shell {
+
+class SourceFeed {
+ public:
+  /// Makes the function `name` known, whose columns are texts. This must outlive the engine.
+  pgproto::Status add_to(Engine& engine, const std::string& name, std::vector<std::string> columns);
+
+  /// From now on the function yields these rows.
+  void set(RecordBatch batch);
+  /// Of them only rows [begin, begin + count).
+  void narrow(size_t begin, size_t count);
+  /// A row that is never yielded again.
+  void drop(size_t row) { dropped_[row] = true; }
+  const RecordBatch& batch() const { return batch_; }
+
+  /// Whether a statement that reads the function was bound since forget_bound().
+  bool bound() const { return bound_; }
+  void forget_bound() { bound_ = false; }
+
+ private:
+  struct Functions;
+
+  std::vector<std::string> columns_;
+  RecordBatch batch_;
+  size_t begin_ = 0, end_ = 0;
+  std::vector<bool> dropped_;
+  bool bound_ = false;
+};
+
+}  // namespace pgsink::shell
