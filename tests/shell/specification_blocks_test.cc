@@ -11,7 +11,8 @@ namespace {
 
 std::string all_tests() {
   std::string text;
-  for (const auto& entry : std::filesystem::directory_iterator(PGSINK_SOURCE_DIR "/tests/shell")) {
+  const char* folder = PGSINK_SOURCE_DIR "/tests/shell";
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() == ".cc") text += read_file(entry.path().string());
   }
   return text;

@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "delivery/failover_support.h"
 #include "pgsink/sink.h"
-#include "sink/failover_support.h"
 #include "support/pgbouncer.h"
 #include "support/postgres_server.h"
 

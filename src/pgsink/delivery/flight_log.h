@@ -2,7 +2,7 @@
 // FlightLog: the pure core of delivery. A flight is one transaction with its rows, numbered from 1.
 // The log knows of each whether it must be sent, is on the wire, is committed, rolled back or
 // unknown, and says what to do next. It touches no socket, thread, clock or lock, so that every
-// order of answers, errors and cuts can be enumerated (tests/sink/flight_log_test.cc).
+// order of answers, errors and cuts can be enumerated (tests/delivery/flight_log_test.cc).
 //
 // The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery behind it
 // came. If the connection broke after COMMIT was handed over, the flight is unknown until, on a new

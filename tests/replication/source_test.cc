@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/replication/change_stream.h"
-#include "sink/source_support.h"
+#include "replication/source_support.h"
 
 namespace pgsink {
 namespace {

@@ -8,8 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ddl/ddl_support.h"
 #include "pgsink/sink.h"
-#include "sink/ddl_support.h"
 #include "support/postgres_server.h"
 
 namespace pgsink {

@@ -8,8 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "delivery/failover_support.h"
 #include "pgsink/sink.h"
-#include "sink/failover_support.h"
 #include "support/postgres_server.h"
 #include "support/wire_proxy.h"
 

@@ -1,5 +1,7 @@
 // Exactly-once: the epoch row and its fence, against the real server.
 
+#include "pgsink/delivery/epoch_rows.h"
+
 #include <algorithm>
 #include <stdexcept>
 #include <thread>
@@ -7,7 +9,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pgsink/delivery/epoch_rows.h"
 #include "pgsink/sql/control.h"
 #include "support/client_fixture.h"
 

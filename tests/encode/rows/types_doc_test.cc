@@ -12,7 +12,8 @@
 namespace pgsink::encode {
 namespace {
 
-constexpr std::string_view kBegin = "<!-- the table: made by tests/encode/types_doc_test.cc -->\n";
+constexpr std::string_view kBegin =
+    "<!-- the table: made by tests/encode/rows/types_doc_test.cc -->\n";
 constexpr std::string_view kEnd = "<!-- the end of the table -->\n";
 
 /// One row a target and rule, the sources that share it together.

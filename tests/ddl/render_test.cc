@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sink/ddl_support.h"
+#include "ddl/ddl_support.h"
 
 namespace pgsink {
 namespace {

@@ -14,7 +14,7 @@
 #include <libpq-fe.h>
 
 #include "pgsink/sink.h"
-#include "sink/source_support.h"
+#include "replication/source_support.h"
 
 namespace pgsink {
 namespace {

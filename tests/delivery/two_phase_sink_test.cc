@@ -10,7 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sink/two_phase_support.h"
+#include "delivery/two_phase_support.h"
 
 namespace pgsink::test {
 namespace {

@@ -9,8 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ddl/ddl_support.h"
 #include "pgsink/options/values.h"
-#include "sink/ddl_support.h"
 
 namespace pgsink {
 namespace {

@@ -13,8 +13,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "delivery/auditor.h"
 #include "pgsink/sink.h"
-#include "sink/auditor.h"
 #include "support/postgres_server.h"
 #include "support/usage.h"
 #include "support/wire_proxy.h"

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sink/two_phase_support.h"
+#include "delivery/two_phase_support.h"
 
 namespace pgsink::test {
 namespace {
