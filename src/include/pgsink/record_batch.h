@@ -51,9 +51,10 @@ enum class ColumnKind : uint8_t {
   kTime64,     ///< int32/int64 of `unit` since midnight
   kTimestamp,  ///< int64 of `unit` since 1970-01-01; `utc` says an instant, otherwise a local time
   kDuration,   ///< int64 of `unit`
-  kIntervalMonths,        ///< int32
-  kIntervalDayTime,       ///< int32 days, int32 milliseconds
-  kIntervalMonthDayNano,  ///< int32 months, int32 days, int64 nanoseconds
+  kIntervalMonths,         ///< int32
+  kIntervalDayTime,        ///< int32 days, int32 milliseconds
+  kIntervalMonthDayNano,   ///< int32 months, int32 days, int64 nanoseconds
+  kIntervalMonthDayMicro,  ///< int32 months, int32 days, int64 microseconds
   kText32,
   kText64,
   kBinary32,

@@ -43,6 +43,7 @@ constexpr PlainType kPlainTypes[] = {
     {K::kIntervalMonths, "interval"},
     {K::kIntervalDayTime, "interval"},
     {K::kIntervalMonthDayNano, "interval"},
+    {K::kIntervalMonthDayMicro, "interval"},
     {K::kBinary32, "bytea"},
     {K::kBinary64, "bytea"},
     {K::kBinaryView, "bytea"},

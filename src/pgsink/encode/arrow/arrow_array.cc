@@ -55,6 +55,7 @@ size_t fixed_bytes(const Field& field, ColumnKind kind) {
       return 8;
     case ColumnKind::kDecimal128:
     case ColumnKind::kIntervalMonthDayNano:
+    case ColumnKind::kIntervalMonthDayMicro:
     case ColumnKind::kUuid:
     case ColumnKind::kTextView:
     case ColumnKind::kBinaryView:

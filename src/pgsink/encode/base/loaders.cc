@@ -191,9 +191,9 @@ void load_interval(const ColumnView& column, const Block& block, const uint8_t*,
   struct DayTime {
     int32_t days, millis;
   };
-  struct MonthDayNano {
+  struct MonthDayTicks {
     int32_t months, days;
-    int64_t nanos;
+    int64_t ticks;
   };
   switch (column.kind) {
     case ColumnKind::kIntervalMonths:
@@ -203,12 +203,16 @@ void load_interval(const ColumnView& column, const Block& block, const uint8_t*,
       return for_each_value<DayTime>(column, block, [&](size_t i, DayTime value) {
         values[i] = {0, value.days, 0, int64_t{value.millis} * 1000};
       });
+    case ColumnKind::kIntervalMonthDayMicro:
+      return for_each_value<MonthDayTicks>(column, block, [&](size_t i, MonthDayTicks value) {
+        values[i] = {value.months, value.days, 0, value.ticks};
+      });
     default:
       break;
   }
   PGPROTO_ASSERT(column.kind == ColumnKind::kIntervalMonthDayNano);
-  for_each_value<MonthDayNano>(column, block, [&](size_t i, MonthDayNano value) {
-    values[i] = {value.months, value.days, value.nanos % 1000, value.nanos / 1000};
+  for_each_value<MonthDayTicks>(column, block, [&](size_t i, MonthDayTicks value) {
+    values[i] = {value.months, value.days, value.ticks % 1000, value.ticks / 1000};
   });
 }
 

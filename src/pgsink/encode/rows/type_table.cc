@@ -242,6 +242,7 @@ constexpr std::string_view kKindNames[] = {
     "interval[months]",
     "interval[days, ms]",
     "interval[months, days, ns]",
+    "interval[months, days, us]",
     "utf8",
     "large_utf8",
     "binary",
@@ -302,7 +303,7 @@ SourceClass source_class(const Field& field) {
   if (within(K::kTime32, K::kTime64)) return S::kTime;
   if (kind == K::kTimestamp) return S::kTimestamp;
   if (kind == K::kDuration) return S::kDuration;
-  if (within(K::kIntervalMonths, K::kIntervalMonthDayNano)) return S::kInterval;
+  if (within(K::kIntervalMonths, K::kIntervalMonthDayMicro)) return S::kInterval;
   if (kind == K::kUuid) return S::kUuid;
   if (is_list(kind)) return S::kList;
   if (kind == K::kStruct) return S::kStruct;
@@ -334,6 +335,13 @@ std::string source_name(const Field& field) {
   return name;
 }
 
+/// The repeated name of a struct that this target gets as JSON; nullptr if every member arrives.
+static const std::string* json_loses_a_member(const Field& source, const Target& target) {
+  const bool by_attributes =
+      target.kind == TargetKind::kArray || target.kind == TargetKind::kComposite;
+  return by_attributes ? nullptr : find_repeated_member(source);
+}
+
 Result<CodecPointer> make_codec(const Field& source, const Target& target) {
   if (source.kind == ColumnKind::kNull) return null_field();
   if (source.kind == ColumnKind::kDictionary) {
@@ -343,7 +351,13 @@ Result<CodecPointer> make_codec(const Field& source, const Target& target) {
   }
   const SourceClass from = source_class(source);
   for (const Conversion& entry : kConversions) {
-    if (entry.source == from && entry.target == target.kind) return entry.make(source, target);
+    if (entry.source != from || entry.target != target.kind) continue;
+    if (const std::string* repeated = json_loses_a_member(source, target)) {
+      return pgproto::fail(Errc::kColumnType,
+                           source_name(source) + " has two members named \"" + *repeated +
+                               "\", of which JSON would keep one; rename one of them");
+    }
+    return entry.make(source, target);
   }
   return pgproto::fail(Errc::kColumnType, source_name(source) + " does not become " + target.name +
                                               advice(from, target));

@@ -1,6 +1,8 @@
 #include "pgsink/encode/values/render.h"
 
+#include <algorithm>
 #include <limits>
+#include <set>
 
 #include "pgsink/encode/base/staged.h"
 #include "pgsink/encode/values/calendar.h"
@@ -196,6 +198,7 @@ Scalar append_scalar(const Field& field, const ColumnView& column, size_t row, D
     case ColumnKind::kIntervalMonths:
     case ColumnKind::kIntervalDayTime:
     case ColumnKind::kIntervalMonthDayNano:
+    case ColumnKind::kIntervalMonthDayMicro:
       return {
           Shape::kQuoted,
           append_interval_value(load_one<Interval>(load_interval, field, column, row), to, fault)};
@@ -226,12 +229,19 @@ bool is_nested(ColumnKind kind) {
   return is_list(kind) || kind == ColumnKind::kStruct || kind == ColumnKind::kMap;
 }
 
+/// A struct without names, such as ROW(1, 'a'), gets those of PostgreSQL's row_to_json(): f1, f2, …
+std::string json_member_name(const Field& structure, size_t i) {
+  const bool named = std::ranges::any_of(structure.children,
+                                         [](const Field& child) { return !child.name.empty(); });
+  return named ? structure.children[i].name : "f" + std::to_string(i + 1);
+}
+
 bool append_object(const Field& field, const ColumnView& column, size_t row, std::string& to,
                    Fault& fault) {
   to += '{';
   for (size_t i = 0; i < field.children.size(); ++i) {
     if (i != 0) to += ',';
-    if (!append_json_string(field.children[i].name, to, fault)) return false;
+    if (!append_json_string(json_member_name(field, i), to, fault)) return false;
     to += ':';
     if (!render_json(field.children[i], column.children[i], row, to, fault)) return false;
   }
@@ -365,6 +375,19 @@ bool render_json(const Field& field, const ColumnView& column, size_t row, std::
     return append_json_string(text, to, fault);
   }
   return true;
+}
+
+const std::string* find_repeated_member(const Field& field) {
+  if (field.kind == ColumnKind::kStruct) {
+    std::set<std::string> names;
+    for (size_t i = 0; i < field.children.size(); ++i) {
+      if (!names.insert(json_member_name(field, i)).second) return &field.children[i].name;
+    }
+  }
+  for (const Field& child : field.children) {
+    if (const std::string* repeated = find_repeated_member(child)) return repeated;
+  }
+  return nullptr;
 }
 
 void append_text_as_json(std::string_view bytes, std::string& to) {

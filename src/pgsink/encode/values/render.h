@@ -20,6 +20,10 @@ bool render_text(const Field& field, const ColumnView& column, size_t row, std::
 bool render_json(const Field& field, const ColumnView& column, size_t row, std::string& to,
                  Fault& fault);
 
+/// find_repeated_member finds a struct, however deep, with two members of one name: as JSON one of
+/// them would be lost. The name, or nullptr.
+const std::string* find_repeated_member(const Field& field);
+
 /// append_text_as_json appends any bytes as a JSON string: text of PostgreSQL as it is, anything
 /// else as "\\x…" in hexadecimal.
 void append_text_as_json(std::string_view bytes, std::string& to);

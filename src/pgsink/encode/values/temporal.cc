@@ -323,6 +323,24 @@ struct MonthDayNanoToInterval {
   }
 };
 
+struct MonthDayMicro {
+  int32_t months, days;
+  int64_t micros;
+};
+struct MonthDayMicroToInterval {
+  using Source = MonthDayMicro;
+  using Lane = WireInterval;
+  int32_t type_modifier = -1;
+  bool convert(MonthDayMicro value, WireInterval& lane) const {
+    lane.set(value.months, value.days, value.micros);
+    return interval_fits(value.months, value.days, value.micros, type_modifier);
+  }
+  Fault fault(MonthDayMicro value) const {
+    return interval_fault(std::to_string(value.months) + " months " + std::to_string(value.days) +
+                          " days " + std::to_string(value.micros) + " µs");
+  }
+};
+
 template <class Op>
 CodecPointer convert_field(Op op) {
   return std::make_unique<ConvertField<Op>>(op);
@@ -439,6 +457,8 @@ CodecPointer interval_to_interval(const Field& source, const Target& target) {
       return convert_field(MonthsToInterval{target.type_modifier});
     case ColumnKind::kIntervalDayTime:
       return convert_field(DayTimeToInterval{target.type_modifier});
+    case ColumnKind::kIntervalMonthDayMicro:
+      return convert_field(MonthDayMicroToInterval{target.type_modifier});
     default:
       break;
   }
