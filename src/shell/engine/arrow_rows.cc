@@ -30,7 +30,11 @@ Result<ArrowRows> ArrowRows::of(const Engine& engine, const std::vector<Column>&
   auto schema = import_arrow_schema(&arrow, {.infinities = true});
   if (!schema) return std::unexpected(schema.error());
   ArrowRows rows;
-  rows.schema_ = std::move(*schema);
+  std::vector<Field> fields = **schema;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    rows.vectors_.push_back(VectorValues::of(columns[i].type.get(), fields[i]));
+  }
+  rows.schema_ = std::make_shared<const Schema>(std::move(fields));
   rows.options_ = engine.arrow_options();
   return rows;
 }
@@ -40,7 +44,31 @@ Result<RecordBatch> ArrowRows::batch(const OwnedChunk& chunk) const {
   auto done = arrow_status(duckdb_data_chunk_to_arrow(options_, chunk.get(), &array),
                            "hand over the query's rows");
   if (!done) return std::unexpected(done.error());
-  return import_arrow_batch(schema_, &array);
+  auto batch = import_arrow_batch(schema_, &array);
+  if (!batch) return batch;
+  return with_vector_values(chunk, std::move(*batch));
+}
+
+Result<RecordBatch> ArrowRows::with_vector_values(const OwnedChunk& chunk,
+                                                  RecordBatch batch) const {
+  VectorValues::Buffers buffers;
+  std::vector<ColumnView> columns(batch.columns().begin(), batch.columns().end());
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (!vectors_[i]) continue;
+    const duckdb_vector vector = duckdb_data_chunk_get_vector(chunk.get(), i);
+    auto taken = vectors_[i]->take(vector, batch.row_count(), columns[i], buffers);
+    if (!taken) return std::unexpected(taken.error());
+  }
+  if (buffers.empty()) return batch;
+  struct Memory {
+    RecordBatch batch;
+    VectorValues::Buffers buffers;
+  };
+  const size_t rows = batch.row_count();
+  const size_t bytes = batch.memory_bytes();
+  auto memory = std::make_shared<Memory>(std::move(batch), std::move(buffers));
+  return RecordBatch(schema_, std::move(columns), rows, bytes,
+                     [memory]() mutable { memory.reset(); });
 }
 
 }  // namespace pgsink::shell

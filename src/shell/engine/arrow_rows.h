@@ -8,6 +8,7 @@
 #include <pgsink/record_batch.h>
 
 #include "shell/engine/engine.h"
+#include "shell/engine/vector_values.h"
 
 namespace pgsink::shell {
 
@@ -22,7 +23,12 @@ class ArrowRows {
   Result<RecordBatch> batch(const OwnedChunk& chunk) const;
 
  private:
+  /// The batch of a chunk, with the values that Arrow would change from the chunk itself.
+  Result<RecordBatch> with_vector_values(const OwnedChunk& chunk, RecordBatch batch) const;
+
   std::shared_ptr<const Schema> schema_;
+  /// For each column whose values Arrow would change.
+  std::vector<std::optional<VectorValues>> vectors_;
   duckdb_arrow_options options_ = nullptr;  ///< The engine's.
 };
 
