@@ -4,6 +4,7 @@
 // many. The place says where to look, and render_diagnostic() hides the value.
 
 #include "pgsink/ddl/token_parser.h"
+#include "pgsink/options/names.h"
 
 namespace pgsink {
 

@@ -13,8 +13,6 @@ bool is_high(char c) { return static_cast<unsigned char>(c) >= 0x80; }
 bool is_word_start(char c) { return is_letter(c) || c == '_' || is_high(c); }
 bool is_word_part(char c) { return is_word_start(c) || is_digit(c) || c == '$'; }
 
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool is_ascii_blank(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
@@ -36,12 +34,6 @@ size_t blank_bytes(std::string_view text, size_t offset) {
 }
 
 }  // namespace
-
-std::string lower_ascii(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = to_lower(c);
-  return lower;
-}
 
 bool Token::is_word(std::string_view upper) const {
   return kind == TokenKind::kWord && equal_without_case(text, upper);

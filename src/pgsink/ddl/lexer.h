@@ -83,8 +83,6 @@ class Lexer {
 
 /// position_behind is the place that follows `passed`, which begins at `begin`.
 SourcePosition position_behind(SourcePosition begin, std::string_view passed);
-/// lower_ascii folds A-Z as PostgreSQL folds unquoted names; other letters stay as they are.
-std::string lower_ascii(std::string_view text);
 
 /// decode_text yields the value of a kText token, or what is wrong with it (without showing it).
 std::expected<std::string, std::string> decode_text(const Token& token);

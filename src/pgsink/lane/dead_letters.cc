@@ -87,11 +87,6 @@ std::string table_name(const SinkOptions& options) {
 
 }  // namespace
 
-bool takes_dead_letters(const SinkOptions& options) {
-  return !options.dead_letter_table.empty() || !options.dead_letter_file.empty() ||
-         options.on_dead_letters;
-}
-
 std::string row_as_json(const RecordBatch& batch, size_t row) {
   std::string json = "{";
   const Schema& schema = *batch.schema();

@@ -17,9 +17,6 @@
 
 namespace pgsink {
 
-/// takes_dead_letters says whether a rejected row has somewhere to go.
-bool takes_dead_letters(const SinkOptions& options);
-
 /// row_as_json renders all columns of a row of the batch.
 std::string row_as_json(const RecordBatch& batch, size_t row);
 

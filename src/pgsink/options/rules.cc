@@ -1,16 +1,31 @@
+#include "pgsink/options/rules.h"
+
 #include <algorithm>
 
 #include <pgsink/options.h>
 
 #include "pgsink/client/connect_options.h"
-#include "pgsink/lane/dead_letters.h"
 #include "pgsink/options/names.h"
 #include "pgsink/options/option_checks.h"
 #include "pgsink/options/retry.h"
 #include "pgsink/options/values.h"
-#include "pgsink/sink/pool.h"
 
 namespace pgsink {
+
+bool takes_dead_letters(const SinkOptions& options) {
+  return !options.dead_letter_table.empty() || !options.dead_letter_file.empty() ||
+         options.on_dead_letters;
+}
+
+size_t sink_connections(const SinkOptions& options) {
+  return static_cast<size_t>(options.parallelism) + (options.use_2pc ? 1 : 0);
+}
+
+size_t pool_size(const SinkOptions& options) {
+  const auto size = static_cast<size_t>(options.connection_pool_size);
+  const bool by_default = options.connection_pool_size == SinkOptions{}.connection_pool_size;
+  return by_default ? std::max(size, sink_connections(options)) : size;
+}
 
 const OptionInfo* find_option(std::string_view key) {
   for (const OptionInfo& info : option_table()) {

@@ -8,7 +8,6 @@
 
 #include <pgproto/utf8.h>
 
-#include "pgsink/ddl/lexer.h"
 #include "pgsink/options/names.h"
 
 namespace pgsink {

@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "pgsink/delivery/check.h"
 #include "pgsink/delivery/writer_sessions.h"
-#include "pgsink/sink/warnings.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 

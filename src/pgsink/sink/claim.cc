@@ -2,23 +2,9 @@
 
 #include <utility>
 
-#include "pgsink/delivery/writer_sessions.h"
+#include "pgsink/delivery/check.h"
 
 namespace pgsink {
-
-Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
-                      Deadline deadline) {
-  if (options.delivery == Delivery::kExactlyOnce) {
-    return check_local_table(connection, table, "delivery = 'exactly_once'", deadline);
-  }
-  if (!options.use_2pc) return {};
-  // A pooler lends connections, and with them the advisory lock that fences writers off.
-  if (!WriterSessions::whole_sessions(connection)) {
-    return fail(Errc::kOptionConflict,
-                "use_2pc does not work through a connection pooler: connect to the server itself");
-  }
-  return check_two_phase(connection, options, table, deadline);
-}
 
 std::vector<uint64_t> Claim::positions() const {
   std::vector<uint64_t> all;

@@ -18,10 +18,6 @@ namespace pgsink {
 /// How long the former writer's transactions may keep us waiting.
 inline constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 
-/// check_delivery says what a delivery that is more than at-least-once lacks of server and table.
-Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
-                      Deadline deadline);
-
 /// Claim is what exactly-once holds of the target: the rows of this sink's lanes.
 struct Claim {
   Epochs epochs;

@@ -1,23 +1,13 @@
 #include "pgsink/sink/pool.h"
 
-#include <algorithm>
 #include <new>
 #include <utility>
 
+#include "pgsink/options/rules.h"
 #include "pgsink/options/server.h"
 #include "pgsink/pool.h"
 
 namespace pgsink {
-
-size_t sink_connections(const SinkOptions& options) {
-  return static_cast<size_t>(options.parallelism) + (options.use_2pc ? 1 : 0);
-}
-
-size_t pool_size(const SinkOptions& options) {
-  const auto size = static_cast<size_t>(options.connection_pool_size);
-  const bool by_default = options.connection_pool_size == SinkOptions{}.connection_pool_size;
-  return by_default ? std::max(size, sink_connections(options)) : size;
-}
 
 Result<std::shared_ptr<Pool>> make_sink_pool(const SinkOptions& options, Env* env, bool shared) {
   std::shared_ptr<OsEnv> own_env;

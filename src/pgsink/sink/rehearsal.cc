@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pgsink/client/connection.h"
+#include "pgsink/delivery/check.h"
 #include "pgsink/lane/router.h"
 #include "pgsink/options/server.h"
 #include "pgsink/plan/plan.h"

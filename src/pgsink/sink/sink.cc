@@ -14,6 +14,7 @@
 #include "pgsink/lane/epoch_committer.h"
 #include "pgsink/lane/inbox.h"
 #include "pgsink/lane/lane.h"
+#include "pgsink/options/rules.h"
 #include "pgsink/options/server.h"
 #include "pgsink/partition/leaves.h"
 #include "pgsink/partition/partitioner.h"

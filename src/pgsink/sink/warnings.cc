@@ -1,23 +1,9 @@
 #include "pgsink/sink/warnings.h"
 
-#include <algorithm>
-#include <array>
-
+#include "pgsink/delivery/check.h"
 #include "pgsink/delivery/writer_sessions.h"
-#include "pgsink/options/names.h"
 
 namespace pgsink {
-bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server) {
-  // Source: PostgreSQL documentation, "Setting Parameters": how a boolean may be written.
-  constexpr std::array<std::string_view, 4> kOff{"off", "false", "no", "0"};
-  bool asynchronous = !server.synchronous_commit;
-  for (const auto& variable : options.session_variables) {
-    if (!equal_without_case(variable.first, "synchronous_commit")) continue;
-    asynchronous = std::ranges::any_of(
-        kOff, [&](std::string_view off) { return equal_without_case(variable.second, off); });
-  }
-  return asynchronous;
-}
 
 std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
                                        Connection& connection) {

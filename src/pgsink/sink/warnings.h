@@ -10,10 +10,6 @@
 
 namespace pgsink {
 
-/// commits_asynchronously says whether the transactions of the sink commit without waiting for the
-/// disk: its own variables come after those of role, database and server.
-bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server);
-
 /// open_warnings gives a line for each such thing, with what to do about it.
 /// `hosts` is how many there are to go to.
 std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "pgsink/options/names.h"
-#include "pgsink/sink/pool.h"
+#include "pgsink/options/rules.h"
 
 namespace pgsink::shell {
 

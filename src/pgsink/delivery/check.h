@@ -1,0 +1,19 @@
+#pragma once
+// What server and table must offer for the delivery that the options ask for.
+
+#include <pgsink/options.h>
+
+#include "pgsink/client/catalog.h"
+#include "pgsink/client/connection.h"
+
+namespace pgsink {
+
+/// check_delivery says what a delivery that is more than at-least-once lacks of server and table.
+Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
+                      Deadline deadline);
+
+/// commits_asynchronously says whether the transactions of the sink commit without waiting for the
+/// disk: its own variables come after those of role, database and server.
+bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server);
+
+}  // namespace pgsink
