@@ -1,10 +1,16 @@
 // The house rules, checked against the tree as it stands, and each against a line that it must
 // find: a rule that cannot fail is no rule.
 
+#include <algorithm>
 #include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "tidy/rooms.h"
 #include "tidy/rules.h"
 
 namespace tidy {
@@ -76,6 +82,94 @@ TEST(Tidy, FilesAndFunctionsStayShort) {
   }
   const auto found = check_lengths(tree(), ratchets);
   EXPECT_TRUE(found.empty()) << listed(found);
+}
+
+// ---- the rooms --------------------------------------------------------------------------------
+
+/// A file of the room `from` that includes something of the room `to`.
+SourceFile file_that_includes(const Room& from, const Room& to) {
+  return source_file(std::string(from.folders[0]) + "/a.cc",
+                     "#include \"" + std::string(to.name) + "/a.h\"\n");
+}
+
+TEST(Rooms, ComeAfterTheRoomsThatTheyInclude) {
+  std::set<std::string_view> before;
+  for (const Room& room : rooms()) {
+    for (const std::string_view below : room.below) {
+      EXPECT_TRUE(before.contains(below)) << room.name << " may include " << below;
+    }
+    EXPECT_TRUE(before.insert(room.name).second) << room.name << " has two rows";
+  }
+}
+
+TEST(Rooms, IncludeOnlyWhatTheirRowNames) {
+  for (const Room& from : rooms()) {
+    for (const Room& to : rooms()) {
+      const bool allowed = &from == &to || std::find(from.below.begin(), from.below.end(),
+                                                     to.name) != from.below.end();
+      const auto found = includes_that_run_up(file_that_includes(from, to));
+      EXPECT_EQ(found.empty(), allowed) << from.name << " includes " << to.name << listed(found);
+    }
+  }
+}
+
+TEST(Rooms, NameNoRoomThatNothingNeeds) {
+  std::set<std::pair<std::string_view, std::string_view>> used;
+  std::set<std::string_view> inhabited;
+  for (const SourceFile& file : tree()) {
+    const Room* from = room_of(file.path);
+    if (from == nullptr) continue;
+    inhabited.insert(from->name);
+    for (const std::string& path : includes_of(file)) {
+      const Room* to = room_of(path);
+      if (to != nullptr) used.insert({from->name, to->name});
+    }
+  }
+  for (const Room& room : rooms()) {
+    EXPECT_TRUE(inhabited.contains(room.name)) << room.name << " is empty";
+    for (const std::string_view below : room.below) {
+      if (below == "pgproto") continue;  // everybody may speak of errors and bytes
+      EXPECT_TRUE(used.contains({room.name, below})) << room.name << " needs no " << below;
+    }
+  }
+}
+
+TEST(Rooms, KnowWhatIsPublic) {
+  for (const SourceFile& file : tree()) {
+    if (!file.path.starts_with("src/include/")) continue;
+    EXPECT_NE(room_of(file.path), nullptr) << file.path << " is declared for no room";
+  }
+}
+
+TEST(Circles, AreFoundThroughOthers) {
+  const std::vector<SourceFile> files = {
+      source_file("src/pgsink/lane/a.h", "#include \"pgsink/lane/b.h\"\n"),
+      source_file("src/pgsink/lane/b.cc", "#include \"pgsink/lane/c.h\"\n"),
+      source_file("src/pgsink/lane/c.cc", "#include \"pgsink/lane/a.h\"\n"),
+      source_file("src/pgsink/lane/d.cc", "#include \"pgsink/lane/a.h\"\n"),
+      source_file("src/pgsink/lane/d.h", "#include \"pgsink/lane/d.h\"\n"),
+  };
+  const std::vector<Circle> wanted = {{"pgsink/lane/a", "pgsink/lane/b", "pgsink/lane/c"}};
+  EXPECT_EQ(circles_between(files), wanted);
+  EXPECT_TRUE(circles_between(std::span(files).first(2)).empty());
+}
+
+TEST(Circles, AreOnlyThoseThatAreKnown) {
+  const std::vector<Circle> found = circles_between(tree());
+  const std::vector<Circle>& known = known_circles();
+  const auto names = [](const Circle& circle) {
+    std::string text;
+    for (const std::string& unit : circle) text += " " + unit;
+    return text;
+  };
+  for (const Circle& circle : found) {
+    EXPECT_NE(std::find(known.begin(), known.end(), circle), known.end())
+        << "these include each other in a circle:" << names(circle);
+  }
+  for (const Circle& circle : known) {
+    EXPECT_NE(std::find(found.begin(), found.end(), circle), found.end())
+        << "no circle any more, take it out of known_circles():" << names(circle);
+  }
 }
 
 // ---- the views and the lengths themselves -----------------------------------------------------
