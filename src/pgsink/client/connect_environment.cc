@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/client/connect_options.h"
 #include "pgsink/client/keywords.h"
 
@@ -11,12 +13,8 @@ namespace pgsink {
 namespace {
 
 constexpr size_t kServiceFileBytesMax = size_t{1} << 20;
-constexpr std::string_view kBlanks = " \t\n\v\f\r";
 
-std::string_view trim(std::string_view text) {
-  const size_t begin = std::min(text.find_first_not_of(kBlanks), text.size());
-  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
-}
+using pgproto::ascii::trim;
 
 // Sets what the service file says, unless it was given: the file comes before the environment.
 Status apply_service_line(ConnectOptions& options, std::string_view line,

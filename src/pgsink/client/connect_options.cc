@@ -5,14 +5,14 @@
 #include <charconv>
 #include <limits>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/client/conninfo.h"
 #include "pgsink/client/keywords.h"
 
 namespace pgsink {
 
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::unexpected<Error> bad_value(std::string_view keyword, const std::string& allowed) {
   return fail(Errc::kOptionValue, std::string(keyword) + " must be " + allowed);
@@ -25,10 +25,7 @@ std::unexpected<Error> unsupported(std::string_view keyword, std::string_view wh
 
 // As libpq reads integers: blanks around are fine, anything else is not.
 Result<int> parse_integer(std::string_view keyword, std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\n\v\f\r";
-  const size_t begin = std::min(text.find_first_not_of(kBlanks), text.size());
-  const size_t end = text.find_last_not_of(kBlanks) + 1;
-  text = begin < end ? text.substr(begin, end - begin) : std::string_view();
+  text = pgproto::ascii::trim(text);
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   int value = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -131,8 +128,7 @@ template <std::string ConnectOptions::* kMember>
 Status set_tls_version(const KeywordInfo& info, const std::string& value, ConnectOptions& options) {
   for (const char* name : {"", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}) {
     const std::string_view known = name;
-    if (std::equal(known.begin(), known.end(), value.begin(), value.end(),
-                   [](char a, char b) { return lower(a) == lower(b); })) {
+    if (pgproto::ascii::equal_folded(known, value)) {
       options.*kMember = known;
       return {};
     }
@@ -225,7 +221,7 @@ Status set_require_auth(const KeywordInfo& info, const std::string& value,
 Status set_client_encoding(const KeywordInfo& info, const std::string& value, ConnectOptions&) {
   std::string plain;
   for (const char c : value) {
-    if (c != '-' && c != '_') plain += lower(c);
+    if (c != '-' && c != '_') plain += pgproto::ascii::lower(c);
   }
   if (plain.empty() || plain == "auto" || plain == "utf8" || plain == "unicode") return {};
   return unsupported(info.keyword, "texts are always sent as UTF8");

@@ -6,6 +6,8 @@
 #include <array>
 #include <optional>
 
+#include <pgproto/ascii.h>
+
 #include <openssl/evp.h>
 
 #include "pgsink/client/tls_state.h"
@@ -15,16 +17,6 @@ namespace pgsink {
 namespace {
 
 using GeneralNames = std::unique_ptr<GENERAL_NAMES, OpenSslDeleter<GENERAL_NAMES_free>>;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool equal_without_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
 
 std::string_view text_of(const ASN1_STRING* string) {
   return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
@@ -96,11 +88,11 @@ void judge_common_name(X509* certificate, const std::string& host, Names& names)
 
 bool certificate_name_matches(std::string_view pattern, std::string_view host) {
   if (pattern.empty()) return false;
-  if (equal_without_case(pattern, host)) return true;
+  if (pgproto::ascii::equal_folded(pattern, host)) return true;
   if (!pattern.starts_with("*.") || pattern.size() < 3) return false;
   const size_t dot = host.find('.');
   if (dot == std::string_view::npos || dot == 0) return false;
-  return equal_without_case(pattern.substr(1), host.substr(dot));
+  return pgproto::ascii::equal_folded(pattern.substr(1), host.substr(dot));
 }
 
 bool is_ip_address(const std::string& host) { return !numeric_address(host).empty(); }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <expected>
 
+#include <pgproto/ascii.h>
 #include <pgproto/utf8.h>
 
 #include "pgsink/options/names.h"
@@ -25,15 +26,9 @@ std::string range_text(const OptionInfo& info) {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 template <typename Number>
 std::optional<Number> parse_number(std::string_view text) {
-  text = trimmed(text);
+  text = pgproto::ascii::trim(text);
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   Number number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -56,7 +51,7 @@ std::vector<std::string_view> split_list(std::string_view text, char separator) 
   std::vector<std::string_view> parts;
   while (true) {
     const size_t end = text.find(separator);
-    parts.push_back(trimmed(text.substr(0, end)));
+    parts.push_back(pgproto::ascii::trim(text.substr(0, end)));
     if (end == std::string_view::npos) return parts;
     text.remove_prefix(end + 1);
   }
@@ -106,7 +101,7 @@ Result<bool> read_boolean(const OptionValue& value, const OptionInfo& info) {
 
 Result<Choice> read_choice(const OptionValue& value, const OptionInfo& info) {
   const std::vector<std::string_view> choices = split_list(info.choices, '|');
-  std::string wanted(trimmed(value.text));
+  std::string wanted(pgproto::ascii::trim(value.text));
   std::ranges::replace(wanted, ' ', '_');
   for (size_t i = 0; i < choices.size() && value.kind == Kind::kText; ++i) {
     if (equal_without_case(choices[i], wanted)) return Choice{i, choices[i]};
@@ -122,18 +117,18 @@ namespace {
 
 /// Reads one name of a list at the front of `rest` and removes it; nullopt if it is malformed.
 std::optional<std::string> next_name(std::string_view& rest) {
-  rest = trimmed(rest);
+  rest = pgproto::ascii::trim(rest);
   std::string name;
   if (!rest.starts_with('"')) {
     const size_t end = std::min(rest.find(','), rest.size());
-    name = trimmed(rest.substr(0, end));
+    name = pgproto::ascii::trim(rest.substr(0, end));
     rest.remove_prefix(end);
     const bool quote_inside = name.find('"') != std::string::npos;
     return quote_inside || name.empty() ? std::nullopt : std::optional(name);
   }
   for (size_t i = 1; i < rest.size(); ++i) {
     if (rest[i] == '"' && (i + 1 == rest.size() || rest[i + 1] != '"')) {
-      rest = trimmed(rest.substr(i + 1));
+      rest = pgproto::ascii::trim(rest.substr(i + 1));
       return name.empty() ? std::nullopt : std::optional(name);
     }
     if (rest[i] == '"') ++i;
@@ -249,7 +244,7 @@ Result<std::string> read_require_auth(const OptionValue& value, const OptionInfo
       "'!', each once";
   auto text = read_text(value, info);
   if (!text) return std::unexpected(std::move(text.error()));
-  if (trimmed(*text).empty()) return std::string();
+  if (pgproto::ascii::trim(*text).empty()) return std::string();
   std::vector<std::string_view> methods = split_list(*text, ',');
   const bool negated = methods[0].starts_with('!');
   for (size_t i = 0; i < methods.size(); ++i) {
@@ -270,11 +265,11 @@ Result<std::string> read_partition_by(const OptionValue& value, const OptionInfo
   constexpr std::string_view kTakes = "'hash(column, …)' or 'round_robin', each column once";
   auto text = read_text(value, info);
   if (!text) return std::unexpected(std::move(text.error()));
-  const std::string_view rule = trimmed(*text);
+  const std::string_view rule = pgproto::ascii::trim(*text);
   if (rule.empty() || equal_without_case(rule, "round_robin")) return lower_ascii(rule);
   const size_t open = rule.find('(');
   if (open == std::string_view::npos || rule.back() != ')') return refuse(info, kTakes);
-  const std::string kind = lower_ascii(trimmed(rule.substr(0, open)));
+  const std::string kind = lower_ascii(pgproto::ascii::trim(rule.substr(0, open)));
   OptionValue inside;
   inside.text = rule.substr(open + 1, rule.size() - open - 2);
   const auto columns = read_names(inside, info);
@@ -307,7 +302,7 @@ Result<std::vector<std::string>> read_conditions(const OptionValue& value, const
   auto text = read_text(value, info);
   if (!text) return std::unexpected(std::move(text.error()));
   std::vector<std::string> conditions;
-  if (trimmed(*text).empty()) return conditions;
+  if (pgproto::ascii::trim(*text).empty()) return conditions;
   for (const std::string_view part : split_list(*text, ',')) {
     const auto is_code = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); };
     const auto is_name = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
@@ -325,7 +320,7 @@ Result<std::vector<std::string>> read_conditions(const OptionValue& value, const
 
 Result<std::string> read_partition_interval(const OptionValue& value, const OptionInfo& info) {
   if (value.kind == Kind::kText || value.kind == Kind::kInteger) {
-    std::string interval = lower_ascii(trimmed(value.text));
+    std::string interval = lower_ascii(pgproto::ascii::trim(value.text));
     for (const std::string_view unit : {"hour", "day", "week", "month", "year"}) {
       if (interval == unit) return interval;
     }

@@ -71,13 +71,6 @@ Fault parse_fault(const Target& target, std::string_view text, std::string_view 
                                       "; wanted is " + std::string(wanted)};
 }
 
-std::string_view without_spaces(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\n\r\v\f";
-  const size_t begin = text.find_first_not_of(kSpaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
-}
-
 CodecPointer text_to_parsed(const Field& source, const Target& target) {
   return staged_field(source, load_bytes,
                       PutParsed{target, kParsers[static_cast<size_t>(target.kind)]});

@@ -18,9 +18,6 @@ bool parse_value(const Target& target, std::string_view text, Scratch& out, Faul
 /// parse_fault is 22P02: `text` is not a value of the type.
 Fault parse_fault(const Target& target, std::string_view text, std::string_view wanted);
 
-/// without_spaces drops white space at both ends, as most input functions do.
-std::string_view without_spaces(std::string_view text);
-
 // The families of parse_value(), each in a file of its own.
 bool parse_bool(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fault& fault);

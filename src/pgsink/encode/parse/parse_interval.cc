@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/encode/base/shortened.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
@@ -288,7 +290,7 @@ bool in_int32(int64_t value) {
 }  // namespace
 
 bool parse_interval(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  IntervalParser parser(without_spaces(text));
+  IntervalParser parser(pgproto::ascii::trim(text));
   const bool parsed = parser.parse();
   if (!parsed && !parser.overflow()) {
     fault = parse_fault(target, text, kForm);

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
 #include "pgsink/encode/values/array.h"
@@ -51,7 +53,7 @@ bool read_quotable(TextReader& reader, std::string_view stops, std::string& text
 class ArrayParser {
  public:
   ArrayParser(const Target& target, std::string_view text)
-      : element_(target.parts[0]), reader_(without_spaces(text)) {}
+      : element_(target.parts[0]), reader_(pgproto::ascii::trim(text)) {}
 
   bool parse(Scratch& out, Fault& fault) {
     if (!read_bounds()) return false;
@@ -266,7 +268,7 @@ bool parse_array(const Target& target, std::string_view text, Scratch& out, Faul
 bool parse_composite(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   constexpr std::string_view kForm =
       "a row literal with one value for each attribute, as (1,\"a b\",)";
-  TextReader reader(without_spaces(text));
+  TextReader reader(pgproto::ascii::trim(text));
   if (!reader.take('(')) return failed(target, text, kForm, fault);
   out.put(static_cast<int32_t>(target.parts.size()));
   std::string value;
@@ -288,14 +290,14 @@ bool parse_composite(const Target& target, std::string_view text, Scratch& out, 
 }
 
 bool parse_range(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  TextReader reader(without_spaces(text));
+  TextReader reader(pgproto::ascii::trim(text));
   if (read_range(target, reader, out, fault) && reader.done()) return true;
   return failed(target, text, "a range literal as [1,5) or empty", fault);
 }
 
 bool parse_multirange(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   constexpr std::string_view kForm = "a multirange literal as {[1,5),[7,9)}";
-  TextReader reader(without_spaces(text));
+  TextReader reader(pgproto::ascii::trim(text));
   const size_t count_at = out.size();
   int32_t count = 0;
   out.put(count);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
 
@@ -17,11 +19,7 @@ struct Address {
   size_t size = 0;
 };
 
-int hex_digit(char c) {
-  if (TextReader::is_digit(c)) return c - '0';
-  c = TextReader::lower(c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+using pgproto::ascii::hex_digit;
 
 /// a.b.c.d into four bytes. Server: inet_net_pton_ipv4() takes leading zeros, getv4() does not.
 bool read_ipv4(TextReader& reader, bool leading_zeros, uint8_t* bytes) {
@@ -102,7 +100,7 @@ bool host_bits_are_zero(const Address& address, size_t bits) {
 // Server: network_recv(). Family (2 or 3, whatever the system's AF_ numbers), prefix bits, is cidr,
 // size.
 bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  TextReader reader(without_spaces(text));
+  TextReader reader(pgproto::ascii::trim(text));
   const bool cidr = target.kind == TargetKind::kCidr;
   Address address;
   bool good = false;
@@ -140,7 +138,7 @@ bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault
 
 // Server: macaddr_in(), macaddr8_in(): digits in groups of equal size, separated by one of : - .
 bool parse_macaddr(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  const std::string_view word = without_spaces(text);
+  const std::string_view word = pgproto::ascii::trim(text);
   constexpr size_t kBytesMax = 8;
   std::array<uint8_t, kBytesMax> bytes{};
   size_t digits = 0;

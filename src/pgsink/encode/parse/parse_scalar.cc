@@ -5,6 +5,8 @@
 #include <charconv>
 #include <limits>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/encode/base/shortened.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/values/number_text.h"
@@ -16,18 +18,9 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-bool equal_folded(std::string_view text, std::string_view word) {
-  return text.size() == word.size() && std::equal(text.begin(), text.end(), word.begin(),
-                                                  [](char a, char b) { return lower(a) == b; });
-}
-
-int hex_digit(char c) {
-  if (is_digit(c)) return c - '0';
-  c = lower(c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+using pgproto::ascii::equal_folded;
+using pgproto::ascii::hex_digit;
+using pgproto::ascii::lower;
 
 /// Takes a leading + or - off; true for -.
 bool take_sign(std::string_view& text) {
@@ -94,7 +87,7 @@ bool read_decimals(std::string_view text, Decimals& number) {
 
 // Server: boolin(), parse_bool_with_len(): unique prefixes of true, false, yes, no, on, off; 1, 0.
 bool parse_bool(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  const std::string_view word = without_spaces(text);
+  const std::string_view word = pgproto::ascii::trim(text);
   const auto prefix_of = [&](std::string_view whole, size_t least) {
     return word.size() >= least && word.size() <= whole.size() &&
            equal_folded(word, whole.substr(0, word.size()));
@@ -110,7 +103,7 @@ bool parse_bool(const Target& target, std::string_view text, Scratch& out, Fault
 }
 
 bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  std::string_view digits = without_spaces(text);
+  std::string_view digits = pgproto::ascii::trim(text);
   const bool negative = take_sign(digits);
   Integer value;
   value.negative = negative;
@@ -128,7 +121,7 @@ bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fa
 // Server: float8in(), float4in(). Text becomes the nearest float; what would overflow or vanish
 // does not.
 bool parse_float(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  const std::string_view number = without_spaces(text);
+  const std::string_view number = pgproto::ascii::trim(text);
   const bool single = target.kind == TargetKind::kFloat4;
   const auto put = [&](double value, float narrow) {
     if (single) {
@@ -172,7 +165,7 @@ bool parse_float(const Target& target, std::string_view text, Scratch& out, Faul
 }
 
 bool parse_numeric(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  const std::string_view number = without_spaces(text);
+  const std::string_view number = pgproto::ascii::trim(text);
   const NumericLimit limit = numeric_limit(target.type_modifier);
   std::string_view unsigned_number = number;
   const bool negative = take_sign(unsigned_number);

@@ -3,6 +3,8 @@
 
 #include <limits>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/encode/base/shortened.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
@@ -137,7 +139,7 @@ int read_infinity(std::string_view text) {
 }  // namespace
 
 bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  const std::string_view word = without_spaces(text);
+  const std::string_view word = pgproto::ascii::trim(text);
   if (const int infinity = read_infinity(word); infinity != 0) {
     out.put(infinity > 0 ? std::numeric_limits<int32_t>::max()
                          : std::numeric_limits<int32_t>::min());
@@ -162,7 +164,7 @@ bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault
 }
 
 bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  TextReader reader(without_spaces(text));
+  TextReader reader(pgproto::ascii::trim(text));
   Moment moment;
   const bool read = read_clock(reader, moment);
   reader.skip_spaces();
@@ -181,7 +183,7 @@ bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault
 }
 
 bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  const std::string_view word = without_spaces(text);
+  const std::string_view word = pgproto::ascii::trim(text);
   if (const int infinity = read_infinity(word); infinity != 0) {
     out.put(infinity > 0 ? std::numeric_limits<int64_t>::max()
                          : std::numeric_limits<int64_t>::min());

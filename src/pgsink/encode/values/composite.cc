@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <pgproto/ascii.h>
+
 #include "pgsink/encode/base/valid_rows.h"
 
 namespace pgsink::encode {
@@ -12,10 +14,7 @@ constexpr size_t kCountBytes = 4;
 constexpr size_t kOidBytes = 4;
 
 bool same_name(std::string_view a, std::string_view b, bool fold) {
-  if (a.size() != b.size()) return false;
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(),
-                    [&](char x, char y) { return fold ? lower(x) == lower(y) : x == y; });
+  return fold ? pgproto::ascii::equal_folded(a, b) : a == b;
 }
 
 /// The field of that name, exact before folded; npos if there is none or several.
