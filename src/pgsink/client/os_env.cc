@@ -16,15 +16,12 @@
 #include <unistd.h>
 
 #include "pgsink/client/env.h"
+#include "pgsink/client/os_file_descriptor.h"
 #include "pgsink/client/tcp.h"
 
 namespace pgsink {
 
 namespace {
-
-std::string describe_errno(int number) {
-  return std::error_code(number, std::generic_category()).message();
-}
 
 class OsClock final : public Clock {
  public:
@@ -105,20 +102,6 @@ class OsTasks final : public Tasks {
     }
   }
   std::unique_ptr<Monitor> monitor() override { return std::make_unique<OsMonitor>(); }
-};
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
 };
 
 class OsOutputFile final : public OutputFile {

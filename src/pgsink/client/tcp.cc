@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "pgsink/client/os_file_descriptor.h"
 #include "pgsink/client/os_resolve.h"
 
 namespace pgsink {
@@ -29,33 +30,6 @@ constexpr size_t kSentBetweenReceives = size_t{256} << 10;
 // Unix sockets do not grow their buffer by themselves. With the default of 208 KiB the client is
 // woken about every 150 KiB; the kernel caps what we ask for at wmem_max, and doubles it.
 constexpr int kUnixSendBufferBytes = 1 << 20;
-
-std::string describe_errno(int number) {
-  return std::error_code(number, std::generic_category()).message();
-}
-
-class FileDescriptor {
- public:
-  FileDescriptor() = default;
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    reset();
-    fd_ = other.release();
-    return *this;
-  }
-  ~FileDescriptor() { reset(); }
-  int get() const { return fd_; }
-  bool open() const { return fd_ >= 0; }
-  int release() { return std::exchange(fd_, -1); }
-  void reset() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_ = -1;
-};
 
 // The time left as ppoll() wants it; null waits for ever.
 class Timeout {
