@@ -138,6 +138,11 @@ inline std::unexpected<Error> fail(Errc code, std::string message) {
 }
 inline std::unexpected<Error> fail(Error error) { return std::unexpected<Error>(std::move(error)); }
 
+/// make_error is an error with a code and a message, for those who add to it before they fail().
+inline Error make_error(Errc code, std::string message) {
+  return fail(code, std::move(message)).error();
+}
+
 }  // namespace pgproto
 
 /// PGPROTO_ASSERT states what only a programmer's error can break; never use it on a peer's input.

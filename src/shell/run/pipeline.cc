@@ -21,13 +21,6 @@ class Stopwatch {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-Error make_error(Errc code, std::string message) {
-  Error error;
-  error.code = code;
-  error.message = std::move(message);
-  return error;
-}
-
 bool starts_with_word(std::string_view query, std::string_view upper) {
   return Lexer(query).next().is_word(upper);
 }

@@ -21,13 +21,6 @@ constexpr std::chrono::milliseconds kTick{50};
 /// Rejected rows that are told one by one.
 constexpr uint64_t kRejectsToldMax = 10;
 
-Error make_error(Errc code, std::string message) {
-  Error error;
-  error.code = code;
-  error.message = std::move(message);
-  return error;
-}
-
 /// Lets signals interrupt the engine again.
 class WithoutInterrupts {
  public:

@@ -13,13 +13,6 @@
 namespace pgsink::shell {
 namespace {
 
-Error make_error(Errc code, std::string message) {
-  Error error;
-  error.code = code;
-  error.message = std::move(message);
-  return error;
-}
-
 /// Whether a statement only changes what later statements are bound against.
 bool shapes_the_session(duckdb_statement_type kind) {
   switch (kind) {
