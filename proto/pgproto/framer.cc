@@ -10,10 +10,10 @@ namespace {
 
 constexpr size_t kHeaderBytes = 5;
 // Room for a flood of small messages in one read; the server sends 8 KiB at a time.
-constexpr size_t kFirstCapacity = 16 * 1024;
+constexpr size_t kFirstInputCapacity = 16 * 1024;
 // A larger buffer is given back as soon as it is empty: one large error text must not stay for ever
 // in each connection of a pool.
-constexpr size_t kKeptCapacityMax = 256 * 1024;
+constexpr size_t kKeptInputCapacityMax = 256 * 1024;
 // Less room than this makes a read not worth its system call: then the rest is moved to the front.
 constexpr size_t kReadBytesMin = 4 * 1024;
 
@@ -23,7 +23,7 @@ MutableBytes Framer::receive_space() {
   const size_t size = end_ - begin_;
   if (size == 0) {
     begin_ = end_ = 0;
-    if (capacity_ > kKeptCapacityMax) {
+    if (capacity_ > kKeptInputCapacityMax) {
       data_.reset();
       capacity_ = 0;
     }
@@ -32,7 +32,7 @@ MutableBytes Framer::receive_space() {
     if (capacity_ > 0 && size <= capacity_ / 2) {
       std::memmove(data_.get(), data_.get() + begin_, size);
     } else {
-      const size_t capacity = std::max(kFirstCapacity, capacity_ * 2);
+      const size_t capacity = std::max(kFirstInputCapacity, capacity_ * 2);
       std::unique_ptr<std::byte[]> grown(new (std::nothrow) std::byte[capacity]);
       if (grown == nullptr) return {};
       if (size > 0) std::memcpy(grown.get(), data_.get() + begin_, size);

@@ -8,10 +8,10 @@ namespace pgproto {
 namespace {
 
 // Large enough for the startup and for small requests; a lane's first chunk makes it grow once.
-constexpr size_t kFirstCapacity = 8 * 1024;
+constexpr size_t kFirstOutputCapacity = 8 * 1024;
 // A larger buffer is given back once it is empty: one huge value must not stay in each connection
 // of a pool. Far above a lane's chunks, which must stay where they are.
-constexpr size_t kKeptCapacityMax = 16 * 1024 * 1024;
+constexpr size_t kKeptOutputCapacityMax = 16 * 1024 * 1024;
 
 }  // namespace
 
@@ -25,7 +25,7 @@ std::byte* OutputBuffer::reserve(size_t size) {
       // cost of moving is paid by the bytes that went.
       std::memcpy(data_.get(), data_.get() + begin_, unsent_size);
     } else {
-      const size_t capacity = std::max({needed, capacity_ + capacity_ / 2, kFirstCapacity});
+      const size_t capacity = std::max({needed, capacity_ + capacity_ / 2, kFirstOutputCapacity});
       std::unique_ptr<std::byte[]> grown(new (std::nothrow) std::byte[capacity]);
       if (grown == nullptr) return nullptr;
       if (unsent_size > 0) std::memcpy(grown.get(), data_.get() + begin_, unsent_size);
@@ -52,7 +52,7 @@ void OutputBuffer::mark_sent(size_t size) {
   // While room is handed out the offsets stay: somebody is writing there.
   if (begin_ != end_ || reserved_ != 0) return;
   begin_ = end_ = 0;
-  if (capacity_ > kKeptCapacityMax) {
+  if (capacity_ > kKeptOutputCapacityMax) {
     data_.reset();
     capacity_ = 0;
   }

@@ -12,7 +12,7 @@
 namespace pgproto {
 namespace {
 
-std::unexpected<Error> refuse(std::string message) {
+std::unexpected<Error> refuse_scram(std::string message) {
   return fail(Errc::kAuthentication, std::move(message));
 }
 
@@ -66,23 +66,24 @@ struct ServerFirst {
 Result<ServerFirst> parse_server_first(std::string_view text) {
   ServerFirst parsed;
   const auto nonce = attribute(take_element(text), 'r');
-  if (!nonce || !is_nonce(*nonce)) return refuse("SCRAM: the server's first message has no nonce");
+  if (!nonce || !is_nonce(*nonce))
+    return refuse_scram("SCRAM: the server's first message has no nonce");
   parsed.nonce = *nonce;
   const auto salt = attribute(take_element(text), 's');
   auto decoded = salt ? base64_decode(*salt) : std::nullopt;
   if (!decoded || decoded->empty()) {
-    return refuse("SCRAM: the server's first message has no valid salt");
+    return refuse_scram("SCRAM: the server's first message has no valid salt");
   }
   parsed.salt = *std::move(decoded);
   const auto count = attribute(take_element(text), 'i');
-  if (!count || count->empty()) return refuse("SCRAM: the server sent no iteration count");
+  if (!count || count->empty()) return refuse_scram("SCRAM: the server sent no iteration count");
   const char* end = count->data() + count->size();
   const auto [rest, error] =
       std::from_chars(count->data(), count->data() + count->size(), parsed.iterations);
   if (error == std::errc::result_out_of_range && rest == end) {
     parsed.iterations = UINT32_MAX;  // Too large for us is too large for the limit.
   } else if (error != std::errc() || rest != end || parsed.iterations == 0) {
-    return refuse("SCRAM: the server's iteration count is not a positive number");
+    return refuse_scram("SCRAM: the server's iteration count is not a positive number");
   }
   return parsed;
 }
@@ -95,7 +96,7 @@ Result<Sha256> hmac_sha256(Bytes key, std::string_view text) {
   if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), as_unsigned(as_bytes(text)),
            text.size(), reinterpret_cast<unsigned char*>(digest.data()), &size) == nullptr ||
       size != digest.size()) {
-    return refuse("OpenSSL could not compute an HMAC-SHA-256");
+    return refuse_scram("OpenSSL could not compute an HMAC-SHA-256");
   }
   return digest;
 }
@@ -105,7 +106,7 @@ Result<Sha256> sha256(Bytes bytes) {
   unsigned int size = 0;
   if (EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), &size,
                  EVP_sha256(), nullptr) != 1) {
-    return refuse("OpenSSL could not compute a SHA-256");
+    return refuse_scram("OpenSSL could not compute a SHA-256");
   }
   return digest;
 }
@@ -118,7 +119,7 @@ Result<ScramKeys> derive_scram_keys(std::string_view password, Bytes salt, uint3
       static_cast<int>(salt.size()), static_cast<int>(iterations), EVP_sha256(),
       static_cast<int>(salted.size()), reinterpret_cast<unsigned char*>(salted.data()));
   OPENSSL_cleanse(prepared.data(), prepared.size());
-  if (ok != 1) return refuse("OpenSSL could not derive the SCRAM key (PBKDF2)");
+  if (ok != 1) return refuse_scram("OpenSSL could not derive the SCRAM key (PBKDF2)");
   const auto client_key = hmac_sha256(salted, "Client Key");
   const auto server_key = hmac_sha256(salted, "Server Key");
   OPENSSL_cleanse(salted.data(), salted.size());
@@ -146,14 +147,14 @@ Result<std::string> Scram::client_final(std::string_view server_first) {
   auto parsed = parse_server_first(server_first);
   if (!parsed) return fail(parsed.error());
   if (!parsed->nonce.starts_with(config_.nonce) || parsed->nonce.size() == config_.nonce.size()) {
-    return refuse("SCRAM: the server's nonce does not extend ours");
+    return refuse_scram("SCRAM: the server's nonce does not extend ours");
   }
   if (parsed->iterations > config_.iterations_max) {
-    return refuse("SCRAM: the server asks for " +
-                  (parsed->iterations == UINT32_MAX ? "more than 4 billion"
-                                                    : std::to_string(parsed->iterations)) +
-                  " iterations; scram_iterations_max allows " +
-                  std::to_string(config_.iterations_max));
+    return refuse_scram("SCRAM: the server asks for " +
+                        (parsed->iterations == UINT32_MAX ? "more than 4 billion"
+                                                          : std::to_string(parsed->iterations)) +
+                        " iterations; scram_iterations_max allows " +
+                        std::to_string(config_.iterations_max));
   }
   const auto fingerprint = key_fingerprint(config_.password, parsed->salt, parsed->iterations);
   if (!fingerprint) return fail(fingerprint.error());
@@ -190,15 +191,15 @@ Status Scram::verify(std::string_view server_final) {
   const std::string_view element = take_element(server_final);
   if (attribute(element, 'e')) {
     // The text of the error is not shown: nobody has proven to be our server yet.
-    return refuse("SCRAM: the server refused the proof; is the password right?");
+    return refuse_scram("SCRAM: the server refused the proof; is the password right?");
   }
   const auto text = attribute(element, 'v');
   const auto signature = text ? base64_decode(*text) : std::nullopt;
   if (!signature || signature->size() != server_signature_.size()) {
-    return refuse("SCRAM: the server's final message has no valid signature");
+    return refuse_scram("SCRAM: the server's final message has no valid signature");
   }
   if (CRYPTO_memcmp(signature->data(), server_signature_.data(), server_signature_.size()) != 0) {
-    return refuse("SCRAM: the server's signature is wrong; it does not know the password");
+    return refuse_scram("SCRAM: the server's signature is wrong; it does not know the password");
   }
   if (config_.salted_keys != nullptr) config_.salted_keys->store(fingerprint_, keys_);
   return {};

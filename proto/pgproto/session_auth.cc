@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kScramSha256 = "SCRAM-SHA-256";
 constexpr std::string_view kScramSha256Plus = "SCRAM-SHA-256-PLUS";
 
-std::unexpected<Error> refuse(std::string message) {
+std::unexpected<Error> refuse_login(std::string message) {
   return fail(Errc::kAuthentication, std::move(message));
 }
 
@@ -42,7 +42,7 @@ Status Authenticator::answer(const Authentication& request, OutputBuffer& out) {
     case Authentication::Code::kSaslFinal:
       return scram_->verify(as_text(request.data));
     default:
-      return refuse("the server asks for an authentication method that is not supported");
+      return refuse_login("the server asks for an authentication method that is not supported");
   }
 }
 
@@ -53,14 +53,15 @@ bool Authenticator::allows(AuthMethod method) const {
 // What holds for a proof by password that cannot bind the channel.
 Status Authenticator::allow_password_method(AuthMethod method, const char* name) const {
   if (config_.channel_binding == ChannelBinding::kRequire) {
-    return refuse(std::string("channel_binding=require, but the server asks for ") + name +
-                  ", which cannot bind the TLS channel");
+    return refuse_login(std::string("channel_binding=require, but the server asks for ") + name +
+                        ", which cannot bind the TLS channel");
   }
   if (!allows(method)) {
-    return refuse(std::string("the server asks for ") + name + ", which require_auth forbids");
+    return refuse_login(std::string("the server asks for ") + name +
+                        ", which require_auth forbids");
   }
   if (config_.password.empty()) {
-    return refuse(std::string("the server asks for ") + name + ", but no password is set");
+    return refuse_login(std::string("the server asks for ") + name + ", but no password is set");
   }
   return {};
 }
@@ -74,7 +75,7 @@ Status Authenticator::answer_cleartext(OutputBuffer& out) {
 
 Status Authenticator::answer_md5(Bytes salt, OutputBuffer& out) {
   if (auto s = allow_password_method(AuthMethod::kMd5, "an MD5 password"); !s) return s;
-  if (salt.size() != 4) return refuse("the server sent an MD5 salt that has not 4 bytes");
+  if (salt.size() != 4) return refuse_login("the server sent an MD5 salt that has not 4 bytes");
   asked_ = true;
   const auto hashed = md5_password(config_.user, config_.password, salt);
   if (!hashed) return fail(hashed.error());
@@ -92,38 +93,39 @@ Status Authenticator::choose_mechanism(Bytes mechanisms, bool& plus) const {
     if (name == kScramSha256) plain_offered = true;
     if (name == kScramSha256Plus) plus_offered = true;
   }
-  if (!reader.done()) return refuse("the server sent a malformed list of SASL mechanisms");
+  if (!reader.done()) return refuse_login("the server sent a malformed list of SASL mechanisms");
   if (plus_offered && !config_.over_tls) {
-    return refuse(
+    return refuse_login(
         "the server offers SCRAM-SHA-256-PLUS on a connection without TLS: somebody may "
         "have taken the encryption away");
   }
   plus = plus_offered && config_.channel_binding != ChannelBinding::kDisable;
   if (plus && config_.tls_server_end_point.empty()) {
-    return refuse(
+    return refuse_login(
         "the server offers channel binding, but the signature algorithm of its certificate "
         "has no hash for it; use another certificate or channel_binding=disable");
   }
   if (!plus && config_.channel_binding == ChannelBinding::kRequire) {
-    return refuse("channel_binding=require, but the server does not offer SCRAM-SHA-256-PLUS");
+    return refuse_login(
+        "channel_binding=require, but the server does not offer SCRAM-SHA-256-PLUS");
   }
   if (!plus && !plain_offered) {
-    return refuse("the server offers no SASL mechanism that is supported (SCRAM-SHA-256)");
+    return refuse_login("the server offers no SASL mechanism that is supported (SCRAM-SHA-256)");
   }
   return {};
 }
 
 Status Authenticator::start_sasl(Bytes mechanisms, OutputBuffer& out) {
   if (config_.channel_binding == ChannelBinding::kRequire && !config_.over_tls) {
-    return refuse("channel_binding=require, but the connection has no TLS");
+    return refuse_login("channel_binding=require, but the connection has no TLS");
   }
   if (!allows(AuthMethod::kScramSha256)) {
-    return refuse("the server asks for SCRAM-SHA-256, which require_auth forbids");
+    return refuse_login("the server asks for SCRAM-SHA-256, which require_auth forbids");
   }
   bool plus = false;
   if (auto s = choose_mechanism(mechanisms, plus); !s) return s;
   if (config_.password.empty()) {
-    return refuse("the server asks for SCRAM-SHA-256, but no password is set");
+    return refuse_login("the server asks for SCRAM-SHA-256, but no password is set");
   }
   Scram::Config scram;
   scram.password = config_.password;
@@ -148,10 +150,12 @@ Status Authenticator::start_sasl(Bytes mechanisms, OutputBuffer& out) {
 // AuthenticationOk. That a SASL exchange is complete is already decided by the table.
 Status Authenticator::accept() const {
   if (config_.channel_binding == ChannelBinding::kRequire && !channel_bound_) {
-    return refuse("channel_binding=require, but the server let us in without channel binding");
+    return refuse_login(
+        "channel_binding=require, but the server let us in without channel binding");
   }
   if (!asked_ && !allows(AuthMethod::kNone)) {
-    return refuse("the server let us in without asking for any proof, which require_auth forbids");
+    return refuse_login(
+        "the server let us in without asking for any proof, which require_auth forbids");
   }
   return {};
 }

@@ -6,7 +6,8 @@
 namespace pgsink {
 namespace {
 
-constexpr size_t kNameBytesMax = 128;  // Longer "names" are not misspelt, they are something else.
+constexpr size_t kMisspeltBytesMax =
+    128;  // Longer "names" are not misspelt, they are something else.
 
 /// Edits between two names, ignoring case: insert, delete, replace, or swap of neighbours.
 size_t edits(std::string_view a, std::string_view b) {
@@ -41,10 +42,10 @@ bool equal_without_case(std::string_view a, std::string_view b) {
 
 std::string_view nearest_name(std::string_view name, std::span<const std::string_view> candidates) {
   std::string_view nearest;
-  size_t fewest = kNameBytesMax;
-  if (name.size() > kNameBytesMax) return nearest;
+  size_t fewest = kMisspeltBytesMax;
+  if (name.size() > kMisspeltBytesMax) return nearest;
   for (const std::string_view candidate : candidates) {
-    if (candidate.size() > kNameBytesMax) continue;
+    if (candidate.size() > kMisspeltBytesMax) continue;
     const size_t longer = std::max(name.size(), candidate.size());
     const size_t allowed = std::max<size_t>(1, longer / 3);
     if (longer - std::min(name.size(), candidate.size()) > allowed) continue;

@@ -224,10 +224,10 @@ class Faults {
   }
   /// As the server wants it, which says so only at the first connection.
   void slot_name() {
-    constexpr size_t kNameBytesMax = 63;  // Source: NAMEDATALEN of the server
+    constexpr size_t kSlotNameBytesMax = 63;  // Source: NAMEDATALEN of the server
     constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789_";
     const std::string& slot = options_.replication_slot;
-    if (slot.size() > kNameBytesMax || slot.find_first_not_of(kAllowed) != std::string::npos) {
+    if (slot.size() > kSlotNameBytesMax || slot.find_first_not_of(kAllowed) != std::string::npos) {
       add(Errc::kOptionValue,
           "replication_slot takes a name of up to 63 lower case letters, digits and underscores",
           "replication_slot");

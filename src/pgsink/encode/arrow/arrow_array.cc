@@ -19,7 +19,7 @@ using encode::load;
 constexpr int64_t kRowsMax = std::numeric_limits<uint32_t>::max();
 constexpr int64_t kElementsMax = int64_t{1} << 40;
 
-std::unexpected<Error> malformed(const std::string& path, const std::string& what) {
+std::unexpected<Error> malformed_array(const std::string& path, const std::string& what) {
   return pgproto::fail(Errc::kMalformedBatch, "Arrow array, " + path + ": " + what);
 }
 
@@ -105,15 +105,15 @@ class ArrayReader {
 
   static Status check_frame(const ArrowArray* array, int64_t skip, int64_t length,
                             const std::string& path) {
-    if (array == nullptr) return malformed(path, "the array is missing");
+    if (array == nullptr) return malformed_array(path, "the array is missing");
     const auto sane = [](int64_t n) { return n >= 0 && n <= kElementsMax; };
     if (!sane(array->length) || !sane(array->offset) || !sane(skip) || !sane(length)) {
-      return malformed(path, "length " + std::to_string(array->length) + " or offset " +
-                                 std::to_string(array->offset) + " is negative or too large");
+      return malformed_array(path, "length " + std::to_string(array->length) + " or offset " +
+                                       std::to_string(array->offset) + " is negative or too large");
     }
     if (skip + length > array->length) {
-      return malformed(path, "has " + std::to_string(array->length) + " rows where " +
-                                 std::to_string(skip + length) + " are needed");
+      return malformed_array(path, "has " + std::to_string(array->length) + " rows where " +
+                                       std::to_string(skip + length) + " are needed");
     }
     return {};
   }
@@ -121,13 +121,14 @@ class ArrayReader {
   static Status check_counts(const Window& window, int64_t buffers, int64_t children) {
     const ArrowArray& array = window.array;
     if (array.n_buffers != buffers || (buffers > 0 && array.buffers == nullptr)) {
-      return malformed(window.path, "has " + std::to_string(array.n_buffers) +
-                                        " buffers where its format has " + std::to_string(buffers));
+      return malformed_array(window.path, "has " + std::to_string(array.n_buffers) +
+                                              " buffers where its format has " +
+                                              std::to_string(buffers));
     }
     if (array.n_children != children || (children > 0 && array.children == nullptr)) {
-      return malformed(window.path, "has " + std::to_string(array.n_children) +
-                                        " children where its format has " +
-                                        std::to_string(children));
+      return malformed_array(window.path, "has " + std::to_string(array.n_children) +
+                                              " children where its format has " +
+                                              std::to_string(children));
     }
     return {};
   }
@@ -135,12 +136,12 @@ class ArrayReader {
   Status read_validity(const Window& window, ColumnView& view) {
     const ArrowArray& array = window.array;
     if (array.n_buffers < 1 || array.buffers == nullptr) {
-      return malformed(window.path, "has no buffers");
+      return malformed_array(window.path, "has no buffers");
     }
     const auto* bits = static_cast<const uint8_t*>(array.buffers[0]);
     if (bits == nullptr && array.null_count > 0) {
-      return malformed(window.path,
-                       "has " + std::to_string(array.null_count) + " NULLs but no validity buffer");
+      return malformed_array(
+          window.path, "has " + std::to_string(array.null_count) + " NULLs but no validity buffer");
     }
     if (array.null_count == 0) return {};
     view.validity_bits = bits;
@@ -183,7 +184,7 @@ class ArrayReader {
   Status read_plain(const Window& window, size_t bytes, ColumnView& view) {
     const auto* buffer = static_cast<const std::byte*>(window.array.buffers[1]);
     if (buffer == nullptr && window.length > 0 && bytes > 0) {
-      return malformed(window.path, "has rows but no data buffer");
+      return malformed_array(window.path, "has rows but no data buffer");
     }
     view.stride_bytes = static_cast<ptrdiff_t>(bytes);
     if (buffer != nullptr) view.values = buffer + static_cast<size_t>(window.first) * bytes;
@@ -195,7 +196,7 @@ class ArrayReader {
     if (auto status = check_counts(window, 2, 0); !status) return status;
     view.values = window.array.buffers[1];
     if (view.values == nullptr && window.length > 0) {
-      return malformed(window.path, "has rows but no data buffer");
+      return malformed_array(window.path, "has rows but no data buffer");
     }
     memory_bytes_ += static_cast<size_t>(window.length / 8);
     return {};
@@ -209,7 +210,7 @@ class ArrayReader {
     const auto* buffer = static_cast<const std::byte*>(window.array.buffers[1]);
     if (buffer == nullptr) {
       if (window.length == 0) return {};
-      return malformed(window.path, "has rows but no offsets");
+      return malformed_array(window.path, "has rows but no offsets");
     }
     const std::byte* const at = buffer + static_cast<size_t>(window.first) * sizeof(Offset);
     view.values = at;
@@ -225,7 +226,8 @@ class ArrayReader {
     }
     end = previous;
     memory_bytes_ += (count + 1) * sizeof(Offset);
-    if (!good) return malformed(window.path, "an offset is negative or less than the one before");
+    if (!good)
+      return malformed_array(window.path, "an offset is negative or less than the one before");
     return {};
   }
 
@@ -237,7 +239,7 @@ class ArrayReader {
     if (auto status = read_offsets<Offset>(window, view, begin, end); !status) return status;
     view.heap = window.array.buffers[2];
     if (view.heap == nullptr && end > 0) {
-      return malformed(window.path, "has text but no data buffer");
+      return malformed_array(window.path, "has text but no data buffer");
     }
     if (view.heap == nullptr) view.heap = &kNothing;
     memory_bytes_ += static_cast<size_t>(end - begin);
@@ -250,7 +252,8 @@ class ArrayReader {
     if (auto status = check_counts(window, array.n_buffers, 0); !status) return status;
     const int64_t heap_count = array.n_buffers - 3;
     const auto* sizes = static_cast<const std::byte*>(array.buffers[array.n_buffers - 1]);
-    if (heap_count > 0 && sizes == nullptr) return malformed(window.path, "has no buffer sizes");
+    if (heap_count > 0 && sizes == nullptr)
+      return malformed_array(window.path, "has no buffer sizes");
     if (auto status = read_plain(window, 16, view); !status) return status;
     view.heaps = array.buffers + 2;
     for (int64_t i = 0; i < window.length; ++i) {
@@ -266,7 +269,8 @@ class ArrayReader {
                          array.buffers[2 + heap] != nullptr;
       if (!known || int64_t{offset} + size >
                         load<int64_t>(sizes + static_cast<size_t>(heap) * sizeof(int64_t))) {
-        return malformed(window.path, "row " + std::to_string(i) + " points outside its buffers");
+        return malformed_array(window.path,
+                               "row " + std::to_string(i) + " points outside its buffers");
       }
       memory_bytes_ += static_cast<size_t>(size);
     }
@@ -289,7 +293,7 @@ class ArrayReader {
     int64_t count = 0;
     if (__builtin_mul_overflow(window.first, width, &skip) ||
         __builtin_mul_overflow(window.length, width, &count)) {
-      return malformed(window.path, "has too many elements");
+      return malformed_array(window.path, "has too many elements");
     }
     auto child = read(window.field.children[0], window.array.children[0], skip, count, window.path);
     if (!child) return pgproto::fail(std::move(child.error()));
@@ -319,22 +323,24 @@ class ArrayReader {
   Status read_dictionary(const Window& window, ColumnView& view) {
     if (auto status = check_counts(window, 2, 0); !status) return status;
     const ArrowArray* const values = window.array.dictionary;
-    if (values == nullptr) return malformed(window.path, "has no dictionary");
+    if (values == nullptr) return malformed_array(window.path, "has no dictionary");
     const ColumnKind index = window.field.index_kind;
     if (auto status = read_plain(window, fixed_bytes(window.field, index), view); !status) {
       return status;
     }
     auto child = read(window.field.children[0], values, 0, values->length, window.path);
     if (!child) return pgproto::fail(std::move(child.error()));
-    if (values->length > kRowsMax) return malformed(window.path, "the dictionary is too large");
+    if (values->length > kRowsMax)
+      return malformed_array(window.path, "the dictionary is too large");
     view.children.push_back(std::move(*child));
     for (int64_t i = 0; i < window.length; ++i) {
       const auto row = static_cast<size_t>(i);
       if (encode::is_null_at(view, row)) continue;
       // A negative index becomes a large one.
       if (encode::dictionary_row(view, index, row) >= static_cast<size_t>(values->length)) {
-        return malformed(window.path, "row " + std::to_string(i) + " has an index outside of the " +
-                                          std::to_string(values->length) + " dictionary values");
+        return malformed_array(window.path,
+                               "row " + std::to_string(i) + " has an index outside of the " +
+                                   std::to_string(values->length) + " dictionary values");
       }
     }
     return {};
@@ -373,15 +379,17 @@ Result<RecordBatch> import_arrow_batch(std::shared_ptr<const Schema> schema, Arr
   if (schema == nullptr) return pgproto::fail(Errc::kUsage, "an Arrow array needs its schema");
   if (owner->length < 0 || owner->length > kRowsMax || owner->offset < 0 ||
       owner->offset > kElementsMax) {
-    return malformed("record batch", "length " + std::to_string(owner->length) + " or offset " +
-                                         std::to_string(owner->offset) + " is out of range");
+    return malformed_array("record batch", "length " + std::to_string(owner->length) +
+                                               " or offset " + std::to_string(owner->offset) +
+                                               " is out of range");
   }
   const auto column_count = static_cast<int64_t>(schema->size());
   if (owner->n_children != column_count || (column_count > 0 && owner->children == nullptr)) {
-    return malformed("record batch", "has " + std::to_string(owner->n_children) +
-                                         " columns, its schema " + std::to_string(column_count));
+    return malformed_array("record batch", "has " + std::to_string(owner->n_children) +
+                                               " columns, its schema " +
+                                               std::to_string(column_count));
   }
-  if (any_null_row(*owner)) return malformed("record batch", "a whole row is NULL");
+  if (any_null_row(*owner)) return malformed_array("record batch", "a whole row is NULL");
   ArrayReader reader;
   std::vector<ColumnView> columns;
   columns.reserve(schema->size());

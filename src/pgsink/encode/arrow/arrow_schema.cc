@@ -68,7 +68,7 @@ constexpr Format kTimestamps[] = {
     {"tsn:", ColumnKind::kTimestamp, TimeUnit::kNano},
 };
 
-std::unexpected<Error> malformed(const std::string& path, const std::string& what) {
+std::unexpected<Error> malformed_schema(const std::string& path, const std::string& what) {
   return pgproto::fail(Errc::kMalformedBatch, "Arrow schema, " + path + ": " + what);
 }
 
@@ -117,12 +117,12 @@ class SchemaReader {
 
   Result<Field> read(const ArrowSchema* schema, const std::string& parent, int depth) const {
     if (schema == nullptr || schema->format == nullptr) {
-      return malformed(parent, "a child has no format");
+      return malformed_schema(parent, "a child has no format");
     }
     Field field;
     field.name = schema->name != nullptr ? schema->name : "";
     const std::string path = parent + (parent.empty() ? "column " : ".") + "\"" + field.name + "\"";
-    if (depth > kDepthMax) return malformed(path, "nests deeper than 32 levels");
+    if (depth > kDepthMax) return malformed_schema(path, "nests deeper than 32 levels");
     if (auto status = read_format(schema->format, path, field); !status) {
       return pgproto::fail(std::move(status.error()));
     }
@@ -139,8 +139,8 @@ class SchemaReader {
                        int depth) const {
     const int64_t count = schema->n_children;
     if (count < 0 || count > kChildrenMax || (count > 0 && schema->children == nullptr)) {
-      return malformed(path, "has " + std::to_string(count) + " children (at most " +
-                                 std::to_string(kChildrenMax) + ")");
+      return malformed_schema(path, "has " + std::to_string(count) + " children (at most " +
+                                        std::to_string(kChildrenMax) + ")");
     }
     for (int64_t i = 0; i < count; ++i) {
       auto child = read(schema->children[i], path, depth + 1);
@@ -154,12 +154,12 @@ class SchemaReader {
   Result<Field> read_dictionary(const ArrowSchema* schema, const std::string& path, Field index,
                                 int depth) const {
     if (index.kind < ColumnKind::kInt8 || index.kind > ColumnKind::kUint64) {
-      return malformed(path, "a dictionary's index must be an integer");
+      return malformed_schema(path, "a dictionary's index must be an integer");
     }
     auto values = read(schema->dictionary, path, depth + 1);
     if (!values) return values;
     if (values->kind == ColumnKind::kDictionary) {
-      return malformed(path, "a dictionary of dictionaries");
+      return malformed_schema(path, "a dictionary of dictionaries");
     }
     Field field;
     field.name = std::move(index.name);
@@ -206,13 +206,13 @@ class SchemaReader {
       if (count >= 2 && known_bits && field.scale <= kScaleMax && field.scale >= -kScaleMax) {
         return {};
       }
-      return malformed(path, "decimal format \"" + std::string(format) + "\"");
+      return malformed_schema(path, "decimal format \"" + std::string(format) + "\"");
     }
     const bool bytes = format.starts_with("w:");
     if (bytes || format.starts_with("+w:")) {
       field.kind = bytes ? ColumnKind::kFixedBinary : ColumnKind::kFixedList;
       if (read_numbers(format.substr(bytes ? 2 : 3), numbers) != 1 || numbers[0] < 0) {
-        return malformed(path, "format \"" + std::string(format) + "\"");
+        return malformed_schema(path, "format \"" + std::string(format) + "\"");
       }
       field.width = numbers[0];
       return {};
@@ -245,12 +245,12 @@ class SchemaReader {
         break;
     }
     if (field.children.size() != wanted) {
-      return malformed(path, "has " + std::to_string(field.children.size()) +
-                                 " children where its format has " + std::to_string(wanted));
+      return malformed_schema(path, "has " + std::to_string(field.children.size()) +
+                                        " children where its format has " + std::to_string(wanted));
     }
     if (field.kind == ColumnKind::kMap &&
         (field.children[0].kind != ColumnKind::kStruct || field.children[0].children.size() != 2)) {
-      return malformed(path, "a map's entries must be a struct of key and value");
+      return malformed_schema(path, "a map's entries must be a struct of key and value");
     }
     return {};
   }

@@ -14,7 +14,7 @@ namespace {
 
 // Server: array_recv(). int32 dimension count, flags (1: has NULLs), element OID; then for each
 // dimension its length and lower bound; then the elements as fields.
-constexpr size_t kHeaderBytes = 12;
+constexpr size_t kArrayHeaderBytes = 12;
 constexpr size_t kDimensionBytes = 8;
 constexpr size_t kFlagsOffset = 4;
 /// Server: MaxArraySize, MaxAllocSize / sizeof(Datum).
@@ -65,7 +65,7 @@ class ArrayField final : public StagedBase {
   }
 
  private:
-  static constexpr size_t kOneDimensionBytes = kHeaderBytes + kDimensionBytes;
+  static constexpr size_t kOneDimensionBytes = kArrayHeaderBytes + kDimensionBytes;
 
   /// Whether the block's elements can be stored straight from the source: one dimension, rows one
   /// behind the other, elements of fixed width that need no conversion and are not NULL. Nothing is
@@ -158,7 +158,7 @@ class ArrayField final : public StagedBase {
     }
     std::byte* at = staging_.data() + begin;
     pgproto::store_be(at + kFlagsOffset, int32_t{has_null_ ? 1 : 0});
-    at += kHeaderBytes;
+    at += kArrayHeaderBytes;
     for (size_t level = 0; level < depth; ++level, at += kDimensionBytes) {
       pgproto::store_be(at, static_cast<int32_t>(lengths_[level]));
     }

@@ -14,7 +14,7 @@ namespace pgsink::encode {
 namespace {
 
 template <class Op>
-CodecPointer convert_field(Op op) {
+CodecPointer number_codec(Op op) {
   return std::make_unique<ConvertField<Op>>(op);
 }
 
@@ -262,7 +262,7 @@ bool put_integer(const Integer& value, TargetKind kind, Scratch& out, Fault& fau
 
 CodecPointer bool_to_bool(const Field& source, const Target&) {
   if (source.kind == ColumnKind::kBoolBits) return bool_bits_field();
-  return convert_field(ByteToBool{});
+  return number_codec(ByteToBool{});
 }
 
 CodecPointer integer_to_integer(const Field& source, const Target& target) {
@@ -273,7 +273,7 @@ CodecPointer integer_to_integer(const Field& source, const Target& target) {
       if constexpr (std::is_same_v<S, T>) {
         return std::make_unique<DirectField<T>>();
       } else {
-        return convert_field(IntegerToInteger<S, T>{target.kind});
+        return number_codec(IntegerToInteger<S, T>{target.kind});
       }
     });
   });
@@ -283,9 +283,9 @@ CodecPointer integer_to_float(const Field& source, const Target& target) {
   return with_integer(source.kind, [&](auto from) -> CodecPointer {
     using S = decltype(from);
     if (target.kind == TargetKind::kFloat4) {
-      return convert_field(IntegerToFloat<S, float>{target.kind});
+      return number_codec(IntegerToFloat<S, float>{target.kind});
     }
-    return convert_field(IntegerToFloat<S, double>{target.kind});
+    return number_codec(IntegerToFloat<S, double>{target.kind});
   });
 }
 
@@ -297,15 +297,15 @@ CodecPointer float_to_float(const Field& source, const Target& target) {
   }
   return with_float(source.kind, [&](auto from) -> CodecPointer {
     using S = decltype(from);
-    if (single) return convert_field(FloatToFloat<S, float>{target.kind});
-    return convert_field(FloatToFloat<S, double>{target.kind});
+    if (single) return number_codec(FloatToFloat<S, float>{target.kind});
+    return number_codec(FloatToFloat<S, double>{target.kind});
   });
 }
 
 CodecPointer float_to_integer(const Field& source, const Target& target) {
   return with_float(source.kind, [&](auto from) {
     return with_integer_target(target.kind, [&](auto to) -> CodecPointer {
-      return convert_field(FloatToInteger<decltype(from), decltype(to)>{target.kind});
+      return number_codec(FloatToInteger<decltype(from), decltype(to)>{target.kind});
     });
   });
 }

@@ -15,7 +15,7 @@ namespace {
 using pgproto::store_be;
 
 constexpr int64_t kDigitsPerGroup = 4;
-constexpr int64_t kHeaderBytes = 8;
+constexpr int64_t kNumericHeaderBytes = 8;
 constexpr uint16_t kPositive = 0x0000;
 constexpr uint16_t kNegative = 0x4000;
 constexpr int64_t kScaleMax = 0x3fff;                            ///< Server: NUMERIC_DSCALE_MAX.
@@ -89,10 +89,10 @@ void put_groups(const Digits& exact, uint16_t scale, Scratch& out) {
   // Digits missing in front of the first group's first digit.
   const int64_t lead = (weight + 1) * kDigitsPerGroup - integer_digits;
   const int64_t group_count = (lead + digit_count + kDigitsPerGroup - 1) / kDigitsPerGroup;
-  std::byte* to = out.grow(static_cast<size_t>(kHeaderBytes + 2 * group_count));
+  std::byte* to = out.grow(static_cast<size_t>(kNumericHeaderBytes + 2 * group_count));
   put_header(to, {static_cast<uint16_t>(group_count), static_cast<int16_t>(weight),
                   exact.negative ? kNegative : kPositive, scale});
-  to += kHeaderBytes;
+  to += kNumericHeaderBytes;
   int64_t at = -lead;
   for (int64_t group = 0; group < group_count; ++group, to += 2) {
     unsigned value = 0;
@@ -359,7 +359,7 @@ bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, F
     return false;
   }
   if (exact.digits.empty()) {
-    put_header(out.grow(kHeaderBytes), {0, 0, kPositive, static_cast<uint16_t>(scale)});
+    put_header(out.grow(kNumericHeaderBytes), {0, 0, kPositive, static_cast<uint16_t>(scale)});
     return true;
   }
   if (limited && !check_limit(value, exact, limit, fault)) return false;
@@ -404,7 +404,7 @@ bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratc
     fault = {sqlstate::kNumberOutOfRange, "an infinite value does not fit " + limit_name(limit)};
     return false;
   }
-  put_header(out.grow(kHeaderBytes), {0, 0, static_cast<uint16_t>(value), 0});
+  put_header(out.grow(kNumericHeaderBytes), {0, 0, static_cast<uint16_t>(value), 0});
   return true;
 }
 

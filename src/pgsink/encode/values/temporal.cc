@@ -342,7 +342,7 @@ struct MonthDayMicroToInterval {
 };
 
 template <class Op>
-CodecPointer convert_field(Op op) {
+CodecPointer temporal_codec(Op op) {
   return std::make_unique<ConvertField<Op>>(op);
 }
 
@@ -385,22 +385,22 @@ bool interval_fits(int32_t months, int32_t days, int64_t micros, int32_t type_mo
 
 CodecPointer date_to_date(const Field& source, const Target&) {
   if (source.kind == ColumnKind::kDate32) {
-    return convert_field(DateToDate<int32_t>{{source.infinities}});
+    return temporal_codec(DateToDate<int32_t>{{source.infinities}});
   }
   if (source.kind == ColumnKind::kDays64) {
-    return convert_field(DateToDate<int64_t, 1>{{source.infinities}});
+    return temporal_codec(DateToDate<int64_t, 1>{{source.infinities}});
   }
-  return convert_field(DateToDate<int64_t>{{source.infinities}});
+  return temporal_codec(DateToDate<int64_t>{{source.infinities}});
 }
 
 CodecPointer date_to_timestamp(const Field& source, const Target&) {
   if (source.kind == ColumnKind::kDate32) {
-    return convert_field(DateToTimestamp<int32_t>{{source.infinities}});
+    return temporal_codec(DateToTimestamp<int32_t>{{source.infinities}});
   }
   if (source.kind == ColumnKind::kDays64) {
-    return convert_field(DateToTimestamp<int64_t, 1>{{source.infinities}});
+    return temporal_codec(DateToTimestamp<int64_t, 1>{{source.infinities}});
   }
-  return convert_field(DateToTimestamp<int64_t>{{source.infinities}});
+  return temporal_codec(DateToTimestamp<int64_t>{{source.infinities}});
 }
 
 CodecPointer timestamp_to_date(const Field& source, const Target&) {
@@ -408,7 +408,7 @@ CodecPointer timestamp_to_date(const Field& source, const Target&) {
   op.unit = source.unit;
   op.ticks_per_day = kSecondsPerDay * ticks_per_second(source.unit);
   op.sentinel.on = source.infinities;
-  return convert_field(op);
+  return temporal_codec(op);
 }
 
 CodecPointer timestamp_to_timestamp(const Field& source, const Target& target) {
@@ -418,52 +418,52 @@ CodecPointer timestamp_to_timestamp(const Field& source, const Target& target) {
   op.step = fraction_step(target.type_modifier);
   op.sentinel.on = source.infinities;
   op.plain = source.unit == TimeUnit::kMicro && op.step == 1;
-  return convert_field(op);
+  return temporal_codec(op);
 }
 
 CodecPointer time_to_time(const Field& source, const Target& target) {
   const Rescale rescale = to_micros(source.unit);
   const int64_t step = fraction_step(target.type_modifier);
   if (source.kind == ColumnKind::kTime32) {
-    return convert_field(TimeToTime<int32_t>{source.unit, rescale, step});
+    return temporal_codec(TimeToTime<int32_t>{source.unit, rescale, step});
   }
-  return convert_field(TimeToTime<int64_t>{source.unit, rescale, step});
+  return temporal_codec(TimeToTime<int64_t>{source.unit, rescale, step});
 }
 
 CodecPointer time_to_timetz(const Field& source, const Target& target) {
   const Rescale rescale = to_micros(source.unit);
   const int64_t step = fraction_step(target.type_modifier);
   if (source.kind == ColumnKind::kTime32) {
-    return convert_field(TimeToTimetz<int32_t>{{source.unit, rescale, step}});
+    return temporal_codec(TimeToTimetz<int32_t>{{source.unit, rescale, step}});
   }
-  return convert_field(TimeToTimetz<int64_t>{{source.unit, rescale, step}});
+  return temporal_codec(TimeToTimetz<int64_t>{{source.unit, rescale, step}});
 }
 
 CodecPointer time_to_interval(const Field& source, const Target& target) {
   const Rescale rescale = to_micros(source.unit);
   if (source.kind == ColumnKind::kTime32) {
-    return convert_field(TicksToInterval<int32_t>{rescale, target.type_modifier});
+    return temporal_codec(TicksToInterval<int32_t>{rescale, target.type_modifier});
   }
-  return convert_field(TicksToInterval<int64_t>{rescale, target.type_modifier});
+  return temporal_codec(TicksToInterval<int64_t>{rescale, target.type_modifier});
 }
 
 CodecPointer duration_to_interval(const Field& source, const Target& target) {
-  return convert_field(TicksToInterval<int64_t>{to_micros(source.unit), target.type_modifier});
+  return temporal_codec(TicksToInterval<int64_t>{to_micros(source.unit), target.type_modifier});
 }
 
 CodecPointer interval_to_interval(const Field& source, const Target& target) {
   switch (source.kind) {
     case ColumnKind::kIntervalMonths:
-      return convert_field(MonthsToInterval{target.type_modifier});
+      return temporal_codec(MonthsToInterval{target.type_modifier});
     case ColumnKind::kIntervalDayTime:
-      return convert_field(DayTimeToInterval{target.type_modifier});
+      return temporal_codec(DayTimeToInterval{target.type_modifier});
     case ColumnKind::kIntervalMonthDayMicro:
-      return convert_field(MonthDayMicroToInterval{target.type_modifier});
+      return temporal_codec(MonthDayMicroToInterval{target.type_modifier});
     default:
       break;
   }
   PGPROTO_ASSERT(source.kind == ColumnKind::kIntervalMonthDayNano);
-  return convert_field(MonthDayNanoToInterval{target.type_modifier});
+  return temporal_codec(MonthDayNanoToInterval{target.type_modifier});
 }
 
 }  // namespace pgsink::encode
