@@ -41,6 +41,30 @@ function(pgsink_harden target)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 endfunction()
 
+# pgsink_unity(target source...): with PGSINK_FAST_BUILD, compiles the sources of each folder together,
+# so that their headers are read once. Files with macros or compiler settings of their own, in
+# UNITY_NEVER, stay alone.
+set(UNITY_NEVER "(_avx512|text_kernels|/engine|shell/run/.*)\\.cc$")
+function(pgsink_unity target)
+  if(NOT PGSINK_FAST_BUILD)
+    return()
+  endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  # g++ takes every class of an included file for one that others may include too.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
+  foreach(source IN LISTS ARGN)
+    cmake_path(GET source PARENT_PATH room)
+    if(source MATCHES "${UNITY_NEVER}")
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    else()
+      string(MAKE_C_IDENTIFIER "${room}" group)
+      set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})
+    endif()
+  endforeach()
+endfunction()
+
 # pgsink_library(NAME BASE dir FOLDER sub): a static library of every .cc below dir/sub. The public
 # headers are those in dir/include/sub, and only they are installed; each also compiles alone.
 function(pgsink_library name)
@@ -53,6 +77,7 @@ function(pgsink_library name)
   target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${arg_BASE}/include
                  FILES ${public_headers})
   target_include_directories(${name} PRIVATE ${arg_BASE})
+  pgsink_unity(${name} ${sources})
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON
                         VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
 endfunction()
