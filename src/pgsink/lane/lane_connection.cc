@@ -31,7 +31,7 @@ void Lane::adopt() {
   demoted_ = false;
   const ServerIdentity& server = connection_->server();
   backend_ = server.backend;
-  pooled_ = server.backend.pid != connection_->session().backend_process_id();
+  pooled_ = !connection_->is_direct();
   guard_set_ = false;
   planner_set_ = false;
   defaults_set_ = false;
@@ -105,7 +105,7 @@ void Lane::fence_backend(const BackendIdentity& backend) {
 /// A pooler may have led the question to another server than the one that it showed us first, where
 /// the number belongs to somebody else's transaction.
 bool Lane::meets_one_server() {
-  if (WriterSessions::whole_sessions(*connection_)) return true;
+  if (connection_->is_direct()) return true;
   bool read_only = false;
   const auto now =
       read_identity(*connection_, env_.random, read_only, env_.clock.now() + kStatusTimeout);

@@ -50,7 +50,7 @@ Status Lane::attach(Connection& connection) {
   const Status marked =
       mark_session(connection, setup_.origin, backend_, env_.clock.now() + kAskTimeout);
   if (!marked) return marked;
-  if (setup_.sessions != nullptr && WriterSessions::whole_sessions(connection)) {
+  if (setup_.sessions != nullptr && connection.is_direct()) {
     return setup_.sessions->join(connection, env_.clock.now() + kAskTimeout);
   }
   if (committer_ == nullptr) return {};

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "pgsink/delivery/writer_sessions.h"
-
 namespace pgsink {
 
 Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
@@ -13,7 +11,7 @@ Status check_delivery(const SinkOptions& options, Connection& connection, const 
   }
   if (!options.use_2pc) return {};
   // A pooler lends connections, and with them the advisory lock that fences writers off.
-  if (!WriterSessions::whole_sessions(connection)) {
+  if (!connection.is_direct()) {
     return fail(Errc::kOptionConflict,
                 "use_2pc does not work through a connection pooler: connect to the server itself");
   }

@@ -351,7 +351,7 @@ Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
                      const std::optional<WriterSessions>& sessions, Clock& clock,
                      std::span<PoolLease> lanes) {
   Status done = Pool::connect_all(lanes);
-  if (done && sessions && WriterSessions::whole_sessions(*lanes.front())) {
+  if (done && sessions && lanes.front()->is_direct()) {
     const Deadline deadline = clock.now() + kClaimTimeout;
     done = sessions->take_over(*lanes.front(), deadline);
     for (size_t i = 1; done && i < lanes.size(); ++i) done = sessions->join(*lanes[i], deadline);
