@@ -276,30 +276,29 @@ void Lane::send(const FlightLog::Action& action) {
 
 /// What a connection needs before its first flight of that kind, each in a transaction of its own.
 void Lane::prepare_connection(FlightLog::Seq seq, Path path) {
-  if (pooled_) return;
   pgproto::Session& session = connection_->session();
-  if (plan_.ordered && plan_.truth != Truth::kEpoch && !guard_set_) {
+  if (sql_->guarded && !guard_set_) {
     std::ignore = session.query(sql_text(Sql::kSetFlight, {std::to_string(seq - 1)}));
     guard_set_ = true;
   }
   // Four settings in each transaction would cost as much as a dozen rows.
-  if (!plan_.statements.planner.empty() && !planner_set_) {
-    std::ignore = session.query(plan_.statements.planner);
+  if (!sql_->planner.empty() && !planner_set_) {
+    std::ignore = session.query(sql_->planner);
     planner_set_ = true;
   }
   // Whatever the role's defaults are: the staging table cannot be made by a read-only transaction.
-  if (path != Path::kCopy && !defaults_set_) {
-    std::ignore = session.query(plan_.session_defaults);
+  if (path != Path::kCopy && !sql_->defaults.empty() && !defaults_set_) {
+    std::ignore = session.query(sql_->defaults);
     defaults_set_ = true;
   }
-  if (path == Path::kStaged && stage_request_ == 0) {
-    stage_request_ = session.query(plan_.statements.stage).value_or(0);
+  if (path == Path::kStaged && !sql_->stage.empty() && stage_request_ == 0) {
+    stage_request_ = session.query(sql_->stage).value_or(0);
   }
 }
 
 /// Everything before the rows.
 Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path) {
-  std::string sql = plan_.begin;
+  std::string sql = sql_->begin;
   if (epochs_ != nullptr) {
     LaneEpoch before = epoch_;
     before.epoch = epoch_base_ + seq - 1;
@@ -307,18 +306,15 @@ Result<pgproto::RequestId> Lane::begin_transaction(FlightLog::Seq seq, Path path
     if (!guard) return fail(guard.error());
     sql += *guard + "; ";
   } else {
-    sql += pooled_ ? plan_.identify_pooled : plan_.identify;
+    sql += sql_->identify;
   }
-  sql += plan_.session;
-  if (pooled_ && !plan_.statements.planner_pooled.empty()) {
-    sql += plan_.statements.planner_pooled + "; ";
-  }
-  if (plan_.ordered && epochs_ == nullptr && !pooled_) {
+  sql += sql_->settings;
+  if (sql_->guarded) {
     sql += sql_text(Sql::kGuard, {std::to_string(seq - 1), std::to_string(seq)}) + "; ";
   }
   pgproto::Session& session = connection_->session();
   if (path == Path::kArrays) return session.query(sql);
-  if (path == Path::kStaged && pooled_) sql += plan_.statements.stage_pooled + "; ";
+  if (path == Path::kStaged) sql += sql_->stage_local;
   return session.query(sql + plan_.statements.copy, pgproto::Session::Copy::kIn);
 }
 

@@ -254,6 +254,7 @@ class Lane {
   PoolLease connection_;
   BackendIdentity backend_;  ///< Of the connection, or of the one before it.
   bool pooled_ = false;
+  const TransactionSql* sql_ = nullptr;  ///< For that kind of connection.
   std::optional<StatementCache> statements_;
   std::shared_ptr<const Leaves> leaves_given_up_;  ///< They were others, the server said.
   bool leaves_stale_ = false;                      ///< There may be more than we know.

@@ -37,22 +37,22 @@ Status Lane::encode_arrays(Flight& current) {
 /// its rows. A batch without rows still has a position, but nothing to apply.
 bool Lane::makes_series(const Flight& flight) const {
   const bool alone = flight.letters.empty() && !flight.salvage.searching();
-  return plan_.series && !pooled_ && alone && !flight.attempt.error && arrays_->row_count() > 0;
+  return sql_->series && alone && !flight.attempt.error && arrays_->row_count() > 0;
 }
 
 /// Identifies the flight, and says which request of the session that begins with; 0 if it goes
 /// without.
 Result<pgproto::RequestId> Lane::open_series(FlightLog::Seq seq) {
-  if (plan_.open_series.empty()) return 0;
+  if (sql_->open_series.empty()) return 0;
   pgproto::Session& session = connection_->session();
   const uint64_t prepared_before = statements_->prepared();
-  const auto name = statements_->prepare(plan_.open_series);
+  const auto name = statements_->prepare(sql_->open_series);
   if (!name) return fail(name.error());
   const bool parsed = statements_->prepared() != prepared_before;
   const std::string before = std::to_string(seq - 1);
   const std::string number = std::to_string(seq);
   std::vector<pgproto::Session::Parameter> parameters;
-  if (plan_.ordered) {
+  if (sql_->guarded) {
     parameters.push_back({.value = pgproto::as_bytes(before)});
     parameters.push_back({.value = pgproto::as_bytes(number)});
   }

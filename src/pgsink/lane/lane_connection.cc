@@ -32,6 +32,7 @@ void Lane::adopt() {
   const ServerIdentity& server = connection_->server();
   backend_ = server.backend;
   pooled_ = !connection_->is_direct();
+  sql_ = &plan_.transactions(connection_->is_direct());
   guard_set_ = false;
   planner_set_ = false;
   defaults_set_ = false;

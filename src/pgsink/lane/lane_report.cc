@@ -139,7 +139,7 @@ void Lane::count_statement(const Flight& flight, const pgproto::Event& event) {
   const std::string_view tag = complete != nullptr ? complete->tag : std::string_view();
   const uint64_t rows = tag_rows(tag);
   if (event.request == attempt.identify_request) {
-    if (tag == "BEGIN") return count_call(first_statement(plan_.begin), flight, 0, false);
+    if (tag == "BEGIN") return count_call(first_statement(plan_.direct.begin), flight, 0, false);
     if (attempt.path == Path::kArrays) return;
     if (tag.starts_with("COPY ") || failed) return count_call(texts.copy, flight, rows, failed);
   } else if (attempt.leaves != nullptr && event.request < attempt.commit_request) {
