@@ -8,9 +8,9 @@
 //   "COMMIT"
 // Through a staging table another Query with the statement that applies it stands before COMMIT.
 // With arrays, Bind/Execute/Sync stand in the place of COPY; where nothing else is in the way the
-// whole flight is one such series, which Sync commits (lane_arrays.cc). Under two-phase commit
+// whole flight is one such series, which Sync commits (flight_sender.cc). Under two-phase commit
 // PREPARE TRANSACTION stands in the place of COMMIT, and then "committed" reads as "prepared" here:
-// how a flight ends is an Ending, all else is the same (lane_ending.cc). A COPY that fails to start
+// how a flight ends is an Ending, all else is the same (lane_delivery.cc). A COPY that fails to start
 // or in the middle is safe: the server drops CopyData and CopyDone until the next Query, and the
 // COMMIT of a failed transaction answers ROLLBACK.
 
@@ -88,13 +88,13 @@ class Lane {
     uint64_t last_batch = 0;                           ///< That it has rows of.
     uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
 
-    // Of rejected rows: see lane_salvage.cc.
+    // Of rejected rows: see rejected_rows.cc.
     Salvage salvage;
     std::optional<Error> suspicion;   ///< Of the last attempt that failed while searching.
     std::vector<DeadLetter> letters;  ///< Of the rows left out.
     size_t letters_told = 0;          ///< So many of them went to file and callback.
     uint32_t attempts = 0;
-    // Which partitions its rows belong to: see lane_leaves.cc.
+    // Which partitions its rows belong to: see leaf_copier.cc.
     std::shared_ptr<const Leaves> leaves;  ///< Among which they were sought.
     std::vector<uint32_t> leaf_of_row;     ///< As far as found.
     size_t pieces_found = 0;
@@ -113,7 +113,7 @@ class Lane {
       size_t piece = 0, row = 0;  ///< What is encoded next …
       size_t flight_row = 0;      ///< … as a row of the flight.
       pgproto::RequestId first_request = 0, identify_request = 0, commit_request = 0;
-      bool series = false;                   ///< Without BEGIN and COMMIT: see lane_arrays.cc.
+      bool series = false;                   ///< Without BEGIN and COMMIT: see flight_sender.cc.
       pgproto::RequestId apply_request = 0;  ///< Of a series …
       bool applied = false;                  ///< … and whether it was done.
       uint64_t commit_end = 0;  ///< appended_position() behind COMMIT; 0 while it is not appended.
@@ -127,7 +127,7 @@ class Lane {
       bool row_fault = false;                                  ///< `error` speaks of a row.
       pgproto::RequestId letters_first = 0, letters_last = 0;  ///< Requests of the dead letters.
       uint64_t copied_rows = 0, encoded_bytes = 0;
-      // Of rows that go straight into their partitions: see lane_leaves.cc.
+      // Of rows that go straight into their partitions: see leaf_copier.cc.
       std::shared_ptr<const Leaves> leaves;   ///< Null if all go through the parent.
       std::vector<const Leaf*> piece_leaves;  ///< Where each piece goes; null: through the parent.
       const Leaf* leaf = nullptr;             ///< Of the COPY under way; null: of the parent.
