@@ -1,112 +1,209 @@
-// Flights that go as arrays: one statement applies all rows, one parameter a column.
-//
-// Where no setting, role, epoch row or PREPARE stands between, such a flight is one extended-query
-// series: Bind/Execute that identifies it (and guards its order), Bind/Execute of the rows, Sync.
-// The server runs a series as one transaction, which Sync commits or an error before it rolls back;
-// without BEGIN and COMMIT it answers, and wakes us, once instead of three times.
-// Source: PostgreSQL documentation, "Pipelining" of the extended query protocol.
+#include "pgsink/lane/flight_sender.h"
 
 #include <utility>
+#include <vector>
 
-#include "pgsink/lane/lane.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
 
-Status Lane::encode_arrays(Flight& current) {
-  // Source: MaxAllocSize of the server.
-  constexpr size_t kParameterBytesMax = 0x3fffffff;
-  arrays_->clear();
-  Flight::Attempt& attempt = current.attempt;
-  while (const auto rows = next_rows(current)) {
-    arrays_->append(current.pieces[attempt.piece].batch(), *rows, rejected_);
-    if (const Status kept = leave_out_rejected(current, *rows); !kept) return kept;
-    attempt.row += rows->count;
-    attempt.flight_row += rows->count;
+FlightSender::FlightSender(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
+    : setup_(setup),
+      plan_(setup.plan),
+      encoder_(std::move(encoder), std::move(arrays), setup.rejects) {}
+
+// ---- beginning ---------------------------------------------------------------------------------
+
+bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
+  const Path path = plan_.path(flight.memory_bytes);
+  const bool needs_all_rows = path == Path::kArrays || plan_.truth == Truth::kEpoch ||
+                              flight.rejects.any() || setup_.leaves.serves(path) ||
+                              (setup_.partitioner != nullptr && path == Path::kCopy);
+  if (needs_all_rows && flight.is_open()) return false;
+  return session.wire().empty() || !setup_.leaves.wants_look(flight, path);
+}
+
+Status FlightSender::begin(Flight& flight, LaneSession& session) {
+  const Path path = plan_.path(flight.memory_bytes);
+  if (setup_.leaves.wants_look(flight, path)) setup_.leaves.look(session.connection());
+  flight.attempt = {};
+  if (setup_.leaves.serves(path) && flight.attempts == 0) setup_.leaves.route(flight);
+  ++flight.attempts;
+  Attempt& attempt = flight.attempt;
+  attempt.path = path;
+  attempt.began = setup_.clock.now();
+  if (setup_.partitioner != nullptr) attempt.partitions_known = setup_.partitioner->generation();
+  session.prepare_for(path, flight.seq);
+  if (path == Path::kArrays) {
+    encoder_.make_arrays(flight);
+    if (makes_series(flight, session)) {
+      attempt.ending = EndingKind::kSync;
+      return open_series(flight, session);
+    }
   }
-  if (arrays_->largest_bytes() > kParameterBytesMax) {
-    return fail(Errc::kLimit, "a column of " + std::to_string(current.rows) + " rows takes " +
-                                  std::to_string(arrays_->largest_bytes()) +
-                                  " bytes, the server's limit is 1 GiB: use a smaller "
-                                  "transaction_size, or use_copy = true");
+  return begin_transaction(flight, session);
+}
+
+Status FlightSender::begin_transaction(Flight& flight, LaneSession& session) {
+  Attempt& attempt = flight.attempt;
+  const TransactionSql& texts = session.sql();
+  const auto identify = setup_.delivery.begin_sql(flight, texts);
+  if (!identify) return fail(identify.error());
+  std::string sql = texts.begin + *identify + texts.settings;
+  if (texts.guarded) {
+    sql += sql_text(Sql::kGuard, {std::to_string(flight.seq - 1), std::to_string(flight.seq)});
+    sql += "; ";
   }
+  auto copy = pgproto::Session::Copy::kNone;
+  if (attempt.path == Path::kStaged) sql += texts.stage_local;
+  if (attempt.path != Path::kArrays) {
+    sql += plan_.statements.copy;
+    copy = pgproto::Session::Copy::kIn;
+  }
+  const auto request = session.protocol().query(sql, copy);
+  if (!request) return fail(request.error());
+  attempt.requests.first = attempt.requests.identify = *request;
   return {};
 }
 
 /// Whether the flight needs no statement beside the one that identifies it and the one that applies
 /// its rows. A batch without rows still has a position, but nothing to apply.
-bool Lane::makes_series(const Flight& flight) const {
-  const bool alone = flight.letters.empty() && !flight.salvage.searching();
-  return sql_->series && alone && !flight.attempt.error && arrays_->row_count() > 0;
+bool FlightSender::makes_series(const Flight& flight, const LaneSession& session) const {
+  const bool alone = flight.rejects.letters.empty() && !flight.rejects.salvage.searching();
+  return session.sql().series && alone && !flight.attempt.failure && encoder_.array_rows() > 0;
 }
 
-/// Identifies the flight, and says which request of the session that begins with; 0 if it goes
-/// without.
-Result<pgproto::RequestId> Lane::open_series(FlightLog::Seq seq) {
-  if (sql_->open_series.empty()) return 0;
-  pgproto::Session& session = connection_->session();
-  const uint64_t prepared_before = statements_->prepared();
-  const auto name = statements_->prepare(sql_->open_series);
-  if (!name) return fail(name.error());
-  const bool parsed = statements_->prepared() != prepared_before;
-  const std::string before = std::to_string(seq - 1);
-  const std::string number = std::to_string(seq);
+Status FlightSender::open_series(Flight& flight, LaneSession& session) const {
+  const TransactionSql& texts = session.sql();
+  if (texts.open_series.empty()) return {};
+  const std::string before = std::to_string(flight.seq - 1);
+  const std::string number = std::to_string(flight.seq);
   std::vector<pgproto::Session::Parameter> parameters;
-  if (sql_->guarded) {
+  if (texts.guarded) {
     parameters.push_back({.value = pgproto::as_bytes(before)});
     parameters.push_back({.value = pgproto::as_bytes(number)});
   }
-  const auto bound = session.bind("", *name, parameters);
-  if (!bound) return bound;
-  const auto executed = session.execute("");
-  if (!executed) return executed;
-  flight(seq).attempt.identify_request = *executed;
-  return *bound - (parsed ? 1 : 0);
+  const auto opened = session.execute(texts.open_series, {}, parameters);
+  if (!opened) return fail(opened.error());
+  flight.attempt.requests.first = opened->first;
+  flight.attempt.requests.identify = opened->execute;
+  return {};
 }
 
-/// The rows of a flight as one statement over arrays, and its end.
-void Lane::send_arrays(Flight& current) {
-  Flight::Attempt& attempt = current.attempt;
-  if (!attempt.error && arrays_->row_count() > 0) {
-    const auto executed = execute_arrays();
-    if (!executed) return lost(executed.error());
-    attempt.apply_request = *executed;
-    const pgproto::RequestId sync = connection_->session().sync();
-    if (attempt.series) {
-      attempt.done_tag = "Sync";  // No tag of the server's: only for messages.
-      attempt.commit_request = sync;
-      attempt.commit_end = connection_->session().appended_position();
-    }
-  }
-  if (!attempt.error) {
-    if (const Status told = send_letters(current); !told) attempt.error = told.error();
-  }
-  if (!connection_) return;
-  if (!attempt.series) end_transaction(current, !attempt.error ? ending(current) : undoing());
-  if (!connection_) return;
-  const auto drained = connection_->drain_output(0, kNoDeadline);
-  if (!drained) lost(drained.error());
+// ---- rows --------------------------------------------------------------------------------------
+
+Status FlightSender::open_rows(Flight& flight, LaneSession& session) {
+  if (flight.attempt.path == Path::kArrays) return send_arrays(flight, session);
+  session.copy_begins(flight.seq);
+  session.append_copy(copy_header());
+  return {};
 }
 
-Result<pgproto::RequestId> Lane::execute_arrays() {
-  pgproto::Session& session = connection_->session();
-  const uint64_t prepared_before = statements_->prepared();
-  const auto name = statements_->prepare(plan_.statements.apply, plan_.statements.array_types);
-  if (!name) return fail(name.error());
-  const bool parsed = statements_->prepared() != prepared_before;
-  constexpr int16_t kBinary = 1;
-  std::vector<pgproto::Session::Parameter> parameters;
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < plan_.columns.size(); ++i) {
-    parameters.push_back({.value = arrays_->array(i), .format = kBinary});
-    bytes += parameters.back().value->size();
+Result<bool> FlightSender::continue_copy(Flight& flight, LaneSession& session,
+                                         const std::optional<Error>& stop) {
+  const auto done = [](Status sent) -> Result<bool> {
+    if (!sent) return fail(sent.error());
+    return true;
+  };
+  if (stop) {
+    flight.attempt.fail(*stop);
+    return done(abandon_copy(flight, session));
   }
-  Flight::Attempt& attempt = flight(wire_.back()).attempt;
-  attempt.encoded_bytes = bytes;
-  const auto bound = session.bind("", *name, parameters);
-  if (!bound) return fail(bound.error());
-  if (attempt.first_request == 0) attempt.first_request = *bound - (parsed ? 1 : 0);
-  return session.execute("");
+  if (session.protocol().copy_refused()) return done(end_copy(flight, session));
+  const auto progress = encoder_.copy_some(flight, session);
+  if (!progress) return fail(progress.error());
+  if (*progress == FlightEncoder::Progress::kFailed) return done(abandon_copy(flight, session));
+  if (!flight.is_open() && !flight.next_rows()) return done(end_copy(flight, session));
+  return *progress == FlightEncoder::Progress::kSome;
+}
+
+Status FlightSender::end_copy(Flight& flight, LaneSession& session) {
+  pgproto::Session& protocol = session.protocol();
+  const bool refused = protocol.copy_refused();
+  if (!refused) session.append_copy(copy_trailer());
+  protocol.copy_done();
+  session.copy_ends();
+  if (refused) return finish(flight, session);  // COMMIT of a failed transaction is a ROLLBACK.
+  if (flight.attempt.path == Path::kStaged) {
+    const auto merging = protocol.query(plan_.statements.merge);
+    if (!merging) return fail(merging.error());
+  }
+  if (auto asked = LeafCopier::check(flight.attempt, session); !asked) return asked;
+  if (const Status told = setup_.rejects.send_letters(flight, session); !told) {
+    flight.attempt.fail(told.error());
+    return undo(flight, session);
+  }
+  return finish(flight, session);
+}
+
+/// REQUIRES: Attempt::failure says why.
+Status FlightSender::abandon_copy(Flight& flight, LaneSession& session) {
+  session.protocol().copy_fail("pgsink abandons this batch");
+  session.copy_ends();
+  return undo(flight, session);
+}
+
+Status FlightSender::send_arrays(Flight& flight, LaneSession& session) {
+  Attempt& attempt = flight.attempt;
+  if (!attempt.failure && encoder_.array_rows() > 0) {
+    if (auto applied = apply_arrays(flight, session); !applied) return applied;
+  }
+  if (!attempt.failure) {
+    const Status told = setup_.rejects.send_letters(flight, session);
+    if (!told) attempt.fail(told.error());
+  }
+  if (!attempt.is_series()) {
+    const Status ended = attempt.failure ? undo(flight, session) : finish(flight, session);
+    if (!ended) return ended;
+  }
+  return session.drain();
+}
+
+Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
+  Attempt& attempt = flight.attempt;
+  const auto parameters = encoder_.array_parameters(plan_.columns.size());
+  for (const auto& parameter : parameters) attempt.encoded_bytes += parameter.value->size();
+  const auto applied =
+      session.execute(plan_.statements.apply, plan_.statements.array_types, parameters);
+  if (!applied) return fail(applied.error());
+  if (attempt.requests.first == 0) attempt.requests.first = applied->first;
+  attempt.requests.apply = applied->execute;
+  const pgproto::RequestId sync = session.protocol().sync();
+  if (attempt.is_series()) {
+    attempt.requests.commit = sync;
+    attempt.commit_end = session.protocol().appended_position();
+  }
+  return {};
+}
+
+// ---- ending ------------------------------------------------------------------------------------
+
+/// Ends the transaction as the promise of the sink wants it; one that is only tried is undone.
+Status FlightSender::finish(Flight& flight, LaneSession& session) {
+  if (flight.rejects.salvage.searching()) {
+    // A statement of its own: if it fails, the transaction is still to be ended.
+    const auto checked = session.protocol().query(sql_text(Sql::kCheckConstraints));
+    if (!checked) return fail(checked.error());
+    return undo(flight, session);
+  }
+  const auto sql = setup_.delivery.end_sql(flight.attempt);
+  if (!sql) return fail(sql.error());
+  return end_transaction(flight, session, *sql);
+}
+
+Status FlightSender::undo(Flight& flight, LaneSession& session) {
+  return end_transaction(flight, session, sql_text(Sql::kAbandon));
+}
+
+Status FlightSender::end_transaction(Flight& flight, LaneSession& session, std::string_view sql) {
+  Attempt& attempt = flight.attempt;
+  const auto request = session.protocol().query(sql);
+  if (!request) return fail(request.error());
+  attempt.requests.commit = *request;
+  if (attempt.ending != EndingKind::kRollback) {
+    attempt.commit_end = session.protocol().appended_position();
+  }
+  return {};
 }
 
 }  // namespace pgsink

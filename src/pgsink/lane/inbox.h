@@ -18,6 +18,7 @@
 #include <pgsink/record_batch.h>
 
 #include "pgsink/client/env.h"
+#include "pgsink/lane/durable_reports.h"
 #include "pgsink/lane/router.h"
 
 namespace pgsink {
@@ -51,7 +52,7 @@ struct Piece {
   }
 };
 
-class Inbox {
+class Inbox final : public DurableReports {
  public:
   struct Limits {
     size_t buffer_bytes = 0;
@@ -105,8 +106,7 @@ class Inbox {
   /// nothing for the lane to do, the next news calls the waker.
   Taken take(size_t lane, size_t rows_max, size_t bytes_max,
              std::optional<TimePoint> transaction_open_since);
-  /// The lane's rows of all batches up to `number` are durable; under two-phase commit, prepared.
-  void durable(size_t lane, uint64_t number);
+  void durable(size_t lane, uint64_t number) override;
   /// The lane failed: wakes everybody; push, flush and close fail with this from now on.
   void stop(Error error);
   /// A lane begins and ends: close() waits for all that began.

@@ -1,10 +1,8 @@
-// How a flight ends, and what became of one whose end was not heard. It ends by COMMIT, which an
-// epoch row may move along with, or by PREPARE TRANSACTION; and it is the target that knows.
+#include "pgsink/lane/lane_delivery.h"
 
 #include <utility>
 
-#include "pgsink/lane/lane.h"
-#include "pgsink/replication/publication.h"
+#include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
@@ -12,117 +10,156 @@ namespace {
 
 constexpr Duration kRenewTimeout = std::chrono::seconds(30);
 
+class AtLeastOnce final : public LaneDelivery {
+ public:
+  AtLeastOnce(Env& env, std::string commit, const WriterSessions* sessions)
+      : clock_(env.clock), commit_(std::move(commit)), sessions_(sessions) {}
+
+  Status attach(Connection& connection) override {
+    if (sessions_ == nullptr || !connection.is_direct()) return {};
+    return sessions_->join(connection, clock_.now() + kAskTimeout);
+  }
+  Result<std::string> end_sql(Attempt& attempt) const override {
+    attempt.ending = EndingKind::kCommit;
+    return commit_;
+  }
+  Result<bool> is_done(Connection&, const Flight&, FlightLog::Seq) override {
+    return fail(Errc::kInternal, "at least once, only the transaction id tells the outcome");
+  }
+
+ private:
+  Clock& clock_;
+  const std::string commit_;
+  const WriterSessions* const sessions_;
+};
+
+class ExactlyOnce final : public LaneDelivery {
+ public:
+  ExactlyOnce(Env& env, std::string commit, const Epochs& epochs, LaneEpoch row)
+      : env_(env),
+        commit_(std::move(commit)),
+        epochs_(epochs),
+        base_(row.epoch),
+        row_(std::move(row)) {}
+
+  Status attach(Connection&) override {
+    row_is_final_ = false;
+    return {};
+  }
+  Result<std::string> begin_sql(const Flight& flight, const TransactionSql&) const override {
+    LaneEpoch before = row_;
+    before.epoch = base_ + flight.seq - 1;
+    auto guard = epochs_.guard_sql(before, flight.through_position);
+    if (guard) *guard += "; ";
+    return guard;
+  }
+  Result<std::string> end_sql(Attempt& attempt) const override {
+    attempt.ending = EndingKind::kCommit;
+    return commit_;
+  }
+  Result<bool> is_done(Connection& connection, const Flight& flight,
+                       FlightLog::Seq committed_prefix) override {
+    if (!row_is_final_) {
+      if (auto renewed = renew(connection, committed_prefix); !renewed) {
+        return fail(renewed.error());
+      }
+    }
+    return base_ + flight.seq <= row_.epoch;
+  }
+  bool is_fenced(const Error& error) const override { return Epochs::is_guard_failure(error); }
+  void name_new_writer(Error& error, Connection& connection,
+                       FlightLog::Seq committed_prefix) override {
+    const auto why = epochs_.explain(connection, row_, env_.clock.now() + kAskTimeout);
+    if (why && *why) {
+      error = **why;
+    } else if (const Status renewed = renew(connection, committed_prefix); why && !renewed) {
+      error = renewed.error();  // It is our row still, but an older one: a standby took over.
+    }
+  }
+
+ private:
+  Status renew(Connection& connection, FlightLog::Seq committed_prefix) {
+    auto row = epochs_.renew(env_, connection, row_, env_.clock.now() + kRenewTimeout);
+    if (!row) return fail(row.error());
+    const uint64_t acknowledged = base_ + committed_prefix;
+    if (row->epoch < acknowledged) {
+      return fail(Errc::kOutcomeUnknown,
+                  "the server has lost transactions that were committed (a failover, a restore): "
+                  "its epoch is " +
+                      std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
+                      " was acknowledged; open the sink again and go on behind position " +
+                      std::to_string(row->position));
+    }
+    row_ = std::move(*row);
+    row_is_final_ = true;
+    return {};
+  }
+
+  Env& env_;
+  const std::string commit_;
+  const Epochs& epochs_;
+  const uint64_t base_;        ///< Flight 1 moves the row from this epoch to the next.
+  LaneEpoch row_;              ///< As read last, with the token of this lane.
+  bool row_is_final_ = false;  ///< It was renewed on this connection, which fences all before.
+};
+
+class TwoPhaseDelivery final : public LaneDelivery {
+ public:
+  TwoPhaseDelivery(Env& env, EpochCommitter& committer) : env_(env), committer_(committer) {}
+
+  Status attach(Connection& connection) override {
+    return committer_.two_phase().attach(connection, env_.clock.now() + kAskTimeout);
+  }
+  /// A gid is never used twice.
+  Result<std::string> end_sql(Attempt& attempt) const override {
+    attempt.ending = EndingKind::kPrepare;
+    attempt.gid = committer_.two_phase().make_gid(env_.random);
+    return committer_.two_phase().prepare_sql(attempt.gid);
+  }
+  Result<bool> is_done(Connection& connection, const Flight& flight, FlightLog::Seq) override {
+    return committer_.two_phase().is_prepared(connection, flight.attempt.gid,
+                                              env_.clock.now() + kAskTimeout);
+  }
+  void committed(const Flight& flight) override {
+    committer_.prepared(flight.attempt.gid, flight.last_batch, flight.rows_kept());
+  }
+  std::optional<uint64_t> rows_of_epochs() const override { return committer_.rows_committed(); }
+  std::string hint(const Error& error) const override {
+    if (error.sqlstate == "53200") {
+      return "raise max_prepared_transactions on the server, or use a larger transaction_size or "
+             "fewer lanes";
+    }
+    if (error.sqlstate == "55P03") {
+      return "what holds the lock may be a prepared transaction, for example one of this epoch "
+             "with the same unique key, which is not committed before the epoch ends; "
+             "pg_prepared_xacts lists them";
+    }
+    return {};
+  }
+
+ private:
+  Env& env_;
+  EpochCommitter& committer_;
+};
+
 }  // namespace
 
-// ---- ending ------------------------------------------------------------------------------------
-
-/// How this attempt of a flight is to end. A gid is never used twice.
-Result<Lane::Ending> Lane::ending(Flight& flight) {
-  if (flight.salvage.searching()) {
-    // A statement of its own: if it fails, the transaction is still to be ended.
-    const auto checked = connection_->session().query(sql_text(Sql::kCheckConstraints));
-    if (!checked) return fail(checked.error());
-    return undoing();
-  }
-  if (committer_ == nullptr) return Ending{plan_.commit, "COMMIT"};
-  const TwoPhase& two_phase = committer_->two_phase();
-  flight.attempt.gid = two_phase.make_gid(env_.random);
-  auto sql = two_phase.prepare_sql(flight.attempt.gid);
-  if (!sql) return fail(sql.error());
-  return Ending{*std::move(sql), "PREPARE TRANSACTION"};
+Result<std::string> LaneDelivery::begin_sql(const Flight&, const TransactionSql& sql) const {
+  return sql.identify;
 }
 
-Lane::Ending Lane::undoing() { return {sql_text(Sql::kAbandon), ""}; }
-
-void Lane::end_transaction(Flight& current, Result<Ending> ending) {
-  if (!ending) return lost(ending.error());
-  pgproto::Session& session = connection_->session();
-  const auto request = session.query(ending->sql);
-  if (!request) return lost(request.error());
-  current.attempt.done_tag = ending->tag;
-  current.attempt.commit_request = *request;
-  if (!ending->tag.empty()) current.attempt.commit_end = session.appended_position();
+std::unique_ptr<LaneDelivery> deliver_at_least_once(Env& env, std::string commit,
+                                                    const WriterSessions* sessions) {
+  return std::make_unique<AtLeastOnce>(env, std::move(commit), sessions);
 }
 
-/// A session carries the sink's origin, and one that prepares must be seen by whoever takes the
-/// sink over.
-Status Lane::attach(Connection& connection) {
-  const Status marked =
-      mark_session(connection, setup_.origin, backend_, env_.clock.now() + kAskTimeout);
-  if (!marked) return marked;
-  if (setup_.sessions != nullptr && connection.is_direct()) {
-    return setup_.sessions->join(connection, env_.clock.now() + kAskTimeout);
-  }
-  if (committer_ == nullptr) return {};
-  return committer_->two_phase().attach(connection, env_.clock.now() + kAskTimeout);
+std::unique_ptr<LaneDelivery> deliver_exactly_once(Env& env, std::string commit,
+                                                   const Epochs& epochs, LaneEpoch row) {
+  return std::make_unique<ExactlyOnce>(env, std::move(commit), epochs, std::move(row));
 }
 
-// ---- what became of it -------------------------------------------------------------------------
-
-void Lane::resolve(FlightLog::Seq seq) {
-  const auto done = is_done(seq);
-  if (connection_->broken()) return lost(done ? Error{} : done.error());
-  if (!done) {
-    log_.step(FlightLog::ResolveFailed{done.error()}, env_.clock.now());
-    return;
-  }
-  const auto proven = log_.step(FlightLog::Resolved{seq, *done}, env_.clock.now());
-  if (proven) on_committed(*proven);
-}
-
-/// What the target says of a flight whose answer was lost.
-Result<bool> Lane::is_done(FlightLog::Seq seq) {
-  if (committer_ != nullptr) {
-    return committer_->two_phase().is_prepared(*connection_, flight(seq).attempt.gid,
-                                               env_.clock.now() + kAskTimeout);
-  }
-  if (!epoch_renewed_) {
-    if (auto renewed = renew_epoch(); !renewed) return fail(renewed.error());
-  }
-  return epoch_base_ + seq <= epoch_.epoch;
-}
-
-Status Lane::renew_epoch() {
-  auto row = epochs_->renew(env_, *connection_, epoch_, env_.clock.now() + kRenewTimeout);
-  if (!row) return fail(row.error());
-  const uint64_t acknowledged = epoch_base_ + log_.committed_prefix();
-  if (row->epoch < acknowledged) {
-    return fail(Errc::kOutcomeUnknown,
-                "the server has lost transactions that were committed (a failover, a restore): its "
-                "epoch is " +
-                    std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
-                    " was acknowledged; open the sink again and go on behind position " +
-                    std::to_string(row->position));
-  }
-  epoch_ = std::move(*row);
-  epoch_renewed_ = true;
-  return {};
-}
-
-void Lane::name_new_writer(Error& error) {
-  if (epochs_ == nullptr || error.code != Errc::kFenced || !connection_) return;
-  if (connection_->session().pending_requests() > 0) return;
-  const auto why = epochs_->explain(*connection_, epoch_, env_.clock.now() + kAskTimeout);
-  if (why && *why) {
-    error = **why;
-  } else if (const Status renewed = renew_epoch(); why && !renewed) {
-    error = renewed.error();  // It is our row still, but an older one: a standby took over.
-  }
-}
-
-/// Says what the server cannot know: that what stands in the way is prepared, and whose it is.
-void Lane::explain_prepared(Error& error) const {
-  if (committer_ == nullptr) return;
-  if (error.sqlstate == "53200") {
-    error.message +=
-        ": raise max_prepared_transactions on the server, or use a larger transaction_size or "
-        "fewer lanes";
-  } else if (error.sqlstate == "55P03") {
-    error.message +=
-        ": what holds the lock may be a prepared transaction, for example one of this epoch with "
-        "the same unique key, which is not committed before the epoch ends; pg_prepared_xacts "
-        "lists them";
-  }
+std::unique_ptr<LaneDelivery> deliver_two_phase(Env& env, EpochCommitter& committer) {
+  return std::make_unique<TwoPhaseDelivery>(env, committer);
 }
 
 }  // namespace pgsink

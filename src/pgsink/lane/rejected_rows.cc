@@ -1,11 +1,8 @@
-// Rejected rows of a flight: they are left out and become dead letters, and the others are sent
-// again. Who finds them: the encoder, before they are sent; the server, which often names the row;
-// or the search of Salvage.
+#include "pgsink/lane/rejected_rows.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "pgsink/lane/lane.h"
 #include "pgsink/sql/control.h"
 
 namespace pgsink {
@@ -34,7 +31,7 @@ uint64_t copy_line(std::string_view where) {
   return at == std::string_view::npos ? 0 : parse_number(line.substr(at + kMark.size()));
 }
 
-/// The c of "COPY t, line N, column c", which values may follow behind a colon.
+/// The c of "COPY t, line N, column c", which values may follow after a colon.
 std::string_view copy_column(std::string_view where) {
   constexpr std::string_view kMark = ", column ";
   std::string_view line = copy_context(where);
@@ -44,41 +41,47 @@ std::string_view copy_column(std::string_view where) {
   return line.substr(0, line.find(": "));
 }
 
+/// Which of `rows` a row of the batch is.
+size_t position_in(RowRange rows, size_t batch_row) {
+  if (rows.indexes == nullptr) return batch_row - rows.begin;
+  const uint32_t* const first = rows.indexes + rows.begin;
+  return static_cast<size_t>(std::find(first, first + rows.count, batch_row) - first);
+}
+
 }  // namespace
 
-/// Notes the rows that the encoder rejected among those it was just given.
-Status Lane::leave_out_rejected(Flight& current, RowRange rows) {
-  if (rejected_.empty()) return {};
-  const Piece& piece = current.pieces[current.attempt.piece];
-  Status kept;
-  for (Rejection& rejection : rejected_) {
-    if (setup_.dead_letters == nullptr) {
-      name_row(rejection.error, piece.source->first_row + rejection.row);
-      kept = fail(std::move(rejection.error));
+std::optional<Failure> RejectedRows::leave_out(Flight& flight, RowRange rows,
+                                               std::vector<Rejection>& rejected) const {
+  if (rejected.empty()) return std::nullopt;
+  const RowCursor& next = flight.attempt.next;
+  std::optional<Failure> failure;
+  for (Rejection& rejection : rejected) {
+    if (letters_ == nullptr) {
+      failure = Failure{.error = std::move(rejection.error),
+                        .part = AttemptPart::kRows,
+                        .input_row = flight.pieces[next.piece].source->first_row + rejection.row};
       break;
     }
-    size_t position = rejection.row - rows.begin;
-    if (rows.indexes != nullptr) {
-      const uint32_t* const first = rows.indexes + rows.begin;
-      position = static_cast<size_t>(std::find(first, first + rows.count, rejection.row) - first);
+    const size_t row = next.flight_row + position_in(rows, rejection.row);
+    if (const Status kept = leave_out(flight, row, rejection.error); !kept) {
+      failure = Failure{.error = kept.error(), .part = AttemptPart::kRows};
+      break;
     }
-    kept = leave_out(current, current.attempt.flight_row + position, rejection.error);
-    if (!kept) break;
   }
-  rejected_.clear();
-  return kept;
+  rejected.clear();
+  return failure;
 }
 
 /// A row becomes a dead letter. Fails if there are too many of them.
-Status Lane::leave_out(Flight& current, size_t row, const Error& error) {
-  current.salvage.leave_out(row);
-  const auto [piece, piece_row] = current.locate(row);
+Status RejectedRows::leave_out(Flight& flight, size_t row, const Error& error) const {
+  flight.rejects.salvage.leave_out(row);
+  const auto [piece, piece_row] = flight.locate(row);
   DeadLetter letter;
-  letter.connection = setup_.name;
-  letter.table = plan_.table;
+  letter.connection = connection_;
+  letter.table = table_;
   letter.input_row = piece->input_row(piece_row);
   letter.source_position = piece->batch().position;
-  letter.attempts = current.attempts;
+  letter.attempts = flight.attempts;
   letter.sqlstate = std::string(error.sqlstate.view());
   letter.message = error.message;
   letter.detail = error.detail;
@@ -87,90 +90,68 @@ Status Lane::leave_out(Flight& current, size_t row, const Error& error) {
   letter.column = error.column.empty() ? std::string(copy_column(error.where)) : error.column;
   letter.row =
       row_as_json(piece->batch(), static_cast<size_t>(letter.input_row - piece->source->first_row));
-  letter.rejected_wall_us = env_.clock.wall_us();
-  current.letters.push_back(std::move(letter));
-  return setup_.dead_letters->count(current.letters.back(), current.input_rows().second);
+  letter.rejected_wall_us = clock_.wall_us();
+  flight.rejects.letters.push_back(std::move(letter));
+  return letters_->count(flight.rejects.letters.back(), flight.input_rows().second);
 }
 
-/// The dead letters of an attempt that may commit, before it does.
-Status Lane::send_letters(Flight& current) {
-  if (current.letters.empty() || current.salvage.searching()) return {};
-  const std::span<const DeadLetter> letters = current.letters;
-  if (current.letters_told < letters.size()) {
-    const auto told = setup_.dead_letters->tell(letters.subspan(current.letters_told));
+Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
+  Rejects& rejects = flight.rejects;
+  if (rejects.letters.empty() || rejects.salvage.searching()) return {};
+  const std::span<const DeadLetter> letters = rejects.letters;
+  if (rejects.letters_told < letters.size()) {
+    const auto told = letters_->tell(letters.subspan(rejects.letters_told));
     if (!told) return told;
-    current.letters_told = letters.size();
+    rejects.letters_told = letters.size();
   }
-  const std::string& insert = setup_.dead_letters->insert_sql();
+  const std::string& insert = letters_->insert_sql();
   if (insert.empty()) return {};
-  pgproto::Session& session = connection_->session();
-  Flight::Attempt& attempt = current.attempt;
+  AttemptRequests& requests = flight.attempt.requests;
   for (size_t first = 0; first < letters.size();) {
     size_t count = 1;
     for (size_t bytes = letters[first].row.size(); first + count < letters.size(); ++count) {
       bytes += letters[first + count].row.size();
       if (bytes > kInsertBytesMax) break;
     }
-    const uint64_t prepared_before = statements_->prepared();
-    const auto name = statements_->prepare(insert);
-    if (!name) return fail(name.error());
-    const bool parsed = statements_->prepared() != prepared_before;
     const std::string json = DeadLetters::table_parameter(letters.subspan(first, count));
     const pgproto::Session::Parameter parameter{.value = pgproto::as_bytes(json)};
-    const auto bound = session.bind("", *name, std::span(&parameter, 1));
-    if (!bound) return fail(bound.error());
-    if (attempt.letters_first == 0) attempt.letters_first = *bound - (parsed ? 1 : 0);
-    if (const auto executed = session.execute(""); !executed) return fail(executed.error());
+    const auto executed = session.execute(insert, {}, std::span(&parameter, 1));
+    if (!executed) return fail(executed.error());
+    if (requests.letters_first == 0) requests.letters_first = executed->first;
     first += count;
   }
-  attempt.letters_last = session.sync();
+  requests.letters_last = session.protocol().sync();
   return {};
 }
 
-/// After the server found no partition for a row, though there was one for each when they were
-/// accepted: somebody may have dropped it.
-void Lane::restore_partitions(Flight& current, FlightLog::Answered& answered) {
-  std::vector<Partitioner::Rows> rows;
-  rows.reserve(current.pieces.size());
-  for (const Piece& piece : current.pieces) rows.push_back({&piece.batch(), piece.rows});
-  const auto restored = setup_.partitioner->restore(rows, current.attempt.partitions_known);
-  if (restored) {
-    answered.repeat = *restored;
-    return;
-  }
-  answered.error = restored.error();
-  current.attempt.row_fault = false;
+Status RejectedRows::trial_passed(Flight& flight) const {
+  return leave_out_found(flight, flight.rejects.salvage.passed());
 }
 
-/// After an attempt that did not commit: whether the flight is to be sent again without a row, or
-/// to find one. `error` is empty after a trial that went well; a false answer leaves in it what
-/// stops the sink.
-bool Lane::salvage(Flight& current, std::optional<Error>& error) {
+Status RejectedRows::leave_out_found(Flight& flight, std::optional<size_t> row) const {
+  return row ? leave_out(flight, *row, *flight.rejects.suspicion) : Status();
+}
+
+bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row) const {
+  Salvage& salvage = flight.rejects.salvage;
   std::optional<size_t> row;
-  if (!error) {
-    row = current.salvage.passed();
-  } else {
-    const uint64_t line = copy_line(error->where);
-    const bool can = setup_.dead_letters != nullptr && current.attempt.row_fault &&
-                     error->code == Errc::kServer && log_.fails_by_itself(current.seq) &&
-                     !log_.retries(*error) && !log_.stop_error();
-    if (line > 0) row = current.salvage.sent_row(static_cast<size_t>(line - 1));
-    if (!can) {
-      if (row) name_row(*error, current.input_row(*row));
-      return false;
-    }
-    current.suspicion = *error;
-    if (row) {
-      current.salvage.end_search();
-    } else {
-      row = current.salvage.failed(current.rows);
-    }
-    const bool nobody = !row && !current.salvage.searching();
-    if (nobody) return false;
+  if (const uint64_t line = copy_line(failure.error.where); line > 0) {
+    row = salvage.sent_row(static_cast<size_t>(line - 1));
   }
-  if (!row) return true;
-  const Status kept = leave_out(current, *row, *current.suspicion);
-  if (!kept) error = kept.error();
+  if (letters_ == nullptr || !may_blame_row) {
+    if (row) failure.input_row = flight.input_row(*row);
+    return false;
+  }
+  flight.rejects.suspicion = failure.error;
+  if (row) {
+    salvage.end_search();
+  } else {
+    row = salvage.failed(flight.rows);
+  }
+  const bool nobody = !row && !salvage.searching();
+  if (nobody) return false;
+  const Status kept = leave_out_found(flight, row);
+  if (!kept) failure = Failure{.error = kept.error()};
   return kept.has_value();
 }
 

@@ -21,7 +21,7 @@ Status SlotConfirmer::start() {
   return {};
 }
 
-void SlotConfirmer::committed(size_t lane, uint64_t number) {
+void SlotConfirmer::durable(size_t lane, uint64_t number) {
   const Monitor::Lock lock(*monitor_);
   reports_.push_back({lane, number});
   monitor_->notify_all();

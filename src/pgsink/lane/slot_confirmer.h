@@ -18,7 +18,7 @@
 
 namespace pgsink {
 
-class SlotConfirmer {
+class SlotConfirmer final : public DurableReports {
  public:
   struct Setup {
     Env& env;
@@ -30,13 +30,12 @@ class SlotConfirmer {
   };
   /// REQUIRES: slot and publication are there.
   explicit SlotConfirmer(Setup setup);
-  ~SlotConfirmer() { close(); }
+  ~SlotConfirmer() override { close(); }
 
   /// Opens the first session, so that what can never work fails here, and starts the task. Later
   /// failures that outlast the retries stop the inbox: a slot that is gone first of all.
   Status start();
-  /// The lane's rows of all batches up to `number` are committed. Any thread.
-  void committed(size_t lane, uint64_t number);
+  void durable(size_t lane, uint64_t number) override;
   /// Ends the task; what is not confirmed by then is never reported.
   void close();
 

@@ -14,6 +14,7 @@
 #include "pgsink/lane/epoch_committer.h"
 #include "pgsink/lane/inbox.h"
 #include "pgsink/lane/lane.h"
+#include "pgsink/lane/slot_confirmer.h"
 #include "pgsink/options/server.h"
 #include "pgsink/partition/leaves.h"
 #include "pgsink/partition/partitioner.h"
@@ -264,6 +265,18 @@ class SinkImpl final : public Sink {
     });
   }
 
+  /// How a lane keeps the sink's promise.
+  std::unique_ptr<LaneDelivery> make_delivery(size_t lane) {
+    if (committer_) return deliver_two_phase(env_, *committer_);
+    if (claim_) return deliver_exactly_once(env_, plan_.commit, claim_->epochs, claim_->rows[lane]);
+    return deliver_at_least_once(env_, plan_.commit, sessions_ ? &*sessions_ : nullptr);
+  }
+  /// Where lanes report what is durable.
+  DurableReports& reports() {
+    if (confirmer_) return *confirmer_;
+    return inbox_;
+  }
+
   Status start_lane(PoolLease connection) {
     auto encoder = RowEncoder::create(plan_.columns, plan_.types);
     if (!encoder) return fail(encoder.error());
@@ -292,21 +305,17 @@ class SinkImpl final : public Sink {
                       .flight_bytes_max = plan_.one_transaction ? std::numeric_limits<size_t>::max()
                                                                 : flight_bytes_max(options_),
                       .name = options_.connection_name,
-                      .epochs = claim_ ? &claim_->epochs : nullptr,
-                      .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
-                      .sessions = sessions_ ? &*sessions_ : nullptr,
-                      .committer = committer_.get(),
-                      .confirmer = confirmer_.get(),
-                      .dead_letters = dead_letters_.get(),
-                      .partitioner = partitioner_.get(),
-                      .leaves = leaves_.get(),
-                      .leaf_finder = std::move(finder),
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
-                                            : 0};
-    lanes_.push_back(
-        std::make_unique<Lane>(std::move(setup), std::move(*encoder), std::move(arrays)));
+                                            : 0,
+                      .reports = reports(),
+                      .dead_letters = dead_letters_.get(),
+                      .partitioner = partitioner_.get(),
+                      .leaves = leaves_.get(),
+                      .leaf_finder = std::move(finder)};
+    lanes_.push_back(std::make_unique<Lane>(std::move(setup), make_delivery(lanes_.size()),
+                                            std::move(*encoder), std::move(arrays)));
     return lanes_.back()->start(std::move(connection));
   }
 
