@@ -19,7 +19,7 @@
 #include "pgsink/delivery/flight_log.h"
 #include "pgsink/delivery/salvage.h"
 #include "pgsink/lane/failure.h"
-#include "pgsink/lane/inbox.h"
+#include "pgsink/lane/piece.h"
 #include "pgsink/partition/leaves.h"
 #include "pgsink/plan/plan.h"
 

@@ -72,10 +72,10 @@ Lane::~Lane() {
 Status Lane::start(PoolLease connection) {
   link_.adopt(std::move(connection));
   begin_session();
-  setup_.inbox.started();
+  setup_.inbox.lanes().started();
   auto task = env_.tasks.spawn("pgsink-lane", [this] { run(); });
   if (!task) {
-    setup_.inbox.ended();
+    setup_.inbox.lanes().ended();
     link_.leave(true);
     return fail(task.error());
   }
@@ -254,7 +254,7 @@ void Lane::end() {
   link_.leave(!stopped);
   metrics_.disconnected();
   flights_.clear();
-  setup_.inbox.ended();
+  setup_.inbox.lanes().ended();
 }
 
 Error Lane::final_error() {

@@ -71,9 +71,12 @@ class SlotConfirmer final : public DurableReports {
   std::vector<Report> waiting_;  ///< Reports for what lies before target_.
   pgproto::Lsn target_ = 0;
   pgproto::Lsn seen_ = 0;  ///< The slot has decoded all of the log up to here.
-  bool in_transaction_ = false, status_due_ = false, progress_ = false;
-  Duration status_interval_{};
-  TimePoint status_sent_{};
+  bool in_transaction_ = false;
+  bool progress_ = false;  ///< The server sent something on this connection.
+  struct StatusTimes {
+    Deadline due = kAtOnce;
+    Duration interval{};
+  } status_;
 
   std::unique_ptr<Task> task_;
 };

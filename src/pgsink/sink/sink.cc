@@ -251,7 +251,7 @@ class SinkImpl final : public Sink {
           fail(Errc::kUsage, "close(): what was accepted behind the last prepare() is not written");
     }
     inbox_.abort();
-    inbox_.wait_ended();
+    inbox_.lanes().wait_none();
     committer_->close();
     return outcome;
   }
