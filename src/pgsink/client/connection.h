@@ -86,6 +86,10 @@ class Connection {
   /// The protocol side: append requests here, then pump().
   pgproto::Session& session() { return *session_; }
   const ServerIdentity& server() const { return server_; }
+  /// Whether the session ends in a backend of its own. False behind a pooler that shares backends
+  /// among its clients: each transaction may run in another one, and nothing that belongs to a
+  /// session (settings, locks, temporary tables, prepared statements) is safe to rely on.
+  bool is_direct() const { return server_.backend.pid == session_->backend_process_id(); }
   /// The endpoint actually reached, for messages: "127.0.0.1:5432" or
   /// "/run/postgresql/.s.PGSQL.5432".
   const std::string& endpoint() const { return endpoint_; }

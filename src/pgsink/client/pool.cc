@@ -43,7 +43,7 @@ bool clean(Connection& connection, uint64_t clean_position) {
   pgproto::Session& session = connection.session();
   if (session.appended_position() == clean_position) return true;
   // A pooler would run DISCARD ALL on a session that is another's by then.
-  if (connection.server().backend.pid != session.backend_process_id()) return false;
+  if (!connection.is_direct()) return false;
   for (const std::string_view statement : restoring_statements()) {
     if (!session.query(statement)) return false;
   }

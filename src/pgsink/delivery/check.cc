@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "pgsink/delivery/two_phase.h"
-#include "pgsink/delivery/writer_sessions.h"
 #include "pgsink/options/names.h"
 
 namespace pgsink {
@@ -17,7 +16,7 @@ Status check_delivery(const SinkOptions& options, Connection& connection, const 
   }
   if (!options.use_2pc) return {};
   // A pooler lends connections, and with them the advisory lock that fences writers off.
-  if (!WriterSessions::whole_sessions(connection)) {
+  if (!connection.is_direct()) {
     return fail(Errc::kOptionConflict,
                 "use_2pc does not work through a connection pooler: connect to the server itself");
   }

@@ -47,10 +47,6 @@ bool WriterSessions::wanted(const SinkOptions& options) {
          options.write_mode != WriteMode::kInsert && !options.sink_id.empty();
 }
 
-bool WriterSessions::whole_sessions(Connection& connection) {
-  return connection.server().backend.pid == connection.session().backend_process_id();
-}
-
 Status WriterSessions::mark(Connection& connection, Deadline deadline) const {
   const auto key = [](uint32_t half) { return std::to_string(static_cast<int32_t>(half)); };
   const auto marked =

@@ -7,8 +7,6 @@
 namespace pgsink {
 namespace {
 
-// One round of statements about one epoch.
-constexpr Duration kRoundMax = std::chrono::seconds(60);
 // What a closing sink gives the server to roll back what it will not need.
 constexpr Duration kCloseMax = std::chrono::seconds(5);
 
@@ -23,12 +21,10 @@ EpochCommitter::EpochCommitter(Setup setup)
       where_(std::move(setup.where)),
       inbox_(setup.inbox),
       two_phase_(std::move(setup.two_phase)),
-      retry_(std::move(setup.retry)),
       one_at_a_time_(setup.one_at_a_time),
-      backoff_(retry_, setup.env.random.next_u64()),
       monitor_(setup.env.tasks.monitor()),
       waiting_(setup.waiting),
-      connection_(std::move(setup.connection)),
+      connection_(env_, two_phase_, std::move(setup.connection), std::move(setup.retry)),
       last_epoch_(setup.epoch) {}
 
 EpochCommitter::Turn::Turn(EpochCommitter& owner) : owner_(owner) {
@@ -63,12 +59,12 @@ Status EpochCommitter::check_ready() const {
 
 bool EpochCommitter::host_decides() const {
   const Monitor::Lock lock(*monitor_);
-  return host_decides_;
+  return host_ != Host::kNone;
 }
 
 bool EpochCommitter::aborted() const {
   const Monitor::Lock lock(*monitor_);
-  return aborted_;
+  return host_ == Host::kAborted;
 }
 
 // ---- the phases --------------------------------------------------------------------------------
@@ -190,7 +186,7 @@ Result<TwoPhase::Recovered> EpochCommitter::recover(uint64_t last_committed_epoc
   last_epoch_ = recovered.epoch;
   const Monitor::Lock lock(*monitor_);
   waiting_.reset();
-  host_decides_ = true;
+  host_ = Host::kDecides;
   return recovered;
 }
 
@@ -254,14 +250,14 @@ Status EpochCommitter::abort(uint64_t epoch) {
   // What was written behind it goes too, so the lanes must not prepare any more.
   {
     const Monitor::Lock lock(*monitor_);
-    aborted_ = true;
+    host_ = Host::kAborted;
   }
   Error why;
   why.code = Errc::kUsage;
   why.message = "the host has aborted " + text_of(epoch) +
                 ": open the sink again and go on behind the last committed epoch";
   inbox_.stop(std::move(why));
-  inbox_.wait_ended();
+  inbox_.lanes().wait_none();
   const Status done = with_connection([&](Connection& connection, Deadline deadline) {
     return two_phase_.abort(env_, connection, epoch, deadline);
   });
@@ -273,20 +269,19 @@ Status EpochCommitter::abort(uint64_t epoch) {
 
 void EpochCommitter::close() {
   const Turn turn(*this);
-  if (connection_ && settled_through_ < inbox_.accepted_batches()) {
+  Connection* const connection = connection_.get();
+  if (connection != nullptr && settled_through_ < inbox_.accepted_batches()) {
     // No recorded epoch is touched: all of them have smaller numbers.
     const Deadline deadline = env_.clock.now() + kCloseMax;
-    std::ignore = two_phase_.abort(env_, *connection_, last_epoch_ + 1, deadline);
+    std::ignore = two_phase_.abort(env_, *connection, last_epoch_ + 1, deadline);
   }
   connection_.give_back();
 }
 
 // ---- the connection ----------------------------------------------------------------------------
 
-/// Runs `work(connection, deadline)`, and again on a new connection if that one breaks.
-template <typename F>
-Status EpochCommitter::with_connection(F&& work) {
-  const Status done = repeat(std::forward<F>(work));
+Status EpochCommitter::with_connection(const DecidingConnection::Work& work) {
+  const Status done = connection_.run(work);
   if (!done) return fail(explain(done.error()));
   return {};
 }
@@ -296,49 +291,6 @@ Error EpochCommitter::explain(Error cause) const {
                   " rows are committed; what is not is committed or rolled back, each epoch as a "
                   "whole, when the sink is opened again";
   return cause;
-}
-
-template <typename F>
-Status EpochCommitter::repeat(F&& work) {
-  RetryLimit limit(retry_);
-  for (uint32_t attempt = 1;; ++attempt) {
-    const Deadline deadline = env_.clock.now() + kRoundMax;
-    Status done = connect(deadline);
-    if (done) done = work(*connection_, deadline);
-    if (connection_ && connection_->broken()) {
-      lost_backend_ = connection_->server().backend;
-      connection_.reset();
-    }
-    if (done) return done;
-    const Error& error = done.error();
-    if (!(connection_ ? retry_.rule.allows(error) : retry_.rule.allows_reconnect(error)))
-      return done;
-    if (auto counted = limit.failed(attempt, error, env_.clock.now()); !counted) return counted;
-    pause(backoff_.delay(attempt));
-  }
-}
-
-/// A connection that may decide: attached, and with nobody behind it who still executes what the
-/// connection before has sent.
-Status EpochCommitter::connect(Deadline deadline) {
-  if (connection_) return {};
-  if (auto opened = connection_.connect(); !opened) return opened;
-  Status ready = two_phase_.attach(*connection_, deadline);
-  if (ready && lost_backend_) ready = fence(*connection_, *lost_backend_, deadline);
-  if (!ready) {
-    connection_.reset();
-    return ready;
-  }
-  lost_backend_.reset();
-  return {};
-}
-
-void EpochCommitter::pause(Duration length) {
-  const auto sleeper = env_.tasks.monitor();
-  const Monitor::Lock lock(*sleeper);
-  const Deadline until = env_.clock.now() + length;
-  while (env_.clock.now() < until && sleeper->wait(until)) {
-  }
 }
 
 }  // namespace pgsink

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "pgsink/client/pool.h"
 #include "pgsink/delivery/two_phase.h"
+#include "pgsink/lane/deciding_connection.h"
 #include "pgsink/lane/inbox.h"
 #include "pgsink/options/retry.h"
 
@@ -66,6 +66,12 @@ class EpochCommitter {
   void close();
 
  private:
+  /// Whether the host decides when epochs end.
+  enum class Host : uint8_t {
+    kNone,     ///< The sink does.
+    kDecides,  ///< It has called recover().
+    kAborted,  ///< And has aborted an epoch: nothing more is written.
+  };
   struct Prepared {
     std::string gid;
     uint64_t last_batch = 0, rows = 0;
@@ -92,35 +98,26 @@ class EpochCommitter {
   void count_committed(const Epoch& epoch);
   Status check_present(Connection& connection, const Epoch& epoch, Deadline deadline) const;
   Status decide_and_commit(const Epoch& epoch);
-  template <typename F>
-  Status with_connection(F&& work);
-  template <typename F>
-  Status repeat(F&& work);
+  Status with_connection(const DecidingConnection::Work& work);
   Error explain(Error cause) const;
-  Status connect(Deadline deadline);
-  void pause(Duration length);
 
   Env& env_;
   const std::string where_;
   Inbox& inbox_;
   const TwoPhase two_phase_;
-  const RetryPolicy retry_;
   const bool one_at_a_time_;
-  Backoff backoff_;
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:
   bool busy_ = false;
-  bool host_decides_ = false;
+  Host host_ = Host::kNone;
   std::optional<uint64_t> waiting_;
   std::vector<Prepared> prepared_;  ///< Of epochs not sealed yet, or being sealed.
   uint64_t rows_committed_ = 0;
-  bool aborted_ = false;
-  // Of the one who has the turn:
-  PoolLease connection_;
-  std::optional<BackendIdentity> lost_backend_;  ///< Of the connection before, to be fenced.
-  std::vector<Epoch> epochs_;                    ///< Prepared for the host, not committed.
-  uint64_t last_epoch_ = 0;                      ///< Decided or recorded.
-  uint64_t settled_through_ = 0;                 ///< The last batch of it.
+  // Of the caller that has the turn:
+  DecidingConnection connection_;
+  std::vector<Epoch> epochs_;     ///< Prepared for the host, not committed.
+  uint64_t last_epoch_ = 0;       ///< Decided or recorded.
+  uint64_t settled_through_ = 0;  ///< The last batch of it.
 };
 
 }  // namespace pgsink

@@ -7,7 +7,6 @@
 // seal(); no transaction holds rows of two. Its rows give their memory back when they are prepared,
 // but they are durable only once somebody says that the epoch is committed.
 
-#include <deque>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -18,40 +17,16 @@
 #include <pgsink/record_batch.h>
 
 #include "pgsink/client/env.h"
-#include "pgsink/lane/router.h"
+#include "pgsink/lane/batch_ledger.h"
+#include "pgsink/lane/batch_router.h"
+#include "pgsink/lane/durable_reports.h"
+#include "pgsink/lane/inbox_epochs.h"
+#include "pgsink/lane/lane_queue.h"
+#include "pgsink/lane/running_lanes.h"
 
 namespace pgsink {
 
-/// Accepted is a batch with the lists of rows that its pieces refer to.
-struct Accepted {
-  RecordBatch batch;
-  std::vector<Share> shares;
-  uint64_t number = 0;     ///< Counted from 1.
-  uint64_t first_row = 0;  ///< Of the sink's input, counted from 1.
-  TimePoint accepted_at{};
-};
-
-/// Piece is a slice of an accepted batch. It keeps the batch alive; when the last piece of a batch
-/// goes, its memory goes back to the host and its bytes to the budget.
-struct Piece {
-  std::shared_ptr<const Accepted> source;
-  RowRange rows;
-  bool last = false;  ///< Of the lane's rows of that batch.
-
-  const RecordBatch& batch() const { return source->batch; }
-  /// Its share of the batch's memory.
-  size_t memory_bytes() const {
-    const size_t rows_all = batch().row_count();
-    return rows_all == 0 ? 0 : batch().memory_bytes() / rows_all * rows.count;
-  }
-  /// The number in the sink's input, from 1, of its i-th row.
-  uint64_t input_row(size_t i) const {
-    const size_t at = rows.begin + i;
-    return source->first_row + (rows.indexes != nullptr ? rows.indexes[at] : at);
-  }
-};
-
-class Inbox {
+class Inbox final : public DurableReports {
  public:
   struct Limits {
     size_t buffer_bytes = 0;
@@ -62,14 +37,7 @@ class Inbox {
     /// If not empty: the position of each lane up to which everything is committed already. Batches
     /// up to it are acknowledged without being written; positions must grow.
     std::vector<uint64_t> committed{};
-    struct Epochs {
-      /// The rows that a lane gets in one epoch are one transaction, and so none of them gives its
-      /// memory back before the epoch ends.
-      bool one_transaction = false;
-      /// An epoch takes no batch with which it would hold more, unless it is the first: see push().
-      size_t rows_max = 0, bytes_max = 0;
-      uint64_t position = 0;  ///< Up to where everything is committed already.
-    };
+    using Epochs = InboxEpochs::Limits;
     std::optional<Epochs> epochs{};  ///< Two-phase commit.
   };
 
@@ -105,15 +73,11 @@ class Inbox {
   /// nothing for the lane to do, the next news calls the waker.
   Taken take(size_t lane, size_t rows_max, size_t bytes_max,
              std::optional<TimePoint> transaction_open_since);
-  /// The lane's rows of all batches up to `number` are durable; under two-phase commit, prepared.
-  void durable(size_t lane, uint64_t number);
+  void durable(size_t lane, uint64_t number) override;
   /// The lane failed: wakes everybody; push, flush and close fail with this from now on.
   void stop(Error error);
-  /// A lane begins and ends: close() waits for all that began.
-  void started();
-  void ended();
-  /// Waits until all lanes have ended. REQUIRES: something makes them end.
-  void wait_ended();
+  /// The lanes that close() waits for: each says that it begins and ends.
+  RunningLanes& lanes() { return lanes_; }
   /// Says how to wake the lane while it waits elsewhere; nothing to unset.
   void set_waker(size_t lane, std::function<void()> wake);
   /// Sleeps until something happens for the lane or the deadline.
@@ -143,68 +107,42 @@ class Inbox {
   void read_gauges(SinkMetrics& metrics) const;
 
  private:
-  /// What waits for one lane.
-  struct Queue {
-    /// When the first of its rows was accepted. REQUIRES: it has some.
-    TimePoint oldest() const { return pieces.front().source->accepted_at; }
-    size_t rows = 0, bytes = 0;
-    uint64_t taken = 0;            ///< The last batch that a transaction took rows of.
-    uint64_t durable = 0;          ///< Of those that gave it rows.
-    std::deque<uint64_t> pending;  ///< The batches that gave it rows and are not durable.
-    bool sleeps = false;
-    std::function<void()> wake;
-    std::deque<Piece> pieces;
+  enum class Stage : uint8_t { kOpen, kClosing, kAborted };
+  /// The memory of batches that are accepted and not durable.
+  struct Memory {
+    size_t held_bytes = 0;
+    size_t waiting = 0;    ///< Producers that wait for some.
+    bool refused = false;  ///< The last batch was refused for want of it.
+
+    bool is_wanted() const { return waiting > 0 || refused; }
   };
 
   Result<bool> wait_for_memory(const RecordBatch& batch, bool may_wait);
-  bool memory_wanted() const { return waiting_for_memory_ > 0 || refused_; }
-  /// Whether the batch does not fit into the epoch under way, which holds rows already.
-  bool exceeds_epoch(const RecordBatch& batch) const;
-  /// The last batch of the epoch that this one belongs to; the greatest number if it is not sealed.
-  uint64_t epoch_end(uint64_t number) const;
-  Status check_position(uint64_t position);
   /// What it returns must outlive the lock: if no lane needs the batch, it gives its memory back.
   [[nodiscard]] std::shared_ptr<const Accepted> accept(std::unique_ptr<Accepted> accepted);
-  bool rows_due(const Queue& queue, TimePoint now) const;
-  static size_t rows_within(const Piece& piece, size_t rows_max, size_t bytes_max);
-  void take_rows(Queue& queue, size_t rows_max, size_t bytes_max, std::vector<Piece>& pieces) const;
-  uint64_t lanes_through() const;
+  bool rows_due(const LaneQueue& queue, TimePoint now) const;
   void advance();
-  void wake(Queue& queue);
   void wake_all();
   Status wait_durable(uint64_t number);
 
   Env& env_;
   const Limits limits_;
+  RunningLanes lanes_;
   /// Held while one batch after the other is routed; taken before monitor_, which lanes need too.
   std::unique_ptr<Monitor> routing_;
-  Router router_;                 ///< Guarded by routing_.
-  uint64_t routed_position_ = 0;  ///< Guarded by routing_: of the batch before; 0 before the first.
+  BatchRouter router_;  ///< Guarded by routing_; what is constant in it by nothing.
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:
-  size_t held_bytes_ = 0;  ///< Accepted, not durable.
-  uint64_t accepted_batches_ = 0;
-  uint64_t accepted_rows_ = 0;
-  uint64_t durable_batches_ = 0;
-  uint64_t durable_position_ = 0;
-  std::deque<uint64_t> positions_;           ///< Of the batches accepted and not durable.
-  std::deque<uint64_t> seals_;               ///< The last batches of sealed epochs not committed.
-  uint64_t sealed_through_ = 0;              ///< The last batch of the last sealed epoch.
-  uint64_t accepted_position_ = 0;           ///< Of the last batch.
-  uint64_t committed_through_ = 0;           ///< The last batch of the last committed epoch.
-  size_t epoch_rows_ = 0, epoch_bytes_ = 0;  ///< Accepted since the last seal.
-  bool epochs_taken_over_ = false;
+  Memory memory_;
+  BatchLedger ledger_;
+  InboxEpochs epochs_;
   uint64_t flush_through_ = 0;  ///< Batches up to this number are to be written without waiting.
   /// The least batch that a flush waits for.
   static constexpr uint64_t kNothing = std::numeric_limits<uint64_t>::max();
   uint64_t awaited_ = kNothing;
-  size_t waiting_for_memory_ = 0;
-  bool refused_ = false;  ///< The last batch, for want of memory.
-  size_t running_ = 0;
-  bool closing_ = false;
-  bool aborted_ = false;
+  Stage stage_ = Stage::kOpen;
   std::optional<Error> failure_;
-  std::vector<Queue> queues_;  // Last: its pieces give their memory back through the rest.
+  std::vector<LaneQueue> queues_;  // Last: its pieces give their memory back through the rest.
 };
 
 }  // namespace pgsink

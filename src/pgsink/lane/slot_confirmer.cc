@@ -21,7 +21,7 @@ Status SlotConfirmer::start() {
   return {};
 }
 
-void SlotConfirmer::committed(size_t lane, uint64_t number) {
+void SlotConfirmer::durable(size_t lane, uint64_t number) {
   const Monitor::Lock lock(*monitor_);
   reports_.push_back({lane, number});
   monitor_->notify_all();
@@ -92,9 +92,8 @@ Status SlotConfirmer::connect() {
   const auto started = start_replication(*opened->connection, setup_.slot, setup_.publication, 0);
   if (!started) return started;
   asking_ = std::move(*asking);
-  status_interval_ = opened->status_interval;
+  status_ = {.due = kAtOnce, .interval = opened->status_interval};
   in_transaction_ = false;
-  status_due_ = true;
   seen_ = 0;  // It may be another server, with another log.
   const Monitor::Lock lock(*monitor_);
   reports_.insert(reports_.begin(), waiting_.begin(), waiting_.end());
@@ -112,8 +111,7 @@ void SlotConfirmer::drop_connection() {
 
 Status SlotConfirmer::read() {
   for (;;) {
-    const Deadline status_at = status_due_ ? kAtOnce : status_sent_ + status_interval_;
-    if (env_.clock.now() >= status_at) {
+    if (env_.clock.now() >= status_.due) {
       if (auto said = say_status(); !said) return said;
     }
     if (closing()) {
@@ -128,7 +126,7 @@ Status SlotConfirmer::read() {
       pass_on();
       continue;
     }
-    const auto event = stream_->next_event(status_at);
+    const auto event = stream_->next_event(status_.due);
     if (!event && event.error().code != Errc::kTimeout) return fail(event.error());
     if (!event || !*event) continue;
     if (auto taken = take((*event)->message); !taken) return taken;
@@ -161,7 +159,7 @@ Status SlotConfirmer::take(const pgproto::BackendMessage& message) {
   if (!*read) return {};
   progress_ = true;
   if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
-    if (alive->reply_requested) status_due_ = true;
+    if (alive->reply_requested) status_.due = kAtOnce;
     if (!in_transaction_) seen_ = std::max(seen_, alive->wal_end);
     return {};
   }
@@ -185,8 +183,7 @@ Status SlotConfirmer::take(const pgproto::BackendMessage& message) {
 }
 
 Status SlotConfirmer::say_status() {
-  status_due_ = false;
-  status_sent_ = env_.clock.now();
+  status_.due = env_.clock.now() + status_.interval;
   return send_status(*stream_, seen_, seen_, env_.clock);
 }
 

@@ -18,7 +18,7 @@
 
 namespace pgsink {
 
-class SlotConfirmer {
+class SlotConfirmer final : public DurableReports {
  public:
   struct Setup {
     Env& env;
@@ -30,13 +30,12 @@ class SlotConfirmer {
   };
   /// REQUIRES: slot and publication are there.
   explicit SlotConfirmer(Setup setup);
-  ~SlotConfirmer() { close(); }
+  ~SlotConfirmer() override { close(); }
 
   /// Opens the first session, so that what can never work fails here, and starts the task. Later
   /// failures that outlast the retries stop the inbox: a slot that is gone first of all.
   Status start();
-  /// The lane's rows of all batches up to `number` are committed. Any thread.
-  void committed(size_t lane, uint64_t number);
+  void durable(size_t lane, uint64_t number) override;
   /// Ends the task; what is not confirmed by then is never reported.
   void close();
 
@@ -72,9 +71,12 @@ class SlotConfirmer {
   std::vector<Report> waiting_;  ///< Reports for what lies before target_.
   pgproto::Lsn target_ = 0;
   pgproto::Lsn seen_ = 0;  ///< The slot has decoded all of the log up to here.
-  bool in_transaction_ = false, status_due_ = false, progress_ = false;
-  Duration status_interval_{};
-  TimePoint status_sent_{};
+  bool in_transaction_ = false;
+  bool progress_ = false;  ///< The server sent something on this connection.
+  struct StatusTimes {
+    Deadline due = kAtOnce;
+    Duration interval{};
+  } status_;
 
   std::unique_ptr<Task> task_;
 };

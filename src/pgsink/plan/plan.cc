@@ -207,22 +207,39 @@ constexpr size_t kArraysOnlyBytesMax = size_t{256} << 20;
 Status write_sql(const SinkOptions& options, Plan& plan) {
   const auto session = session_sql(options);
   if (!session) return fail(session.error());
-  plan.begin = sql_text(Sql::kBegin, {isolation_sql(options.isolation_level)}) + "; ";
-  // The transaction names itself first: the first row of the answer is its id.
-  plan.identify = sql_text(Sql::kIdentify) + "; ";
-  plan.identify_pooled = sql_text(Sql::kIdentifyPooled) + "; ";
-  plan.session = *session;
   plan.commit = sql_text(Sql::kCommit);
-  plan.series = plan.session.empty() && plan.truth == Truth::kXid;
-  if (!plan.idempotent) {
-    plan.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
-  }
-  plan.session_defaults = sql_text(Sql::kSessionDefaults, {isolation_sql(options.isolation_level)});
-  if (!options.set_role.empty() && !plan.statements.stage.empty()) {
-    // Who writes it must own it.
+  const std::string_view isolation = isolation_sql(options.isolation_level);
+  const Statements& statements = plan.statements;
+
+  // The transaction identifies itself first: the first row of the answer is its id.
+  TransactionSql& direct = plan.direct;
+  direct.begin = sql_text(Sql::kBegin, {isolation}) + "; ";
+  direct.identify = sql_text(Sql::kIdentify) + "; ";
+  direct.settings = *session;
+  direct.planner = statements.planner.session;
+  direct.defaults = sql_text(Sql::kSessionDefaults, {isolation});
+  direct.stage = statements.stage.session;
+  if (!options.set_role.empty() && !direct.stage.empty()) {
+    // The role that writes it must own it.
     const auto role = quote_identifier(options.set_role);
     if (!role) return fail(role.error());
-    plan.statements.stage = sql_text(Sql::kSetRole, {*role}) + "; " + plan.statements.stage;
+    direct.stage = sql_text(Sql::kSetRole, {*role}) + "; " + direct.stage;
+  }
+  direct.guarded = plan.ordered && plan.truth != Truth::kEpoch;
+  direct.series = session->empty() && plan.truth == Truth::kXid;
+  if (!plan.idempotent) {
+    direct.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
+  }
+
+  TransactionSql& pooled = plan.pooled;
+  pooled.begin = direct.begin;
+  pooled.identify = sql_text(Sql::kIdentifyPooled) + "; ";
+  pooled.settings = *session;
+  if (!statements.planner.transaction.empty()) {
+    pooled.settings += statements.planner.transaction + "; ";
+  }
+  if (!statements.stage.transaction.empty()) {
+    pooled.stage_local = statements.stage.transaction + "; ";
   }
   return {};
 }
@@ -244,7 +261,7 @@ Status go_without_staging(const SinkOptions& options, const CatalogTable& table,
                     "be prepared: leave use_2pc out, or use write_mode = 'insert'");
   }
   plan.statements.copy.clear();
-  plan.statements.stage.clear();
+  plan.statements.stage = {};
   plan.arrays_bytes_max = kArraysOnlyBytesMax;
   return {};
 }

@@ -22,20 +22,39 @@ enum class Path : uint8_t {
   kArrays,  ///< One statement over arrays. Its rows are encoded before it is sent.
 };
 
+/// TransactionSql is what is sent beside the rows, on one kind of connection: a direct one, whose
+/// session keeps what it was told, or one behind a pooler, where each transaction may run in
+/// another backend and so says everything itself. Texts that are not needed are empty.
+struct TransactionSql {
+  // Once for each connection, before the first flight that needs it:
+  std::string planner;   ///< Planner settings of the mode.
+  std::string defaults;  ///< What BEGIN says, for flights without it, and how arrays are planned.
+  std::string stage;     ///< Makes the staging table.
+
+  // In each transaction, each part ending in "; ":
+  std::string begin;
+  std::string identify;     ///< Asks for the transaction's id and its backend.
+  std::string settings;     ///< Role and settings.
+  std::string stage_local;  ///< Makes a staging table for this transaction alone.
+
+  /// Flights carry a guard that makes the server roll back those that follow a failed one. It lives
+  /// in a setting of the session.
+  bool guarded = false;
+  /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
+  /// identify and guard ($1 the flight before, $2 its own number, if guarded; "" if neither is
+  /// needed).
+  bool series = false;
+  std::string open_series;
+};
+
 struct Plan {
   std::vector<EncodeColumn> columns;
   pgproto::TypeMap types;
   Statements statements;
-  /// What every transaction begins with, each part ending in "; ": BEGIN, who it is (in another
-  /// form where each transaction may run in another backend), and the role and settings.
-  std::string begin, identify, identify_pooled, session;
+  TransactionSql direct, pooled;
+  /// Those for a connection: chosen once, when it is there.
+  const TransactionSql& transactions(bool is_direct) const { return is_direct ? direct : pooled; }
   std::string commit;
-  /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
-  /// identify and guard ($1 the flight before, $2 its own number, if ordered; "" if neither is
-  /// needed), and session_defaults says once a connection what BEGIN says, and how arrays are
-  /// planned.
-  bool series = false;
-  std::string open_series, session_defaults;
   std::string table;              ///< For messages: schema.table.
   std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;

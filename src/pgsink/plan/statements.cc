@@ -251,8 +251,8 @@ Result<Statements> Composer::compose() {
     std::string staged = quoted_inserted_;
     if (!change_.empty()) staged = "'I'::pg_catalog.\"char\" AS " + change_ + ", " + staged;
     const std::string ordinal = sql_text(Sql::kStageOrdinal, {ordinal_});
-    made.stage = sql_text(Sql::kStage, {staged, quoted_table_, ordinal});
-    made.stage_pooled = sql_text(Sql::kStageOnce, {staged, quoted_table_, ordinal});
+    made.stage.session = sql_text(Sql::kStage, {staged, quoted_table_, ordinal});
+    made.stage.transaction = sql_text(Sql::kStageOnce, {staged, quoted_table_, ordinal});
     made.copy = sql_text(Sql::kCopyIn, {staging, quoted_columns_});
     auto merge = apply(staging + " AS given", ordinal_);
     if (!merge) return fail(merge.error());
@@ -265,8 +265,8 @@ Result<Statements> Composer::compose() {
     const auto index_only = [](std::string_view local) {
       return sql_text(Sql::kIndexOnly, {local, local, local, local});
     };
-    made.planner = index_only("false");
-    made.planner_pooled = index_only("true");
+    made.planner.session = index_only("false");
+    made.planner.transaction = index_only("true");
   }
   if (first_not_unnestable(table_, columns_) != nullptr) return made;
 

@@ -13,16 +13,20 @@
 
 namespace pgsink {
 
+/// ScopedSql is a statement in two forms: for the rest of the session, and, where a pooler shares
+/// sessions, for one transaction.
+struct ScopedSql {
+  std::string session, transaction;
+};
+
 /// Statements are the texts of one mode on one table. Those that a mode does not need are empty.
 struct Statements {
-  std::string copy;          ///< COPY … FROM STDIN, into the table or into the staging table.
-  std::string stage;         ///< Makes the staging table, once for each connection.
-  std::string stage_pooled;  ///< The same inside each transaction, behind a pooler.
-  std::string merge;         ///< Applies the staging table's rows.
-  std::string apply;         ///< Applies $1, $2, …: one array a column.
+  std::string copy;   ///< COPY … FROM STDIN, into the table or into the staging table.
+  ScopedSql stage;    ///< Makes the staging table.
+  std::string merge;  ///< Applies the staging table's rows.
+  std::string apply;  ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
-  std::string planner;         ///< Planner settings, once for each connection.
-  std::string planner_pooled;  ///< The same inside each transaction, behind a pooler.
+  ScopedSql planner;  ///< Planner settings.
 };
 
 /// Keys are the columns by which a mode finds the row that is there.

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "pgsink/delivery/check.h"
-#include "pgsink/delivery/writer_sessions.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -184,7 +183,7 @@ Status check_facts(const SinkOptions& options, const CatalogTable& table, Connec
     if (auto can = check_publication(options, table, facts); !can) return can;
     if (auto can = check_slot(options, facts); !can) return can;
   }
-  if (options.confirm_slot && !WriterSessions::whole_sessions(connection)) {
+  if (options.confirm_slot && !connection.is_direct()) {
     return fail(Errc::kOptionConflict,
                 "confirm_slot does not work through a connection pooler, which may lead the "
                 "commits to one server and the slot to another: connect to the server itself");
@@ -203,7 +202,7 @@ Status check_facts(const SinkOptions& options, const CatalogTable& table, Connec
                 "pg_replication_origin_session_setup(text) TO it, in this database, by a "
                 "superuser");
   }
-  if (!WriterSessions::whole_sessions(connection)) {
+  if (!connection.is_direct()) {
     return fail(Errc::kOptionConflict,
                 "replication_origin does not work through a connection pooler, which would lend "
                 "the marked session to others: connect to the server itself");

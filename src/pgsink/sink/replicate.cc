@@ -32,7 +32,7 @@ Status empty_target(const SinkOptions& options, Env& env) {
   const WriterSessions sessions(options.schema, two_phase_sink_id(options) + " truncates",
                                 env.random);
   const Deadline deadline = env.clock.now() + kTruncateTimeout;
-  if (WriterSessions::whole_sessions(**connection)) {
+  if ((*connection)->is_direct()) {
     if (auto alone = sessions.take_over(**connection, deadline); !alone) return alone;
   }
   Quoted quoted;

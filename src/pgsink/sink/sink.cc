@@ -14,6 +14,7 @@
 #include "pgsink/lane/epoch_committer.h"
 #include "pgsink/lane/inbox.h"
 #include "pgsink/lane/lane.h"
+#include "pgsink/lane/slot_confirmer.h"
 #include "pgsink/options/rules.h"
 #include "pgsink/options/server.h"
 #include "pgsink/partition/leaves.h"
@@ -251,7 +252,7 @@ class SinkImpl final : public Sink {
           fail(Errc::kUsage, "close(): what was accepted behind the last prepare() is not written");
     }
     inbox_.abort();
-    inbox_.wait_ended();
+    inbox_.lanes().wait_none();
     committer_->close();
     return outcome;
   }
@@ -263,6 +264,18 @@ class SinkImpl final : public Sink {
       return fail(Errc::kUsage,
                   "recover(), prepare(), commit() and abort() are for sinks with use_2pc = true");
     });
+  }
+
+  /// How a lane keeps the sink's promise.
+  std::unique_ptr<LaneDelivery> make_delivery(size_t lane) {
+    if (committer_) return deliver_two_phase(env_, *committer_);
+    if (claim_) return deliver_exactly_once(env_, plan_.commit, claim_->epochs, claim_->rows[lane]);
+    return deliver_at_least_once(env_, plan_.commit, sessions_ ? &*sessions_ : nullptr);
+  }
+  /// Where lanes report what is durable.
+  DurableReports& reports() {
+    if (confirmer_) return *confirmer_;
+    return inbox_;
   }
 
   Status start_lane(PoolLease connection) {
@@ -293,21 +306,17 @@ class SinkImpl final : public Sink {
                       .flight_bytes_max = plan_.one_transaction ? std::numeric_limits<size_t>::max()
                                                                 : flight_bytes_max(options_),
                       .name = options_.connection_name,
-                      .epochs = claim_ ? &claim_->epochs : nullptr,
-                      .epoch = claim_ ? claim_->rows[lanes_.size()] : LaneEpoch{},
-                      .sessions = sessions_ ? &*sessions_ : nullptr,
-                      .committer = committer_.get(),
-                      .confirmer = confirmer_.get(),
-                      .dead_letters = dead_letters_.get(),
-                      .partitioner = partitioner_.get(),
-                      .leaves = leaves_.get(),
-                      .leaf_finder = std::move(finder),
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
-                                            : 0};
-    lanes_.push_back(
-        std::make_unique<Lane>(std::move(setup), std::move(*encoder), std::move(arrays)));
+                                            : 0,
+                      .reports = reports(),
+                      .dead_letters = dead_letters_.get(),
+                      .partitioner = partitioner_.get(),
+                      .leaves = leaves_.get(),
+                      .leaf_finder = std::move(finder)};
+    lanes_.push_back(std::make_unique<Lane>(std::move(setup), make_delivery(lanes_.size()),
+                                            std::move(*encoder), std::move(arrays)));
     return lanes_.back()->start(std::move(connection));
   }
 
@@ -352,7 +361,7 @@ Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
                      const std::optional<WriterSessions>& sessions, Clock& clock,
                      std::span<PoolLease> lanes) {
   Status done = Pool::connect_all(lanes);
-  if (done && sessions && WriterSessions::whole_sessions(*lanes.front())) {
+  if (done && sessions && lanes.front()->is_direct()) {
     const Deadline deadline = clock.now() + kClaimTimeout;
     done = sessions->take_over(*lanes.front(), deadline);
     for (size_t i = 1; done && i < lanes.size(); ++i) done = sessions->join(*lanes[i], deadline);

@@ -25,7 +25,7 @@ std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
         (rewinds ? "; the sink will notice and name the position to go back to" : "") +
         ". Set synchronous_standby_names on the server to rule that out");
   }
-  if (WriterSessions::wanted(options) && !WriterSessions::whole_sessions(connection)) {
+  if (WriterSessions::wanted(options) && !connection.is_direct()) {
     warnings.push_back(
         "connection \"" + options.connection_name +
         "\": behind a pooler sink_id does not keep the rest of a former process from writing older "

@@ -1,0 +1,156 @@
+#include "pgsink/lane/answer_reader.h"
+
+#include <utility>
+
+#include "pgsink/sql/control.h"
+#include "pgsink/sql/sql.h"
+
+namespace pgsink {
+namespace {
+
+using pgproto::Event;
+
+std::string_view value_text(const pgproto::DataRow& row, size_t column) {
+  if (column >= row.values.size() || !row.values[column]) return {};
+  return pgproto::as_text(*row.values[column]);
+}
+
+/// The number of rows in a tag such as "INSERT 0 5", "COPY 5" or "DELETE 5"; 0 if it has none.
+uint64_t tag_rows(std::string_view tag) {
+  const size_t space = tag.rfind(' ');
+  return space == std::string_view::npos ? 0 : parse_number(tag.substr(space + 1));
+}
+
+bool is_copy(std::string_view tag) { return tag.starts_with("COPY "); }
+
+std::string_view first_statement(std::string_view text) { return text.substr(0, text.find(';')); }
+
+/// Which part of an attempt a request belongs to.
+AttemptPart part_of(pgproto::RequestId request, const Attempt& attempt) {
+  const AttemptRequests& requests = attempt.requests;
+  if (requests.of_letters(request)) return AttemptPart::kDeadLetters;
+  if (requests.leaf_check != 0 && request == requests.leaf_check) return AttemptPart::kLeafCheck;
+  const bool receiving = attempt.phase >= AttemptPhase::kReceiving;
+  return receiving || request > requests.identify ? AttemptPart::kRows : AttemptPart::kBegin;
+}
+
+}  // namespace
+
+bool AnswerReader::read(const Event& event, Flight& oldest, LaneSession& session) const {
+  Attempt& attempt = oldest.attempt;
+  const AttemptRequests& requests = attempt.requests;
+  if (event.request < requests.first) return false;
+  count(event, oldest);
+  const bool identifies = event.request == requests.identify;
+  if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
+    const bool awaited = attempt.phase == AttemptPhase::kSent && plan_.truth != Truth::kEpoch;
+    if (identifies && awaited) on_row(*row, oldest, session);
+  } else if (const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message)) {
+    if (!attempt.failure) attempt.failure = failure_of(event, *error, attempt, session);
+  } else if (std::holds_alternative<pgproto::CopyInResponse>(event.message)) {
+    if (identifies) attempt.reach(AttemptPhase::kReceiving);
+  } else if (const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message)) {
+    on_complete(event, complete->tag, attempt);
+  } else if (std::holds_alternative<pgproto::ReadyForQuery>(event.message)) {
+    if (requests.commit == 0 || event.request != requests.commit) return false;
+    // Sync commits what went well up to it, and an error of that commit is an answer to it.
+    const bool applied = attempt.phase == AttemptPhase::kApplied && !attempt.failure;
+    if (attempt.is_series() && applied) attempt.reach(AttemptPhase::kCommitted);
+    return true;
+  }
+  return false;
+}
+
+void AnswerReader::on_row(const pgproto::DataRow& row, Flight& flight, LaneSession& session) const {
+  flight.attempt.reach(AttemptPhase::kIdentified);
+  const Connection& connection = session.connection();
+  BackendIdentity backend = connection.server().backend;
+  if (!connection.is_direct()) {
+    backend = {.pid = static_cast<int32_t>(parse_number(value_text(row, 1))),
+               .backend_start = std::string(value_text(row, 2))};
+  }
+  setup_.log.step(
+      FlightLog::Identified{flight.seq, parse_number(value_text(row, 0)), std::move(backend)},
+      setup_.clock.now());
+}
+
+void AnswerReader::on_complete(const Event& event, std::string_view tag, Attempt& attempt) {
+  const AttemptRequests& requests = attempt.requests;
+  const bool proves = !attempt.is_series() && attempt.ending != EndingKind::kRollback &&
+                      tag == ending_tag(attempt.ending);
+  if (requests.commit != 0 && event.request == requests.commit && proves) {
+    attempt.reach(AttemptPhase::kCommitted);
+  }
+  if (attempt.is_series() && event.request == requests.apply) {
+    attempt.reach(AttemptPhase::kApplied);
+  }
+  if (is_copy(tag)) attempt.copied_rows += tag_rows(tag);
+}
+
+Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorResponse& error,
+                                 const Attempt& attempt, LaneSession& session) const {
+  Failure failure{.error = error.to_error(), .part = part_of(event.request, attempt)};
+  // Also when a flight before it failed, which was to prepare the statement.
+  const bool of_letters = failure.part == AttemptPart::kDeadLetters;
+  const bool prepared = attempt.path == Path::kArrays || of_letters;
+  const std::string_view sql = of_letters ? setup_.insert_letters : plan_.statements.apply;
+  failure.kind = classify_failure({.error = failure.error,
+                                   .routine = error.routine,
+                                   .part = failure.part,
+                                   .into_leaves = attempt.copies.leaves != nullptr,
+                                   .creates_partitions = setup_.creates_partitions,
+                                   .stale_statement = prepared && session.is_stale(error, sql)});
+  return failure;
+}
+
+// ---- statements --------------------------------------------------------------------------------
+
+/// Counts the statement that an event of a flight's attempt ends.
+void AnswerReader::count(const Event& event, const Flight& flight) const {
+  const Attempt& attempt = flight.attempt;
+  const auto* complete = std::get_if<pgproto::CommandComplete>(&event.message);
+  const bool failed = std::holds_alternative<pgproto::ErrorResponse>(event.message);
+  const bool ready = std::holds_alternative<pgproto::ReadyForQuery>(event.message);
+  if (attempt.is_series()) {
+    // Its commit has no statement of its own: Sync does it.
+    const bool ends = event.request == attempt.requests.commit && ready;
+    const uint64_t rows = attempt.phase == AttemptPhase::kApplied ? flight.rows : 0;
+    if (ends || failed) setup_.metrics.statement(plan_.statements.apply, flight, rows, failed);
+    return;
+  }
+  if (complete == nullptr && !failed) return;
+  const std::string_view tag = complete != nullptr ? complete->tag : std::string_view();
+  if (event.request == attempt.requests.identify) {
+    if (tag == "BEGIN") {
+      setup_.metrics.statement(first_statement(plan_.direct.begin), flight, 0, false);
+      return;
+    }
+    // Other statements of that request have none of their own.
+    if (attempt.path == Path::kArrays || (!is_copy(tag) && !failed)) return;
+  }
+  if (event.request == attempt.requests.commit) {
+    const std::string text = attempt.ending == EndingKind::kRollback ? sql_text(Sql::kAbandon)
+                             : attempt.ending == EndingKind::kPrepare
+                                 ? sql_text(Sql::kPrepare, {"$1"})
+                                 : plan_.commit;
+    setup_.metrics.statement(text, flight, 0, failed);
+    return;
+  }
+  const std::string_view text = statement_of(event.request, attempt);
+  if (!text.empty()) setup_.metrics.statement(text, flight, tag_rows(tag), failed);
+}
+
+std::string_view AnswerReader::statement_of(pgproto::RequestId request,
+                                            const Attempt& attempt) const {
+  const Statements& texts = plan_.statements;
+  const AttemptRequests& requests = attempt.requests;
+  if (request == requests.identify) return texts.copy;
+  // Each partition's name would make a statement of its own.
+  if (attempt.copies.leaves != nullptr && request < requests.commit) {
+    return request == requests.leaf_check ? std::string_view() : texts.copy;
+  }
+  if (requests.of_letters(request)) return setup_.insert_letters;
+  return attempt.path == Path::kArrays ? texts.apply : texts.merge;
+}
+
+}  // namespace pgsink

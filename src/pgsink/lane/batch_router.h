@@ -1,0 +1,34 @@
+#pragma once
+// BatchRouter: one batch after the other is checked and routed. Not thread-safe: the inbox guards
+// it.
+
+#include <utility>
+#include <vector>
+
+#include "pgsink/lane/router.h"
+
+namespace pgsink {
+
+class BatchRouter {
+ public:
+  /// `committed` if not empty: the position of each lane up to which everything is committed.
+  BatchRouter(Router router, std::vector<uint64_t> committed)
+      : router_(std::move(router)), committed_(std::move(committed)) {}
+
+  size_t lanes() const { return router_.lanes(); }
+  /// Exactly-once lives on positions: they say what a replay need not write again. Fails with
+  /// kUsage if this one cannot follow.
+  Status check(uint64_t position) const;
+  std::vector<Share> route(const RecordBatch& batch);
+  /// Whether a lane has committed its rows of a batch that ends at this position.
+  bool is_committed(size_t lane, uint64_t position) const {
+    return !committed_.empty() && position <= committed_[lane];
+  }
+
+ private:
+  Router router_;
+  const std::vector<uint64_t> committed_;
+  uint64_t position_ = 0;  ///< Of the batch before; 0 before the first.
+};
+
+}  // namespace pgsink

@@ -1,0 +1,148 @@
+#pragma once
+// Flight: the rows of one transaction, from when they are taken until they are committed; and
+// Attempt: one try to get them there. Data, with the few questions that only they can answer; the
+// classes around it say what happens to them.
+
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <pgproto/session.h>
+
+#include <pgsink/dead_letter.h>
+#include <pgsink/metrics.h>
+
+#include "pgsink/delivery/flight_log.h"
+#include "pgsink/delivery/salvage.h"
+#include "pgsink/lane/failure.h"
+#include "pgsink/lane/piece.h"
+#include "pgsink/partition/leaves.h"
+#include "pgsink/plan/plan.h"
+
+namespace pgsink {
+
+/// AttemptPhase is how far the answers of the server have brought an attempt. It only grows.
+enum class AttemptPhase : uint8_t {
+  kSent,        ///< Nothing of interest was answered yet.
+  kIdentified,  ///< Its transaction's id is known.
+  kReceiving,   ///< The server waits for the rows: from now on it is about them that it complains.
+  kApplied,     ///< Of a series: the statement over its rows is done.
+  kCommitted,   ///< The tag that its Ending expects came. Under two-phase commit: prepared.
+};
+
+/// EndingKind is what ends an attempt's transaction.
+enum class EndingKind : uint8_t {
+  kRollback,  ///< It is to be undone: it failed, or it was only tried.
+  kCommit,
+  kPrepare,
+  kSync,  ///< The Sync of a series, an extended-query series that is its own transaction.
+};
+/// ending_tag is the tag of the answer that proves it done; "" if none does.
+std::string_view ending_tag(EndingKind kind);
+
+/// AttemptRequests are the requests of an attempt by what they are for; 0: not sent.
+struct AttemptRequests {
+  pgproto::RequestId first = 0;
+  pgproto::RequestId identify = 0;    ///< Begins and identifies the transaction.
+  pgproto::RequestId apply = 0;       ///< Of arrays: the statement over the rows.
+  pgproto::RequestId leaf_check = 0;  ///< See leaf_copier.h.
+  pgproto::RequestId letters_first = 0, letters_last = 0;  ///< Of the dead letters.
+  pgproto::RequestId commit = 0;                           ///< Ends it.
+
+  bool of_letters(pgproto::RequestId request) const {
+    return letters_first <= request && request <= letters_last;
+  }
+};
+
+/// RowCursor is what is encoded next: a row of a piece, which is a row of the flight.
+struct RowCursor {
+  size_t piece = 0, row = 0;
+  size_t flight_row = 0;
+};
+
+/// LeafCopies is where the pieces of an attempt go that copies rows straight into partitions.
+struct LeafCopies {
+  std::shared_ptr<const Leaves> leaves;   ///< Null if all go through the parent.
+  std::vector<const Leaf*> piece_leaves;  ///< Where each piece goes; null: through the parent.
+  const Leaf* leaf = nullptr;             ///< Of the COPY under way; null: of the parent.
+};
+
+struct Attempt {
+  Path path = Path::kCopy;
+  AttemptPhase phase = AttemptPhase::kSent;
+  EndingKind ending = EndingKind::kRollback;
+  AttemptRequests requests;
+  RowCursor next;
+  LeafCopies copies;
+  uint64_t commit_end = 0;        ///< appended_position() after COMMIT; 0 while it is not appended.
+  std::string gid;                ///< Two-phase commit.
+  uint64_t partitions_known = 0;  ///< Partitioner::generation() when it was sent.
+  uint64_t copied_rows = 0, encoded_bytes = 0;
+  TimePoint began{};
+  std::optional<Failure> failure;  ///< The first.
+
+  bool is_series() const { return ending == EndingKind::kSync; }
+  bool is_committed() const { return phase == AttemptPhase::kCommitted; }
+  void reach(AttemptPhase reached) { phase = std::max(phase, reached); }
+  /// Notes an error of our own.
+  void fail(Error error) { failure = Failure{.error = std::move(error)}; }
+};
+
+/// Rejects is what is known of the rows of a flight that cannot be written: see rejected_rows.h.
+struct Rejects {
+  Salvage salvage;
+  std::optional<Error> suspicion;   ///< Of the last attempt that failed while searching.
+  std::vector<DeadLetter> letters;  ///< Of the rows left out.
+  size_t letters_told = 0;          ///< So many of them went to file and callback.
+
+  bool any() const { return salvage.searching() || !salvage.left_out().empty(); }
+};
+
+/// LeafSearch is which partitions the rows of a flight belong to: see leaf_copier.h.
+struct LeafSearch {
+  std::shared_ptr<const Leaves> leaves;  ///< Among which they were sought.
+  std::vector<uint32_t> leaf_of_row;     ///< As far as found.
+  size_t pieces_found = 0;
+  std::vector<uint32_t> row_order;  ///< What the flight's pieces refer to, if they were cut.
+};
+
+enum class FlightState : uint8_t {
+  kOpen,    ///< Rows may join it.
+  kClosed,  ///< It has all of its rows.
+  kCommitted,
+};
+
+struct Flight {
+  FlightLog::Seq seq = 0;
+  FlightState state = FlightState::kOpen;
+  std::vector<Piece> pieces;
+  size_t rows = 0, memory_bytes = 0;
+  BatchTrigger trigger = BatchTrigger::kRows;  ///< What closed it.
+  TimePoint opened_at{};
+  uint64_t last_batch = 0;                           ///< That it has rows of.
+  uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
+  Rejects rejects;
+  LeafSearch search;
+  uint32_t attempts = 0;  ///< So far.
+  Attempt attempt;        ///< The last one.
+
+  bool is_open() const { return state == FlightState::kOpen; }
+  bool is_committed() const { return state == FlightState::kCommitted; }
+  void add(Piece piece);
+  /// The rows that an attempt writes if it commits.
+  size_t rows_kept() const { return rows - rejects.salvage.left_out().size(); }
+  /// The next rows to encode, all of one piece: those that are left out are passed over.
+  std::optional<RowRange> next_rows();
+  /// The number in the sink's input, from 1, of its n-th row (from 0).
+  uint64_t input_row(size_t n) const;
+  /// The first and the last number of its rows in the sink's input.
+  std::pair<uint64_t, uint64_t> input_rows() const;
+  /// The piece that holds a row of the flight, and which of its rows that is.
+  std::pair<const Piece*, size_t> locate(size_t row) const;
+};
+
+}  // namespace pgsink

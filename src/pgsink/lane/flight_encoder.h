@@ -1,0 +1,43 @@
+#pragma once
+// FlightEncoder: the rows of a flight → the bytes of its COPY, straight into the session's output,
+// or one array a column.
+
+#include <optional>
+#include <vector>
+
+#include "pgsink/encode/rows/column_arrays.h"
+#include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/lane/rejected_rows.h"
+
+namespace pgsink {
+
+class FlightEncoder {
+ public:
+  /// `arrays` if the plan has a path that needs them.
+  FlightEncoder(RowEncoder rows, std::optional<ColumnArrays> arrays, const RejectedRows& rejects)
+      : rows_(std::move(rows)), arrays_(std::move(arrays)), rejects_(rejects) {}
+
+  enum class Progress : uint8_t {
+    kNone,  ///< There are no rows to encode at present.
+    kSome,
+    kFailed,  ///< Attempt::failure says why; the COPY is still open.
+  };
+  /// Encodes the next rows into the COPY that is open, at most up to where a chunk was sent: then
+  /// answers may have come. Fails if the connection broke.
+  Result<Progress> copy_some(Flight& flight, LaneSession& session);
+
+  /// Encodes all rows as arrays. A failure is the attempt's.
+  void make_arrays(Flight& flight);
+  size_t array_rows() const { return arrays_->row_count(); }
+  /// The arrays that make_arrays() made last, as parameters; valid until the next call of it.
+  /// REQUIRES: array_rows() > 0.
+  std::vector<pgproto::Session::Parameter> array_parameters(size_t columns);
+
+ private:
+  RowEncoder rows_;
+  std::optional<ColumnArrays> arrays_;
+  const RejectedRows& rejects_;
+  std::vector<Rejection> rejected_;
+};
+
+}  // namespace pgsink

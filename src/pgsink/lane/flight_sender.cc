@@ -1,0 +1,209 @@
+#include "pgsink/lane/flight_sender.h"
+
+#include <utility>
+#include <vector>
+
+#include "pgsink/sql/sql.h"
+
+namespace pgsink {
+
+FlightSender::FlightSender(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
+    : setup_(setup),
+      plan_(setup.plan),
+      encoder_(std::move(encoder), std::move(arrays), setup.rejects) {}
+
+// ---- beginning ---------------------------------------------------------------------------------
+
+bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
+  const Path path = plan_.path(flight.memory_bytes);
+  const bool needs_all_rows = path == Path::kArrays || plan_.truth == Truth::kEpoch ||
+                              flight.rejects.any() || setup_.leaves.serves(path) ||
+                              (setup_.partitioner != nullptr && path == Path::kCopy);
+  if (needs_all_rows && flight.is_open()) return false;
+  return session.wire().empty() || !setup_.leaves.wants_look(flight, path);
+}
+
+Status FlightSender::begin(Flight& flight, LaneSession& session) {
+  const Path path = plan_.path(flight.memory_bytes);
+  if (setup_.leaves.wants_look(flight, path)) setup_.leaves.look(session.connection());
+  flight.attempt = {};
+  if (setup_.leaves.serves(path) && flight.attempts == 0) setup_.leaves.route(flight);
+  ++flight.attempts;
+  Attempt& attempt = flight.attempt;
+  attempt.path = path;
+  attempt.began = setup_.clock.now();
+  if (setup_.partitioner != nullptr) attempt.partitions_known = setup_.partitioner->generation();
+  session.prepare_for(path, flight.seq);
+  if (path == Path::kArrays) {
+    encoder_.make_arrays(flight);
+    if (makes_series(flight, session)) {
+      attempt.ending = EndingKind::kSync;
+      return open_series(flight, session);
+    }
+  }
+  return begin_transaction(flight, session);
+}
+
+Status FlightSender::begin_transaction(Flight& flight, LaneSession& session) {
+  Attempt& attempt = flight.attempt;
+  const TransactionSql& texts = session.sql();
+  const auto identify = setup_.delivery.begin_sql(flight, texts);
+  if (!identify) return fail(identify.error());
+  std::string sql = texts.begin + *identify + texts.settings;
+  if (texts.guarded) {
+    sql += sql_text(Sql::kGuard, {std::to_string(flight.seq - 1), std::to_string(flight.seq)});
+    sql += "; ";
+  }
+  auto copy = pgproto::Session::Copy::kNone;
+  if (attempt.path == Path::kStaged) sql += texts.stage_local;
+  if (attempt.path != Path::kArrays) {
+    sql += plan_.statements.copy;
+    copy = pgproto::Session::Copy::kIn;
+  }
+  const auto request = session.protocol().query(sql, copy);
+  if (!request) return fail(request.error());
+  attempt.requests.first = attempt.requests.identify = *request;
+  return {};
+}
+
+/// Whether the flight needs no statement beside the one that identifies it and the one that applies
+/// its rows. A batch without rows still has a position, but nothing to apply.
+bool FlightSender::makes_series(const Flight& flight, const LaneSession& session) const {
+  const bool alone = flight.rejects.letters.empty() && !flight.rejects.salvage.searching();
+  return session.sql().series && alone && !flight.attempt.failure && encoder_.array_rows() > 0;
+}
+
+Status FlightSender::open_series(Flight& flight, LaneSession& session) const {
+  const TransactionSql& texts = session.sql();
+  if (texts.open_series.empty()) return {};
+  const std::string before = std::to_string(flight.seq - 1);
+  const std::string number = std::to_string(flight.seq);
+  std::vector<pgproto::Session::Parameter> parameters;
+  if (texts.guarded) {
+    parameters.push_back({.value = pgproto::as_bytes(before)});
+    parameters.push_back({.value = pgproto::as_bytes(number)});
+  }
+  const auto opened = session.execute(texts.open_series, {}, parameters);
+  if (!opened) return fail(opened.error());
+  flight.attempt.requests.first = opened->first;
+  flight.attempt.requests.identify = opened->execute;
+  return {};
+}
+
+// ---- rows --------------------------------------------------------------------------------------
+
+Status FlightSender::open_rows(Flight& flight, LaneSession& session) {
+  if (flight.attempt.path == Path::kArrays) return send_arrays(flight, session);
+  session.copy_begins(flight.seq);
+  session.append_copy(copy_header());
+  return {};
+}
+
+Result<bool> FlightSender::continue_copy(Flight& flight, LaneSession& session,
+                                         const std::optional<Error>& stop) {
+  const auto done = [](Status sent) -> Result<bool> {
+    if (!sent) return fail(sent.error());
+    return true;
+  };
+  if (stop) {
+    flight.attempt.fail(*stop);
+    return done(abandon_copy(flight, session));
+  }
+  if (session.protocol().copy_refused()) return done(end_copy(flight, session));
+  const auto progress = encoder_.copy_some(flight, session);
+  if (!progress) return fail(progress.error());
+  if (*progress == FlightEncoder::Progress::kFailed) return done(abandon_copy(flight, session));
+  if (!flight.is_open() && !flight.next_rows()) return done(end_copy(flight, session));
+  return *progress == FlightEncoder::Progress::kSome;
+}
+
+Status FlightSender::end_copy(Flight& flight, LaneSession& session) {
+  pgproto::Session& protocol = session.protocol();
+  const bool refused = protocol.copy_refused();
+  if (!refused) session.append_copy(copy_trailer());
+  protocol.copy_done();
+  session.copy_ends();
+  if (refused) return finish(flight, session);  // COMMIT of a failed transaction is a ROLLBACK.
+  if (flight.attempt.path == Path::kStaged) {
+    const auto merging = protocol.query(plan_.statements.merge);
+    if (!merging) return fail(merging.error());
+  }
+  if (auto asked = LeafCopier::check(flight.attempt, session); !asked) return asked;
+  if (const Status told = setup_.rejects.send_letters(flight, session); !told) {
+    flight.attempt.fail(told.error());
+    return undo(flight, session);
+  }
+  return finish(flight, session);
+}
+
+/// REQUIRES: Attempt::failure says why.
+Status FlightSender::abandon_copy(Flight& flight, LaneSession& session) {
+  session.protocol().copy_fail("pgsink abandons this batch");
+  session.copy_ends();
+  return undo(flight, session);
+}
+
+Status FlightSender::send_arrays(Flight& flight, LaneSession& session) {
+  Attempt& attempt = flight.attempt;
+  if (!attempt.failure && encoder_.array_rows() > 0) {
+    if (auto applied = apply_arrays(flight, session); !applied) return applied;
+  }
+  if (!attempt.failure) {
+    const Status told = setup_.rejects.send_letters(flight, session);
+    if (!told) attempt.fail(told.error());
+  }
+  if (!attempt.is_series()) {
+    const Status ended = attempt.failure ? undo(flight, session) : finish(flight, session);
+    if (!ended) return ended;
+  }
+  return session.drain();
+}
+
+Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
+  Attempt& attempt = flight.attempt;
+  const auto parameters = encoder_.array_parameters(plan_.columns.size());
+  for (const auto& parameter : parameters) attempt.encoded_bytes += parameter.value->size();
+  const auto applied =
+      session.execute(plan_.statements.apply, plan_.statements.array_types, parameters);
+  if (!applied) return fail(applied.error());
+  if (attempt.requests.first == 0) attempt.requests.first = applied->first;
+  attempt.requests.apply = applied->execute;
+  const pgproto::RequestId sync = session.protocol().sync();
+  if (attempt.is_series()) {
+    attempt.requests.commit = sync;
+    attempt.commit_end = session.protocol().appended_position();
+  }
+  return {};
+}
+
+// ---- ending ------------------------------------------------------------------------------------
+
+/// Ends the transaction as the promise of the sink wants it; one that is only tried is undone.
+Status FlightSender::finish(Flight& flight, LaneSession& session) {
+  if (flight.rejects.salvage.searching()) {
+    // A statement of its own: if it fails, the transaction is still to be ended.
+    const auto checked = session.protocol().query(sql_text(Sql::kCheckConstraints));
+    if (!checked) return fail(checked.error());
+    return undo(flight, session);
+  }
+  const auto sql = setup_.delivery.end_sql(flight.attempt);
+  if (!sql) return fail(sql.error());
+  return end_transaction(flight, session, *sql);
+}
+
+Status FlightSender::undo(Flight& flight, LaneSession& session) {
+  return end_transaction(flight, session, sql_text(Sql::kAbandon));
+}
+
+Status FlightSender::end_transaction(Flight& flight, LaneSession& session, std::string_view sql) {
+  Attempt& attempt = flight.attempt;
+  const auto request = session.protocol().query(sql);
+  if (!request) return fail(request.error());
+  attempt.requests.commit = *request;
+  if (attempt.ending != EndingKind::kRollback) {
+    attempt.commit_end = session.protocol().appended_position();
+  }
+  return {};
+}
+
+}  // namespace pgsink

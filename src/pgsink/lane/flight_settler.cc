@@ -1,0 +1,126 @@
+#include "pgsink/lane/flight_settler.h"
+
+#include <utility>
+#include <vector>
+
+#include "pgsink/lane/lane_messages.h"
+#include "pgsink/options/retry.h"
+
+namespace pgsink {
+namespace {
+
+constexpr std::string_view kReadOnlyServer = "25006";
+
+}  // namespace
+
+FlightSettler::Verdict FlightSettler::verdict(const Flight& flight) const {
+  const Attempt& attempt = flight.attempt;
+  if (attempt.is_committed()) return Verdict::kCommitted;
+  if (!attempt.failure && flight.rejects.salvage.searching()) return Verdict::kTrialPassed;
+  // What passes by itself is counted and waited for as ever.
+  const bool passes = attempt.failure && is_transient(attempt.failure->error);
+  const bool straight = attempt.copies.leaves != nullptr;
+  if (straight && !passes && !log_.stop_error() && log_.fails_by_itself(flight.seq)) {
+    return Verdict::kThroughParent;
+  }
+  return Verdict::kFailed;
+}
+
+void FlightSettler::settle(Flight& flight, LaneSession& session) {
+  session.set_demoted(false);
+  switch (verdict(flight)) {
+    case Verdict::kCommitted:
+      if (const auto proven =
+              log_.step(FlightLog::Answered{.seq = flight.seq, .error = {}}, setup_.clock.now())) {
+        committed(*proven);
+      }
+      return;
+    case Verdict::kTrialPassed:
+      return trial_passed(flight);
+    case Verdict::kThroughParent:
+      return through_parent(flight);
+    case Verdict::kFailed:
+      return failed(flight, session);
+  }
+}
+
+void FlightSettler::through_parent(const Flight& flight) {
+  const auto& failure = flight.attempt.failure;
+  if (failure && failure->kind == FailureKind::kLeavesChanged) {
+    setup_.leaves.give_up(flight.attempt);
+  }
+  set_aside(flight);
+}
+
+void FlightSettler::trial_passed(Flight& flight) {
+  if (const Status kept = setup_.rejects.trial_passed(flight); !kept) {
+    log_.step(FlightLog::Answered{.seq = flight.seq, .error = kept.error()}, setup_.clock.now());
+    return;
+  }
+  set_aside(flight);
+}
+
+void FlightSettler::failed(Flight& flight, LaneSession& session) {
+  Failure failure = failure_of(flight, session);
+  bool repeat = failure.kind == FailureKind::kStaleStatement;
+  if (failure.kind == FailureKind::kNoPartition) repeat = restore_partitions(flight, failure);
+  // A partition that was there all the time does not take the row either.
+  const bool of_row =
+      failure.kind == FailureKind::kRow || failure.kind == FailureKind::kNoPartition;
+  const bool may_blame_row = of_row && log_.fails_by_itself(flight.seq) &&
+                             !log_.retries(failure.error) && !log_.stop_error();
+  if (!repeat && setup_.rejects.salvage(flight, failure, may_blame_row)) return set_aside(flight);
+
+  Error error = describe_failure(failure, setup_.delivery.hint(failure.error));
+  // A guard that fails because of the flight before says nothing new.
+  if (log_.fails_by_itself(flight.seq)) setup_.metrics.error(error);
+  setup_.metrics.failed_write();
+  session.set_demoted(error.sqlstate == kReadOnlyServer);
+  log_.step(FlightLog::Answered{.seq = flight.seq, .error = std::move(error), .repeat = repeat},
+            setup_.clock.now());
+}
+
+Failure FlightSettler::failure_of(const Flight& flight, const LaneSession& session) const {
+  const Attempt& attempt = flight.attempt;
+  Failure failure;
+  if (attempt.path == Path::kStaged && session.stage_error()) {
+    failure.error = *session.stage_error();
+  } else if (attempt.failure) {
+    failure = *attempt.failure;
+  } else {
+    failure.error.code = Errc::kRolledBack;
+    failure.error.message = std::string(ending_tag(attempt.ending)) +
+                            " was answered by ROLLBACK without any error before";
+  }
+  // Only its own guard can fail the first of the flights: those that follow it fail with it.
+  const bool first = flight.seq == log_.committed_prefix() + 1;
+  if (first && setup_.delivery.is_fenced(failure.error)) failure.error.code = Errc::kFenced;
+  return failure;
+}
+
+/// After the server found no partition for a row, though there was one for each when they were
+/// accepted: somebody may have dropped it. Whether there is one now.
+bool FlightSettler::restore_partitions(const Flight& flight, Failure& failure) {
+  std::vector<Partitioner::Rows> rows;
+  rows.reserve(flight.pieces.size());
+  for (const Piece& piece : flight.pieces) rows.push_back({&piece.batch(), piece.rows});
+  const auto restored = setup_.partitioner->restore(rows, flight.attempt.partitions_known);
+  if (!restored) failure = Failure{.error = restored.error()};
+  return restored && *restored;
+}
+
+void FlightSettler::set_aside(const Flight& flight) {
+  log_.step(FlightLog::SetAside{flight.seq}, setup_.clock.now());
+}
+
+void FlightSettler::committed(FlightLog::Seq seq) {
+  Flight& done = setup_.flights.at(seq);
+  setup_.metrics.committed(done);
+  setup_.delivery.committed(done);
+  done.state = FlightState::kCommitted;
+  done.pieces.clear();
+  const uint64_t through_batch = setup_.flights.pop_committed();
+  if (through_batch > 0) setup_.reports.durable(setup_.lane, through_batch);
+}
+
+}  // namespace pgsink

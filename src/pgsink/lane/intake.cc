@@ -1,0 +1,45 @@
+#include "pgsink/lane/intake.h"
+
+#include <utility>
+
+namespace pgsink {
+
+void Intake::take(FlightQueue& flights, FlightLog& log, TimePoint now) {
+  for (;;) {
+    const Flight* const before = flights.open();
+    const size_t rows = limits_.transaction_rows - (before != nullptr ? before->rows : 0);
+    const size_t bytes = limits_.transaction_bytes - (before != nullptr ? before->memory_bytes : 0);
+    const auto since = before != nullptr ? std::optional(before->opened_at) : std::nullopt;
+    news_ = inbox_.take(lane_, rows, bytes, since);
+    const bool took = !news_.pieces.empty();
+    if (took) add(flights, log, now);
+    Flight* const open = flights.open();
+    const auto why = open != nullptr ? closes(*open, flights.size()) : std::nullopt;
+    if (why) {
+      open->state = FlightState::kClosed;
+      open->trigger = *why;
+    }
+    // Only a take() that found nothing to do arms the waker.
+    if (!took && !why) return;
+  }
+}
+
+void Intake::add(FlightQueue& flights, FlightLog& log, TimePoint now) {
+  Flight* open = flights.open();
+  if (open == nullptr) {
+    log.step(FlightLog::Added{}, now);
+    open = &flights.add(log.last_added(), news_.oldest);
+  }
+  for (Piece& piece : std::exchange(news_.pieces, {})) open->add(std::move(piece));
+}
+
+/// What ends the open flight now, if anything.
+std::optional<BatchTrigger> Intake::closes(const Flight& open, size_t flights) const {
+  if (open.rows >= limits_.transaction_rows) return BatchTrigger::kRows;
+  if (open.memory_bytes >= limits_.transaction_bytes) return BatchTrigger::kBytes;
+  if (news_.end_transaction) return news_.trigger;
+  if (news_.memory_wanted && flights == 1) return BatchTrigger::kMemory;
+  return std::nullopt;
+}
+
+}  // namespace pgsink

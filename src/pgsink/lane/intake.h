@@ -1,0 +1,34 @@
+#pragma once
+// Intake: takes rows from the inbox and cuts them into flights.
+
+#include <optional>
+
+#include "pgsink/lane/flight_queue.h"
+#include "pgsink/lane/inbox.h"
+
+namespace pgsink {
+
+class Intake {
+ public:
+  struct Limits {
+    size_t transaction_rows = 0, transaction_bytes = 0;  ///< Either ends a flight.
+  };
+  Intake(Inbox& inbox, size_t lane, Limits limits) : inbox_(inbox), lane_(lane), limits_(limits) {}
+
+  /// Takes what is due and adds it to the flights. When there is nothing to take, the inbox will
+  /// wake the lane.
+  void take(FlightQueue& flights, FlightLog& log, TimePoint now);
+  /// What the inbox said last, without the rows.
+  const Inbox::Taken& news() const { return news_; }
+
+ private:
+  void add(FlightQueue& flights, FlightLog& log, TimePoint now);
+  std::optional<BatchTrigger> closes(const Flight& open, size_t flights) const;
+
+  Inbox& inbox_;
+  const size_t lane_;
+  const Limits limits_;
+  Inbox::Taken news_;
+};
+
+}  // namespace pgsink

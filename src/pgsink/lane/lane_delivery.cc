@@ -1,0 +1,165 @@
+#include "pgsink/lane/lane_delivery.h"
+
+#include <utility>
+
+#include "pgsink/sql/control.h"
+#include "pgsink/sql/sql.h"
+
+namespace pgsink {
+namespace {
+
+constexpr Duration kRenewTimeout = std::chrono::seconds(30);
+
+class AtLeastOnce final : public LaneDelivery {
+ public:
+  AtLeastOnce(Env& env, std::string commit, const WriterSessions* sessions)
+      : clock_(env.clock), commit_(std::move(commit)), sessions_(sessions) {}
+
+  Status attach(Connection& connection) override {
+    if (sessions_ == nullptr || !connection.is_direct()) return {};
+    return sessions_->join(connection, clock_.now() + kAskTimeout);
+  }
+  Result<std::string> end_sql(Attempt& attempt) const override {
+    attempt.ending = EndingKind::kCommit;
+    return commit_;
+  }
+  Result<bool> is_done(Connection&, const Flight&, FlightLog::Seq) override {
+    return fail(Errc::kInternal, "at least once, only the transaction id tells the outcome");
+  }
+
+ private:
+  Clock& clock_;
+  const std::string commit_;
+  const WriterSessions* const sessions_;
+};
+
+class ExactlyOnce final : public LaneDelivery {
+ public:
+  ExactlyOnce(Env& env, std::string commit, const Epochs& epochs, LaneEpoch row)
+      : env_(env),
+        commit_(std::move(commit)),
+        epochs_(epochs),
+        base_(row.epoch),
+        row_(std::move(row)) {}
+
+  Status attach(Connection&) override {
+    row_is_final_ = false;
+    return {};
+  }
+  Result<std::string> begin_sql(const Flight& flight, const TransactionSql&) const override {
+    LaneEpoch before = row_;
+    before.epoch = base_ + flight.seq - 1;
+    auto guard = epochs_.guard_sql(before, flight.through_position);
+    if (guard) *guard += "; ";
+    return guard;
+  }
+  Result<std::string> end_sql(Attempt& attempt) const override {
+    attempt.ending = EndingKind::kCommit;
+    return commit_;
+  }
+  Result<bool> is_done(Connection& connection, const Flight& flight,
+                       FlightLog::Seq committed_prefix) override {
+    if (!row_is_final_) {
+      if (auto renewed = renew(connection, committed_prefix); !renewed) {
+        return fail(renewed.error());
+      }
+    }
+    return base_ + flight.seq <= row_.epoch;
+  }
+  bool is_fenced(const Error& error) const override { return Epochs::is_guard_failure(error); }
+  void name_new_writer(Error& error, Connection& connection,
+                       FlightLog::Seq committed_prefix) override {
+    const auto why = epochs_.explain(connection, row_, env_.clock.now() + kAskTimeout);
+    if (why && *why) {
+      error = **why;
+    } else if (const Status renewed = renew(connection, committed_prefix); why && !renewed) {
+      error = renewed.error();  // It is our row still, but an older one: a standby took over.
+    }
+  }
+
+ private:
+  Status renew(Connection& connection, FlightLog::Seq committed_prefix) {
+    auto row = epochs_.renew(env_, connection, row_, env_.clock.now() + kRenewTimeout);
+    if (!row) return fail(row.error());
+    const uint64_t acknowledged = base_ + committed_prefix;
+    if (row->epoch < acknowledged) {
+      return fail(Errc::kOutcomeUnknown,
+                  "the server has lost transactions that were committed (a failover, a restore): "
+                  "its epoch is " +
+                      std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
+                      " was acknowledged; open the sink again and go on behind position " +
+                      std::to_string(row->position));
+    }
+    row_ = std::move(*row);
+    row_is_final_ = true;
+    return {};
+  }
+
+  Env& env_;
+  const std::string commit_;
+  const Epochs& epochs_;
+  const uint64_t base_;        ///< Flight 1 moves the row from this epoch to the next.
+  LaneEpoch row_;              ///< As read last, with the token of this lane.
+  bool row_is_final_ = false;  ///< It was renewed on this connection, which fences all before.
+};
+
+class TwoPhaseDelivery final : public LaneDelivery {
+ public:
+  TwoPhaseDelivery(Env& env, EpochCommitter& committer) : env_(env), committer_(committer) {}
+
+  Status attach(Connection& connection) override {
+    return committer_.two_phase().attach(connection, env_.clock.now() + kAskTimeout);
+  }
+  /// A gid is never used twice.
+  Result<std::string> end_sql(Attempt& attempt) const override {
+    attempt.ending = EndingKind::kPrepare;
+    attempt.gid = committer_.two_phase().make_gid(env_.random);
+    return committer_.two_phase().prepare_sql(attempt.gid);
+  }
+  Result<bool> is_done(Connection& connection, const Flight& flight, FlightLog::Seq) override {
+    return committer_.two_phase().is_prepared(connection, flight.attempt.gid,
+                                              env_.clock.now() + kAskTimeout);
+  }
+  void committed(const Flight& flight) override {
+    committer_.prepared(flight.attempt.gid, flight.last_batch, flight.rows_kept());
+  }
+  std::optional<uint64_t> rows_of_epochs() const override { return committer_.rows_committed(); }
+  std::string hint(const Error& error) const override {
+    if (error.sqlstate == "53200") {
+      return "raise max_prepared_transactions on the server, or use a larger transaction_size or "
+             "fewer lanes";
+    }
+    if (error.sqlstate == "55P03") {
+      return "what holds the lock may be a prepared transaction, for example one of this epoch "
+             "with the same unique key, which is not committed before the epoch ends; "
+             "pg_prepared_xacts lists them";
+    }
+    return {};
+  }
+
+ private:
+  Env& env_;
+  EpochCommitter& committer_;
+};
+
+}  // namespace
+
+Result<std::string> LaneDelivery::begin_sql(const Flight&, const TransactionSql& sql) const {
+  return sql.identify;
+}
+
+std::unique_ptr<LaneDelivery> deliver_at_least_once(Env& env, std::string commit,
+                                                    const WriterSessions* sessions) {
+  return std::make_unique<AtLeastOnce>(env, std::move(commit), sessions);
+}
+
+std::unique_ptr<LaneDelivery> deliver_exactly_once(Env& env, std::string commit,
+                                                   const Epochs& epochs, LaneEpoch row) {
+  return std::make_unique<ExactlyOnce>(env, std::move(commit), epochs, std::move(row));
+}
+
+std::unique_ptr<LaneDelivery> deliver_two_phase(Env& env, EpochCommitter& committer) {
+  return std::make_unique<TwoPhaseDelivery>(env, committer);
+}
+
+}  // namespace pgsink

@@ -1,0 +1,59 @@
+#pragma once
+// LaneDelivery: what a lane does differently for each promise of a sink. How a transaction names
+// itself, how it ends, how a lost answer is made up for, and what a failure means.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "pgsink/delivery/epoch_rows.h"
+#include "pgsink/delivery/writer_sessions.h"
+#include "pgsink/lane/epoch_committer.h"
+#include "pgsink/lane/flight.h"
+
+namespace pgsink {
+
+/// One for each lane, used by the lane's task alone.
+class LaneDelivery {
+ public:
+  LaneDelivery() = default;
+  virtual ~LaneDelivery() = default;
+  LaneDelivery(const LaneDelivery&) = delete;
+  LaneDelivery& operator=(const LaneDelivery&) = delete;
+
+  /// Makes a connection that replaces a lost one a session of this writer. Fails with kFenced if
+  /// there is another writer.
+  virtual Status attach(Connection& connection) = 0;
+  /// What follows BEGIN, ending in "; ": asks for the transaction's id, or fences.
+  virtual Result<std::string> begin_sql(const Flight& flight, const TransactionSql& sql) const;
+  /// How a transaction ends that is to stay. Fills in Attempt::ending, and the gid if it has one.
+  virtual Result<std::string> end_sql(Attempt& attempt) const = 0;
+
+  /// Whether a flight is done whose answer was lost, where that is known by something better than
+  /// its transaction id. All flights up to `committed_prefix` were acknowledged.
+  virtual Result<bool> is_done(Connection& connection, const Flight& flight,
+                               FlightLog::Seq committed_prefix) = 0;
+  /// A flight is committed, or prepared.
+  virtual void committed(const Flight&) {}
+  /// Rows of committed epochs, where a flight alone commits nothing; nullopt where it does.
+  virtual std::optional<uint64_t> rows_of_epochs() const { return std::nullopt; }
+
+  /// Whether an error means that another writer has taken over.
+  virtual bool is_fenced(const Error&) const { return false; }
+  /// What the server cannot know about an error; "" if there is nothing to add.
+  virtual std::string hint(const Error&) const { return {}; }
+  /// Replaces a kFenced error by one that says who took over. REQUIRES: no request is pending.
+  virtual void name_new_writer(Error&, Connection&, FlightLog::Seq /*committed_prefix*/) {}
+};
+
+/// At least once: COMMIT, and pg_xact_status() for what was not heard. `sessions`: under a sink_id,
+/// marks the sessions of this writer; null: they are not marked.
+std::unique_ptr<LaneDelivery> deliver_at_least_once(Env& env, std::string commit,
+                                                    const WriterSessions* sessions);
+/// Exactly once: each flight moves the lane's row, which claim() left as `row`.
+std::unique_ptr<LaneDelivery> deliver_exactly_once(Env& env, std::string commit,
+                                                   const Epochs& epochs, LaneEpoch row);
+/// Two-phase commit: each flight ends in PREPARE TRANSACTION, and `committer` commits it.
+std::unique_ptr<LaneDelivery> deliver_two_phase(Env& env, EpochCommitter& committer);
+
+}  // namespace pgsink

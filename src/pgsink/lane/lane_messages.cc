@@ -1,0 +1,49 @@
+#include "pgsink/lane/lane_messages.h"
+
+#include <utility>
+
+namespace pgsink {
+
+Error describe_failure(const Failure& failure, std::string_view hint) {
+  Error error = failure.error;
+  if (failure.part == AttemptPart::kDeadLetters) {
+    error.message = "dead_letter_table: " + error.message;
+  }
+  if (!hint.empty()) error.message += ": " + std::string(hint);
+  if (failure.input_row > 0) {
+    error.message += " (input row " + std::to_string(failure.input_row) + ")";
+  }
+  return error;
+}
+
+Error describe_stop(Error cause, const StopReport& report) {
+  const auto number = [](uint64_t value) { return std::to_string(value); };
+  std::string text = "connection \"" + std::string(report.connection) + "\", table " +
+                     std::string(report.table) + ": " + cause.message + ". " +
+                     number(report.rows_committed) + " rows are committed";
+  if (const auto& failed = report.failed) {
+    const bool in_a_row = failed->last - failed->first + 1 == failed->rows;
+    text += in_a_row ? "; rows " : "; " + number(failed->rows) + " of rows ";
+    text += number(failed->first) + " to " + number(failed->last) +
+            " were one transaction and were rolled back";
+  }
+  if (report.flights_unknown > 0) {
+    text += "; of " + number(report.flights_unknown) +
+            " transactions it is not known whether they committed";
+  }
+  switch (report.rest) {
+    case StopReport::Rest::kNotWritten:
+      text += "; what was accepted behind them was not written";
+      break;
+    case StopReport::Rest::kNoneFromRow:
+      text += "; what was accepted from row " + number(report.from_row) + " on was not written";
+      break;
+    case StopReport::Rest::kPart:
+      text += "; of what was accepted from row " + number(report.from_row) + " on a part is there";
+      break;
+  }
+  cause.message = std::move(text);
+  return cause;
+}
+
+}  // namespace pgsink

@@ -1,0 +1,82 @@
+#pragma once
+// LaneSession: what a lane knows of the connection that it has now. Made anew with each connection,
+// so that nothing of the one before can be left in it.
+
+#include <deque>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "pgsink/client/connection.h"
+#include "pgsink/client/statement_cache.h"
+#include "pgsink/delivery/flight_log.h"
+#include "pgsink/plan/plan.h"
+
+namespace pgsink {
+
+class LaneSession {
+ public:
+  /// `connection` and `plan` must outlive it. `statements_max` 0: no prepared statement is named.
+  LaneSession(Connection& connection, const Plan& plan, Random& random, size_t statements_max);
+
+  Connection& connection() { return connection_; }
+  pgproto::Session& protocol() { return connection_.session(); }
+  const TransactionSql& sql() const { return sql_; }
+
+  // ---- sending ---------------------------------------------------------------------------------
+  /// Sends what the session still lacks for flights on this path, each a transaction of its own.
+  /// `next` is the flight that comes first.
+  void prepare_for(Path path, FlightLog::Seq next);
+  /// Appends Parse (if needed), Bind and Execute of a statement.
+  struct Executed {
+    pgproto::RequestId first = 0, execute = 0;
+  };
+  Result<Executed> execute(std::string_view sql, std::span<const pgproto::Oid> types,
+                           std::span<const pgproto::Session::Parameter> parameters);
+  /// Appends bytes to the COPY that is open for sending.
+  void append_copy(Bytes bytes);
+  /// Hands all output to the socket.
+  Status drain();
+
+  // ---- flights on the wire ---------------------------------------------------------------------
+  /// Sent and not answered to the end, in the order of sending.
+  const std::deque<FlightLog::Seq>& wire() const { return wire_; }
+  void put_on_wire(FlightLog::Seq seq) { wire_.push_back(seq); }
+  void take_off_wire() { wire_.pop_front(); }
+  /// The flight whose COPY is open for sending; 0: none.
+  FlightLog::Seq copying() const { return copying_; }
+  void copy_begins(FlightLog::Seq seq) { copying_ = seq; }
+  void copy_ends() { copying_ = 0; }
+
+  // ---- answers ---------------------------------------------------------------------------------
+  /// Notes what an event says of the session itself. False if that is all that it says: the
+  /// connection ends.
+  bool observe(const pgproto::Event& event);
+  /// Whether an error means that a prepared statement was not what we thought: see StatementCache.
+  bool is_stale(const pgproto::ErrorResponse& error, std::string_view sql);
+  /// The server's last word on this connection.
+  const std::optional<Error>& fatal() const { return fatal_; }
+  /// Why there is no staging table.
+  const std::optional<Error>& stage_error() const { return stage_error_; }
+  /// The server takes no writes any more: another one is to be looked for.
+  bool demoted() const { return demoted_; }
+  void set_demoted(bool demoted) { demoted_ = demoted; }
+
+ private:
+  Result<pgproto::RequestId> say_once(std::string_view& sql);
+
+  Connection& connection_;
+  const TransactionSql& sql_;
+  StatementCache statements_;
+  // What is not said yet:
+  bool number_unsaid_;
+  std::string_view planner_, defaults_, stage_;
+
+  std::deque<FlightLog::Seq> wire_;
+  FlightLog::Seq copying_ = 0;
+  pgproto::RequestId stage_request_ = 0;  ///< That makes the staging table; 0: not sent.
+  std::optional<Error> stage_error_, fatal_;
+  bool demoted_ = false;
+};
+
+}  // namespace pgsink

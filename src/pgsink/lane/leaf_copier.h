@@ -1,0 +1,54 @@
+#pragma once
+// LeafCopier: rows that are copied straight into their partitions (leaves.h): one COPY a partition,
+// and after the last one a check that they still belong to the table.
+//
+// Only the first attempt of a flight goes that way. Whatever makes it fail, the next one goes
+// through the parent, whose errors name the row and say what the matter is.
+
+#include <optional>
+#include <span>
+
+#include "pgsink/lane/flight_queue.h"
+#include "pgsink/lane/lane_session.h"
+
+namespace pgsink {
+
+class LeafCopier {
+ public:
+  /// `catalog` null: all rows go through the parent. Otherwise `finder` is there.
+  LeafCopier(Clock& clock, LeafCatalog* catalog, std::optional<LeafFinder> finder)
+      : clock_(clock), catalog_(catalog), finder_(std::move(finder)), looked_at_(clock.now()) {}
+
+  /// Whether flights on this path may go straight into partitions.
+  bool serves(Path path) const { return catalog_ != nullptr && path == Path::kCopy; }
+  /// Finds the partitions of one more piece while earlier flights travel: the server must not wait
+  /// for that.
+  void find_some(FlightQueue& flights);
+
+  /// Whether look() should come before this flight.
+  bool wants_look(const Flight& flight, Path path) const;
+  /// Looks which partitions there are now: others create some too. REQUIRES: no request is pending.
+  void look(Connection& connection);
+  /// Decides which rows of a new flight go where, and cuts it accordingly.
+  void route(Flight& flight);
+
+  /// If the next rows belong elsewhere, ends the COPY under way and begins another one.
+  static Status turn(Attempt& attempt, LaneSession& session);
+  /// Asks whether the partitions that were used still belong to the table.
+  static Status check(Attempt& attempt, LaneSession& session);
+  /// The partitions were not those that an attempt went to: nothing goes there before the next
+  /// look.
+  void give_up(const Attempt& attempt);
+
+ private:
+  void find(Flight& flight);
+
+  Clock& clock_;
+  LeafCatalog* const catalog_;
+  std::optional<LeafFinder> finder_;
+  std::shared_ptr<const Leaves> given_up_;
+  bool is_stale_ = false;  ///< There may be more partitions than we know.
+  TimePoint looked_at_;
+};
+
+}  // namespace pgsink

@@ -1,0 +1,158 @@
+#include "pgsink/lane/rejected_rows.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "pgsink/sql/control.h"
+
+namespace pgsink {
+namespace {
+
+// What one statement takes into the table; the server reads a parameter as a whole.
+constexpr size_t kInsertBytesMax = size_t{64} << 20;
+
+/// The line of the server's CONTEXT that is about the COPY, "COPY t, line 8, column b": what a
+/// trigger did stands in lines before it.
+std::string_view copy_context(std::string_view where) {
+  while (!where.empty()) {
+    const size_t end = std::min(where.find('\n'), where.size());
+    const std::string_view line = where.substr(0, end);
+    if (line.starts_with("COPY ") && line.find(", line ") != std::string_view::npos) return line;
+    where.remove_prefix(std::min(end + 1, where.size()));
+  }
+  return {};
+}
+
+/// The N of "COPY t, line N"; 0 if the server named none. A table's name may hold anything.
+uint64_t copy_line(std::string_view where) {
+  constexpr std::string_view kMark = ", line ";
+  const std::string_view line = copy_context(where);
+  const size_t at = line.rfind(kMark);
+  return at == std::string_view::npos ? 0 : parse_number(line.substr(at + kMark.size()));
+}
+
+/// The c of "COPY t, line N, column c", which values may follow after a colon.
+std::string_view copy_column(std::string_view where) {
+  constexpr std::string_view kMark = ", column ";
+  std::string_view line = copy_context(where);
+  const size_t at = line.rfind(kMark);
+  if (at == std::string_view::npos) return {};
+  line.remove_prefix(at + kMark.size());
+  return line.substr(0, line.find(": "));
+}
+
+/// Which of `rows` a row of the batch is.
+size_t position_in(RowRange rows, size_t batch_row) {
+  if (rows.indexes == nullptr) return batch_row - rows.begin;
+  const uint32_t* const first = rows.indexes + rows.begin;
+  return static_cast<size_t>(std::find(first, first + rows.count, batch_row) - first);
+}
+
+}  // namespace
+
+std::optional<Failure> RejectedRows::leave_out(Flight& flight, RowRange rows,
+                                               std::vector<Rejection>& rejected) const {
+  if (rejected.empty()) return std::nullopt;
+  const RowCursor& next = flight.attempt.next;
+  std::optional<Failure> failure;
+  for (Rejection& rejection : rejected) {
+    if (letters_ == nullptr) {
+      failure = Failure{.error = std::move(rejection.error),
+                        .part = AttemptPart::kRows,
+                        .input_row = flight.pieces[next.piece].source->first_row + rejection.row};
+      break;
+    }
+    const size_t row = next.flight_row + position_in(rows, rejection.row);
+    if (const Status kept = leave_out(flight, row, rejection.error); !kept) {
+      failure = Failure{.error = kept.error(), .part = AttemptPart::kRows};
+      break;
+    }
+  }
+  rejected.clear();
+  return failure;
+}
+
+/// A row becomes a dead letter. Fails if there are too many of them.
+Status RejectedRows::leave_out(Flight& flight, size_t row, const Error& error) const {
+  flight.rejects.salvage.leave_out(row);
+  const auto [piece, piece_row] = flight.locate(row);
+  DeadLetter letter;
+  letter.connection = connection_;
+  letter.table = table_;
+  letter.input_row = piece->input_row(piece_row);
+  letter.source_position = piece->batch().position;
+  letter.attempts = flight.attempts;
+  letter.sqlstate = std::string(error.sqlstate.view());
+  letter.message = error.message;
+  letter.detail = error.detail;
+  if (!error.where.empty()) letter.detail += (letter.detail.empty() ? "" : "; ") + error.where;
+  letter.constraint = error.constraint;
+  letter.column = error.column.empty() ? std::string(copy_column(error.where)) : error.column;
+  letter.row =
+      row_as_json(piece->batch(), static_cast<size_t>(letter.input_row - piece->source->first_row));
+  letter.rejected_wall_us = clock_.wall_us();
+  flight.rejects.letters.push_back(std::move(letter));
+  return letters_->count(flight.rejects.letters.back(), flight.input_rows().second);
+}
+
+Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
+  Rejects& rejects = flight.rejects;
+  if (rejects.letters.empty() || rejects.salvage.searching()) return {};
+  const std::span<const DeadLetter> letters = rejects.letters;
+  if (rejects.letters_told < letters.size()) {
+    const auto told = letters_->tell(letters.subspan(rejects.letters_told));
+    if (!told) return told;
+    rejects.letters_told = letters.size();
+  }
+  const std::string& insert = letters_->insert_sql();
+  if (insert.empty()) return {};
+  AttemptRequests& requests = flight.attempt.requests;
+  for (size_t first = 0; first < letters.size();) {
+    size_t count = 1;
+    for (size_t bytes = letters[first].row.size(); first + count < letters.size(); ++count) {
+      bytes += letters[first + count].row.size();
+      if (bytes > kInsertBytesMax) break;
+    }
+    const std::string json = DeadLetters::table_parameter(letters.subspan(first, count));
+    const pgproto::Session::Parameter parameter{.value = pgproto::as_bytes(json)};
+    const auto executed = session.execute(insert, {}, std::span(&parameter, 1));
+    if (!executed) return fail(executed.error());
+    if (requests.letters_first == 0) requests.letters_first = executed->first;
+    first += count;
+  }
+  requests.letters_last = session.protocol().sync();
+  return {};
+}
+
+Status RejectedRows::trial_passed(Flight& flight) const {
+  return leave_out_found(flight, flight.rejects.salvage.passed());
+}
+
+Status RejectedRows::leave_out_found(Flight& flight, std::optional<size_t> row) const {
+  return row ? leave_out(flight, *row, *flight.rejects.suspicion) : Status();
+}
+
+bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row) const {
+  Salvage& salvage = flight.rejects.salvage;
+  std::optional<size_t> row;
+  if (const uint64_t line = copy_line(failure.error.where); line > 0) {
+    row = salvage.sent_row(static_cast<size_t>(line - 1));
+  }
+  if (letters_ == nullptr || !may_blame_row) {
+    if (row) failure.input_row = flight.input_row(*row);
+    return false;
+  }
+  flight.rejects.suspicion = failure.error;
+  if (row) {
+    salvage.end_search();
+  } else {
+    row = salvage.failed(flight.rows);
+  }
+  const bool nobody = !row && !salvage.searching();
+  if (nobody) return false;
+  const Status kept = leave_out_found(flight, row);
+  if (!kept) failure = Failure{.error = kept.error()};
+  return kept.has_value();
+}
+
+}  // namespace pgsink
