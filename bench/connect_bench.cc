@@ -1,5 +1,6 @@
 // Opens 20 connections at once over a Unix socket with SCRAM-SHA-256: by libpq, all of them polled
-// in one thread, and by a pool of pgsink, which derives the costly key once: docs/benchmarks.md.
+// in one thread, and by a pool of pgsink, which derives the costly key once:
+// docs/reference/benchmarks.md.
 
 #include <memory>
 #include <poll.h>

@@ -1,6 +1,6 @@
 // Loads the same rows into the same table of the same server by pgsink, by libpq with a binary row
 // encoder written by hand, and by the server's own COPY FROM file, in turns, and says whether
-// pgsink keeps what it promises: docs/benchmarks.md.
+// pgsink keeps what it promises: docs/reference/benchmarks.md.
 
 #include <filesystem>
 #include <stdexcept>

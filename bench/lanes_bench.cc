@@ -1,5 +1,5 @@
 // The same rows into the same empty table by 1, 2, 4 and 10 lanes, in turns, and into partitions
-// straight and through their table: docs/benchmarks.md.
+// straight and through their table: docs/reference/benchmarks.md.
 
 #include <memory>
 #include <stdexcept>

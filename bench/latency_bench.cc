@@ -1,6 +1,6 @@
 // Commits batches of 1,000 rows, one transaction each, to a server 20 ms away (a proxy that delays
 // both directions) by libpq, which waits for every answer, and by pgsink with several windows,
-// which does not: docs/benchmarks.md.
+// which does not: docs/reference/benchmarks.md.
 
 #include <algorithm>
 #include <chrono>

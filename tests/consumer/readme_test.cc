@@ -43,7 +43,7 @@ TEST(Readme, ShowsTheProjectThatIsTested) {
 }
 
 TEST(Readme, LinksOnlyToWhatIsThere) {
-  for (const char* file : {"README.md", "CONTRIBUTING.md", "docs/architecture.md"}) {
+  for (const char* file : {"README.md", "CONTRIBUTING.md", "docs/explanation/architecture.md"}) {
     const std::string text = contents(kSource / file);
     const std::regex link(R"(\]\(([^):#]+)\))");
     for (std::sregex_iterator it(text.begin(), text.end(), link), end; it != end; ++it) {

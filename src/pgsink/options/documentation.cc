@@ -1,4 +1,4 @@
-// docs/options.md and `pgsink options --json`, both made from the table.
+// docs/reference/options.md and `pgsink options --json`, both made from the table.
 
 #include <cstdio>
 

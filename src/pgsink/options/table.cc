@@ -1,5 +1,6 @@
 // The table of options: one row an option, in the order of the documentation. To add one: a member
-// of SinkOptions, a row here, `docs/options.md` generated anew (the test options says how).
+// of SinkOptions, a row here, `docs/reference/options.md` generated anew (the test options says
+// how).
 
 #include <array>
 #include <iterator>
