@@ -223,7 +223,7 @@ class Bench {
   }
 
   /// Every rival once with few rows: who is slow here need not be measured again. Also proves that
-  /// all of them, and pgsink, leave the same table behind.
+  /// all of them, and pgsink, produce the same table.
   void run_heat(Cell& cell) {
     const size_t heat_rows = whole_batches(
         std::clamp(cell.batch_rows, config_.heat_rows, config_.rows), cell.batch_rows);
