@@ -1,5 +1,6 @@
 // Opens 20 connections at once over a Unix socket with SCRAM-SHA-256: by libpq, all of them polled
-// in one thread, and by a pool of pgsink, which derives the costly key once: docs/benchmarks.md.
+// in one thread, and by a pool of pgsink, which derives the costly key once:
+// docs/reference/benchmarks.md.
 
 #include <memory>
 #include <poll.h>
@@ -99,32 +100,35 @@ struct Figure {
   }
 };
 
-void report(const Config& config, const Figure& libpq, const Figure& cold, const Figure& warm,
-            const Flags& flags) {
+void report_figures(const Config& config, const Figure& libpq, const Figure& cold,
+                    const Figure& warm, const Flags& flags) {
   const auto count = static_cast<double>(config.connections);
   const double libpq_cpu = median(libpq.cpu_ms) / count;
   const double warm_cpu = median(warm.cpu_ms) / (count - 1);
   const std::string all = std::to_string(config.connections);
-  Table table({"who", "connections", "ms", "client CPU a connection, ms"});
+  Table table({"client", "connections", "all open after, ms", "client CPU per connection, ms"});
   table.add({"libpq, PQconnectPoll", all, fixed(median(libpq.wall_ms), 1), fixed(libpq_cpu, 2)});
-  table.add({"pgsink's pool", all, fixed(median(cold.wall_ms), 1),
+  table.add({"pool of pgsink", all, fixed(median(cold.wall_ms), 1),
              fixed(median(cold.cpu_ms) / count, 2)});
-  table.add({"pgsink's pool, after its first", std::to_string(config.connections - 1),
+  table.add({"pool of pgsink, after its first", std::to_string(config.connections - 1),
              fixed(median(warm.wall_ms), 1), fixed(warm_cpu, 2)});
   const double times = median(cold.wall_ms) / median(libpq.wall_ms);
-  Goals goals;
+  Report report;
+  Goals& goals = report.goals;
   goals.at_most(all + " at once: time of libpq's", times, kTimesOfLibpqMax);
   goals.at_most("client CPU after the first: of libpq's", warm_cpu / libpq_cpu, kCpuOfLibpqMax);
-  Figures figures;
+  Figures& figures = report.figures;
   figures.add("libpq: ms", median(libpq.wall_ms));
   figures.add("libpq: CPU ms a connection", libpq_cpu);
   figures.add("pool: ms", median(cold.wall_ms));
   figures.add("pool: CPU ms a connection after the first", warm_cpu);
-  const std::string text = "Unix socket, SCRAM-SHA-256 with 4,096 iterations, medians of " +
-                           std::to_string(config.rounds) +
-                           " interleaved rounds, each in a process of its own.\n\n" +
-                           table.markdown() + "\n" + goals.markdown();
-  finish(flags, text, figures, goals);
+  report.page = section("How fast do many connections open at once?",
+                        "From the request for the first connection until the last one is open. "
+                        "Unix socket, SCRAM-SHA-256 with 4,096 iterations. Medians of " +
+                            std::to_string(config.rounds) +
+                            " interleaved rounds, each in a process of its own.",
+                        table);
+  finish(flags, report);
 }
 
 void run(const Flags& flags) {
@@ -143,7 +147,7 @@ void run(const Flags& flags) {
     cold.add(measure(pool_run(conninfo, config.connections, false)));
     warm.add(measure(pool_run(conninfo, config.connections, true)));
   }
-  report(config, libpq, cold, warm, flags);
+  report_figures(config, libpq, cold, warm, flags);
 }
 
 }  // namespace
@@ -155,6 +159,7 @@ int main(int argc, char** argv) {
     run(Flags(arguments, {{"connections", "20"},
                           {"rounds", "15"},
                           {"markdown", ""},
+                          {"details", ""},
                           {"json", ""},
                           {"enforce", "no"}}));
   });

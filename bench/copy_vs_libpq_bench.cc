@@ -1,6 +1,6 @@
 // Loads the same rows into the same table of the same server by pgsink, by libpq with a binary row
 // encoder written by hand, and by the server's own COPY FROM file, in turns, and says whether
-// pgsink keeps what it promises: docs/benchmarks.md.
+// pgsink keeps what it promises: docs/reference/benchmarks.md.
 
 #include <filesystem>
 #include <stdexcept>
@@ -30,12 +30,16 @@ struct Config {
 };
 
 struct Outputs {
-  Table table{{"rows", "over", "server's COPY s", "libpq s", "pgsink s", "wall to libpq",
-               "wall to server", "libpq CPU µs/row", "pgsink CPU µs/row", "CPU to libpq",
-               "libpq writes/64 KiB", "pgsink writes/64 KiB", "libpq memory MiB",
-               "pgsink memory MiB"}};
-  Goals goals;
-  Figures figures;
+  Table speed{{"rows", "over", "server's COPY FROM, M rows/s", "libpq, M rows/s",
+               "pgsink, M rows/s", "pgsink's time / libpq's", "pgsink's time / server's"}};
+  Table cost{{"rows", "over", "libpq, ns/row", "pgsink, ns/row", "pgsink / libpq"}};
+  Table calls{{"rows", "over", "libpq, writes per 64 KiB", "pgsink, writes per 64 KiB",
+               "libpq, MiB", "pgsink, MiB"}};
+  Table all{{"rows", "over", "server's COPY s", "libpq s", "pgsink s", "wall to libpq",
+             "wall to server", "libpq CPU µs/row", "pgsink CPU µs/row", "CPU to libpq",
+             "libpq writes/64 KiB", "pgsink writes/64 KiB", "libpq memory MiB",
+             "pgsink memory MiB"}};
+  Report report;
 };
 
 /// The samples of one data set over one transport; [i] of each was taken in the same turn.
@@ -181,13 +185,23 @@ class Bench {
     const double pgsink_cpu = median_of(series.pgsink, cpu) * us_per_row;
     const std::string over(transport_name(transport));
     const std::string name = std::string(rows.name()) + ", " + over;
-    outputs.table.add({std::string(rows.name()), over, fixed(median_of(series.server, wall), 3),
-                       fixed(median_of(series.libpq, wall), 3),
-                       fixed(median_of(series.pgsink, wall), 3), fixed(wall_to_libpq, 3),
-                       fixed(wall_to_server, 3), fixed(libpq_cpu, 4), fixed(pgsink_cpu, 4),
-                       fixed(cpu_to_libpq, 3), fixed(libpq_writes, 2), fixed(pgsink_writes, 2),
+    const std::string kind(rows.name());
+    const auto rate = [&](const std::vector<Sample>& samples) {
+      return fixed(1 / (median_of(samples, wall) * us_per_row), 2);
+    };
+    outputs.speed.add({kind, over, rate(series.server), rate(series.libpq), rate(series.pgsink),
+                       fixed(wall_to_libpq, 2), fixed(wall_to_server, 2)});
+    outputs.cost.add({kind, over, fixed(libpq_cpu * 1e3, 1), fixed(pgsink_cpu * 1e3, 1),
+                      fixed(cpu_to_libpq, 2)});
+    outputs.calls.add({kind, over, fixed(libpq_writes, 2), fixed(pgsink_writes, 2),
                        fixed(median_of(series.libpq, memory), 2), fixed(pgsink_memory, 2)});
-    Goals& goals = outputs.goals;
+    outputs.all.add({kind, over, fixed(median_of(series.server, wall), 3),
+                     fixed(median_of(series.libpq, wall), 3),
+                     fixed(median_of(series.pgsink, wall), 3), fixed(wall_to_libpq, 3),
+                     fixed(wall_to_server, 3), fixed(libpq_cpu, 4), fixed(pgsink_cpu, 4),
+                     fixed(cpu_to_libpq, 3), fixed(libpq_writes, 2), fixed(pgsink_writes, 2),
+                     fixed(median_of(series.libpq, memory), 2), fixed(pgsink_memory, 2)});
+    Goals& goals = outputs.report.goals;
     goals.at_most(name + ": wall to libpq", wall_to_libpq, kWallToLibpqMax);
     goals.at_most(name + ": CPU to libpq", cpu_to_libpq, kCpuToLibpqMax);
     // The server's own COPY reads a file: it neither receives nor decrypts.
@@ -197,7 +211,7 @@ class Bench {
     goals.at_most(name + ": writes per 64 KiB", pgsink_writes, kWritesPer64KiBMax);
     goals.at_most(name + ": memory above the rows, MiB", pgsink_memory, kMemoryMiBMax);
     const std::string key = std::string(rows.name()) + "_" + over + "_";
-    Figures& figures = outputs.figures;
+    Figures& figures = outputs.report.figures;
     figures.add(key + "server_wall_s", median_of(series.server, wall));
     figures.add(key + "libpq_wall_s", median_of(series.libpq, wall));
     figures.add(key + "pgsink_wall_s", median_of(series.pgsink, wall));
@@ -244,16 +258,28 @@ Config read_config(const Flags& flags) {
 
 std::string describe_method(const Config& config) {
   const std::string transaction =
-      config.transaction_rows == 0
-          ? "the whole load in one transaction, as libpq's COPY"
-          : std::to_string(config.transaction_rows) + " rows a transaction";
-  return std::to_string(config.rows_narrow) + " narrow and " + std::to_string(config.rows_mixed) +
-         " mixed rows, " + std::to_string(config.pairs) +
-         " interleaved pairs. pgsink: Arrow-layout batches of " +
-         std::to_string(config.batch_rows) + " rows, " + transaction +
-         ". libpq: a row encoder over structs, PQputCopyData of 64 KiB. Medians; ratios are "
-         "medians "
-         "of the ratio within each pair.\n\n";
+      config.transaction_rows == 0 ? "the whole load in one transaction, as libpq does it"
+                                   : with_commas(config.transaction_rows) + " rows a transaction";
+  return "The same rows go into the same empty table in three ways, in turns. One is the server's "
+         "own `COPY FROM` a file, which no client beats on one connection. libpq encodes row by "
+         "row from structs and calls `PQputCopyData` with 64 KiB. pgsink gets batches of " +
+         with_commas(config.batch_rows) + " rows in Arrow's layout, " + transaction + ".\n\n" +
+         with_commas(config.rows_narrow) + " narrow and " + with_commas(config.rows_mixed) +
+         " mixed rows. Medians of " + std::to_string(config.pairs) +
+         " rounds. Ratios are medians of the ratio within each round, not quotients of the medians "
+         "beside them.";
+}
+
+std::string compose_page(const Config& config, const Outputs& outputs) {
+  return section("How fast is a load on one connection?", describe_method(config), outputs.speed) +
+         section("How much CPU does a load cost the client?",
+                 "The same runs. Each is a process of its own; CPU is the user and system time of "
+                 "all its threads.",
+                 outputs.cost) +
+         section("How many system calls and how much memory does a load take?",
+                 "Calls that write to the socket, counted under ptrace in a run that is not timed. "
+                 "Memory is the peak above the rows, which the process held before.",
+                 outputs.calls);
 }
 
 void run(std::span<char* const> arguments) {
@@ -264,6 +290,7 @@ void run(std::span<char* const> arguments) {
                                 {"batch-rows", "65536"},
                                 {"transaction-rows", "0"},
                                 {"markdown", ""},
+                                {"details", ""},
                                 {"json", ""},
                                 {"enforce", "no"}});
   const Config config = read_config(flags);
@@ -271,9 +298,9 @@ void run(std::span<char* const> arguments) {
   Outputs outputs;
   if (config.rows_narrow > 0) bench.run(*make_narrow_rows(config.rows_narrow), outputs);
   if (config.rows_mixed > 0) bench.run(*make_mixed_rows(config.rows_mixed), outputs);
-  const std::string text =
-      describe_method(config) + outputs.table.markdown() + "\n" + outputs.goals.markdown();
-  finish(flags, text, outputs.figures, outputs.goals);
+  outputs.report.page = compose_page(config, outputs);
+  outputs.report.details = outputs.all.markdown() + "\n";
+  finish(flags, outputs.report);
 }
 
 }  // namespace

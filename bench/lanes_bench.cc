@@ -1,5 +1,5 @@
 // The same rows into the same empty table by 1, 2, 4 and 10 lanes, in turns, and into partitions
-// straight and through their table: docs/benchmarks.md.
+// straight and through their table: docs/reference/benchmarks.md.
 
 #include <memory>
 #include <stdexcept>
@@ -65,8 +65,9 @@ std::vector<double> measure_lanes(const Config& config, const Rows& rows,
 
 /// Rows that come in no order, through the partitioned table and straight into its partitions.
 std::string report_partitions(const Config& config, const Rows& rows, test::PostgresServer& server,
-                              Goals& goals, Figures& figures) {
-  Table table({"partitions", "through the table", "straight"});
+                              Report& report) {
+  Table table({"partitions", "through the table, M rows/s", "straight, M rows/s",
+               "straight / through the table"});
   for (const size_t count : config.partitions) {
     const Place place{server, "postgres", "split_by_" + std::to_string(count)};
     server.sql("CREATE TABLE " + place.table + " (" + std::string(rows.table_columns()) +
@@ -86,14 +87,17 @@ std::string report_partitions(const Config& config, const Rows& rows, test::Post
     ways[0].partition_copy_min_rows = 0;
     const std::vector<double> rates = measure_ways(rows, place, ways, config.rounds);
     const std::string name = std::to_string(count) + " partitions";
-    table.add({std::to_string(count), fixed(rates[0] / 1e6, 2) + " M/s",
-               fixed(rates[1] / 1e6, 2) + " M/s (" + fixed(rates[1] / rates[0], 2) + "x)"});
-    figures.add(name + ", through the table: rows/s", rates[0]);
-    figures.add(name + ", straight: rows/s", rates[1]);
-    goals.at_least(name + ": straight to through the table", rates[1] / rates[0], kStraightMin);
+    table.add({std::to_string(count), fixed(rates[0] / 1e6, 2), fixed(rates[1] / 1e6, 2),
+               fixed(rates[1] / rates[0], 2)});
+    report.figures.add(name + ", through the table: rows/s", rates[0]);
+    report.figures.add(name + ", straight: rows/s", rates[1]);
+    report.goals.at_least(name + ": straight to through the table", rates[1] / rates[0],
+                          kStraightMin);
   }
-  return "One lane, " + std::string(rows.name()) + " rows, " + std::to_string(kTransactionRows) +
-         " a transaction, each in any partition.\n\n" + table.markdown() + "\n";
+  return section("Does it help to copy rows straight into their partitions?",
+                 "One lane, " + std::string(rows.name()) + " rows in random order of the key, " +
+                     with_commas(kTransactionRows) + " per transaction.",
+                 table);
 }
 
 void run(const Flags& flags) {
@@ -106,13 +110,8 @@ void run(const Flags& flags) {
     throw std::runtime_error("--lanes begins with 1, and there is a round at least");
   }
   const unsigned cores = std::thread::hardware_concurrency();
-  std::vector<std::string> head{"rows"};
-  for (const size_t lanes : config.lanes) {
-    head.push_back(lanes == 1 ? "1 lane" : std::to_string(lanes) + " lanes");
-  }
-  Table table(head);
-  Goals goals;
-  Figures figures;
+  Table table({"rows", "lanes", "M rows/s", "times one lane"});
+  Report report;
   const auto server = start_bench_server();
   std::vector<std::unique_ptr<Rows>> all;
   all.push_back(make_narrow_rows(flags.count("rows-narrow")));
@@ -120,24 +119,24 @@ void run(const Flags& flags) {
   for (const auto& rows : all) {
     const std::string name(rows->name());
     const std::vector<double> rates = measure_lanes(config, *rows, *server);
-    std::vector<std::string> row{name};
     for (size_t i = 0; i < rates.size(); ++i) {
-      row.push_back(fixed(rates[i] / 1e6, 2) + " M/s (" + fixed(rates[i] / rates[0], 2) + "x)");
-      figures.add(name + ", " + std::to_string(config.lanes[i]) + " lanes: rows/s", rates[i]);
+      const std::string lanes = std::to_string(config.lanes[i]);
+      table.add({name, lanes, fixed(rates[i] / 1e6, 2), fixed(rates[i] / rates[0], 2)});
+      report.figures.add(name + ", " + lanes + " lanes: rows/s", rates[i]);
       if (config.lanes[i] != 2) continue;
-      goals.at_least(name + ": two lanes to one", rates[i] / rates[0],
-                     cores >= kCoresForTwoLanes ? kTwoLanesMin : kTwoLanesOnTwoCoresMin);
+      report.goals.at_least(name + ": two lanes to one", rates[i] / rates[0],
+                            cores >= kCoresForTwoLanes ? kTwoLanesMin : kTwoLanesOnTwoCoresMin);
     }
-    table.add(std::move(row));
   }
   all.clear();
   const auto spread = make_narrow_rows(flags.count("rows-partitioned"));
-  const std::string partitions = report_partitions(config, *spread, *server, goals, figures);
-  const std::string text = "Inserts over a Unix socket, " + std::to_string(cores) +
-                           " cores for client and server together, medians of " +
-                           std::to_string(config.rounds) + " interleaved rounds.\n\n" +
-                           table.markdown() + "\n" + partitions + goals.markdown();
-  finish(flags, text, figures, goals);
+  report.page =
+      section("How much do more lanes help?",
+              "Inserts over a Unix socket. Client and server share " + std::to_string(cores) +
+                  " cores. Medians of " + std::to_string(config.rounds) + " interleaved rounds.",
+              table);
+  report.page += report_partitions(config, *spread, *server, report);
+  finish(flags, report);
 }
 
 }  // namespace
@@ -153,6 +152,7 @@ int main(int argc, char** argv) {
                           {"rows-mixed", "600000"},
                           {"rounds", "7"},
                           {"markdown", ""},
+                          {"details", ""},
                           {"json", ""},
                           {"enforce", "no"}}));
   });

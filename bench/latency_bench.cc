@@ -1,6 +1,6 @@
 // Commits batches of 1,000 rows, one transaction each, to a server 20 ms away (a proxy that delays
 // both directions) by libpq, which waits for every answer, and by pgsink with several windows,
-// which does not: docs/benchmarks.md.
+// which does not: docs/reference/benchmarks.md.
 
 #include <algorithm>
 #include <chrono>
@@ -190,66 +190,71 @@ Config read_config(const Flags& flags) {
   return config;
 }
 
-/// The section about upserts, behind that about loads.
+/// The section about upserts, after that about loads.
 std::string report_upserts(const Config& config, const std::vector<SlowUpserts::Way>& ways,
-                           Goals& goals, Figures& figures) {
-  Table table({"writer", "every tenth transaction fails", "rows/s", "ms a transaction",
-               "times the first of its kind"});
+                           Report& report) {
+  Table table({"writer", "every tenth transaction fails", "rows/s", "ms per transaction",
+               "times libpq's first"});
   for (const SlowUpserts::Way& way : ways) {
     const double rate = median(way.rows_per_s);
     const size_t rival = way.faults ? SlowUpserts::kStepsFaulty : SlowUpserts::kSteps;
-    table.add({way.name, way.faults ? "yes" : "no", fixed(rate, 0),
-               fixed(1e3 * static_cast<double>(SlowUpserts::kBatchRows) / rate, 2),
+    table.add({way.name, way.faults ? "yes" : "no", with_commas(static_cast<size_t>(rate)),
+               fixed(1e3 * static_cast<double>(SlowUpserts::kBatchRows) / rate, 1),
                fixed(rate / median(ways[rival].rows_per_s), 1)});
-    figures.add("upsert, " + way.name + (way.faults ? ", with faults" : "") + ": rows/s", rate);
+    report.figures.add("upsert, " + way.name + (way.faults ? ", with faults" : "") + ": rows/s",
+                       rate);
   }
   const auto times = [&](size_t ours, size_t rival) {
     return median(ways[ours].rows_per_s) / median(ways[rival].rows_per_s);
   };
-  goals.at_least("upserts by pgsink: times libpq with BEGIN and COMMIT",
-                 times(SlowUpserts::kPgsink, SlowUpserts::kSteps), kTimesUpsertMin);
-  goals.at_least("upserts by pgsink, every tenth transaction failing: times the same of libpq",
-                 times(SlowUpserts::kPgsinkFaulty, SlowUpserts::kStepsFaulty),
-                 kTimesFaultyUpsertMin);
-  return "Upserts at the same round trip, " + std::to_string(config.batches * kUpsertsOfBatch) +
-         " batches of " + std::to_string(SlowUpserts::kBatchRows) +
-         " rows, one transaction each; the failures are serialization failures, deadlocks and ends "
-         "of the backend by turns, and the table is compared with the model after each run.\n\n" +
-         table.markdown() + "\n";
+  report.goals.at_least("upserts by pgsink: times libpq with BEGIN and COMMIT",
+                        times(SlowUpserts::kPgsink, SlowUpserts::kSteps), kTimesUpsertMin);
+  report.goals.at_least(
+      "upserts by pgsink, every tenth transaction failing: times the same of libpq",
+      times(SlowUpserts::kPgsinkFaulty, SlowUpserts::kStepsFaulty), kTimesFaultyUpsertMin);
+  return section(
+      "How fast are upserts into a distant server, and when transactions fail?",
+      "The same round trip, " + std::to_string(config.batches * kUpsertsOfBatch) + " batches of " +
+          with_commas(SlowUpserts::kBatchRows) +
+          " rows, one transaction each. The failures are serialization failures, deadlocks and "
+          "terminated backends in turns. After each run the table is compared with the rows that "
+          "it must hold. \"Times libpq's first\" compares with libpq's BEGIN … COMMIT under the "
+          "same failures.",
+      table);
 }
 
-void report(const Config& config, const std::vector<Way>& ways,
-            const std::vector<SlowUpserts::Way>& upserts, const Flags& flags) {
-  Table table({"writer", "rows/s", "ms a transaction", "times the first", "times the second",
-               "peak of buffered_bytes, KiB"});
-  Goals goals;
-  Figures figures;
+void report_ways(const Config& config, const std::vector<Way>& ways,
+                 const std::vector<SlowUpserts::Way>& upserts, const Flags& flags) {
+  Table table({"writer", "rows/s", "ms per transaction", "times libpq's BEGIN, COPY, COMMIT",
+               "times libpq's COPY alone"});
+  Report report;
   const double stepwise = median(ways[0].rows_per_s);
   const double autocommit = median(ways[1].rows_per_s);
   for (const Way& way : ways) {
     const double rate = median(way.rows_per_s);
-    const bool ours = way.name.starts_with("pgsink");
-    table.add({way.name, fixed(rate, 0),
-               fixed(1e3 * static_cast<double>(config.batch_rows) / rate, 2),
-               fixed(rate / stepwise, 1), fixed(rate / autocommit, 1),
-               ours ? fixed(way.buffered_bytes_peak / 1024, 0) : "-"});
-    figures.add(way.name + ": rows/s", rate);
-    if (!ours) continue;
-    goals.at_most(way.name + ": peak of buffered_bytes, KiB", way.buffered_bytes_peak / 1024,
-                  static_cast<double>(config.buffer_bytes) / 1024, 0);
+    table.add({way.name, with_commas(static_cast<size_t>(rate)),
+               fixed(1e3 * static_cast<double>(config.batch_rows) / rate, 1),
+               fixed(rate / stepwise, 1), fixed(rate / autocommit, 1)});
+    report.figures.add(way.name + ": rows/s", rate);
+    if (!way.name.starts_with("pgsink")) continue;
+    report.goals.at_most(way.name + ": peak of buffered_bytes, KiB", way.buffered_bytes_peak / 1024,
+                         static_cast<double>(config.buffer_bytes) / 1024, 0);
     if (!way.name.ends_with(" " + std::to_string(kDefaultWindow))) continue;
-    goals.at_least(way.name + ": times libpq with BEGIN and COMMIT", rate / stepwise,
-                   kTimesLibpqMin);
-    goals.at_least(way.name + ": times libpq's COPY alone", rate / autocommit, kTimesLibpqMin);
+    report.goals.at_least(way.name + ": times libpq with BEGIN and COMMIT", rate / stepwise,
+                          kTimesLibpqMin);
+    report.goals.at_least(way.name + ": times libpq's COPY alone", rate / autocommit,
+                          kTimesLibpqMin);
   }
-  const std::string about_upserts = report_upserts(config, upserts, goals, figures);
-  const std::string text =
-      "Round trip " + std::to_string(2 * config.delay_ms) + " ms, batches of " +
-      std::to_string(config.batch_rows) +
-      " narrow rows, one transaction each, buffer_bytes = " + std::to_string(config.buffer_bytes) +
-      ", medians of " + std::to_string(config.rounds) + " interleaved rounds.\n\n" +
-      table.markdown() + "\n" + about_upserts + goals.markdown();
-  finish(flags, text, figures, goals);
+  report.page = section("How fast is a load into a distant server?",
+                        "A proxy delays both directions: the round trip is " +
+                            std::to_string(2 * config.delay_ms) + " ms. Batches of " +
+                            with_commas(config.batch_rows) +
+                            " narrow rows, one transaction each; `buffer_bytes` is " +
+                            with_commas(config.buffer_bytes) + ". Medians of " +
+                            std::to_string(config.rounds) + " interleaved rounds.",
+                        table);
+  report.page += report_upserts(config, upserts, report);
+  finish(flags, report);
 }
 
 }  // namespace
@@ -265,11 +270,12 @@ int main(int argc, char** argv) {
                                   {"rounds", "3"},
                                   {"windows", "1,4,16"},
                                   {"markdown", ""},
+                                  {"details", ""},
                                   {"json", ""},
                                   {"enforce", "no"}});
     const Config config = read_config(flags);
     Bench bench(config);
     const auto ways = bench.run();
-    report(config, ways, bench.run_upserts(), flags);
+    report_ways(config, ways, bench.run_upserts(), flags);
   });
 }

@@ -1,6 +1,6 @@
 // Upserts, updates and deletes the same rows of the same table by pgsink and by every way that a C
 // programmer writes with libpq, at several batch sizes, each batch a transaction, and says whether
-// pgsink keeps what it promises: docs/benchmarks.md.
+// pgsink keeps what it promises: docs/reference/benchmarks.md.
 
 #include <algorithm>
 #include <map>
@@ -223,7 +223,7 @@ class Bench {
   }
 
   /// Every rival once with few rows: who is slow here need not be measured again. Also proves that
-  /// all of them, and pgsink, leave the same table behind.
+  /// all of them, and pgsink, produce the same table.
   void run_heat(Cell& cell) {
     const size_t heat_rows = whole_batches(
         std::clamp(cell.batch_rows, config_.heat_rows, config_.rows), cell.batch_rows);
@@ -303,38 +303,52 @@ std::string in_thousands(double rows_per_s) { return fixed(rows_per_s / 1e3, 1);
 
 /// What pgsink does not do, and what that costs.
 std::string report_merge(const std::vector<Cell>& cells, Figures& figures) {
-  Table table({"batch", "MERGE", "k rows/s", "CPU µs/row", "pgsink to it", "server's CPU to it"});
+  Table table({"rows per batch", "fastest MERGE", "MERGE, k rows/s", "pgsink's rate / MERGE's",
+               "server's CPU, pgsink / MERGE"});
   for (const Cell& cell : cells) {
     const Entry* merge = best_of(cell, true);
     if (merge == nullptr) continue;
     const double ratio = median_ratio(cell.ours, merge->rounds, rate);
     table.add({std::to_string(cell.batch_rows), merge->strategy.name,
-               in_thousands(median_of(merge->rounds, rate)),
-               fixed(median_of(merge->rounds, cpu), 3), fixed(ratio, 3),
-               fixed(median_ratio(cell.ours, merge->rounds, server), 3)});
+               in_thousands(median_of(merge->rounds, rate)), fixed(ratio, 2),
+               fixed(median_ratio(cell.ours, merge->rounds, server), 2)});
     figures.add(cell_name(cell) + ": rows/s to MERGE", ratio);
   }
-  return "MERGE is no upsert: it fails with a unique violation if another session inserts one of "
-         "its keys meanwhile. It saves the server what ON CONFLICT does against that, and is "
-         "shown for those who write a table alone.\n\n" +
-         table.markdown() + "\n";
+  return section("How do upserts compare with MERGE?",
+                 "`MERGE` is no upsert: it fails with a unique violation if another session "
+                 "inserts one of its keys at the same time. It skips the work that `ON CONFLICT` "
+                 "does to prevent that. This table is for users who are the only writer of a "
+                 "table.",
+                 table);
 }
 
-void report_cell(Cell& cell, Table& table, Goals& goals, Figures& figures) {
+/// The tables of all cells: what the page shows, and all that was measured.
+struct CellTables {
+  Table page{{"mode", "rows per batch", "pgsink, k rows/s", "libpq's fastest way",
+              "libpq, k rows/s", "pgsink's rate / libpq's", "server's CPU, pgsink / libpq"}};
+  Table all{{"mode", "batch", "pgsink, k rows/s", "CPU µs/row", "best of libpq", "k rows/s",
+             "CPU µs/row", "pgsink to it", "server's CPU to it"}};
+};
+
+void report_cell(Cell& cell, CellTables& tables, Goals& goals, Figures& figures) {
   const Entry& best = *best_of(cell, false);
   const double to_best = median_ratio(cell.ours, best.rounds, rate);
-  table.add({std::string(mode_name(cell.mode)), std::to_string(cell.batch_rows),
-             in_thousands(median_of(cell.ours, rate)), fixed(median_of(cell.ours, cpu), 3),
-             best.strategy.name, in_thousands(median_of(best.rounds, rate)),
-             fixed(median_of(best.rounds, cpu), 3), fixed(to_best, 3),
-             fixed(median_ratio(cell.ours, best.rounds, server), 3)});
+  const double server_to_best = median_ratio(cell.ours, best.rounds, server);
+  const std::string mode(mode_name(cell.mode));
+  const std::string size = std::to_string(cell.batch_rows);
+  const std::string ours = in_thousands(median_of(cell.ours, rate));
+  const std::string theirs = in_thousands(median_of(best.rounds, rate));
+  tables.page.add(
+      {mode, size, ours, best.strategy.name, theirs, fixed(to_best, 2), fixed(server_to_best, 2)});
+  tables.all.add({mode, size, ours, fixed(median_of(cell.ours, cpu), 3), best.strategy.name, theirs,
+                  fixed(median_of(best.rounds, cpu), 3), fixed(to_best, 3),
+                  fixed(server_to_best, 3)});
   const std::string name = cell_name(cell);
   goals.at_least(name + ": rows/s to the best of libpq", to_best, kRateToBestMin, 3);
   figures.add(name + ": rows/s", median_of(cell.ours, rate));
   figures.add(name + ": cpu_us_per_row", median_of(cell.ours, cpu));
   figures.add(name + ": rows/s to the best of libpq", to_best);
-  figures.add(name + ": server's CPU to that of the best",
-              median_ratio(cell.ours, best.rounds, server));
+  figures.add(name + ": server's CPU to that of the best", server_to_best);
   const Entry* pipelined = cell.find(Shape::kRowsPipelined);
   if (cell.batch_rows != kPipelinedGoalAt || pipelined == nullptr) return;
   goals.at_least(name + ": rows/s to pipelined rows",
@@ -357,7 +371,7 @@ void report_cliffs(const std::vector<Cell>& cells, Goals& goals) {
 
 /// All strategies of a mode, sizes side by side: k rows/s / CPU µs a row.
 std::string heat_table(const Config& config, const std::vector<Cell>& cells, WriteMode mode) {
-  std::vector<std::string> head{std::string(mode_name(mode)) + ", k rows/s / CPU µs a row"};
+  std::vector<std::string> head{std::string(mode_name(mode)) + ": k rows/s / client CPU, µs/row"};
   std::map<std::string, std::vector<std::string>> lines;
   size_t column = 0;
   for (const Cell& cell : cells) {
@@ -383,36 +397,47 @@ std::string heat_table(const Config& config, const std::vector<Cell>& cells, Wri
   return table.markdown();
 }
 
-void report(const Config& config, std::vector<Cell> cells, const Flags& flags) {
-  Table table({"mode", "batch", "pgsink, k rows/s", "CPU µs/row", "best of libpq", "k rows/s",
-               "CPU µs/row", "pgsink to it", "server's CPU to it"});
-  Goals goals;
-  Figures figures;
-  for (Cell& cell : cells) report_cell(cell, table, goals, figures);
-  report_cliffs(cells, goals);
-  std::string text =
-      std::to_string(config.rows) + " rows of a logged table of " +
-      std::to_string(config.table_rows) +
-      " (int8 key, int4, float8, text of 24, timestamptz), keys in random order, of an upsert half "
-      "new; each batch a transaction, up to " +
-      std::to_string(config.window) +
-      " of them in flight where a strategy can. Each rival ran once with at least " +
-      std::to_string(config.heat_rows) + " rows (rows one by one: at most " +
-      std::to_string(kStepwiseRowsMax) +
-      "); of those that stand other writers of the table the fastest and the one that cost the "
-      "server least, in all " +
-      std::to_string(config.finalists) + " (and the fastest MERGE; and, at " +
-      std::to_string(kPipelinedGoalAt) + ", pipelined rows), marked *, then ran " +
-      "with all rows in " + std::to_string(config.rounds) +
-      " rounds in turns with pgsink. Medians; ratios are medians of the ratio within each round.\n"
-      "\n" +
-      table.markdown() + "\n";
+std::string describe_method(const Config& config) {
+  return with_commas(config.rows) + " rows change a logged table of " +
+         with_commas(config.table_rows) +
+         " rows (int8 key, int4, float8, text of 24 bytes, timestamptz). The keys come in random "
+         "order; half of an upsert's keys are new. Each batch is a transaction, and up to " +
+         std::to_string(config.window) +
+         " of them are in flight where a way allows it. libpq is measured in every way that it "
+         "offers: prepared statements, binary parameters, pipeline mode wherever there is no "
+         "`COPY`, joins also with `enable_hashjoin` and `enable_mergejoin` off (\"nested "
+         "loops\"). Each run starts from the same pages, in a fresh copy of one database. Where "
+         "other programs use the machine, the server's CPU says more than the clock.";
+}
+
+std::string describe_selection(const Config& config) {
+  return "Each way of libpq ran once with at least " + with_commas(config.heat_rows) +
+         " rows (rows one by one: at most " + with_commas(kStepwiseRowsMax) +
+         "). Of the ways that tolerate other writers of the table, the fastest and the one that "
+         "cost the server least, " +
+         std::to_string(config.finalists) + " in all, then ran with all rows in " +
+         std::to_string(config.rounds) +
+         " rounds in turns with pgsink; so did the fastest MERGE and, at " +
+         with_commas(kPipelinedGoalAt) +
+         " rows, pipelined rows. These are marked *. Figures are medians; ratios are medians of "
+         "the ratio within each round.\n\n";
+}
+
+void report_cells(const Config& config, std::vector<Cell> cells, const Flags& flags) {
+  CellTables tables;
+  Report report;
+  for (Cell& cell : cells) report_cell(cell, tables, report.goals, report.figures);
+  report_cliffs(cells, report.goals);
+  report.page =
+      section("How fast are upserts, updates and deletes?", describe_method(config), tables.page);
   if (std::ranges::find(config.modes, WriteMode::kUpsert) != config.modes.end()) {
-    text += report_merge(cells, figures);
+    report.page += report_merge(cells, report.figures);
   }
-  for (const WriteMode mode : config.modes) text += heat_table(config, cells, mode) + "\n";
-  text += goals.markdown();
-  finish(flags, text, figures, goals);
+  report.details = describe_selection(config) + tables.all.markdown() + "\n";
+  for (const WriteMode mode : config.modes) {
+    report.details += heat_table(config, cells, mode) + "\n";
+  }
+  finish(flags, report);
 }
 
 Config read_config(const Flags& flags) {
@@ -466,10 +491,11 @@ int main(int argc, char** argv) {
                                   {"alone", "no"},
                                   {"use-copy", "auto"},
                                   {"markdown", ""},
+                                  {"details", ""},
                                   {"json", ""},
                                   {"enforce", "no"}});
     const Config config = read_config(flags);
     std::vector<Cell> cells = Bench(config).run();
-    if (!config.alone) report(config, std::move(cells), flags);
+    if (!config.alone) report_cells(config, std::move(cells), flags);
   });
 }

@@ -15,14 +15,6 @@ class GoalMissed : public std::exception {
   const char* what() const noexcept override { return "a goal was missed"; }
 };
 
-void write_file(const std::string& file, std::string_view text) {
-  if (file.empty()) return;
-  std::ofstream out(file, std::ios::trunc);
-  out << text;
-  out.close();
-  if (!out) throw std::runtime_error("cannot write " + file);
-}
-
 }  // namespace
 
 Flags::Flags(std::span<char* const> arguments, std::map<std::string, std::string> known)
@@ -95,6 +87,18 @@ std::string Table::markdown() const {
   return text;
 }
 
+std::string section(std::string_view question, std::string_view method, const Table& answer) {
+  std::string text = "## ";
+  text.append(question).append("\n\n").append(method).append("\n\n");
+  return text + answer.markdown() + "\n";
+}
+
+std::string with_commas(size_t number) {
+  std::string text = std::to_string(number);
+  for (size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
+  return text;
+}
+
 void Goals::at_most(std::string what, double measured, double limit, int decimals) {
   add(std::move(what), measured, "≤ " + fixed(limit, decimals), decimals, measured <= limit);
 }
@@ -119,12 +123,21 @@ std::string Figures::json() const {
   return text + "\n}\n";
 }
 
-void finish(const Flags& flags, const std::string& text, const Figures& figures,
-            const Goals& goals) {
-  std::fputs(text.c_str(), stdout);
-  write_file(flags.text("markdown"), text);
-  write_file(flags.text("json"), figures.json());
-  if (flags.is_set("enforce") && goals.missed() > 0) throw GoalMissed();
+void write_file(const std::string& file, std::string_view text) {
+  if (file.empty()) return;
+  std::ofstream out(file, std::ios::trunc);
+  out << text;
+  out.close();
+  if (!out) throw std::runtime_error("cannot write " + file);
+}
+
+void finish(const Flags& flags, const Report& report) {
+  const std::string details = report.details + report.goals.markdown();
+  std::fputs((report.page + details).c_str(), stdout);
+  write_file(flags.text("markdown"), report.page);
+  write_file(flags.text("details"), details);
+  write_file(flags.text("json"), report.figures.json());
+  if (flags.is_set("enforce") && report.goals.missed() > 0) throw GoalMissed();
 }
 
 int run_main(std::string_view program, std::span<char* const> arguments,

@@ -1,6 +1,7 @@
 #pragma once
-// What the benchmarks share in speaking: flags, medians, tables in Markdown, goals, figures in
-// JSON.
+// What the benchmarks share in reporting: flags, medians, tables in Markdown, goals, figures in
+// JSON. The page docs/reference/benchmarks.md asks one question a section and answers it with one
+// table; its appendix docs/reference/benchmarks-raw.md has everything else that was measured.
 
 #include <functional>
 #include <map>
@@ -44,6 +45,12 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+/// section is one question of the page: its title, how it was measured, its table.
+std::string section(std::string_view question, std::string_view method, const Table& answer);
+
+/// with_commas writes a whole number with commas: 1,000,000.
+std::string with_commas(size_t number);
+
 /// Goals collects what is promised, what was measured, and whether the promise holds.
 class Goals {
  public:
@@ -69,10 +76,20 @@ class Figures {
   std::vector<std::pair<std::string, double>> values_;
 };
 
-/// finish prints a report and writes it, and the figures, where --markdown and --json say. A goal
-/// that was missed is an error under --enforce.
-void finish(const Flags& flags, const std::string& text, const Figures& figures,
-            const Goals& goals);
+/// Report is what a benchmark has to say.
+struct Report {
+  std::string page;     ///< Sections for docs/reference/benchmarks.md.
+  std::string details;  ///< For the appendix, in front of the goals.
+  Figures figures;
+  Goals goals;
+};
+
+/// write_file replaces the file by the text; "" is no file. Throws std::runtime_error.
+void write_file(const std::string& file, std::string_view text);
+
+/// finish prints a report and writes its parts where --markdown (the page), --details (the
+/// appendix) and --json (the figures) say. A goal that was missed is an error under --enforce.
+void finish(const Flags& flags, const Report& report);
 
 /// run_main runs `body` and makes an exit status of how it ends: 0; 1 for errors, which are
 /// printed; 2 for goals missed with --enforce.

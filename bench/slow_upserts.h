@@ -12,7 +12,7 @@
 
 namespace pgsink::bench {
 
-/// SlowUpserts is one place behind a line that was made slow.
+/// SlowUpserts is one table at the other end of a slow line.
 class SlowUpserts {
  public:
   static constexpr int64_t kBatchRows = 1000;

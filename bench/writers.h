@@ -16,7 +16,7 @@ namespace pgsink::bench {
 /// check ends the benchmark with what went wrong.
 void check(const Status& status);
 
-/// What stands before the first and behind the last row of COPY (FORMAT binary).
+/// What stands before the first and after the last row of COPY (FORMAT binary).
 std::span<const std::byte> copy_signature();
 std::span<const std::byte> copy_end();
 

@@ -38,7 +38,7 @@ void check(const pgsink::Status& status) {
 }
 
 // A source that can be read again from any position: here, arithmetic.
-std::vector<Trade> trades_behind(uint64_t position, uint64_t count) {
+std::vector<Trade> trades_after(uint64_t position, uint64_t count) {
   std::vector<Trade> trades;
   for (uint64_t n = position + 1; n <= position + count; ++n) {
     const double price = n % 100 == 0 ? -1 : static_cast<double>(n % 1000) + 0.25;
@@ -77,7 +77,7 @@ int main(int count, char** arguments) {
   // Where former runs ended: started again, this program writes nothing twice.
   constexpr uint64_t kEnd = 10'000, kBatch = 1000;
   for (uint64_t at = (*sink)->durable_position(); at < kEnd; at += kBatch) {
-    pgsink::RecordBatch batch = batch_of_trades(trades_behind(at, kBatch));
+    pgsink::RecordBatch batch = batch_of_trades(trades_after(at, kBatch));
     batch.position = at + kBatch;
     check((*sink)->write(std::move(batch)));
   }

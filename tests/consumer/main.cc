@@ -1,20 +1,15 @@
 #include <pgsink/batch_of.h>
 #include <pgsink/sink.h>
 
-struct Trade {
-  int64_t id;
-  double price;
-  std::string venue;
-};
-
 int main(int, char** arguments) {
-  std::vector<Trade> trades{{1, 10.25, "XETRA"}, {2, 99.5, "NYSE"}};
-  auto batch = pgsink::batch_of(std::move(trades), pgsink::column("id", &Trade::id),
-                                pgsink::column("price", &Trade::price),
-                                pgsink::column("venue", &Trade::venue));
+  auto batch =
+      pgsink::batch_of_columns(pgsink::column("id", std::vector<int64_t>{1, 2}),
+                               pgsink::column("price", std::vector<double>{10.25, 99.5}),
+                               pgsink::column("venue", std::vector<std::string>{"XETRA", "NYSE"}));
   pgsink::SinkOptions options;
   options.url = arguments[1];
   options.table = "trades";
-  auto sink = pgsink::Sink::open(options, batch.schema());
-  return sink && (*sink)->write(std::move(batch)) && (*sink)->close() ? 0 : 1;
+  if (!batch) return 1;
+  auto sink = pgsink::Sink::open(options, batch->schema());
+  return sink && (*sink)->write(*std::move(batch)) && (*sink)->close() ? 0 : 1;
 }

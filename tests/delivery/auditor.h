@@ -1,7 +1,7 @@
 #pragma once
 // Auditor says whether a sink has kept its promises. It believes what was offered, what the sink
 // said to its host, and what stands in the table, and nothing else. The numbers are those of the
-// invariants in docs/architecture.md, "Faults".
+// invariants in docs/explanation/architecture.md, "Faults".
 
 #include <algorithm>
 #include <atomic>

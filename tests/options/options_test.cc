@@ -466,8 +466,9 @@ TEST(OptionDocumentation, IsWhatStandsInDocs) {
   const std::string wanted = option_documentation();
   const std::string generated = std::string(PGSINK_BUILD_DIR) + "/options.md";
   std::ofstream(generated) << wanted;
-  const bool same = read_file(std::string(PGSINK_SOURCE_DIR) + "/docs/options.md") == wanted;
-  EXPECT_TRUE(same) << "docs/options.md is generated: copy " << generated << " there";
+  const std::string path = std::string(PGSINK_SOURCE_DIR) + "/docs/reference/options.md";
+  const bool same = read_file(path) == wanted;
+  EXPECT_TRUE(same) << "docs/reference/options.md is generated: copy " << generated << " there";
 }
 
 TEST(OptionDocumentation, NamesEveryOption) {

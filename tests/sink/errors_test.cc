@@ -1,4 +1,4 @@
-// docs/errors.md has a section for every error code, and for nothing else.
+// docs/reference/errors.md has a section for every error code, and for nothing else.
 
 #include <fstream>
 #include <map>
@@ -37,9 +37,9 @@ std::set<std::string> codes() {
   return found;
 }
 
-/// Each section of docs/errors.md by its number.
+/// Each section of docs/reference/errors.md by its number.
 std::map<std::string, std::string> sections() {
-  std::istringstream page(read_source("docs/errors.md"));
+  std::istringstream page(read_source("docs/reference/errors.md"));
   std::map<std::string, std::string> found;
   std::string line;
   std::string number;

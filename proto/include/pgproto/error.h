@@ -11,7 +11,8 @@
 namespace pgproto {
 
 /// Errc numbers every way to fail, also those of the floors above, so that a number is given once.
-/// The value is the catalogue number: kSyntax is "PGS-1001". Each has a section in docs/errors.md.
+/// The value is the catalogue number: kSyntax is "PGS-1001". Each has a section in
+/// docs/reference/errors.md.
 enum class Errc : uint16_t {
   // 1xxx: statements, options, names
   kSyntax = 1001,             ///< A statement of ours does not parse.

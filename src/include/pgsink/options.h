@@ -1,7 +1,8 @@
 #pragma once
 // SinkOptions: everything that CREATE CONNECTION … TO postgresql (…) can say, typed; and the one
-// table that knows each option's key, type, default, range and meaning. docs/options.md, `pgsink
-// options`, completion and the "nearest key" of an error are all made from that table.
+// table that knows each option's key, type, default, range and meaning.
+// docs/reference/options.md, `pgsink options`, completion and the "nearest key" of an error are all
+// made from that table.
 
 #include <chrono>
 #include <cstdint>
@@ -154,7 +155,7 @@ const OptionInfo* find_option(std::string_view key);
 /// nearest_option gives the known key most like `key`, or the one that other programs call so; ""
 /// if none is near.
 std::string_view nearest_option(std::string_view key);
-/// option_documentation is docs/options.md, whole.
+/// option_documentation is docs/reference/options.md, whole.
 std::string option_documentation();
 /// option_json is the table for programs (`pgsink options --json`): an array of objects.
 std::string option_json();

@@ -8,7 +8,8 @@
 //     if (*batch) { …make (*batch)->rows durable…; (*source)->confirm((*batch)->position); }
 //   }
 //
-// or replicate() below, which does that with a Sink. docs/replication.md says what is promised.
+// or replicate() below, which does that with a Sink. docs/how-to/replication.md says what is
+// promised.
 
 #include <chrono>
 #include <functional>

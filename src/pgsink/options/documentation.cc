@@ -1,4 +1,4 @@
-// docs/options.md and `pgsink options --json`, both made from the table.
+// docs/reference/options.md and `pgsink options --json`, both made from the table.
 
 #include <cstdio>
 
@@ -11,8 +11,9 @@ namespace {
 
 constexpr std::string_view kIntroduction = R"(# Options of CREATE CONNECTION … TO postgresql
 
-This page is generated from the table that checks the options: what stands here is what is checked.
-The same table for programs: `pgsink options --json`.
+This page is generated from the table that checks the options, so it cannot differ from it.
+`pgsink options --json` prints the same table for programs. The words are those of the
+[glossary](../explanation/glossary.md).
 
 ```sql
 CREATE CONNECTION pg_events TO postgresql (
@@ -25,20 +26,20 @@ CREATE CONNECTION pg_events TO postgresql (
 );
 ```
 
-**Values.** Text stands in single quotes, a quote inside it twice (`'it''s'`); `E'…'` and `$$…$$`
-work as in PostgreSQL. Numbers and `true`/`false` stand bare; in quotes they are taken too. Lists
-are one text with commas: `'a, b'`; a name with a comma, a blank or a quote stands in double
-quotes inside it: `'"a,b", c'`. Nothing in a list is folded to lower case. Choices are taken in
-any case, with a blank or `_`. Keys are taken in any case.
+**Values.** Text is written in single quotes, with a quote inside it doubled (`'it''s'`); `E'…'`
+and `$$…$$` work as in PostgreSQL. Numbers and `true`/`false` need no quotes, but may have them. A
+list is one text with commas: `'a, b'`. In it, a name with a comma, a blank or a quote needs double
+quotes: `'"a,b", c'`. Nothing in a list is folded to lower case. Choices may be written in any case,
+with a blank or `_`. Keys may be written in any case.
 
-**Filled in.** Inside every text, `${secret:NAME}` is the content of the file `NAME` in the secret
-directory (`--secret-dir`), or else of the environment variable `PGSINK_SECRET_` and the name in
-upper case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set NAME=value`;
-`${uuid}`, in `prepared_transaction_id` only, is a fresh UUID for each transaction; `$${` is a
-literal `${`. What was filled in appears in no error, log, metric or trace.
+**Substitution.** Inside every text, `${secret:NAME}` is the content of the file `NAME` in the
+secret directory (`--secret-dir`), or else of the environment variable `PGSINK_SECRET_` and the name
+in upper case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set NAME=value`;
+`${uuid}`, in `prepared_transaction_id` only, is a new UUID for each transaction; `$${` is a
+literal `${`. What was substituted appears in no error, log, metric or trace.
 
-**Marks.** An option with `+` goes beyond the specification. **bold** options are required, unless
-`url` says the same.
+**Marks.** An option with `+` goes beyond the specification. **Bold** options are required, unless
+`url` contains the same.
 )";
 
 std::string integer_range(const OptionInfo& info) {

@@ -1,5 +1,6 @@
 // The table of options: one row an option, in the order of the documentation. To add one: a member
-// of SinkOptions, a row here, `docs/options.md` generated anew (the test options says how).
+// of SinkOptions, a row here, `docs/reference/options.md` generated anew (the test options says
+// how).
 
 #include <array>
 #include <iterator>
@@ -140,8 +141,9 @@ constexpr OptionInfo kTable[] = {
         .default_text = "read-write",
         .choices = "any|read-write|read-only|primary|standby|prefer-standby",
         .replaced_by_url = true,
-        .meaning = "Which of several hosts will do: the first that is of this kind, as in libpq. A "
-                   "sink needs one that accepts writes.", .example = "'primary'"}),
+        .meaning = "Which kind of server is taken if there are several hosts: the first of this "
+                   "kind, as in libpq. A sink needs one that accepts writes.",
+        .example = "'primary'"}),
     choice<&O::load_balance_hosts>({.key = "load_balance_hosts", .group = kServer,
         .default_text = "disable", .choices = "disable|random", .aliases = "load_balance",
         .replaced_by_url = true,
@@ -170,7 +172,8 @@ constexpr OptionInfo kTable[] = {
     text<&O::ssl_root_cert>({.key = "ssl_root_cert", .group = kSecurity,
         .aliases = "sslrootcert|ssl_ca|ca_cert|root_cert|tls_ca", .in_specification = true,
         .replaced_by_url = true,
-        .meaning = "File of the authorities that may have signed the server's certificate (PEM).",
+        .meaning = "File of the certificate authorities that may sign the server's certificate "
+                   "(PEM).",
         .example = "'/certs/ca-cert.pem'"}),
     text<&O::ssl_crl>({.key = "ssl_crl", .group = kSecurity, .aliases = "sslcrl|crl",
         .replaced_by_url = true,
@@ -192,7 +195,8 @@ constexpr OptionInfo kTable[] = {
         .group = kSecurity, .unset = "any method", .aliases = "auth|auth_method",
         .replaced_by_url = true,
         .meaning = "Login methods that the server may ask for, separated by commas: `none`, "
-                   "`password`, `md5`, `scram-sha-256`; or, each behind `!`, those it may not.",
+                   "`password`, `md5`, `scram-sha-256`; or, each with a `!` before it, those that "
+                   "it may not.",
         .example = "'scram-sha-256'"}),
 
     // ---- Time limits and keepalives
@@ -200,8 +204,9 @@ constexpr OptionInfo kTable[] = {
         .default_text = "5000", .min = 1, .max = kDayMs,
         .aliases = "connect_timeout|connect_timeout_ms|connection_timeout|timeout",
         .in_specification = true,
-        .meaning = "Longest wait for each host, TLS and login included; and for a connection of "
-                   "the pool to become free.", .example = "5000"}),
+        .meaning = "Longest wait for each host, including TLS and login, and longest wait for a "
+                   "connection of the pool to become free.",
+        .example = "5000"}),
     integer<&O::statement_timeout_ms>({.key = "statement_timeout_ms", .group = kTimes,
         .default_text = "0", .min = 0, .max = kServerInt,
         .aliases = "statement_timeout|query_timeout_ms",
@@ -232,9 +237,10 @@ constexpr OptionInfo kTable[] = {
     choice<&O::write_mode>({.key = "write_mode", .group = kWriting, .default_text = "insert",
         .choices = "insert|upsert|update|delete|insert_ignore|changelog",
         .aliases = "mode|insert_mode|operation", .in_specification = true,
-        .meaning = "What a row does to the table: add, add or update (`upsert`), update, delete, "
-                   "add unless there (`insert_ignore`), or what its column `_op` says "
-                   "(`changelog`).", .example = "'insert'"}),
+        .meaning = "What a row does to the table: insert, insert or update (`upsert`), update, "
+                   "delete, insert unless it exists (`insert_ignore`), or what its column `_op` "
+                   "says (`changelog`).",
+        .example = "'insert'"}),
     columns<&O::conflict_columns>({.key = "conflict_columns", .group = kWriting,
         .unset = "the primary key",
         .aliases = "conflict_column|on_conflict|upsert_keys|unique_columns",
@@ -242,9 +248,9 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Columns of upsert's conflict target; a unique index on them must exist.",
         .example = "'user_id'"}),
     columns<&O::update_columns>({.key = "update_columns", .group = kWriting,
-        .unset = "every column sent that is no key", .aliases = "set_columns",
+        .unset = "all columns of the input that are no key", .aliases = "set_columns",
         .in_specification = true,
-        .meaning = "Columns that are set when the row is there already.",
+        .meaning = "Columns that are set if the row exists already.",
         .example = "'last_seen,activity_count'"}),
     text<&O::newer_by>({.key = "newer_by", .group = kWriting, .aliases = "version_column",
         .meaning = "Column that decides which row is newer: an update happens only if the incoming "
@@ -260,31 +266,35 @@ constexpr OptionInfo kTable[] = {
         .example = "true"}),
     choice<&O::schema_evolution>({.key = "schema_evolution", .group = kWriting,
         .default_text = "none", .choices = "none|validate|add_columns", .aliases = "auto_evolve",
-        .meaning = "`add_columns` adds the columns to the table that the query has and the table "
-                   "lacks, which is an error otherwise. `validate` wants the query to fill every "
-                   "column of the table that can be written.",
+        .meaning = "`add_columns` adds the columns that the query has and the table lacks, which "
+                   "is an error otherwise. `validate` requires the query to fill every column of "
+                   "the table that can be written.",
         .example = "'add_columns'"}),
 
     // ---- How much at once
     integer<&O::batch_size>({.key = "batch_size", .group = kAmounts, .default_text = "1000",
         .min = 1, .max = 10'000'000, .aliases = "max_batch_size|batch_rows|bulk_size",
         .in_specification = true,
-        .meaning = "Rows of a batch. A batch is sent when it has these rows, or is old enough, or "
-                   "large enough.", .example = "5000"}),
+        .meaning = "Rows of a batch. A batch is sent when it has this many rows, or is old enough, "
+                   "or large enough.",
+        .example = "5000"}),
     integer<&O::batch_timeout_ms>({.key = "batch_timeout_ms", .group = kAmounts,
         .default_text = "1000", .min = 1, .max = kDayMs,
         .aliases = "batch_timeout|flush_interval|flush_interval_ms|linger_ms|batch_interval_ms",
         .in_specification = true,
-        .meaning = "Age at which a batch is sent however small it is.", .example = "1000"}),
+        .meaning = "Age at which a batch is sent, however small it is.",
+        .example = "1000"}),
     integer<&O::batch_bytes>({.key = "batch_bytes", .group = kAmounts, .default_text = "16777216",
         .min = 1024, .max = int64_t{1} << 30, .aliases = "max_batch_bytes|batch_size_bytes",
-        .meaning = "Bytes of rows at which a batch ends before `batch_size`, and its transaction, "
-                   "if neither `transaction_size` nor `use_2pc` is set. At most `buffer_bytes`, to "
-                   "which it is lowered if only that is set.", .example = "4194304"}),
+        .meaning = "Bytes of rows at which a batch ends before it has `batch_size` rows. If "
+                   "neither `transaction_size` nor `use_2pc` is set, its transaction ends too. At "
+                   "most `buffer_bytes`; if only `buffer_bytes` is set, lowered to it.",
+        .example = "4194304"}),
     boolean<&O::use_copy>({.key = "use_copy", .group = kAmounts,
         .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",
         .in_specification = true,
-        .meaning = "Whether rows are sent by binary COPY; if not, as arrays in one statement.",
+        .meaning = "Whether rows are sent by binary COPY. If not, they are sent as arrays in one "
+                   "statement.",
         .example = "true"}),
     integer<&O::copy_batch_size>({.key = "copy_batch_size", .group = kAmounts,
         .default_text = "10000", .min = 1, .max = 100'000'000,
@@ -294,22 +304,24 @@ constexpr OptionInfo kTable[] = {
     integer<&O::transaction_size>({.key = "transaction_size", .group = kAmounts,
         .unset = "one batch", .min = 1, .max = 1'000'000'000,
         .aliases = "commit_size|commit_rows|rows_per_transaction", .in_specification = true,
-        .meaning = "Rows of a transaction, a multiple or a fraction of batches.",
+        .meaning = "Rows of a transaction: a multiple or a fraction of a batch.",
         .example = "100"}),
     integer<&O::buffer_bytes>({.key = "buffer_bytes", .group = kAmounts, .default_text = "67108864",
         .min = 65536, .max = int64_t{1} << 40, .aliases = "max_buffer_bytes|buffer_size",
-        .meaning = "Bytes accepted but not durable yet; the producer waits while they are used up.",
+        .meaning = "Bytes that may be accepted and not durable yet. The producer waits while they "
+                   "are used up.",
         .example = "268435456"}),
     integer<&O::in_flight_max>({.key = "in_flight_max", .group = kAmounts, .default_text = "16",
         .min = 1, .max = 1024, .aliases = "max_in_flight|in_flight|window|pipeline_depth",
-        .meaning = "Transactions sent before the first is answered. More pays on long round trips. "
-                   "Behind a pooler it is always one.",
+        .meaning = "Transactions of a lane that may be sent before the first is answered. A higher "
+                   "number helps with long round trips. Behind a pooler it is always one.",
         .example = "4"}),
     boolean<&O::use_prepared_statements>({.key = "use_prepared_statements", .group = kAmounts,
         .default_text = "true", .aliases = "prepared_statements|prepare", .in_specification = true,
         .meaning = "Whether statements are prepared once for each connection. Writing by COPY "
-                   "prepares nothing, so that both values do the same there; behind a pooler none "
-                   "is ever given a name.", .example = "false"}),
+                   "prepares nothing, so both values do the same there. Behind a pooler statements "
+                   "have no name.",
+        .example = "false"}),
     integer<&O::statement_cache_size>({.key = "statement_cache_size", .group = kAmounts,
         .default_text = "100", .min = 0, .max = 10'000,
         .aliases = "prepared_statement_cache_size|statement_cache", .in_specification = true,
@@ -325,31 +337,35 @@ constexpr OptionInfo kTable[] = {
     choice<&O::delivery>({.key = "delivery", .group = kTransactions,
         .default_text = "at_least_once", .choices = "at_least_once|exactly_once",
         .aliases = "delivery_guarantee|semantics|delivery_mode",
-        .meaning = "`exactly_once` records each batch's epoch in the target database in the same "
-                   "transaction, with a fence against a second writer of the same `sink_id`.",
+        .meaning = "`exactly_once` stores in the target database, in the transaction of the rows, "
+                   "how far each lane has come, with a fence against a second writer of the same "
+                   "`sink_id`.",
         .example = "'exactly_once'"}),
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
-        .meaning =
-            "Name under which `exactly_once` and `use_2pc` keep their epochs. At least once, in "
-            "modes with keys: who opens ends the sessions that a former writer left behind.",
+        .meaning = "Name by which the sink is known to its next process. `exactly_once` and "
+                   "`use_2pc` store their progress under it; without it they use the connection's "
+                   "name and the table. At least once, in modes other than insert: opening the "
+                   "sink terminates the sessions that a previous writer left.",
         .example = "'events-1'"}),
     boolean<&O::use_2pc>({.key = "use_2pc", .group = kTransactions, .default_text = "false",
         .aliases = "two_phase_commit|use_two_phase_commit|xa", .in_specification = true,
-        .meaning = "Ends every transaction in PREPARE TRANSACTION; all of an epoch, which flush(), "
-                   "the end of a pipeline or the host ends, are committed together.",
+        .meaning = "Ends every transaction with PREPARE TRANSACTION. All transactions of an epoch "
+                   "are committed together; flush(), the end of a pipeline or the host ends an "
+                   "epoch.",
         .example = "true"}),
     read_by<&O::prepared_transaction_id, read_transaction_id>(OptionType::kText,
         {.key = "prepared_transaction_id",
         .group = kTransactions, .default_text = "pgsink_${uuid}", .aliases = "transaction_id|gid",
         .in_specification = true,
-        .meaning = "Identifier of prepared transactions: a prefix of this sink alone and "
-                   "`${uuid}`.", .example = "'laminar_${uuid}'"}),
+        .meaning = "Identifier of prepared transactions: a prefix that only this sink uses, and "
+                   "`${uuid}`.",
+        .example = "'laminar_${uuid}'"}),
 
     // ---- Roles and settings
     text<&O::set_role>({.key = "set_role", .group = kSessions, .aliases = "role|run_as",
         .in_specification = true,
-        .meaning = "Role that every transaction takes on (`SET LOCAL ROLE`), also through a "
-                   "pooler.", .example = "'data_writer'"}),
+        .meaning = "Role of every transaction (`SET LOCAL ROLE`), also through a pooler.",
+        .example = "'data_writer'"}),
     read_by<&O::session_variables, read_settings>(OptionType::kMap, {.key = "session_variables",
         .group = kSessions, .aliases = "variables|settings|session_settings|options",
         .in_specification = true,
@@ -362,8 +378,9 @@ constexpr OptionInfo kTable[] = {
         .default_text = "4", .min = 1, .max = 1000,
         .aliases = "pool_size|max_connections|max_pool_size", .in_specification = true,
         .meaning = "Connections that all users of this connection name share: each sink takes one "
-                   "for each lane, and one more with `use_2pc`. Left out, it grows to what one "
-                   "sink needs.", .example = "20"}),
+                   "for each lane, and one more with `use_2pc`. If it is not set, it grows to what "
+                   "one sink needs.",
+        .example = "20"}),
     integer<&O::idle_timeout_ms>({.key = "idle_timeout_ms", .group = kConnections,
         .default_text = "600000", .min = 0, .max = kServerInt, .aliases = "idle_timeout",
         .in_specification = true,
@@ -372,13 +389,14 @@ constexpr OptionInfo kTable[] = {
     integer<&O::parallelism>({.key = "parallelism", .group = kConnections, .default_text = "1",
         .min = 1, .max = 256, .aliases = "threads|workers|writers|concurrency",
         .in_specification = true,
-        .meaning = "Lanes that write at the same time, each with a connection and an encoder of "
-                   "its own.", .example = "10"}),
+        .meaning = "Number of lanes: each writes at the same time, with a connection and an "
+                   "encoder of its own.",
+        .example = "10"}),
     read_by<&O::partition_by, read_partition_by>(OptionType::kText, {.key = "partition_by",
         .group = kConnections, .unset = "`round_robin`, or the key columns",
         .aliases = "distribute_by|shard_by", .in_specification = true,
         .meaning = "Which lane a row takes: `hash(column, …)` or `round_robin`. Rows of one key "
-                   "keep their order only in one lane.",
+                   "keep their order only if they take the same lane.",
         .example = "'hash(id)'"}),
 
     // ---- Partitions
@@ -393,35 +411,38 @@ constexpr OptionInfo kTable[] = {
     boolean<&O::create_partitions>({.key = "create_partitions", .group = kPartitions,
         .default_text = "false", .aliases = "auto_partition|auto_create_partitions",
         .in_specification = true,
-        .meaning = "Creates a missing partition before its rows are written. Without it a row "
-                   "that has no partition is rejected.", .example = "true"}),
+        .meaning = "Creates a missing partition before its rows are written. Without it, a row "
+                   "that has no partition is rejected.",
+        .example = "true"}),
     read_by<&O::partition_interval, read_partition_interval>(OptionType::kText,
         {.key = "partition_interval",
         .group = kPartitions, .unset = "`day`",
         .meaning = "Width of a created range: `hour`, `day`, `week` (from Monday), `month` or "
-                   "`year`, in UTC for timestamptz, or a number for integer columns, which need "
-                   "it. For `hash` the number of partitions that a table without any gets; 8 "
-                   "without it.", .example = "'month'"}),
+                   "`year`, in UTC for timestamptz; or a number for integer columns, which require "
+                   "one. For `hash`, the number of partitions that a table without any gets, by "
+                   "default 8.",
+        .example = "'month'"}),
     text<&O::partition_name>({.key = "partition_name", .group = kPartitions,
         .unset = "`{table}_{start}`, `{table}_{value}` or `{table}_{remainder}`",
         .aliases = "partition_template",
-        .meaning = "Template of a created partition's name: `{table}`; for ranges `{start}` and "
-                   "`{end}`, with a format of strftime() if wanted, in UTC for timestamptz; "
+        .meaning = "Template for the names of created partitions: `{table}`; for ranges `{start}` "
+                   "and `{end}`, optionally with a format of strftime(), in UTC for timestamptz; "
                    "for lists `{value}`; for hashes `{remainder}` and `{modulus}`.",
         .example = "'{table}_{start:%Y%m%d}'"}),
     integer<&O::partition_copy_min_rows>({.key = "partition_copy_min_rows", .group = kPartitions,
         .default_text = "50000", .min = 0, .max = kServerInt,
         .aliases = "leaf_routing|route_to_partitions",
-        .meaning = "How many rows of one transaction each of at least four partitions must get "
-                   "(of more than 32 a fifth), so that they are copied straight into them, "
-                   "where that does the same as through the table; 0: always through the table.",
+        .meaning = "How many rows of one transaction each of at least four partitions must get on "
+                   "average (a fifth of that for more than 32 partitions) for the rows to be "
+                   "copied straight into the partitions, where the result is the same as through "
+                   "the table. 0: always through the table.",
         .example = "0"}),
 
     // ---- Triggers and foreign tables
     boolean<&O::disable_triggers>({.key = "disable_triggers", .group = kTriggers,
         .default_text = "false", .aliases = "no_triggers", .in_specification = true,
-        .meaning = "Switches the table's triggers off for the sink's own transactions; those of "
-                   "foreign keys too, so that these are not checked.",
+        .meaning = "Disables the table's triggers for the sink's own transactions, including those "
+                   "of foreign keys, which are then not checked.",
         .example = "true"}),
     choice<&O::fire_triggers>({.key = "fire_triggers", .group = kTriggers, .default_text = "ALWAYS",
         .choices = "ALWAYS|REPLICA|DISABLED", .aliases = "triggers|session_replication_role",
@@ -432,15 +453,15 @@ constexpr OptionInfo kTable[] = {
         .example = "'REPLICA'"}),
     boolean<&O::is_foreign_table>({.key = "is_foreign_table", .group = kTriggers,
         .unset = "read from the catalog", .aliases = "foreign_table", .in_specification = true,
-        .meaning = "That the table is a foreign one, which the catalog says anyhow: a "
+        .meaning = "States that the table is a foreign table. The catalog knows that anyway; a "
                    "contradiction is an error. Foreign tables take insert, update and delete.",
         .example = "true"}),
 
     // ---- Logical replication
     text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
         .aliases = "slot|slot_name", .in_specification = true,
-        .meaning = "Logical slot (pgoutput), created if missing. It keeps the changes of the "
-                   "publication for whoever reads it, and with them the server's log.",
+        .meaning = "Logical slot (pgoutput), created if missing. It retains the changes of the "
+                   "publication for its reader, and with them the server's log.",
         .example = "'laminar_slot'"}),
     text<&O::publication>({.key = "publication", .group = kReplication,
         .aliases = "publication_name", .in_specification = true,
@@ -454,8 +475,8 @@ constexpr OptionInfo kTable[] = {
                    "time may use an origin.", .example = "'pgsink'"}),
     boolean<&O::confirm_slot>({.key = "confirm_slot", .group = kReplication,
         .default_text = "false", .aliases = "confirm_by_slot|wait_for_slot",
-        .meaning = "A batch counts as delivered only when the server has decoded it for "
-                   "replication_slot, which the sink reads for that alone.",
+        .meaning = "A batch counts as durable only when the server has decoded it for "
+                   "`replication_slot`. The sink reads the slot only for that.",
         .example = "true"}),
     boolean<&O::snapshot>({.key = "snapshot", .group = kReplication, .default_text = "true",
         .aliases = "initial_snapshot|copy_data",
@@ -466,21 +487,22 @@ constexpr OptionInfo kTable[] = {
     integer<&O::max_retries>({.key = "max_retries", .group = kFailures, .default_text = "5",
         .min = 0, .max = 1'000'000, .aliases = "retries|retry_count|max_attempts|retry_max",
         .in_specification = true,
-        .meaning = "How often a transaction that a passing failure rolled back is sent again.",
+        .meaning = "How often a transaction that a transient failure rolled back is sent again.",
         .example = "5"}),
     integer<&O::retry_backoff_ms>({.key = "retry_backoff_ms", .group = kFailures,
         .default_text = "1000", .min = 1, .max = 3'600'000,
         .aliases = "retry_backoff|backoff_ms|retry_delay_ms|retry_interval_ms",
         .in_specification = true,
-        .meaning = "Wait before the first retry; it doubles with each further one, with jitter.",
+        .meaning = "Wait before the first retry. It doubles with each further retry, with jitter.",
         .example = "1000"}),
     integer<&O::retry_timeout_ms>({.key = "retry_timeout_ms", .group = kFailures,
         .default_text = "0", .min = 0, .max = 30 * kDayMs,
         .aliases = "retry_deadline_ms|max_retry_time_ms",
-        .meaning = "How long a lane retries at most while nothing succeeds, however many of "
-                   "`max_retries` are left; 0: no limit.", .example = "600000"}),
+        .meaning = "How long a lane retries while nothing succeeds, even if some of `max_retries` "
+                   "are left. 0: no limit.",
+        .example = "600000"}),
     read_by<&O::retry_on_errors, read_conditions>(OptionType::kText, {.key = "retry_on_errors",
-        .group = kFailures, .unset = "the passing failures", .aliases = "retry_on|retryable_errors",
+        .group = kFailures, .unset = "transient failures", .aliases = "retry_on|retryable_errors",
         .in_specification = true,
         .meaning = "Failures that are retried, and no others: condition names, the short words "
                    "`deadlock`, `serialization`, `connection`, `timeout`, classes (`40`), "
@@ -489,25 +511,25 @@ constexpr OptionInfo kTable[] = {
     text<&O::dead_letter_table>({.key = "dead_letter_table", .group = kFailures,
         .aliases = "dlq_table|error_table|dlq",
         .meaning = "Table in the target's schema that takes rejected rows, in the transaction of "
-                   "the good ones. Created if missing. Without it, `dead_letter_file` or a "
-                   "callback a rejected row stops the sink, with nothing of its transaction "
+                   "the good ones. Created if missing. Without this, `dead_letter_file` or a "
+                   "callback, a rejected row stops the sink, with nothing of its transaction "
                    "committed.",
         .example = "'events_rejected'"}),
     text<&O::dead_letter_file>({.key = "dead_letter_file", .group = kFailures,
         .aliases = "dlq_file|reject_file",
-        .meaning = "File that takes rejected rows (gzip, one JSON object a line), on disk before "
-                   "the good ones commit. At 64 MiB it gets a number behind its name and a new "
-                   "one begins.",
+        .meaning = "File that takes rejected rows (gzip, one JSON object per line), on disk before "
+                   "the good ones commit. At 64 MiB it is renamed with a number after its name, "
+                   "and a new one begins.",
         .example = "'rejected.ndjson.gz'"}),
     integer<&O::max_rejects>({.key = "max_rejects", .group = kFailures, .default_text = "0",
         .min = 0, .max = 1'000'000'000'000, .aliases = "max_errors|reject_limit",
-        .meaning = "Rejected rows that are taken; one more stops the sink, with nothing of its "
-                   "transaction committed. 0: no such limit.",
+        .meaning = "How many rows may be rejected. One more stops the sink, with nothing of its "
+                   "transaction committed. 0: no limit.",
         .example = "100"}),
     read_by<&O::max_reject_ratio, read_decimal>(OptionType::kDecimal, {.key = "max_reject_ratio",
         .group = kFailures, .min = 0, .max = 1, .aliases = "max_error_ratio",
-        .meaning = "Part of all rows so far that may be rejected, one in any case unless it is 0; "
-                   "more stop the sink as with `max_rejects`.",
+        .meaning = "Share of all rows so far that may be rejected; one may be in any case, unless "
+                   "the ratio is 0. More stop the sink, as with `max_rejects`.",
         .example = "0.01"}),
 };
 // clang-format on

@@ -20,7 +20,7 @@ Result<RangeRule> any_rule(const encode::Target& target) {
 }
 
 /// A COPY into the parent costs little more for few partitions; more of them than the server keeps
-/// buffers for, much more. Each COPY of its own costs it a millisecond (docs/partitions.md).
+/// buffers for, much more. Each COPY of its own costs it a millisecond (docs/how-to/partitions.md).
 /// Source: MAX_PARTITION_BUFFERS of the server's copyfrom.c.
 constexpr size_t kPartitionsMin = 4, kBuffered = 32, kTimesDearer = 5;
 

@@ -1,6 +1,7 @@
 #pragma once
 // The small tables in the target database that exactly-once and two-phase commit keep their truth
-// in, and the transactions that read and change them. docs/delivery.md shows them to operators.
+// in, and the transactions that read and change them. docs/explanation/delivery.md shows them to
+// operators.
 
 #include <span>
 #include <string>

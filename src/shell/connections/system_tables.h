@@ -1,6 +1,6 @@
 #pragma once
 // The tables of the schema `system`: what the connections of this run have done, are doing, and
-// write to. docs/command.md describes their columns.
+// write to. docs/reference/command.md describes their columns.
 
 #include <functional>
 #include <mutex>

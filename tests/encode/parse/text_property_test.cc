@@ -1,6 +1,7 @@
 // Random text for every type that reads text, against the server: what the encoder takes must read
 // back as the value that the server itself makes of the text; what it rejects must be rejected by
-// the server too, unless the server would round it or the text is no form that docs/types.md names.
+// the server too, unless the server would round it or the text is no form that
+// docs/reference/types.md names.
 
 #include <random>
 #include <regex>
@@ -28,7 +29,8 @@ struct TextType {
   const char* base;
   std::vector<std::string> seeds;
   const char* alphabet;
-  /// The form that docs/types.md names, as far as its rejection needs a reason; "" is any.
+  /// The form that docs/reference/types.md names, as far as its rejection needs a reason; "" is
+  /// any.
   const char* form = "";
   /// The server looks at what the encoder passes on: JSON, XML, the order of a range's bounds.
   bool server_checks = false;

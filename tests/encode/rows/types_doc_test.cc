@@ -1,4 +1,4 @@
-// docs/types.md holds the table of conversions; it must be the one that the encoder has.
+// docs/reference/types.md holds the table of conversions; it must be the one that the encoder has.
 
 #include <algorithm>
 #include <fstream>
@@ -41,7 +41,7 @@ std::string table() {
 }
 
 TEST(TypesDoc, ShowsTheTableOfTheEncoder) {
-  std::ifstream file(PGSINK_SOURCE_DIR "/docs/types.md");
+  std::ifstream file(PGSINK_SOURCE_DIR "/docs/reference/types.md");
   std::stringstream content;
   content << file.rdbuf();
   const std::string text = content.str();
@@ -54,7 +54,8 @@ TEST(TypesDoc, ShowsTheTableOfTheEncoder) {
   if (shown == table()) return;
   const std::string made = PGSINK_BUILD_DIR "/types.md";
   std::ofstream(made) << text.substr(0, from) << table() << text.substr(end);
-  ADD_FAILURE() << "docs/types.md shows another table than the encoder has; it should be " << made;
+  ADD_FAILURE() << "docs/reference/types.md shows another table than the encoder has; it should be "
+                << made;
 }
 
 }  // namespace

@@ -257,7 +257,7 @@ TEST(Metrics, WhatTheDocumentationNamesIsServed) {
   const std::set<std::string> others{"pgsink_epochs", "pgsink_writers", "pgsink_decisions"};
   const std::regex name("pgsink_[a-z_]+");
   std::set<std::string> named;
-  for (const char* page : {"monitoring", "operations"}) {
+  for (const char* page : {"reference/monitoring", "how-to/operations"}) {
     const std::string guide = read_file(PGSINK_SOURCE_DIR "/docs/" + std::string(page) + ".md");
     for (std::sregex_iterator at(guide.begin(), guide.end(), name), end; at != end; ++at) {
       named.insert(at->str());

@@ -35,7 +35,7 @@ struct Conversion {
   SourceClass source;
   TargetKind target;
   Result<CodecPointer> (*make)(const Field& source, const Target& target);
-  std::string_view rule;  ///< For docs/types.md: which values are rejected.
+  std::string_view rule;  ///< For docs/reference/types.md: which values are rejected.
 };
 
 std::span<const Conversion> conversions();
