@@ -297,6 +297,51 @@ TEST(SessionCopyIn, TheAnswersOfEarlierRequestsDoNotRefuseIt) {
   }
 }
 
+// Flights follow without waiting: the COPY of one is complete while that of the next is open.
+TEST(SessionCopyIn, TheCopyBeforeItMayBeCompleted) {
+  for (const bool extended : {false, true}) {
+    std::string seen;
+    const auto announce = [extended](Session& s) {
+      if (!extended) {
+        ASSERT_TRUE(s.query("COPY t FROM STDIN", Session::Copy::kIn));
+        return;
+      }
+      ASSERT_TRUE(s.parse("", "COPY t FROM STDIN", {}));
+      ASSERT_TRUE(s.bind("", "", {}));
+      ASSERT_TRUE(s.execute("", 0, Session::Copy::kIn));
+    };
+    const auto end = [extended](Session& s) {
+      s.copy_done();
+      if (extended) s.sync();
+    };
+    const std::string begun =
+        extended ? encode_all({ParseComplete{}, BindComplete{}, copy_in()}) : encode(copy_in());
+    const std::string done = encode_all({CommandComplete{"COPY 1"}, ready('I')});
+    const Outcome outcome = replay_everywhere([&] {
+      return Script{trusted_startup(),
+                    ask(
+                        [=](Session& s) {
+                          announce(s);
+                          put(s, "1\n");
+                          end(s);
+                          announce(s);
+                          put(s, "2\n");
+                        },
+                        begun + done + begun),
+                    ask(
+                        [&seen, end](Session& s) {
+                          seen += s.copy_refused() ? 'y' : 'n';
+                          put(s, "3\n");
+                          end(s);
+                        },
+                        done)};
+    });
+    EXPECT_EQ(outcome.error, "");
+    EXPECT_EQ(outcome.pending, 0U);
+    EXPECT_EQ(seen.find('y'), std::string::npos);
+  }
+}
+
 // The same in the extended form: an error ends the series up to its Sync, not the one after it.
 TEST(SessionCopyIn, AFailedSeriesDoesNotRefuseTheCopyOfTheNextOne) {
   for (const bool fails : {false, true}) {
