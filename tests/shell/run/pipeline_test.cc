@@ -8,6 +8,7 @@
 
 #include "shell/output/progress.h"
 #include "shell/shell_support.h"
+#include "support/patience.h"
 
 namespace pgsink::test {
 namespace {
@@ -333,10 +334,11 @@ TEST_F(PipelineRun, SecondSignalAborts) {
   const pid_t locker =
       start_process({"/usr/bin/psql", "-X", "-f", file, server.conninfo("analytics")},
                     {getuid(), getgid()}, folder_.path() + "/lock.log");
-  while (server_says("SELECT count(*) FROM pg_locks WHERE relation = 'numbers'::regclass AND "
-                     "mode = 'AccessExclusiveLock' AND granted") == "0") {
-    usleep(50'000);
-  }
+  EXPECT_TRUE(eventually([] {
+    return server_says(
+               "SELECT count(*) FROM pg_locks WHERE relation = 'numbers'::regclass AND "
+               "mode = 'AccessExclusiveLock' AND granted") != "0";
+  }));
   const auto run =
       pgsink({"--log-level", "debug", "-c",
               sink_ + "INSERT INTO numbers_sink SELECT i AS id FROM range(10000) AS r(i);"},
