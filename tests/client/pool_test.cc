@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 
 #include "support/client_fixture.h"
+#include "support/pgbouncer.h"
 #include "support/scripted_server.h"
 #include "support/wire_proxy.h"
 
@@ -309,6 +310,26 @@ TEST_F(PoolTest, ASessionThatStaysSilentWhenItIsCleanedIsReplaced) {
   PoolLease next = lease(*pool);
   ask(next, "SELECT 2");
   EXPECT_EQ(scripted.connections(), 2);
+}
+
+// A standby that is promoted keeps its sessions, and what is known of them would be wrong then. A
+// pooler would clean a session that is another's by then.
+TEST_F(PoolTest, UsedSessionsOfAStandbyOrBehindAPoolerAreNotKept) {
+  const auto primary = PostgresServer::start();
+  const auto standby = primary->start_standby();
+  PgBouncer pooler(server());
+  for (const std::string& way : {standby->conninfo(), pooler.conninfo(database())}) {
+    const auto pool = Pool::create(env(), {.name = "p", .connect = *options(way), .size = 1});
+    {
+      PoolLease used = lease(*pool);
+      EXPECT_EQ(ask(used, "SELECT 1"), "1");
+    }
+    EXPECT_EQ(pool->stats().idle, 0U) << way;
+    PoolLease next = lease(*pool);
+    EXPECT_EQ(ask(next, "SELECT 2"), "2");
+    EXPECT_EQ(pool->stats().opened, 2U) << way;
+    EXPECT_EQ(pool->stats().broken, 0U) << "the pool closed the first itself";
+  }
 }
 
 TEST_F(PoolTest, NoRoundTripForAConnectionThatWasNotUsed) {
