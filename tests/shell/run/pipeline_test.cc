@@ -55,6 +55,23 @@ TEST_F(PipelineRun, ColumnListNamesTheColumns) {
               HasSubstr("INSERT INTO names 2 columns, but the query has 1"));
 }
 
+// The rows that were read are the position: what a former run committed is not written again.
+TEST_F(PipelineRun, ExactlyOnceGoesOnWhereTheFormerRunEnded) {
+  const std::string once =
+      connection("numbers_sink", "numbers", "delivery = 'exactly_once', sink_id = 'numbers'");
+  const auto read = [&](const std::string& rows) {
+    return pgsink_input(once + "INSERT INTO numbers_sink SELECT i AS id FROM range(" + rows +
+                        ") AS r(i);");
+  };
+  // Multiples of what the engine yields at once: a replay must be cut as the first run was.
+  for (const char* const rows : {"10240", "10240", "20480"}) {
+    const auto run = read(rows);
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(server_says("SELECT count(*) || ' ' || count(DISTINCT id) FROM numbers"),
+              std::string(rows) + " " + rows);
+  }
+}
+
 TEST_F(PipelineRun, ConnectionWinsOverATableOfTheEngineForInsertOnly) {
   const auto run = pgsink_input(
       "CREATE TABLE twin (id BIGINT);" + connection("twin", "numbers") +
