@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "support/client_fixture.h"
+#include "support/patience.h"
 
 namespace pgsink::test {
 namespace {
@@ -153,8 +154,8 @@ TEST(Incarnation, ChangesWhenOneBackendIsKilled) {
   auto victim = open();
   const pid_t victim_pid = victim->server().backend.pid;
   server->kill_backend(victim_pid);
-  while (before->query("SELECT 1", deadline())) {  // Until the crash reaches it, too.
-  }
+  // Until the crash reaches it, too.
+  ASSERT_TRUE(eventually([&] { return !before->query("SELECT 1", deadline()); }));
   server->wait_until_ready();
   server->sql("CREATE TABLE thief (a int)");
   auto after = open();

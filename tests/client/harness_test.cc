@@ -1,13 +1,18 @@
 // The harness itself: what other tests rest on.
 
+#include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/patience.h"
 #include "support/postgres_server.h"
+#include "support/run_command.h"
 
 namespace pgsink::test {
 namespace {
@@ -77,6 +82,44 @@ TEST(PostgresServer, LosesItsServerAndFilesWhenTheProgramIsKilled) {
   for (int step = 0; step < 1000 && std::filesystem::exists(directory); ++step) ::usleep(10000);
   EXPECT_FALSE(std::filesystem::exists(directory));
   EXPECT_NE(::kill(postmaster, 0), 0);
+}
+
+// ---- waiting -----------------------------------------------------------------------------------
+
+/// Runs this test again in a process of its own, where it hangs.
+TEST(HangGuard, NamesTheTestThatHangs) {
+  constexpr const char* kHang = "PGSINK_TEST_OF_HANGS";
+  if (std::getenv(kHang) != nullptr) {
+    for (;;) ::pause();
+  }
+  const Captured hung = run_command(
+      {std::filesystem::read_symlink("/proc/self/exe"), "--gtest_filter=HangGuard.*"},
+      {.input = {}, .environment = {{kHang, "1"}, {"PGSINK_TEST_SECONDS", "1"}}, .watch = {}});
+  EXPECT_EQ(hung.exit_code, 1);
+  EXPECT_THAT(hung.err, testing::HasSubstr("HangGuard.NamesTheTestThatHangs hangs"));
+}
+
+TEST(Patience, EndsWithTheAnswerOrTheBound) {
+  int asked = 0;
+  EXPECT_TRUE(eventually([&] { return ++asked == 3; }));
+  EXPECT_EQ(asked, 3);
+  EXPECT_FALSE(eventually([] { return false; }, std::chrono::milliseconds(10)));
+}
+
+TEST(Patience, AChildThatDoesNotEndIsKilled) {
+  const pid_t hanging = ::fork();
+  if (hanging == 0) {
+    for (;;) ::pause();
+  }
+  ASSERT_GT(hanging, 0);
+  EXPECT_FALSE(wait_for_child(hanging, std::chrono::milliseconds(10)));
+  EXPECT_NE(::kill(hanging, 0), 0) << "nothing is left of it";
+  const pid_t ending = ::fork();
+  if (ending == 0) ::_exit(7);
+  ASSERT_GT(ending, 0);
+  const auto status = wait_for_child(ending);
+  ASSERT_TRUE(status);
+  EXPECT_EQ(WEXITSTATUS(*status), 7);
 }
 
 }  // namespace

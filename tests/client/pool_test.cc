@@ -11,6 +11,8 @@
 #include <gmock/gmock.h>
 
 #include "support/client_fixture.h"
+#include "support/pgbouncer.h"
+#include "support/scripted_server.h"
 #include "support/wire_proxy.h"
 
 namespace pgsink::test {
@@ -220,6 +222,114 @@ TEST_F(PoolTest, WhatIsNotPlainlyIdleIsClosed) {
   })) << "a COPY is open";
   EXPECT_EQ(server().scalar("SELECT count(*) FROM t", database()), "0");
   EXPECT_EQ(pool->stats().broken, 0U) << "the pool closed them itself";
+}
+
+// What DISCARD ALL did not undo must not reach the next user: a session whose cleaning fails goes.
+TEST_F(PoolTest, ASessionThatCannotBeCleanedIsReplaced) {
+  // What RESET ALL goes back to. DISCARD ALL drops temporary tables, and gives up for a lock.
+  server().sql("ALTER DATABASE " + database() + " SET lock_timeout = '50ms'");
+  server().sql("DROP ROLE IF EXISTS pool_role; CREATE ROLE pool_role");
+  for (const std::string& way : all_ways()) {
+    const auto pool = make(1, way);
+    PoolLease dirty = lease(*pool);
+    const std::string pid = ask(dirty, "SELECT pg_backend_pid()");
+    ask(dirty, "CREATE TEMP TABLE staging (a int)");
+    const std::string staging = ask(dirty,
+                                    "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c "
+                                    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = "
+                                    "'staging'::regclass");
+    const auto holder = connect(unix_way());
+    ASSERT_TRUE(holder->query("BEGIN", soon()));
+    const auto locked = holder->query("LOCK TABLE " + staging + " IN ACCESS SHARE MODE", soon());
+    ASSERT_TRUE(locked) << locked.error().to_string();
+    dirty.give_back();
+    EXPECT_EQ(pool->stats().idle, 1U) << "nobody has read the answers yet";
+    PoolLease next = lease(*pool);
+    EXPECT_NE(ask(next, "SELECT pg_backend_pid()"), pid) << way;
+    EXPECT_EQ(ask(next, "SELECT to_regclass('staging') IS NULL"), "t") << way;
+    EXPECT_EQ(pool->stats().opened, 2U) << way;
+    EXPECT_EQ(pool->stats().in_use, 1U) << way;
+    EXPECT_EQ(pool->stats().idle, 0U) << way;
+  }
+}
+
+/// Plays a server that answers one of the statements that clean a session like this, in its first
+/// connection; everything else as the server does.
+ScriptedServer::Play answers_the_cleaning(const std::string& of_statement,
+                                          const std::string& answer) {
+  return [of_statement, answer](Peer& peer) {
+    if (!peer.let_in()) return;
+    const std::string fine = encode_all({pgproto::CommandComplete{"SELECT 0"}, ready('I')});
+    while (const auto said = peer.next()) {
+      const auto* query = said->as<pgproto::Query>();
+      if (query == nullptr) return;
+      const bool chosen = peer.number == 0 && query->sql.starts_with(of_statement);
+      if (chosen && answer.empty()) return;
+      if (!peer.send(chosen ? answer : fine)) return;
+      if (chosen && answer.find("FATAL") != std::string::npos) return;  // And hangs up.
+    }
+  };
+}
+
+TEST_F(PoolTest, EveryStatementThatCleansMustSucceed) {
+  const std::string refused = encode_all({error_response("ERROR", "55P03", "not now"), ready('I')});
+  const std::string ended = encode(error_response("FATAL", "57P01", "terminating"));
+  const std::string broken = encode_all({pgproto::CopyData{}, ready('I')});
+  for (const char* const statement : {"DISCARD ALL", "SELECT pg_catalog.set_config"}) {
+    for (const std::string& answer : {refused, ended, broken, std::string()}) {
+      ScriptedServer scripted(answers_the_cleaning(statement, answer));
+      const auto pool = make(1, scripted.conninfo());
+      lease(*pool).give_back();  // Never used: nothing to clean.
+      PoolLease used = lease(*pool);
+      ask(used, "SELECT 1");
+      used.give_back();
+      PoolLease next = lease(*pool);
+      EXPECT_EQ(scripted.connections(), 2) << statement << ": " << answer;
+      ask(next, "SELECT 2");
+      next.give_back();
+      PoolLease third = lease(*pool);
+      EXPECT_EQ(scripted.connections(), 2) << "a session that was cleaned is kept";
+    }
+  }
+}
+
+TEST_F(PoolTest, ASessionThatStaysSilentWhenItIsCleanedIsReplaced) {
+  ScriptedServer scripted([](Peer& peer) {
+    if (!peer.let_in()) return;
+    while (const auto said = peer.next()) {
+      const auto* query = said->as<pgproto::Query>();
+      if (query == nullptr) return;
+      if (peer.number == 0 && query->sql.starts_with("DISCARD")) return peer.wait_for_end();
+      peer.send(encode_all({pgproto::CommandComplete{"SELECT 0"}, ready('I')}));
+    }
+  });
+  const auto pool = make(1, scripted.conninfo());
+  PoolLease used = lease(*pool);
+  ask(used, "SELECT 1");
+  used.give_back();
+  PoolLease next = lease(*pool);
+  ask(next, "SELECT 2");
+  EXPECT_EQ(scripted.connections(), 2);
+}
+
+// A standby that is promoted keeps its sessions, and what is known of them would be wrong then. A
+// pooler would clean a session that is another's by then.
+TEST_F(PoolTest, UsedSessionsOfAStandbyOrBehindAPoolerAreNotKept) {
+  const auto primary = PostgresServer::start();
+  const auto standby = primary->start_standby();
+  PgBouncer pooler(server());
+  for (const std::string& way : {standby->conninfo(), pooler.conninfo(database())}) {
+    const auto pool = Pool::create(env(), {.name = "p", .connect = *options(way), .size = 1});
+    {
+      PoolLease used = lease(*pool);
+      EXPECT_EQ(ask(used, "SELECT 1"), "1");
+    }
+    EXPECT_EQ(pool->stats().idle, 0U) << way;
+    PoolLease next = lease(*pool);
+    EXPECT_EQ(ask(next, "SELECT 2"), "2");
+    EXPECT_EQ(pool->stats().opened, 2U) << way;
+    EXPECT_EQ(pool->stats().broken, 0U) << "the pool closed the first itself";
+  }
 }
 
 TEST_F(PoolTest, NoRoundTripForAConnectionThatWasNotUsed) {

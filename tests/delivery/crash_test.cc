@@ -22,6 +22,7 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 #include "support/wire_proxy.h"
 
@@ -388,7 +389,8 @@ TEST_P(CrashTest, BackendsKilledSoThatTheServerStartsOver) {
         if (pids.empty()) continue;
         const pid_t victim = pids[random_() % pids.size()];
         server_->kill_backend(victim);
-        while (::kill(victim, 0) == 0) pause_us(500);  // Until the postmaster knows.
+        // Until the postmaster knows.
+        EXPECT_TRUE(test::eventually([&] { return ::kill(victim, 0) != 0; }));
       } catch (const std::runtime_error&) {
         continue;  // The server is starting over.
       }

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <sys/wait.h>
 #include <thread>
+#include <tuple>
 #include <unistd.h>
 
 #include <pgsink/batch_of.h>
@@ -11,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 #include "support/wire_proxy.h"
 
@@ -169,6 +171,83 @@ TEST_F(ExactlyOnceTest, ManyLanesNeedARuleThatDependsOnTheRowAlone) {
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("more lanes than 2"), std::string::npos)
       << refused.error().message;
+}
+
+/// What a failover to a standby that lags, or a restore, does while the sink is connected again:
+/// the database goes back to position `to`.
+class LostEpochsTest : public ExactlyOnceTest {
+ protected:
+  void go_back(uint64_t to) {
+    sql("UPDATE pgsink_epochs SET epoch = epoch - (host_position - " + std::to_string(to) +
+        "), host_position = " + std::to_string(to) + "; DELETE FROM t WHERE id > " +
+        std::to_string(to * static_cast<uint64_t>(kBatchRows)));
+  }
+  void end_sessions() {
+    sql("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = "
+        "'pgsink/test' AND datname = current_database()");
+  }
+  /// The next flight is committed, but nobody hears it, nor can ask.
+  void lose_the_answer() {
+    proxy_->set_rule({.side = Side::kFrontend,
+                      .type = 'Q',
+                      .nth = 2,
+                      .pass_on = true,
+                      .effect = WireProxy::Effect::kOrphan,
+                      .then_refuse = true});
+  }
+  /// The sink has acknowledged what is not there any more: it says where to go on, and a new one
+  /// does.
+  void expect_lost(const Status& flushed, uint64_t position) {
+    ASSERT_FALSE(flushed);
+    EXPECT_EQ(flushed.error().code, Errc::kOutcomeUnknown) << flushed.error().to_string();
+    EXPECT_NE(flushed.error().message.find("go on behind position " + std::to_string(position)),
+              std::string::npos)
+        << flushed.error().message;
+    auto next = open();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->durable_position(), position);
+    write(*next, position + 1, 6);
+    expect_once(6);
+  }
+};
+
+TEST_F(LostEpochsTest, AreNoticedByTheNextFlight) {
+  options_.batch_size = kBatchRows;  // A batch is a flight, and an epoch.
+  auto sink = open();
+  for (uint64_t n = 1; n <= 5; ++n) write(*sink, n, n);
+  proxy_->refuse_connections(true);
+  end_sessions();
+  go_back(3);
+  proxy_->refuse_connections(false);
+  std::ignore = sink->write(batch(6));
+  expect_lost(sink->flush(), 3);
+}
+
+TEST_F(LostEpochsTest, AreNoticedByAFlightWhoseAnswerWasLost) {
+  auto sink = open();
+  for (uint64_t n = 1; n <= 5; ++n) write(*sink, n, n);
+  lose_the_answer();
+  ASSERT_TRUE(sink->write(batch(6)));
+  ASSERT_TRUE(test::eventually([&] { return proxy_->fired(); }));
+  ASSERT_TRUE(test::eventually([&] { return scalar("SELECT count(*) FROM t") == "60"; }));
+  go_back(4);
+  proxy_->refuse_connections(false);
+  expect_lost(sink->flush(), 4);
+}
+
+// Nothing that was acknowledged is lost if only the flight under way is.
+TEST_F(LostEpochsTest, OneThatWasNotAcknowledgedIsWrittenAgain) {
+  auto sink = open();
+  for (uint64_t n = 1; n <= 5; ++n) write(*sink, n, n);
+  lose_the_answer();
+  ASSERT_TRUE(sink->write(batch(6)));
+  ASSERT_TRUE(test::eventually([&] { return proxy_->fired(); }));
+  ASSERT_TRUE(test::eventually([&] { return scalar("SELECT count(*) FROM t") == "60"; }));
+  go_back(5);
+  proxy_->refuse_connections(false);
+  const Status flushed = sink->flush();
+  ASSERT_TRUE(flushed) << flushed.error().to_string();
+  expect_once(6);
 }
 
 TEST_F(ExactlyOnceTest, CutsAtEveryByteOfTheAnswersWriteEverythingOnce) {

@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 
 namespace pgsink::test {
@@ -85,7 +86,7 @@ inline uint64_t write_through(const SinkOptions& options, uint64_t batches,
       if (::testing::Test::HasFatalFailure()) ++half_way;  // Nobody shall wait for it.
     });
   }
-  while (half_way < kWriters / 2) std::this_thread::yield();
+  EXPECT_TRUE(eventually([&] { return half_way >= kWriters / 2; }));
   try {
     disaster();
   } catch (const std::exception& error) {  // Whoever writes must be joined first.

@@ -10,6 +10,7 @@
 
 #include "delivery/failover_support.h"
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 #include "support/wire_proxy.h"
 
@@ -77,9 +78,9 @@ TEST_F(FailoverTest, ToAnAsynchronousStandbyNamesWhereToGoBackTo) {
     for (uint64_t n = 1; n <= 10; ++n) ASSERT_TRUE((*sink)->write(test::writer_batch(0, n)));
     ASSERT_TRUE((*sink)->flush());
     const std::string written = primary_->scalar("SELECT pg_current_wal_flush_lsn()");
-    while (standby_->scalar("SELECT pg_last_wal_replay_lsn() >= '" + written + "'") != "t") {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    ASSERT_TRUE(test::eventually([&] {
+      return standby_->scalar("SELECT pg_last_wal_replay_lsn() >= '" + written + "'") == "t";
+    }));
     // From here on the standby hears nothing.
     primary_->set_hba({"local all all trust", "local replication all reject"});
     primary_->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication");

@@ -3,13 +3,16 @@
 // happens, each row is there once, and nothing stays in doubt.
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include "delivery/two_phase_support.h"
+#include "support/patience.h"
 
 namespace pgsink::test {
 namespace {
@@ -65,6 +68,7 @@ class TwoPhaseCrashTest : public TwoPhaseSinkFixture {
   // ---- hosts, each in a process of its own -----------------------------------------------------
   static constexpr uint64_t kEpochBatches = 4;
   static constexpr uint64_t kLifeBatches = 3 * kEpochBatches;
+  static constexpr std::chrono::minutes kLifeMax{5};  ///< A host that takes longer hangs.
 
   /// A host that flushes now and then, and goes on where the database is.
   void flushing_host() const {
@@ -116,14 +120,17 @@ class TwoPhaseCrashTest : public TwoPhaseSinkFixture {
     if (child == 0) (this->*host)();
     if (child < 0) throw std::runtime_error("fork");
     int status = 0;
-    while (waitpid(child, &status, WNOHANG) == 0) {
-      if (proxy_->fired()) {
-        kill(child, SIGKILL);
-        waitpid(child, &status, 0);
-        break;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    bool ended = false;
+    const auto ends_or_is_struck = [&] {
+      ended = waitpid(child, &status, WNOHANG) == child;
+      return ended || proxy_->fired();
+    };
+    const bool struck = eventually(ends_or_is_struck, kLifeMax);
+    if (!ended) {
+      kill(child, SIGKILL);
+      waitpid(child, &status, 0);
     }
+    if (!struck) throw std::runtime_error("the host hangs at message " + std::to_string(rule.nth));
     const bool fired = proxy_->fired();
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0 &&
         !(fired && WEXITSTATUS(status) == kCouldNotOpen)) {
@@ -147,9 +154,9 @@ class TwoPhaseCrashTest : public TwoPhaseSinkFixture {
     proxy_->drop_orphans();
     const pid_t child = fork();
     if (child == 0) (this->*host)();
-    int status = 0;
-    waitpid(child, &status, 0);
-    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    const auto status = wait_for_child(child, kLifeMax);
+    ASSERT_TRUE(status) << "the last host hangs";
+    ASSERT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) == 0) << *status;
     EXPECT_EQ(prepared(), "0");
     EXPECT_EQ(scalar("SELECT count(*) FROM pgsink_decisions"), "0");
     expect_once(std::stoull(scalar("SELECT host_position FROM pgsink_writers")));

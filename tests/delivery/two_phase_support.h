@@ -2,16 +2,16 @@
 // What the tests of two-phase commit through the sink share: a table, rows whose sum is known, and
 // a proxy before the server.
 
-#include <chrono>
-#include <functional>
 #include <memory>
-#include <thread>
+#include <stdexcept>
+#include <string>
 
 #include <pgsink/batch_of.h>
 
 #include <gtest/gtest.h>
 
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 #include "support/wire_proxy.h"
 
@@ -73,12 +73,6 @@ class TwoPhaseSinkFixture : public ::testing::Test {
   }
   static void must(const Status& status) {
     if (!status) throw std::runtime_error(status.error().to_string());
-  }
-  static bool eventually(const std::function<bool()>& holds) {
-    for (int i = 0; i < 1000 && !holds(); ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return holds();
   }
   /// Batches 1 to `batches` are there, each row once: count and checksum.
   void expect_once(uint64_t batches) {

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <thread>
+#include <tuple>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +15,8 @@
 #include "pgsink/client/catalog.h"
 #include "pgsink/sql/control.h"
 #include "support/client_fixture.h"
+#include "support/patience.h"
+#include "support/wire_proxy.h"
 
 namespace pgsink::test {
 namespace {
@@ -36,6 +40,15 @@ class World {
                                    const std::string& name = "two_phase_test") {
     const std::string conninfo =
         server_.conninfo(database_, Via::kUnix, user) + " application_name=" + name;
+    auto connection =
+        Connection::open(env(), *apply_environment(*parse_conninfo(conninfo), env().files));
+    if (!connection) throw std::runtime_error(connection.error().to_string());
+    return *std::move(connection);
+  }
+  std::unique_ptr<Connection> open_through(const WireProxy& proxy) {
+    const std::string conninfo =
+        "host=127.0.0.1 sslmode=disable user=postgres dbname=" + database_ +
+        " port=" + std::to_string(proxy.port());
     auto connection =
         Connection::open(env(), *apply_environment(*parse_conninfo(conninfo), env().files));
     if (!connection) throw std::runtime_error(connection.error().to_string());
@@ -561,8 +574,7 @@ TEST(TwoPhaseCrash, BetweenEachTwoPhasesAllOrNone) {
         if (crash == kTerminateBackend) server->kill_backend(a->server().backend.pid, SIGTERM);
         if (crash == kImmediateStop) server->restart(StopMode::kImmediate);
         if (crash != kTerminateBackend) {
-          while (b->query("SELECT 1", world.soon())) {
-          }
+          ASSERT_TRUE(eventually([&] { return !b->query("SELECT 1", world.soon()); })) << what;
         }
         server->wait_until_ready();
       }
@@ -575,6 +587,100 @@ TEST(TwoPhaseCrash, BetweenEachTwoPhasesAllOrNone) {
       EXPECT_EQ(recovered->position, done >= kDecided ? 5U : 0U) << what;
       EXPECT_EQ(world.prepared(), "0") << what;
       EXPECT_EQ(world.scalar("SELECT count(*) FROM pgsink_decisions"), "0") << what;
+    }
+  }
+}
+
+// A decision is what the next writer goes by: it stays until all that it names is committed.
+TEST_F(TwoPhaseTest, ADecisionStaysWhileOneOfItsTransactionsCannotBeCommitted) {
+  shared_server().create_role("twopc_helper");
+  const TwoPhase two_phase = world_.claim(*connection_);
+  const Gids gids{world_.prepare(*connection_, two_phase, 0),
+                  world_.prepare(*connection_, two_phase, 1)};
+  ASSERT_TRUE(two_phase.decide(*connection_, 1, 5, gids, world_.soon()));
+  world_.server().sql(
+      "GRANT SELECT, INSERT, UPDATE, DELETE ON pgsink_writers, pgsink_decisions TO twopc_helper",
+      world_.database());
+  const auto helper = world_.open("twopc_helper");
+  const auto refused = two_phase.commit_decided(world_.env(), *helper, world_.soon());
+  ASSERT_FALSE(refused) << "it may not become the owner";
+  EXPECT_EQ(refused.error().code, Errc::kPrivilege) << refused.error().to_string();
+  EXPECT_EQ(world_.scalar("SELECT count(*) FROM pgsink_decisions"), "1");
+  EXPECT_EQ(world_.prepared(), "2");
+  EXPECT_EQ(*two_phase.commit_decided(world_.env(), *connection_, world_.soon()), 2U);
+  EXPECT_EQ(world_.rows(), "2");
+  EXPECT_EQ(world_.scalar("SELECT count(*) FROM pgsink_decisions"), "0");
+}
+
+/// One call of TwoPhase, cut off at every one of its messages, and what the next writer must find.
+struct CutCall {
+  const char* name;
+  std::function<void(World&, const TwoPhase&, Connection&, const Gids&)> before;
+  std::function<void(World&, const TwoPhase&, Connection&, const Gids&)> call;
+  std::optional<uint64_t> host_epoch;  ///< That the next writer recovers with.
+  std::optional<bool> committed;  ///< Whether both rows are there afterwards; nullopt: all or none.
+};
+
+std::vector<CutCall> cut_calls() {
+  const auto nothing = [](World&, const TwoPhase&, Connection&, const Gids&) {};
+  const auto record = [](World& w, const TwoPhase& p, Connection& c, const Gids& gids) {
+    std::ignore = p.record(c, 1, 5, gids, w.soon());
+  };
+  const auto decide = [](World& w, const TwoPhase& p, Connection& c, const Gids& gids) {
+    std::ignore = p.decide(c, 1, 5, gids, w.soon());
+  };
+  const auto commit = [](World& w, const TwoPhase& p, Connection& c, const Gids&) {
+    std::ignore = p.commit_decided(w.env(), c, w.soon());
+  };
+  const auto recover = [](World& w, const TwoPhase& p, Connection& c, const Gids&) {
+    std::ignore = p.recover(w.env(), c, 1, w.soon());
+  };
+  const auto abort = [](World& w, const TwoPhase& p, Connection& c, const Gids&) {
+    std::ignore = p.abort(w.env(), c, 1, w.soon());
+  };
+  return {{"record", nothing, record, {}, false},
+          {"decide", nothing, decide, {}, {}},
+          {"commit_decided", decide, commit, {}, true},
+          {"recover", record, recover, 1, true},
+          {"recover of a decision", decide, recover, 1, true},
+          {"abort", record, abort, {}, false}};
+}
+
+// The connection breaks before or after each message: all rows of the epoch are there, or none, and
+// what was decided is.
+TEST_F(TwoPhaseTest, CallsThatAreCutAtAnyMessageLeaveAllOrNone) {
+  for (const CutCall& what : cut_calls()) {
+    for (const bool pass_on : {false, true}) {
+      int cuts = 0;
+      for (bool fired = true; fired;) {
+        World world(shared_server());
+        WireProxy proxy(shared_server().socket_dir(), shared_server().port());
+        const std::string place =
+            std::string(what.name) + (pass_on ? " after" : " before") + " message ";
+        {
+          const auto straight = world.open();
+          const auto cut = world.open_through(proxy);
+          const TwoPhase former = world.claim(*cut);
+          ASSERT_TRUE(former.attach(*straight, world.soon()));
+          const Gids gids{world.prepare(*straight, former, 0), world.prepare(*straight, former, 1)};
+          what.before(world, former, *straight, gids);
+          proxy.set_rule(
+              {.side = WireProxy::Side::kFrontend, .type = 0, .nth = ++cuts, .pass_on = pass_on});
+          what.call(world, former, *cut, gids);
+          fired = proxy.fired();
+        }
+        const auto next = world.open();
+        const TwoPhase now = world.claim(*next);
+        const auto recovered = now.recover(world.env(), *next, what.host_epoch, world.soon());
+        ASSERT_TRUE(recovered) << place << cuts << ": " << recovered.error().to_string();
+        const std::string rows = world.rows();
+        const bool committed = what.committed.value_or(recovered->epoch == 1);
+        EXPECT_EQ(rows, committed ? "2" : "0") << place << cuts;
+        EXPECT_EQ(recovered->epoch, committed ? 1U : 0U) << place << cuts;
+        EXPECT_EQ(world.prepared(), "0") << place << cuts;
+        EXPECT_EQ(world.scalar("SELECT count(*) FROM pgsink_decisions"), "0") << place << cuts;
+      }
+      EXPECT_GT(cuts, 1) << what.name << " was never cut";
     }
   }
 }

@@ -8,7 +8,6 @@
 #include <set>
 #include <string>
 #include <sys/socket.h>
-#include <thread>
 #include <unistd.h>
 
 #include <pgsink/batch_of.h>
@@ -19,16 +18,15 @@
 #include <libpq-fe.h>
 
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 
 namespace pgsink {
 namespace {
 
+using test::eventually;
 using test::shared_server;
 using testing::HasSubstr;
-
-/// Milliseconds after which a test says that what it waits for does not come.
-constexpr int kPatience = 60'000;
 
 struct Row {
   int64_t id = 0;
@@ -166,14 +164,42 @@ TEST_F(OptionEffectsTest, ABatchEndsWhenItHasItsBytes) {
   options_.batch_bytes = 4000;
   auto sink = open();
   ASSERT_TRUE(sink->write(rows(0, 1250)));
-  for (int i = 0; i < kPatience && sink->metrics().rows_written < 1000; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  EXPECT_TRUE(eventually([&] { return sink->metrics().rows_written >= 1000; }));
   // Eight bytes a row.
   EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT xmin::text) FROM t"), "1000 2");
   EXPECT_EQ(sink->metrics().batches_by_trigger[static_cast<size_t>(BatchTrigger::kBytes)], 2U);
   ASSERT_TRUE(sink->close());
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1250");
+}
+
+// Rows that wait for more of their batch, and rows of a transaction that is open: both end with
+// the time, and not without it.
+TEST_F(OptionEffectsTest, ABatchEndsWhenItsTimeIsUp) {
+  for (const bool open_transaction : {false, true}) {
+    SCOPED_TRACE(open_transaction ? "an open transaction" : "a batch that is not full");
+    sql("TRUNCATE t");
+    options_.batch_size = open_transaction ? 10 : 1'000'000;
+    options_.transaction_size = 1'000'000;
+    options_.batch_timeout_ms = 20;
+    auto sink = open();
+    for (int64_t i = 1; i <= 3; ++i) {
+      ASSERT_TRUE(sink->write(rows(i * 10, 10)));
+      const auto written = static_cast<uint64_t>(i) * 10;
+      ASSERT_TRUE(eventually([&] { return sink->metrics().rows_written == written; }));
+    }
+    EXPECT_EQ(sink->metrics().batches_by_trigger[static_cast<size_t>(BatchTrigger::kTime)], 3U);
+    EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT xmin::text) FROM t"), "30 3");
+    ASSERT_TRUE(sink->close());
+
+    sql("TRUNCATE t");
+    options_.batch_timeout_ms = 3'600'000;
+    sink = open();
+    ASSERT_TRUE(sink->write(rows(0, 10)));
+    EXPECT_FALSE(eventually([&] { return sink->metrics().rows_written > 0; },
+                            std::chrono::milliseconds(300)));
+    ASSERT_TRUE(sink->close());
+    EXPECT_EQ(scalar("SELECT count(*) FROM t"), "10");
+  }
 }
 
 TEST_F(OptionEffectsTest, NoMoreTransactionsAreInFlightThanAllowed) {
@@ -185,12 +211,9 @@ TEST_F(OptionEffectsTest, NoMoreTransactionsAreInFlightThanAllowed) {
   PQclear(PQexec(holder.get(), "BEGIN; LOCK TABLE t"));
   ASSERT_TRUE(sink->write(rows(0, 2000)));
   // The server answers nothing. More than three would go out at once.
-  uint64_t most = 0;
-  for (int i = 0; i < 200 || (most < 300 && i < kPatience); ++i) {
-    most = std::max(most, sink->metrics().in_flight_rows);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  EXPECT_EQ(most, 300U);
+  EXPECT_TRUE(eventually([&] { return sink->metrics().in_flight_rows >= 300; }));
+  EXPECT_FALSE(eventually([&] { return sink->metrics().in_flight_rows > 300; },
+                          std::chrono::milliseconds(200)));
   PQclear(PQexec(holder.get(), "COMMIT"));
   ASSERT_TRUE(sink->close());
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "2000");

@@ -2,6 +2,10 @@
 
 #include "pgsink/options/retry.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include <pgsink/batch_of.h>
 
 #include <gmock/gmock.h>
@@ -100,6 +104,119 @@ TEST(RetryRule, RefusesWhatIsNoConditionOrNeverPasses) {
     EXPECT_THAT(error_of(permanent).message, HasSubstr("never retried")) << permanent;
   }
   EXPECT_EQ(error_of("").code, Errc::kOptionValue);
+}
+
+// ---- how long it waits -------------------------------------------------------------------------
+
+using std::chrono::milliseconds;
+
+Backoff backoff(Duration base, Duration cap, uint64_t seed = 4711) {
+  return {RetryPolicy{.backoff = base, .backoff_max = cap}, seed};
+}
+
+/// The least and the most of many delays before one attempt.
+std::pair<Duration, Duration> range_of(Backoff drawn, uint32_t attempt) {
+  Duration least = Duration::max();
+  Duration most{};
+  for (int i = 0; i < 4000; ++i) {
+    const Duration delay = drawn.delay(attempt);
+    least = std::min(least, delay);
+    most = std::max(most, delay);
+  }
+  return {least, most};
+}
+
+// Of 4000 delays, spread evenly, some come near both ends.
+void expect_spread_up_to(Duration bound, const std::pair<Duration, Duration>& range,
+                         uint32_t attempt) {
+  EXPECT_GE(range.first, Duration{}) << attempt;
+  EXPECT_LT(range.first, bound / 20) << attempt;
+  EXPECT_GT(range.second, bound - bound / 20) << attempt;
+  EXPECT_LE(range.second, bound) << attempt;
+}
+
+TEST(Backoff, DoublesItsBoundWithEachAttempt) {
+  const Duration base = milliseconds(100);
+  for (uint32_t attempt = 1; attempt <= 12; ++attempt) {
+    expect_spread_up_to(base * (1U << (attempt - 1)),
+                        range_of(backoff(base, std::chrono::hours(24)), attempt), attempt);
+  }
+}
+
+TEST(Backoff, StaysBelowItsCapHoweverManyAttempts) {
+  const Duration cap = std::chrono::seconds(60);
+  for (const Duration base : {Duration(milliseconds(1000)), Duration(milliseconds(59'999)),
+                              Duration(std::chrono::hours(1))}) {
+    for (const uint32_t attempt : {7U, 8U, 20U, 21U, 22U, 64U, 65U, 1000U, UINT32_MAX}) {
+      expect_spread_up_to(cap, range_of(backoff(base, cap), attempt), attempt);
+    }
+  }
+  expect_spread_up_to(cap, range_of(backoff(std::chrono::hours(1), cap), 1), 1);
+}
+
+TEST(Backoff, CountsNoAttemptAsTheFirst) {
+  const Duration base = milliseconds(100);
+  expect_spread_up_to(base, range_of(backoff(base, std::chrono::hours(1)), 0), 0);
+}
+
+TEST(Backoff, DrawsWhatItsSeedSays) {
+  const auto delays = [](uint64_t seed) {
+    Backoff drawn = backoff(milliseconds(100), std::chrono::seconds(60), seed);
+    std::vector<Duration> made;
+    for (uint32_t attempt = 1; attempt <= 10; ++attempt) made.push_back(drawn.delay(attempt));
+    return made;
+  };
+  EXPECT_EQ(delays(7), delays(7));
+  EXPECT_NE(delays(7), delays(9)) << "sinks that failed together do not come back together";
+}
+
+TEST(Backoff, WithoutABaseThereIsNoDelay) {
+  Backoff none = backoff(Duration{}, std::chrono::seconds(60));
+  for (uint32_t attempt = 1; attempt < 100; ++attempt) EXPECT_EQ(none.delay(attempt), Duration{});
+}
+
+// ---- how often, and for how long ---------------------------------------------------------------
+
+constexpr TimePoint kBegin{std::chrono::hours(1)};
+
+RetryLimit limit(uint32_t retries_max, Duration timeout) {
+  return RetryLimit(RetryPolicy{.retries_max = retries_max, .timeout = timeout});
+}
+
+TEST(RetryLimit, IsReachedByOneFailureMoreThanThereAreRetries) {
+  RetryLimit three = limit(3, Duration{});
+  for (uint32_t failures = 1; failures <= 3; ++failures) {
+    EXPECT_TRUE(three.failed(failures, server_error("40001"), kBegin)) << failures;
+  }
+  const Status over = three.failed(4, server_error("40001"), kBegin);
+  ASSERT_FALSE(over);
+  EXPECT_EQ(over.error().sqlstate.view(), "40001") << "what failed, not that it was repeated";
+  EXPECT_FALSE(limit(0, Duration{}).failed(1, server_error("40001"), kBegin)) << "no retries";
+}
+
+TEST(RetryLimit, CountsItsTimeFromTheFirstFailureWithoutASuccess) {
+  RetryLimit ten_seconds = limit(1000, std::chrono::seconds(10));
+  const auto failed_after = [&](Duration after) {
+    return ten_seconds.failed(1, server_error("40001"), kBegin + after).has_value();
+  };
+  EXPECT_FALSE(ten_seconds.failing());
+  EXPECT_TRUE(failed_after(Duration{}));
+  EXPECT_TRUE(ten_seconds.failing());
+  EXPECT_TRUE(failed_after(std::chrono::seconds(10) - milliseconds(1)));
+  EXPECT_FALSE(failed_after(std::chrono::seconds(10)));
+  ten_seconds.succeeded();
+  EXPECT_FALSE(ten_seconds.failing());
+  EXPECT_TRUE(failed_after(std::chrono::seconds(30))) << "time begins anew";
+  const Status late =
+      ten_seconds.failed(1, server_error("40001"), kBegin + std::chrono::seconds(41));
+  ASSERT_FALSE(late);
+  EXPECT_THAT(late.error().message, HasSubstr("11000 ms, which is more than retry_timeout_ms"));
+}
+
+TEST(RetryLimit, WithoutATimeoutLastsForever) {
+  RetryLimit endless = limit(1000, Duration{});
+  EXPECT_TRUE(endless.failed(1, server_error("40001"), kBegin));
+  EXPECT_TRUE(endless.failed(1000, server_error("40001"), kBegin + std::chrono::hours(1000)));
 }
 
 struct Item {

@@ -10,6 +10,7 @@
 
 #include "ddl/ddl_support.h"
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 
 namespace pgsink {
@@ -671,10 +672,11 @@ TEST_F(PartitionTest, ALockThatIsHeldForLongIsAnErrorThatSaysSo) {
     shared_server().sql("BEGIN; LOCK t IN SHARE UPDATE EXCLUSIVE MODE; SELECT pg_sleep(3)",
                         database_);
   });
-  while (scalar("SELECT count(*) FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND "
-                "relation = 't'::regclass") == "0") {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  EXPECT_TRUE(test::eventually([&] {
+    return scalar(
+               "SELECT count(*) FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND "
+               "relation = 't'::regclass") != "0";
+  }));
   const Status written = sink->write(batch(keys({"2024-01-01"})));
   holder.join();
   ASSERT_FALSE(written);
@@ -695,10 +697,11 @@ TEST_F(PartitionTest, NoWriterIsStopped) {
     shared_server().sql("BEGIN; INSERT INTO t VALUES (1, '2024-01-01'); SELECT pg_sleep(2); COMMIT",
                         database_);
   });
-  while (scalar("SELECT count(*) FROM pg_locks WHERE mode = 'RowExclusiveLock' AND "
-                "relation = 't'::regclass") == "0") {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  EXPECT_TRUE(test::eventually([&] {
+    return scalar(
+               "SELECT count(*) FROM pg_locks WHERE mode = 'RowExclusiveLock' AND "
+               "relation = 't'::regclass") != "0";
+  }));
   const Status written = sink->write(batch(keys({"2024-01-02"})));
   EXPECT_TRUE(written) << written.error().to_string();
   EXPECT_TRUE(sink->flush());

@@ -259,6 +259,155 @@ TEST(SessionCopyIn, ACopyThatIsSkippedIsRefused) {
   EXPECT_EQ(outcome.pending, 0U);
 }
 
+// A COPY is refused by its own answer only, not by that of a request before it.
+TEST(SessionCopyIn, TheAnswersOfEarlierRequestsDoNotRefuseIt) {
+  const std::string answers[] = {
+      encode_all({CommandComplete{"SELECT 1"}, ready('I')}),
+      encode_all({EmptyQueryResponse{}, ready('I')}),
+      encode_all({error("22012"), ready('I')}),
+  };
+  for (const std::string& answer : answers) {
+    std::string seen;
+    const auto note = [&seen](Session& s) { seen += s.copy_refused() ? 'y' : 'n'; };
+    const Outcome outcome = run_script([&] {
+      return Script{
+          trusted_startup(),
+          ask(
+              [&](Session& s) {
+                ASSERT_TRUE(s.query("SELECT 1"));
+                ASSERT_TRUE(s.query("COPY t FROM STDIN", Session::Copy::kIn));
+                put(s, "1\n");
+                note(s);
+              },
+              answer),
+          ask(note, encode(copy_in())),
+          ask(
+              [&](Session& s) {
+                note(s);
+                put(s, "2\n");
+                s.copy_done();
+              },
+              encode_all({CommandComplete{"COPY 2"}, ready('I')})),
+      };
+    });
+    EXPECT_EQ(seen, "nnn");
+    EXPECT_EQ(outcome.error, "");
+    EXPECT_EQ(outcome.events.back(), "2 ReadyForQuery I");
+    EXPECT_EQ(outcome.pending, 0U);
+  }
+}
+
+// Flights follow without waiting: the COPY of one is complete while that of the next is open.
+TEST(SessionCopyIn, TheCopyBeforeItMayBeCompleted) {
+  for (const bool extended : {false, true}) {
+    std::string seen;
+    const auto announce = [extended](Session& s) {
+      if (!extended) {
+        ASSERT_TRUE(s.query("COPY t FROM STDIN", Session::Copy::kIn));
+        return;
+      }
+      ASSERT_TRUE(s.parse("", "COPY t FROM STDIN", {}));
+      ASSERT_TRUE(s.bind("", "", {}));
+      ASSERT_TRUE(s.execute("", 0, Session::Copy::kIn));
+    };
+    const auto end = [extended](Session& s) {
+      s.copy_done();
+      if (extended) s.sync();
+    };
+    const std::string begun =
+        extended ? encode_all({ParseComplete{}, BindComplete{}, copy_in()}) : encode(copy_in());
+    const std::string done = encode_all({CommandComplete{"COPY 1"}, ready('I')});
+    const Outcome outcome = replay_everywhere([&] {
+      return Script{trusted_startup(),
+                    ask(
+                        [=](Session& s) {
+                          announce(s);
+                          put(s, "1\n");
+                          end(s);
+                          announce(s);
+                          put(s, "2\n");
+                        },
+                        begun + done + begun),
+                    ask(
+                        [&seen, end](Session& s) {
+                          seen += s.copy_refused() ? 'y' : 'n';
+                          put(s, "3\n");
+                          end(s);
+                        },
+                        done)};
+    });
+    EXPECT_EQ(outcome.error, "");
+    EXPECT_EQ(outcome.pending, 0U);
+    EXPECT_EQ(seen.find('y'), std::string::npos);
+  }
+}
+
+// The same in the extended form: an error ends the series up to its Sync, not the one after it.
+TEST(SessionCopyIn, AFailedSeriesDoesNotRefuseTheCopyOfTheNextOne) {
+  for (const bool fails : {false, true}) {
+    bool refused = true;
+    const Outcome outcome = run_script([&] {
+      return Script{
+          trusted_startup(),
+          ask(
+              [](Session& s) {
+                ASSERT_TRUE(s.parse("", "DELETE FROM t", {}));
+                ASSERT_TRUE(s.bind("", "", {}));
+                ASSERT_TRUE(s.execute(""));
+                s.sync();
+                ASSERT_TRUE(s.parse("", "COPY t FROM STDIN", {}));
+                ASSERT_TRUE(s.bind("", "", {}));
+                ASSERT_TRUE(s.execute("", 0, Session::Copy::kIn));
+                put(s, "1\n");
+              },
+              encode_all({ParseComplete{}, BindComplete{},
+                          fails ? error("42501") : BackendMessage{CommandComplete{"DELETE 0"}},
+                          ready('I'), ParseComplete{}, BindComplete{}})),
+          ask(
+              [&](Session& s) {
+                refused = s.copy_refused();
+                s.copy_done();
+                s.sync();
+              },
+              encode_all({copy_in(), CommandComplete{"COPY 1"}, ready('I')}))};
+    });
+    EXPECT_FALSE(refused) << fails;
+    EXPECT_EQ(outcome.error, "");
+    EXPECT_EQ(outcome.pending, 0U);
+  }
+}
+
+// After an error the server discards everything until a Sync: a COPY that is sent before that Sync
+// is refused from its beginning.
+TEST(SessionCopyIn, ACopyThatIsSentAfterAnErrorAndBeforeTheSyncIsRefusedAtOnce) {
+  bool refused = false;
+  bool refused_later = true;
+  const Outcome outcome = run_script([&] {
+    return Script{trusted_startup(),
+                  ask(
+                      [](Session& s) {
+                        ASSERT_TRUE(s.parse("", "SELEC", {}));
+                        s.flush();
+                      },
+                      encode(error("42601"))),
+                  ask(
+                      [&](Session& s) {
+                        ASSERT_TRUE(s.execute("", 0, Session::Copy::kIn));
+                        refused = s.copy_refused();
+                        s.copy_done();
+                        s.sync();
+                        ASSERT_TRUE(s.query("COPY t FROM STDIN", Session::Copy::kIn));
+                        refused_later = s.copy_refused();
+                        s.copy_done();
+                      },
+                      encode_all({ready('I'), copy_in(), CommandComplete{"COPY 0"}, ready('I')}))};
+  });
+  EXPECT_TRUE(refused);
+  EXPECT_FALSE(refused_later);
+  EXPECT_EQ(outcome.error, "");
+  EXPECT_EQ(outcome.pending, 0U);
+}
+
 TEST(SessionCopyIn, CopyFailEndsIt) {
   const Outcome outcome = run_script([] {
     return Script{trusted_startup(),

@@ -473,6 +473,25 @@ TEST(SessionStartup, NegotiatesTheProtocolDown) {
   EXPECT_EQ(outcome.events.back(), "0 ReadyForQuery I");
 }
 
+// What was asked for is not what is spoken: the server has the last word.
+TEST(SessionStartup, SpeaksTheProtocolThatTheServerAgreedTo) {
+  const auto version_after = [](const StartupConfig& config, const std::string& answer) {
+    int32_t version = 0;
+    const Outcome outcome = run_script([&] {
+      return Script{start(config, answer + ok() + after_ok()),
+                    ask([&](Session& s) { version = s.protocol_version(); }, "")};
+    });
+    EXPECT_THAT(outcome.error, IsEmpty());
+    return version;
+  };
+  const std::string down = encode(NegotiateProtocolVersion{0, {}});
+  const std::string down_without_option = encode(NegotiateProtocolVersion{0, {"_pq_.test"}});
+  EXPECT_EQ(version_after(config_32(), down), kProtocol30);
+  EXPECT_EQ(version_after(config_32(), down_without_option), kProtocol30);
+  EXPECT_EQ(version_after(config_32(), ""), kProtocol32);
+  EXPECT_EQ(version_after(config_for(), ""), kProtocol30);
+}
+
 TEST(SessionStartup, KeepsTheVersionWhereOnlyAnOptionIsUnknown) {
   int32_t version = 0;
   const Outcome outcome = run_script([&] {
@@ -511,6 +530,18 @@ TEST(SessionStartup, CancelKeysFollowTheProtocol) {
       EXPECT_EQ(outcome.error.empty(), newer || size == 4) << outcome.error;
       EXPECT_EQ(seen, outcome.error.empty() ? key : "");
     }
+  }
+}
+
+TEST(SessionStartup, CancelKeysFollowTheProtocolThatTheServerAgreedTo) {
+  for (const size_t size : {4, 5, 32}) {
+    const std::string key(size, 'k');
+    const Outcome outcome = run_script([&] {
+      return Script{
+          start(config_32(), encode(NegotiateProtocolVersion{0, {}}) + ok() +
+                                 encode_all({BackendKeyData{1, as_bytes(key)}, ready('I')}))};
+    });
+    EXPECT_EQ(outcome.error.empty(), size == 4) << size << ": " << outcome.error;
   }
 }
 

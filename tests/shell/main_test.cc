@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "support/hang_guard.h"
+
 int main(int argc, char** argv) {
   if (std::getenv("PGSINK_TEST_NAMESPACE") == nullptr) {
     const char* script = PGSINK_SOURCE_DIR "/tests/support/in_namespace";
@@ -30,5 +32,6 @@ int main(int argc, char** argv) {
     return 1;
   }
   testing::InitGoogleTest(&argc, argv);
+  pgsink::test::guard_against_hangs();
   return RUN_ALL_TESTS();
 }

@@ -54,5 +54,32 @@ TEST(ShellServer, AsksForThePassword) {
   EXPECT_EQ(analytics_server().scalar("SELECT count(*) FROM door", "analytics"), "1");
 }
 
+TEST(ShellServer, SecretsAreTheFilesOfAFolder) {
+  create_table("safe", "(a int)");
+  const TemporaryFolder outer;
+  std::filesystem::create_directory(outer.path() + "/secrets");
+  const auto run = [&](const std::string& secret) {
+    std::string script = connection("safe_sink", "safe") + "INSERT INTO safe_sink SELECT 1 AS a";
+    const std::string usual = "${secret:password}";
+    script.replace(script.find(usual), usual.size(), "${secret:" + secret + "}");
+    RunOptions options;
+    options.environment.emplace_back("PGSINK_SECRET_PASSWORD", "not this one");
+    return run_command({PGSINK_COMMAND, "--secret-dir", outer.path() + "/secrets", "-c", script},
+                       options);
+  };
+  // A line end, as editors and `echo` leave it, is no part of the secret.
+  for (const char* const ending : {"", "\n", "\r\n"}) {
+    outer.write("secrets/password", std::string("s3cret'pw") + ending);
+    const auto right = run("password");
+    EXPECT_EQ(right.exit_code, 0) << right.err;
+  }
+  outer.write("secrets/password", "s3cret'pw\n\n");
+  EXPECT_EQ(run("password").exit_code, 1) << "only one line end";
+  outer.write("outside", "s3cret'pw");
+  const auto outside = run("../outside");
+  EXPECT_EQ(outside.exit_code, 1) << "a secret is no path out of its folder";
+  EXPECT_EQ(analytics_server().scalar("SELECT count(*) FROM safe", "analytics"), "3");
+}
+
 }  // namespace
 }  // namespace pgsink::test

@@ -1,6 +1,12 @@
 // PgBouncer in transaction mode between the sinks and the server: what holds there as without it,
 // and what is refused.
 
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include <pgsink/batch_of.h>
 
 #include <gmock/gmock.h>
@@ -8,8 +14,10 @@
 
 #include "delivery/failover_support.h"
 #include "pgsink/sink.h"
+#include "support/patience.h"
 #include "support/pgbouncer.h"
 #include "support/postgres_server.h"
+#include "support/wire_proxy.h"
 
 namespace pgsink {
 namespace {
@@ -83,6 +91,87 @@ TEST_F(PoolerFailover, OfThePoolerItselfWritesEverythingOnce) {
   });
   EXPECT_EQ(primary_->scalar("SELECT count(*) || ' ' || count(DISTINCT (writer, id)) FROM t"),
             "100000 100000");
+}
+
+// ---- an answer that got lost, and a pooler that leads elsewhere ---------------------------------
+
+/// A flight of plain rows through a pooler, whose transaction stays open until flush(); a proxy
+/// before the pooler loses the answer.
+class PoolerOutcome : public ::testing::Test {
+ protected:
+  struct Row {
+    int64_t id = 0;
+  };
+  static constexpr int64_t kRows = 300;
+
+  static RecordBatch rows(int64_t count = kRows) {
+    std::vector<Row> made(static_cast<size_t>(count));
+    for (int64_t i = 0; i < count; ++i) made[static_cast<size_t>(i)].id = i;
+    return batch_of(std::move(made), column("id", &Row::id));
+  }
+  void SetUp() override {
+    for (PostgresServer* server : {first_.get(), second_.get()}) {
+      server->sql("CREATE TABLE t (id bigint)");
+    }
+    options_.host = "127.0.0.1";
+    options_.port = std::to_string(proxy_.port());
+    options_.ssl_mode = "disable";
+    options_.batch_size = kRows;
+    options_.transaction_size = 10 * kRows;
+    options_.batch_timeout_ms = 600'000;
+    auto sink = Sink::open(options_, rows(0).schema());
+    ASSERT_TRUE(sink) << sink.error().to_string();
+    sink_ = std::move(*sink);
+    // The server has said which transaction it is.
+    proxy_.set_rule({.side = Side::kBackend, .type = 'D', .nth = 1'000'000});
+    ASSERT_TRUE(sink_->write(rows()));
+    ASSERT_TRUE(test::eventually([&] { return proxy_.seen() > 0; }));
+  }
+  /// "rows, different rows" of a server.
+  static std::string found(PostgresServer& server) {
+    return server.scalar("SELECT count(*) || ' ' || count(DISTINCT id) FROM t");
+  }
+
+  using Side = test::WireProxy::Side;
+  const std::unique_ptr<PostgresServer> first_ = PostgresServer::start();
+  const std::unique_ptr<PostgresServer> second_ = PostgresServer::start();
+  PgBouncer pooler_{*first_, kSessions};
+  test::WireProxy proxy_{pooler_.socket_dir(), pooler_.port()};
+  SinkOptions options_ = options_of(pooler_);
+  std::unique_ptr<Sink> sink_;
+};
+
+TEST_F(PoolerOutcome, OfACommitIsKnownFromTheServerThatDidIt) {
+  // What comes is the tag of COPY, then that of COMMIT.
+  proxy_.set_rule({.side = Side::kBackend, .type = 'C', .nth = 2});
+  const Status flushed = sink_->flush();
+  ASSERT_TRUE(flushed) << flushed.error().to_string();
+  EXPECT_TRUE(proxy_.fired());
+  EXPECT_EQ(found(*first_), "300 300");
+  EXPECT_EQ(sink_->metrics().possible_duplicates, 0U);
+}
+
+// Servers count their transactions alike: the other one's of that number is somebody else's.
+TEST_F(PoolerOutcome, IsNotTakenFromAnotherServer) {
+  const std::string ours = first_->scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())");
+  while (std::stoull(second_->scalar("SELECT pg_current_xact_id()")) < std::stoull(ours) + 100) {
+  }
+  std::atomic<bool> moved = false;
+  proxy_.call_before("pg_xact_status", [&] {
+    try {
+      pooler_.point_to(*second_);
+      moved = true;
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+    }
+  });
+  proxy_.set_rule({.side = Side::kFrontend, .type = 'Q', .nth = 1});  // COMMIT never arrives.
+  const Status flushed = sink_->flush();
+  ASSERT_TRUE(flushed) << flushed.error().to_string();
+  EXPECT_TRUE(moved) << "the sink did not ask";
+  EXPECT_EQ(found(*first_), "0 0");
+  EXPECT_EQ(found(*second_), "300 300");
+  EXPECT_EQ(sink_->metrics().possible_duplicates, static_cast<uint64_t>(kRows));
 }
 
 // ---- what sessions are left with ---------------------------------------------------------------

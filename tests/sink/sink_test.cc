@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <stdexcept>
 #include <thread>
 
 #include <pgsink/batch_of.h>
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
 
+#include "support/patience.h"
 #include "support/postgres_server.h"
 
 namespace pgsink {
@@ -65,11 +67,7 @@ class SinkTest : public ::testing::Test {
   }
   /// Waits, bounded, until a query on the server says `expected`.
   bool wait_for(const std::string& query, const std::string& expected) {
-    for (int i = 0; i < 500; ++i) {
-      if (scalar(query) == expected) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
+    return test::eventually([&] { return scalar(query) == expected; });
   }
   // Only the sink's own sessions.
   std::vector<int> sink_pids() {
@@ -119,9 +117,9 @@ TEST_F(SinkTest, ALonelyRowArrivesWithinTheBatchTimeout) {
   options_.batch_timeout_ms = 50;
   auto sink = open();
   ASSERT_TRUE(sink->write(batch(events(1, 1))));
-  EXPECT_TRUE(wait_for("SELECT count(*) FROM t", "1")) << "without flush()";
+  ASSERT_TRUE(wait_for("SELECT count(*) FROM t", "1")) << "without flush()";
   ASSERT_TRUE(sink->write(batch(events(2, 1))));
-  EXPECT_TRUE(wait_for("SELECT count(*) FROM t", "2"));
+  ASSERT_TRUE(wait_for("SELECT count(*) FROM t", "2"));
 }
 
 TEST_F(SinkTest, FlushCommitsAnIncompleteBatchAtOnce) {
@@ -196,14 +194,14 @@ TEST_F(SinkTest, AHostThatMustNotWaitIsToldThatThereIsNoRoom) {
   size_t refused = 0;
   for (int64_t i = 0; i < 400; ++i) {
     RecordBatch next = batch(events(i * 1000, 1000));
-    for (;;) {
+    ASSERT_TRUE(test::eventually([&] {
       const auto taken = sink->try_write(next);
-      ASSERT_TRUE(taken) << taken.error().to_string();
-      if (*taken) break;
+      if (!taken) throw std::runtime_error(taken.error().to_string());
+      if (*taken) return true;
       EXPECT_EQ(next.row_count(), 1000U);
       ++refused;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+      return false;
+    })) << "the lanes do not hurry to make room";
     EXPECT_EQ(next.row_count(), 0U);
   }
   EXPECT_GT(refused, 0U);
@@ -331,9 +329,7 @@ TEST_F(SinkTest, AFailureSaysWhetherLaterRowsAreThere) {
       PQconnectdb(shared_server().conninfo(database_).c_str()), PQfinish);
   PQclear(PQexec(holder.get(), "BEGIN; LOCK TABLE t"));
   ASSERT_TRUE(sink->write(batch(events(1, 5000))));
-  while (sink->metrics().in_flight_rows < 5000) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  ASSERT_TRUE(test::eventually([&] { return sink->metrics().in_flight_rows >= 5000; }));
   PQclear(PQexec(holder.get(), "COMMIT"));
   const Status flushed = sink->flush();
   ASSERT_FALSE(flushed);

@@ -15,6 +15,66 @@ ArrowNode list(const Nullable<size_t>& sizes, ArrowNode child) {
   return arrow_list("+l", sizes, std::move(child));
 }
 
+/// A list column with NULLs at these rows, whose slots keep the elements that they span: legal
+/// Arrow, and nobody may look at them.
+ArrowNode with_nulls(ArrowNode node, const std::vector<bool>& valid) {
+  node.buffers[0] = pack_bits(valid);
+  return node;
+}
+
+/// Cases of lists that are NULL and span elements all the same: in the middle, first, last, all.
+std::vector<ConversionCase> null_list_cases() {
+  const auto ints = [] { return int32s({1, 2, 3, 4, 5, 6, 7}); };
+  const auto words = [] { return text({"a", "b", "c", "d", "e", "f", "g"}); };
+  std::vector<ConversionCase> cases;
+  for (const char* const format : {"+l", "+L"}) {
+    const auto lists = [format](ArrowNode child, const std::vector<bool>& valid) {
+      return with_nulls(arrow_list(format, {2, 2, 1, 2}, std::move(child)), valid);
+    };
+    cases.push_back({"integer[]",
+                     lists(ints(), {true, false, true, true}),
+                     {"{1,2}", nullopt, "{5}", "{6,7}"}});
+    cases.push_back({"integer[]",
+                     lists(ints(), {false, true, true, false}),
+                     {nullopt, "{3,4}", "{5}", nullopt}});
+    cases.push_back({"integer[]",
+                     lists(ints(), {false, false, false, false}),
+                     {nullopt, nullopt, nullopt, nullopt}});
+    cases.push_back({"bigint[]",
+                     lists(ints(), {true, false, false, true}),
+                     {"{1,2}", nullopt, nullopt, "{6,7}"}});
+    cases.push_back({"double precision[]",
+                     lists(doubles({1, 2, 3, 4, 5, 6, 7}), {true, false, true, true}),
+                     {"{1,2}", nullopt, "{5}", "{6,7}"}});
+    cases.push_back({"boolean[]",
+                     lists(arrow_bool({true, false, true, true, false, true, false}),
+                           {true, false, true, true}),
+                     {"{t,f}", nullopt, "{f}", "{t,f}"}});
+    cases.push_back(
+        {"text[]", lists(words(), {true, false, true, true}), {"{a,b}", nullopt, "{e}", "{f,g}"}});
+    cases.push_back(
+        {"jsonb", lists(ints(), {true, false, true, true}), {"[1, 2]", nullopt, "[5]", "[6, 7]"}});
+    cases.push_back(
+        {"integer[]",
+         with_nulls(arrow_list(format, {1, 1, 2}, lists(ints(), {})), {true, false, true}),
+         {"{{1,2}}", nullopt, "!2202E have 1 and 2 items"}});
+  }
+  cases.push_back({"integer[]",
+                   arrow_fixed_list(2, {true, false, true}, int32s({1, 2, 3, 4, 5, 6})),
+                   {"{1,2}", nullopt, "{5,6}"}});
+  cases.push_back({"text[]",
+                   arrow_fixed_list(2, {false, true, true}, text({"a", "b", "c", "d", "e", "f"})),
+                   {nullopt, "{c,d}", "{e,f}"}});
+  cases.push_back({"jsonb",
+                   with_nulls(arrow_list("+m", {1, 2, 1},
+                                         arrow_struct({true, true, true, true},
+                                                      {text({"a", "b", "c", "d"}).named("key"),
+                                                       int32s({1, 2, 3, 4}).named("value")})),
+                              {true, false, true}),
+                   {R"({"a": 1})", nullopt, R"({"d": 4})"}});
+  return cases;
+}
+
 struct MonthDayNano {
   int32_t months, days;
   int64_t nanos;
@@ -210,7 +270,7 @@ std::vector<ConversionCase> nested_cases() {
     many_text += (i == 0 ? "" : ",") + std::to_string(i);
   }
   many_text += "}";
-  return {
+  std::vector<ConversionCase> cases = {
       {"double precision[]",
        list({2, 0, nullopt, 3, 1}, doubles({1.5, nullopt, -0.0, 1e300, 2, 7})),
        {"{1.5,NULL}", "{}", nullopt, "{-0,1e+300,2}", "{7}"}},
@@ -304,6 +364,8 @@ std::vector<ConversionCase> nested_cases() {
                              arrow_fixed<int64_t>("d:18,2,64", {700}).named("value")}),
        {"(k,7)"}},
   };
+  for (ConversionCase& null_list : null_list_cases()) cases.push_back(std::move(null_list));
+  return cases;
 }
 
 std::vector<ConversionCase> conversion_cases() {

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace pgsink::test {
 namespace {
@@ -145,6 +146,24 @@ void WireProxy::replace(std::string& bytes) {
   fired_ = true;
 }
 
+void WireProxy::call_before(std::string text, std::function<void()> call) {
+  const std::lock_guard lock(mutex_);
+  called_before_ = std::move(text);
+  call_ = std::move(call);
+  fired_ = false;
+}
+
+void WireProxy::call_if_due(const std::string& bytes) {
+  std::function<void()> call;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!call_ || bytes.find(called_before_) == std::string::npos) return;
+    call = std::exchange(call_, nullptr);
+  }
+  call();
+  fired_ = true;
+}
+
 void WireProxy::drop_orphans() {
   drop_orphans_ = true;
   [[maybe_unused]] const ssize_t written = ::write(wakeup_[1], "x", 1);
@@ -239,7 +258,10 @@ void WireProxy::receive(Link& link, Stream& from) {
   const size_t passed = scan(link, from, buffer.data(), static_cast<size_t>(size));
   if (passed == 0) return;
   std::string bytes(reinterpret_cast<const char*>(buffer.data()), passed);
-  if (from.side == Side::kFrontend) replace(bytes);
+  if (from.side == Side::kFrontend) {
+    call_if_due(bytes);
+    replace(bytes);
+  }
   const std::chrono::microseconds later(delay_us_ + (segment > 0 ? segment_pause_us_.load() : 0));
   from.chunks.push_back({Clock::now() + later, std::move(bytes)});
 }

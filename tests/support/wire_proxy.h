@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -63,6 +64,9 @@ class WireProxy {
   /// Puts `to` in the place of `from`, which is as long, once, in what the client sends next. It
   /// must stand within what the proxy receives at once.
   void replace_once(std::string from, std::string to);
+  /// Calls `call` once, in the proxy's thread, before it passes on the first bytes of the client
+  /// that hold `text`, which must stand within what the proxy receives at once.
+  void call_before(std::string text, std::function<void()> call);
   /// Closes new connections at once, as a server does that is down, until told otherwise.
   void refuse_connections(bool refuse) { refuse_ = refuse; }
   bool fired() const { return fired_; }
@@ -81,6 +85,7 @@ class WireProxy {
   size_t scan(Link& link, Stream& from, const std::byte* data, size_t size);
   void strike(Link& link, Effect effect);
   void replace(std::string& bytes);
+  void call_if_due(const std::string& bytes);
 
   std::string host_;
   uint16_t server_port_;
@@ -94,13 +99,15 @@ class WireProxy {
   std::atomic<bool> drop_orphans_ = false;
   std::atomic<bool> refuse_ = false;
   std::atomic<int> connections_ = 0;
-  std::mutex mutex_;  // guards rule_, the counters and the replacement
+  std::mutex mutex_;  // guards rule_, the counters, the replacement and the call
   Rule rule_;
   bool armed_ = false;
   int seen_ = 0;
   Side bytes_side_ = Side::kFrontend;
   uint64_t bytes_left_ = UINT64_MAX;
   std::string replaced_, replacement_;
+  std::string called_before_;
+  std::function<void()> call_;
   std::list<std::unique_ptr<Link>> links_;
   std::thread thread_;
 };

@@ -76,11 +76,12 @@ std::vector<std::optional<std::string>> check_rejections(const ConversionCase& t
 }
 
 Encoded encode_case(const ConversionCase& test_case, const CopyTable& table, int64_t front,
-                    size_t out_bytes) {
+                    size_t out_bytes, Kernels kernels = Kernels::kBest) {
   test::ArrowNode column = test::with_offset(test_case.column, front);
   column.name = "c0";
   const RecordBatch batch = test::import_columns({std::move(column)}, test_case.options);
-  auto encoder = RowEncoder::create(test::encode_columns(batch, table.columns()), table.types());
+  auto encoder =
+      RowEncoder::create(test::encode_columns(batch, table.columns()), table.types(), kernels);
   if (!encoder) {
     ADD_FAILURE() << encoder.error().to_string();
     return {};
@@ -100,7 +101,11 @@ void run_case(const ConversionCase& test_case) {
   if (!test_case.normalised && !test_case.sql_type.starts_with("jsonb")) {
     EXPECT_EQ(hex(encoded.tuples), hex(table.binary()));
   }
-  // Arrow offsets, and any size of buffer, make no difference.
+  // The processor makes no difference …
+  const Encoded portable = encode_case(test_case, table, 0, 65536, Kernels::kPortable);
+  EXPECT_EQ(hex(portable.tuples), hex(encoded.tuples)) << "without vector code";
+  EXPECT_EQ(portable.rejected.size(), encoded.rejected.size()) << "without vector code";
+  // … nor do Arrow offsets, nor the size of the buffer.
   for (const auto& [front, out_bytes] : {std::pair<int64_t, size_t>{1, 65536}, {13, 200}, {0, 1}}) {
     const Encoded again = encode_case(test_case, table, front, out_bytes);
     EXPECT_EQ(hex(again.tuples), hex(encoded.tuples))

@@ -5,6 +5,7 @@
 #include <regex>
 #include <set>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -12,6 +13,7 @@
 
 #include "shell/connections/prometheus.h"
 #include "shell/shell_support.h"
+#include "support/patience.h"
 
 namespace pgsink::test {
 namespace {
@@ -26,6 +28,8 @@ using testing::Not;
 /// The whole answer to a request, "" if nobody listens.
 std::string ask(int port, const std::string& request) {
   const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+  const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
+  EXPECT_EQ(::setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));

@@ -8,6 +8,7 @@
 
 #include "shell/output/progress.h"
 #include "shell/shell_support.h"
+#include "support/patience.h"
 
 namespace pgsink::test {
 namespace {
@@ -52,6 +53,23 @@ TEST_F(PipelineRun, ColumnListNamesTheColumns) {
       "1a,2-");
   EXPECT_THAT(pgsink_input(sink_ + "INSERT INTO numbers_sink (id, name) SELECT 1;").err,
               HasSubstr("INSERT INTO names 2 columns, but the query has 1"));
+}
+
+// The rows that were read are the position: what a former run committed is not written again.
+TEST_F(PipelineRun, ExactlyOnceGoesOnWhereTheFormerRunEnded) {
+  const std::string once =
+      connection("numbers_sink", "numbers", "delivery = 'exactly_once', sink_id = 'numbers'");
+  const auto read = [&](const std::string& rows) {
+    return pgsink_input(once + "INSERT INTO numbers_sink SELECT i AS id FROM range(" + rows +
+                        ") AS r(i);");
+  };
+  // Multiples of what the engine yields at once: a replay must be cut as the first run was.
+  for (const char* const rows : {"10240", "10240", "20480"}) {
+    const auto run = read(rows);
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_EQ(server_says("SELECT count(*) || ' ' || count(DISTINCT id) FROM numbers"),
+              std::string(rows) + " " + rows);
+  }
 }
 
 TEST_F(PipelineRun, ConnectionWinsOverATableOfTheEngineForInsertOnly) {
@@ -333,10 +351,11 @@ TEST_F(PipelineRun, SecondSignalAborts) {
   const pid_t locker =
       start_process({"/usr/bin/psql", "-X", "-f", file, server.conninfo("analytics")},
                     {getuid(), getgid()}, folder_.path() + "/lock.log");
-  while (server_says("SELECT count(*) FROM pg_locks WHERE relation = 'numbers'::regclass AND "
-                     "mode = 'AccessExclusiveLock' AND granted") == "0") {
-    usleep(50'000);
-  }
+  EXPECT_TRUE(eventually([] {
+    return server_says(
+               "SELECT count(*) FROM pg_locks WHERE relation = 'numbers'::regclass AND "
+               "mode = 'AccessExclusiveLock' AND granted") != "0";
+  }));
   const auto run =
       pgsink({"--log-level", "debug", "-c",
               sink_ + "INSERT INTO numbers_sink SELECT i AS id FROM range(10000) AS r(i);"},
