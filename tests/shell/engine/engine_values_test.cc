@@ -21,45 +21,93 @@ struct EngineType {
 
 void PrintTo(const EngineType& type, std::ostream* out) { *out << type.name; }
 
-// clang-format off
 const EngineType kTypes[] = {
-    {"BOOLEAN", "boolean", "(true), (false), (true), (true), (false), (true), (false), (false), (true)"},
+    {"BOOLEAN", "boolean",
+     "(true), "
+     "(false), "
+     "(true), "
+     "(true), "
+     "(false), "
+     "(true), "
+     "(false), "
+     "(false), "
+     "(true)"},
     {"TINYINT", "smallint", "(-128), (127), (0)"},
     {"SMALLINT", "smallint", "(-32768), (32767)"},
     {"INTEGER", "integer", "(-2147483648), (2147483647)"},
     {"BIGINT", "bigint", "(-9223372036854775808), (9223372036854775807)"},
-    {"HUGEINT", "numeric", "(-170141183460469231731687303715884105728), (170141183460469231731687303715884105727), (0)"},
+    {"HUGEINT", "numeric",
+     "(-170141183460469231731687303715884105728), "
+     "(170141183460469231731687303715884105727), "
+     "(0)"},
     {"UHUGEINT", "numeric", "(340282366920938463463374607431768211455), (0)"},
     {"UTINYINT", "smallint", "(255), (0)"},
     {"USMALLINT", "integer", "(65535), (0)"},
     {"UINTEGER", "bigint", "(4294967295), (0)"},
     {"UBIGINT", "numeric", "(18446744073709551615), (0)"},
     {"FLOAT", "real", "(1.1), (-0.0), ('NaN'), ('inf'), (3.4028235e38), (1e-45)"},
-    {"DOUBLE", "double precision", "(1.1), (-0.0), ('NaN'), ('-inf'), (1.7976931348623157e308), (5e-324), (0.1)"},
+    {"DOUBLE", "double precision",
+     "(1.1), "
+     "(-0.0), "
+     "('NaN'), "
+     "('-inf'), "
+     "(1.7976931348623157e308), "
+     "(5e-324), "
+     "(0.1)"},
     {"DECIMAL(4,1)", "numeric", "(999.9), (-0.1)"},
     {"DECIMAL(9,4)", "numeric", "(99999.9999), (-0.0001)"},
     {"DECIMAL(18,6)", "numeric", "(999999999999.999999), (-0.000001)"},
     {"DECIMAL(38,10)", "numeric", "(9999999999999999999999999999.9999999999), (-0.0000000001)"},
-    {"VARCHAR", "text", "(''), ('twelve bytes'), ('thirteen byte'), ('quote \" back \\ ü €'), (repeat('long ', 200))"},
-    {"BLOB", "bytea", "('\\x00\\xFF'::BLOB), (''::BLOB), ('thirteen byte'::BLOB)", "'\\x' || hex(v)"},
-    {"DATE", "date", "('0001-01-01'), ('1969-12-31'), ('9999-12-31'), ('infinity'), ('-infinity')"},
+    {"VARCHAR", "text",
+     "(''), "
+     "('twelve bytes'), "
+     "('thirteen byte'), "
+     "('quote \" back \\ ü €'), "
+     "(repeat('long ', 200))"},
+    {"BLOB", "bytea",
+     "('\\x00\\xFF'::BLOB), "
+     "(''::BLOB), "
+     "('thirteen byte'::BLOB)",
+     "'\\x' || hex(v)"},
+    {"DATE", "date",
+     "('0001-01-01'), "
+     "('1969-12-31'), "
+     "('9999-12-31'), "
+     "('infinity'), "
+     "('-infinity')"},
     {"TIME", "time", "('00:00:00'), ('23:59:59.999999')"},
     {"TIME_NS", "time", "('23:59:59.999999000')"},
     {"TIMETZ", "timetz", "('23:59:59.999999+05:30'), ('00:00:00-15:59')"},
-    {"TIMESTAMP", "timestamp", "('0001-01-01 00:00:00'), ('2262-04-12 00:00:00.000001'), ('infinity'), ('-infinity')"},
+    {"TIMESTAMP", "timestamp",
+     "('0001-01-01 00:00:00'), "
+     "('2262-04-12 00:00:00.000001'), "
+     "('infinity'), "
+     "('-infinity')"},
     {"TIMESTAMP_S", "timestamp", "('1969-12-31 23:59:59')"},
     {"TIMESTAMP_MS", "timestamp", "('1969-12-31 23:59:59.999')"},
     {"TIMESTAMP_NS", "timestamp", "('1969-12-31 23:59:59.999999')"},
-    {"TIMESTAMPTZ", "timestamptz", "('1969-12-31 23:59:59.999999+00'), ('9999-12-31 23:59:59+14')"},
-    {"INTERVAL", "interval", "(INTERVAL '9223372036854775807 microseconds'), (INTERVAL '-9223372036854775807 microseconds'), "
-                             "(INTERVAL '3000000 hours'), (INTERVAL '14 months 3 days 1 microsecond'), (INTERVAL '0 days')"},
-    {"UUID", "uuid", "('00000000-0000-0000-0000-000000000000'), ('ffffffff-ffff-4fff-bfff-ffffffffffff'), ('0123abcd-4567-4def-8123-456789abcdef')"},
+    {"TIMESTAMPTZ", "timestamptz",
+     "('1969-12-31 23:59:59.999999+00'), "
+     "('9999-12-31 23:59:59+14')"},
+    {"INTERVAL", "interval",
+     "(INTERVAL '9223372036854775807 microseconds'), "
+     "(INTERVAL '-9223372036854775807 microseconds'), "
+     "(INTERVAL '3000000 hours'), (INTERVAL '14 months 3 days 1 microsecond'), (INTERVAL '0 "
+     "days')"},
+    {"UUID", "uuid",
+     "('00000000-0000-0000-0000-000000000000'), "
+     "('ffffffff-ffff-4fff-bfff-ffffffffffff'), "
+     "('0123abcd-4567-4def-8123-456789abcdef')"},
     {"BIT", "text", "('0'), ('10101'), ('1111111100000000')"},
-    {"JSON", "jsonb", "('{\"a\": [1, 2.50, null, true]}'), ('[\"text\"]'), ('12345678901234567890.10')"},
-    {"BIGNUM", "numeric", "('123456789012345678901234567890123456789012345678901234567890'), ('-1')"},
+    {"JSON", "jsonb",
+     "('{\"a\": [1, 2.50, null, true]}'), "
+     "('[\"text\"]'), "
+     "('12345678901234567890.10')"},
+    {"BIGNUM", "numeric",
+     "('123456789012345678901234567890123456789012345678901234567890'), "
+     "('-1')"},
     {"ENUM('small', 'a larger label')", "text", "('small'), ('a larger label')"},
 };
-// clang-format on
 
 struct Nesting {
   std::string around;  ///< The engine's expression, with V for what is inside.
