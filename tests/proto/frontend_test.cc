@@ -178,6 +178,10 @@ TEST(Frontend, AcceptsParametersUpTo65535) {
 TEST(Frontend, RefusesNulInEveryText) {
   const std::string nul("a\0user\0admin", 12);
   OutputBuffer out;
+  for (const std::string& place : {std::string("\0", 1), std::string("\0a", 2),
+                                   std::string("a\0", 2), std::string(100, 'a') + '\0'}) {
+    EXPECT_EQ(encode_query(out, place).error().code, Errc::kUsage) << place.size();
+  }
   const std::vector<std::pair<std::string, std::string>> name = {{nul, "x"}};
   const std::vector<std::pair<std::string, std::string>> value = {{"application_name", nul}};
   for (const Status& status :

@@ -96,6 +96,19 @@ TEST(Scram, ExtensionsAreAuthenticatedAsTheyCame) {
 }
 
 // Trap 6: who does not know the password cannot pass for the server.
+TEST(Scram, EveryBitOfTheServerSignatureCounts) {
+  const auto signature = base64_decode(kServerFinal.substr(2));
+  ASSERT_TRUE(signature);
+  for (size_t i = 0; i < signature->size(); ++i) {
+    std::vector<std::byte> wrong = *signature;
+    wrong[i] ^= std::byte{0x10};
+    Scram scram(rfc_config());
+    ASSERT_TRUE(scram.client_first());
+    ASSERT_TRUE(scram.client_final(kServerFirst));
+    EXPECT_FALSE(scram.verify("v=" + base64_encode(wrong))) << "byte " << i;
+  }
+}
+
 TEST(Scram, RejectsAWrongServerSignature) {
   std::string flipped(kServerFinal);
   flipped[2] = '7';

@@ -427,6 +427,21 @@ TEST(SessionCopyIn, CopyFailEndsIt) {
       ElementsAre("Query COPY t FROM STDIN", "CopyData 1\\x0a", "CopyFail why", "Query SELECT 1"));
 }
 
+TEST(SessionCopyIn, ALongReasonOfCopyFailIsCut) {
+  const Outcome outcome = run_script([] {
+    return Script{trusted_startup(),
+                  ask(
+                      [](Session& s) {
+                        ASSERT_TRUE(s.query("COPY t FROM STDIN", Session::Copy::kIn));
+                        s.copy_fail(std::string(20'000, 'x'));
+                      },
+                      encode_all({copy_in(), error("57014"), ready('I')}))};
+  });
+  EXPECT_EQ(outcome.error, "");
+  EXPECT_THAT(frontend_messages(outcome.sent.substr(outcome.sent.find("Q"))),
+              ElementsAre("Query COPY t FROM STDIN", "CopyFail " + std::string(1'000, 'x')));
+}
+
 // The pair of the hand-over: a server that says "done" before we did is out of step.
 TEST(SessionCopyIn, RejectsACompletionBeforeTheEnd) {
   const Outcome outcome = run_script([] {

@@ -188,6 +188,33 @@ TEST(SessionStartup, AnswersAnMd5Challenge) {
   EXPECT_EQ(outcome.events, kStartupEvents);
 }
 
+TEST(SessionStartup, RefusesAnMd5SaltOfAnotherLength) {
+  for (const size_t size : {0, 3, 5, 8}) {
+    const Outcome outcome = run_script([&] {
+      return Script{
+          start(config_for(), authentication(Code::kMd5Password, std::string(size, 's')))};
+    });
+    EXPECT_EQ(outcome.code, Errc::kAuthentication) << size;
+  }
+}
+
+// Who is not authenticated has nothing to say of the session, however far the proof has come.
+TEST(SessionStartup, NothingOfTheSessionComesBeforeAuthenticationOk) {
+  const std::string asked[] = {"", authentication(Code::kCleartextPassword),
+                               authentication(Code::kMd5Password, "salt"),
+                               authentication_sasl({"SCRAM-SHA-256"})};
+  const std::string early[] = {encode(BackendKeyData{1, as_bytes("abcd")}),
+                               encode(ParameterStatus{"TimeZone", "UTC"}),
+                               encode(NotificationResponse{7, "c", "p"}), encode(ready('I'))};
+  for (const std::string& before : asked) {
+    for (const std::string& message : early) {
+      const Outcome outcome =
+          run_script([&] { return Script{start(config_for(), before + message)}; });
+      EXPECT_EQ(outcome.code, Errc::kProtocol) << outcome.error;
+    }
+  }
+}
+
 TEST(SessionStartup, SpeaksScram) {
   const Outcome outcome = replay_everywhere(
       [] { return scram_script(config_for(), scram_server(), {"SCRAM-SHA-256"}); });
@@ -342,6 +369,13 @@ TEST(SessionStartup, ChannelBindingRequireRejectsEveryOtherExchange) {
   const Outcome outcome =
       run_script([&] { return Script{start(plain, authentication_sasl({"SCRAM-SHA-256"}))}; });
   EXPECT_THAT(outcome.error, HasSubstr("no TLS"));
+  for (const std::string& reply :
+       {authentication(Code::kCleartextPassword), authentication(Code::kMd5Password, "salt")}) {
+    const Outcome asked = run_script([&] { return Script{start(plain, reply)}; });
+    EXPECT_EQ(asked.code, Errc::kAuthentication);
+    EXPECT_EQ(asked.sent, run_script([&] { return Script{start(plain, "")}; }).sent)
+        << "no proof leaves for a server that may be anybody";
+  }
 }
 
 // Trap 7 (CVE-2026-54291): a certificate without a usable hash must not become "no binding".
