@@ -42,8 +42,8 @@ function(pgsink_harden target)
 endfunction()
 
 # pgsink_unity(target source...): with PGSINK_FAST_BUILD, compiles the sources of each folder
-# together, so that their headers are read once. Files with macros or compiler settings of their own,
-# in UNITY_NEVER, stay alone.
+# together, so that their headers are read once. Files with macros or compiler settings of their
+# own, in UNITY_NEVER, stay alone.
 set(UNITY_NEVER "(_avx512|text_kernels|/engine|shell/run/.*)\\.cc$")
 function(pgsink_unity target)
   if(NOT PGSINK_FAST_BUILD)
