@@ -53,9 +53,9 @@ Result<FlightLog::Event> ask_status(const FlightLog::Action& action, Connection&
 Result<FlightLog::Event> ask_outcome(const FlightLog::Action& action, const Flight& flight,
                                      FlightLog::Seq committed_prefix, LaneDelivery& delivery,
                                      Connection& connection, Env& env) {
-  using Kind = FlightLog::Action::Kind;
-  if (action.kind == Kind::kFence) return fence_backend(action, connection, env);
-  if (action.kind == Kind::kAskStatus) return ask_status(action, connection, env);
+  using ActionKind = FlightLog::Action::Kind;
+  if (action.kind == ActionKind::kFence) return fence_backend(action, connection, env);
+  if (action.kind == ActionKind::kAskStatus) return ask_status(action, connection, env);
   const auto done = delivery.is_done(connection, flight, committed_prefix);
   if (connection.broken()) return fail(done ? Error{} : done.error());
   if (!done) return FlightLog::ResolveFailed{done.error()};

@@ -31,7 +31,9 @@ class RejectedRows {
   /// Sends the dead letters of an attempt that may commit, before it does.
   Status send_letters(Flight& flight, LaneSession& session) const;
   /// The statement that does that; "" if there is no table for them.
-  std::string_view insert_sql() const { return letters_ == nullptr ? "" : letters_->insert_sql(); }
+  std::string_view insert_sql() const {
+    return letters_ == nullptr ? std::string_view() : std::string_view(letters_->insert_sql());
+  }
 
   /// After a trial that went well, and was undone: the search goes on, or has found a row. A
   /// failure stops the sink.

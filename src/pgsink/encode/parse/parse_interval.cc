@@ -15,7 +15,7 @@
 namespace pgsink::encode {
 namespace {
 
-constexpr std::string_view kForm =
+constexpr std::string_view kIntervalForm =
     "an interval as \"1 year 2 mons 3 days 04:05:06.7\" or P1Y2M3DT4H5M6.7S";
 
 /// One of the three numbers that an interval consists of.
@@ -293,7 +293,7 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
   IntervalParser parser(pgproto::ascii::trim(text));
   const bool parsed = parser.parse();
   if (!parsed && !parser.overflow()) {
-    fault = parse_fault(target, text, kForm);
+    fault = parse_fault(target, text, kIntervalForm);
     fault.sqlstate = sqlstate::kDatetimeFormat;
     return false;
   }
