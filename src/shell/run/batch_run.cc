@@ -1,5 +1,6 @@
 #include "shell/run/batch_run.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "shell/run/stopwatch.h"
@@ -29,6 +30,8 @@ PipelineResult BatchRun::run() {
 
 Outcome BatchRun::run_all() {
   if (auto opened = open_sinks(); !opened) return opened;
+  const auto one_thread = repeat_order();
+  if (!one_thread) return std::unexpected(one_thread.error());
   if (auto filled = pipeline_.fill_common_tables(); !filled) return filled;
   for (size_t i = 0; i < pipeline_.branches.size() && !pipeline_.stopped(); ++i) {
     Branch& branch = pipeline_.branches[i];
@@ -50,6 +53,39 @@ Outcome BatchRun::open_sinks() {
   return {};
 }
 
+/// Rows that a later run may have to find again must come in the same order then. Plans that do not
+/// promise it run in one thread. Null if nothing need be done.
+std::expected<std::unique_ptr<OneEngineThread>, Faults> BatchRun::repeat_order() const {
+  const auto may_resume = [](const Branch& branch) {
+    return !branch.into_engine() && goes_on_after_earlier_runs(*branch.options);
+  };
+  if (std::ranges::none_of(pipeline_.branches, may_resume)) return nullptr;
+  Engine& engine = pipeline_.context.engine;
+  std::optional<std::string> cause;
+  if (!keeps_insertion_order(engine)) cause = "preserve_insertion_order = false";
+  for (size_t i = 0; !cause && i < pipeline_.common_tables.count(); ++i) {
+    const EngineSql sql = pipeline_.common_tables.select(i);
+    const auto plan = plan_of(engine, sql.text());
+    if (!plan) return std::unexpected(pipeline_.with_fault(plan.error(), sql));
+    cause = operator_without_order(*plan);
+  }
+  for (size_t i = 0; !cause && i < pipeline_.branches.size(); ++i) {
+    const Branch& branch = pipeline_.branches[i];
+    const auto plan = plan_of(engine, branch.sql.text());
+    if (!plan) return std::unexpected(pipeline_.engine_fault(branch, plan.error()));
+    cause = operator_without_order(*plan);
+  }
+  if (!cause) return nullptr;
+  auto one_thread = std::make_unique<OneEngineThread>(engine);
+  if (one_thread->changed()) {
+    pipeline_.context.reporter.info(
+        "the query runs in one thread, because its rows must come in "
+        "the same order each time (" +
+        *cause + ")");
+  }
+  return one_thread;
+}
+
 Outcome BatchRun::run_branch(Branch& branch, BranchSink& sink) {
   const Stopwatch watch;
   const PipelineContext& context = pipeline_.context;
@@ -68,39 +104,86 @@ Outcome BatchRun::run_branch(Branch& branch, BranchSink& sink) {
   return {};
 }
 
-/// Moves the rows of a branch and commits them.
+// ---- the rows of a branch ------------------------------------------------------------------
+
+/// Moves the rows of a branch that are not delivered yet, and commits them.
 std::expected<BatchRun::End, Faults> BatchRun::move_rows(Branch& branch, BranchSink& sink) {
-  End end = End::kInterrupted;
-  auto started = branch.query.start();
-  while (started && !pipeline_.stopped()) {
-    auto chunk = branch.query.next();
-    if (!chunk) {
-      started = std::unexpected(chunk.error());
-      break;
-    }
-    if (!chunk->filled()) {
-      end = End::kDone;
-      break;
-    }
-    auto batch = branch.rows.batch(*chunk);
-    if (!batch) return std::unexpected(sink.stopped_by(batch.error()));
-    sink.rows_read += batch->row_count();
-    batch->position = sink.rows_read;  // Exactly-once goes on after it.
-    if (auto written = sink.write(std::move(*batch)); !written) {
-      return std::unexpected(std::move(written.error()));
-    }
+  const SinkOptions& options = *branch.options;
+  const DeliveredRows delivered(options, sink.sink());
+  NumberedRows rows(branch, delivered.cuts(), goes_on_after_earlier_runs(options));
+  std::expected<End, Faults> end = End::kEnough;
+  if (!delivered.empty()) end = prove(rows, delivered, sink);
+  // Where lanes have come to different positions, rows before the last of them are missing still.
+  const bool all_lanes = delivered.through() == delivered.last();
+  if (end == End::kEnough && (delivered.empty() || !all_lanes)) end = start(rows, sink);
+  if (end == End::kEnough) {
+    end = read(rows, sink, [&](RecordBatch batch) -> std::expected<bool, Faults> {
+      if (auto same = delivered.check(batch); !same) {
+        return std::unexpected(pipeline_.target_fault(branch, same.error()));
+      }
+      if (batch.position <= delivered.through()) return true;
+      if (auto written = sink.write(std::move(batch)); !written) {
+        return std::unexpected(std::move(written.error()));
+      }
+      return true;
+    });
   }
-  if (!started && !pipeline_.was_interrupted(started.error())) {
-    return std::unexpected(query_failed(branch, sink, started.error()));
+  if (!end) return end;
+  const bool finished = *end == End::kDone && ends_with_statement(options);
+  if (auto closed = finished ? sink.finish() : sink.close(); !closed) {
+    return std::unexpected(std::move(closed.error()));
   }
-  if (auto closed = sink.close(); !closed) return std::unexpected(std::move(closed.error()));
+  if (*end == End::kDone && !delivered.empty()) sink.count_delivered_before();
   return end;
 }
 
+/// Reads the rows that earlier runs delivered, and fails if they are others. kEnough: they are the
+/// same.
+std::expected<BatchRun::End, Faults> BatchRun::prove(NumberedRows& rows,
+                                                     const DeliveredRows& delivered,
+                                                     BranchSink& sink) {
+  auto end = start(rows, sink);
+  if (end != End::kEnough) return end;
+  const auto fault = [&](const Status& status) {
+    return std::unexpected(pipeline_.target_fault(sink.branch(), status.error()));
+  };
+  end = read(rows, sink, [&](RecordBatch batch) -> std::expected<bool, Faults> {
+    if (auto same = delivered.check(batch); !same) return fault(same);
+    return batch.position < delivered.last();
+  });
+  if (end != End::kDone) return end;
+  const Status enough = delivered.check_end(rows.position());
+  if (!enough) return fault(enough);
+  return end;
+}
+
+/// kEnough if the query runs.
+std::expected<BatchRun::End, Faults> BatchRun::start(NumberedRows& rows, const BranchSink& sink) {
+  auto started = rows.start();
+  if (started) return End::kEnough;
+  if (pipeline_.was_interrupted(started.error())) return End::kInterrupted;
+  return std::unexpected(query_failed(sink, started.error()));
+}
+
+/// Gives batches to `take` until it has enough, the query ends, or a signal comes.
+std::expected<BatchRun::End, Faults> BatchRun::read(NumberedRows& rows, BranchSink& sink,
+                                                    const Take& take) {
+  while (!pipeline_.stopped()) {
+    auto batch = rows.next();
+    sink.rows_read = rows.position();
+    if (!batch && pipeline_.was_interrupted(batch.error())) break;
+    if (!batch) return std::unexpected(query_failed(sink, batch.error()));
+    if (!*batch) return End::kDone;
+    const auto more = take(std::move(**batch));
+    if (!more) return std::unexpected(more.error());
+    if (!*more) return End::kEnough;
+  }
+  return End::kInterrupted;
+}
+
 /// The engine ended the query with an error: says what is in the target.
-Faults BatchRun::query_failed(const Branch& branch, const BranchSink& sink,
-                              const EngineFault& fault) const {
-  Faults faults = pipeline_.engine_fault(branch, fault);
+Faults BatchRun::query_failed(const BranchSink& sink, const EngineFault& fault) const {
+  Faults faults = pipeline_.engine_fault(sink.branch(), fault);
   faults.front().error.message += "; " + grouped(sink.sink().metrics().rows_written) + " of the " +
                                   grouped(sink.rows_read) + " rows before it are committed";
   return faults;

@@ -1,5 +1,6 @@
 #include "shell/run/branch_sink.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "shell/text/numbers.h"
@@ -33,6 +34,8 @@ Outcome BranchSink::flush() { return checked(sink_->flush()); }
 
 Outcome BranchSink::close() { return checked(sink_->close()); }
 
+Outcome BranchSink::finish() { return checked(sink_->finish()); }
+
 Outcome BranchSink::checked(Status status) const {
   if (!status) return std::unexpected(stopped_by(std::move(status.error())));
   return {};
@@ -44,6 +47,12 @@ Faults BranchSink::stopped_by(Error error) const {
   return pipeline_.target_fault(branch_, std::move(error));
 }
 
+void BranchSink::count_delivered_before() {
+  const SinkMetrics metrics = sink_->metrics();
+  const uint64_t now = metrics.rows_written + metrics.rejected_rows;
+  rows_delivered_before_ = rows_read - std::min(now, rows_read);
+}
+
 SinkReport BranchSink::report(std::string_view outcome, double seconds) const {
   const SinkMetrics metrics = sink_->metrics();
   SinkReport report = pipeline_.blank_report(branch_);
@@ -51,6 +60,7 @@ SinkReport BranchSink::report(std::string_view outcome, double seconds) const {
   report.rows_read = rows_read;
   report.rows_written = metrics.rows_written;
   report.rows_rejected = metrics.rejected_rows;
+  report.rows_delivered_before = rows_delivered_before_;
   report.batches_retried = metrics.retry_count;
   report.bytes = metrics.bytes_written;
   report.seconds = seconds;

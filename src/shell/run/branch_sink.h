@@ -25,16 +25,21 @@ class BranchSink {
 
   const Branch& branch() const { return branch_; }
   Sink& sink() const { return *sink_; }
-  /// Sink::write(), flush() and close(); an error says what is in the target.
+  /// Sink::write(), flush(), close() and finish(); an error says what is in the target.
   Outcome write(RecordBatch batch);
   Outcome flush();
   Outcome close();
+  Outcome finish();
   /// The counters become those of a sink that has ended. The destructor does it otherwise.
   void retire() const;
 
   /// The sink stopped: the error, with what is in the target and what is not.
   Faults stopped_by(Error error) const;
   SinkReport report(std::string_view outcome, double seconds) const;
+
+  /// The branch has read all rows, and those that were neither written nor rejected were delivered
+  /// by earlier runs: for the report.
+  void count_delivered_before();
 
   uint64_t rows_read = 0;  ///< By the branch, for messages and reports.
 
@@ -46,6 +51,7 @@ class BranchSink {
   const Pipeline& pipeline_;
   const Branch& branch_;
   std::unique_ptr<Sink> sink_;
+  uint64_t rows_delivered_before_ = 0;
 };
 
 }  // namespace pgsink::shell

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shell/run/delivered_rows.h"
 #include "shell/run/stopwatch.h"
 
 namespace pgsink::shell {
@@ -75,7 +76,9 @@ Outcome StreamRun::move_and_close() {
   Outcome outcome = move_until_end();
   for (const Part& part : parts_) {
     if (!part.sink) continue;
-    auto closed = part.sink->close();
+    // Nobody goes on with a stream, which cannot be read again.
+    const bool finish = ends_with_statement(*part.sink->branch().options);
+    auto closed = finish ? part.sink->finish() : part.sink->close();
     part.sink->retire();
     if (!closed && outcome) outcome = std::move(closed);
   }
