@@ -332,5 +332,63 @@ TEST_F(ExactlyOnceTest, AHostKilledAtAnyTimeGoesOnWhereTheDatabaseIs) {
   expect_once(kBatches);
 }
 
+// ---- proofs ------------------------------------------------------------------------------------
+
+TEST_F(ExactlyOnceTest, ProofsComeBackWithThePositionsOfAllLanes) {
+  options_.parallelism = 2;
+  options_.partition_by = "hash(id)";
+  {
+    const auto sink = open();
+    ASSERT_TRUE(sink);
+    EXPECT_TRUE(sink->resume_points().empty());
+    for (uint64_t n = 1; n <= 3; ++n) {
+      RecordBatch rows = batch(n);
+      rows.position_proof = "proof '" + std::to_string(n) + "'";
+      ASSERT_TRUE(sink->write(std::move(rows)));
+    }
+    ASSERT_TRUE(sink->close());
+  }
+  sql("UPDATE pgsink_epochs SET host_position = 2, host_proof = 'proof ''2''' WHERE lane = 1");
+  const auto sink = open();
+  ASSERT_TRUE(sink);
+  const std::vector<HostPosition> expected{{2, "proof '2'"}, {3, "proof '3'"}};
+  EXPECT_EQ(sink->resume_points(), expected);
+  EXPECT_EQ(sink->durable_position(), 2U);
+}
+
+TEST_F(ExactlyOnceTest, ProofThatCannotBeStoredIsRefused) {
+  const auto sink = open();
+  ASSERT_TRUE(sink);
+  for (const std::string& proof :
+       {std::string(RecordBatch::kProofBytesMax + 1, 'x'), std::string("a\0b", 3),
+        std::string("\xc3\xa9"), std::string("line\n")}) {
+    RecordBatch rows = batch(1);
+    rows.position_proof = proof;
+    const Status refused = sink->write(std::move(rows));
+    ASSERT_FALSE(refused) << proof;
+    EXPECT_EQ(refused.error().code, Errc::kUsage);
+    EXPECT_NE(refused.error().message.find("position_proof"), std::string::npos);
+  }
+  RecordBatch rows = batch(1);
+  rows.position_proof = std::string(RecordBatch::kProofBytesMax, '~');
+  EXPECT_TRUE(sink->write(std::move(rows)));
+  EXPECT_TRUE(sink->close());
+  expect_once(1);
+}
+
+TEST_F(ExactlyOnceTest, PositionsBelongToTheTable) {
+  write(*open(), 1, 2);
+  const std::string writer = scalar("SELECT writer FROM pgsink_epochs");
+  sql("DROP TABLE t; CREATE TABLE t (id bigint)");
+  const auto refused = Sink::open(options_, batch(0).schema());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kCannotResume) << refused.error().to_string();
+  EXPECT_EQ(scalar("SELECT writer FROM pgsink_epochs"), writer)
+      << "a sink that cannot go on fences nobody";
+  sql("DELETE FROM pgsink_epochs");
+  write(*open(), 1, 2);
+  expect_once(2);
+}
+
 }  // namespace
 }  // namespace pgsink

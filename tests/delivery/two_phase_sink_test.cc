@@ -554,5 +554,74 @@ TEST_F(TwoPhaseSinkTest, MisuseIsToldApart) {
   EXPECT_THAT(text(sink->abort(1)), HasSubstr("use_2pc = true"));
 }
 
+// ---- proofs ------------------------------------------------------------------------------------
+
+TEST_F(TwoPhaseSinkTest, ProofOfTheLastBatchComesBackWithItsPosition) {
+  const auto proven = [](uint64_t n) {
+    RecordBatch rows = batch(n);
+    rows.position_proof = "proof " + std::to_string(n);
+    return rows;
+  };
+  {
+    auto sink = open();
+    must(sink->write(proven(1)));
+    must(sink->write(proven(2)));
+    must(sink->close());
+  }
+  {
+    auto sink = open();
+    EXPECT_EQ(sink->resume_points(), std::vector<HostPosition>({{2, "proof 2"}}));
+    const auto recovered = sink->recover(0);
+    ASSERT_TRUE(recovered) << recovered.error().to_string();
+    EXPECT_EQ(recovered->proof, "proof 2");
+    must(sink->prepare(recovered->epoch + 1));  // Nothing new: the position stays, and its proof.
+    must(sink->commit(recovered->epoch + 1));
+    must(sink->write(proven(3)));
+    must(sink->prepare(recovered->epoch + 2));
+    must(sink->close());
+  }
+  auto sink = open();
+  EXPECT_EQ(sink->resume_points(), std::vector<HostPosition>({{2, "proof 2"}}));
+  const auto recovered = sink->recover(3);
+  ASSERT_TRUE(recovered) << recovered.error().to_string();
+  EXPECT_EQ(recovered->epoch, 3U);
+  EXPECT_EQ(recovered->proof, "proof 3") << "decided by the host's word, as it was recorded";
+  EXPECT_EQ(sink->resume_points(), std::vector<HostPosition>({{3, "proof 3"}}));
+  expect_once(3);
+  EXPECT_EQ(sink->finish().error().code, Errc::kUsage) << "it is the host that decides";
+}
+
+TEST_F(TwoPhaseSinkTest, FinishForgetsThePosition) {
+  {
+    auto sink = open();
+    must(sink->write(batch(1)));
+    must(sink->finish());
+    must(sink->close());
+    expect_once(1);
+  }
+  sql("DROP TABLE t; CREATE TABLE t (id bigint, note text)");
+  auto sink = open();
+  EXPECT_EQ(sink->durable_position(), 0U);
+  EXPECT_TRUE(sink->resume_points().empty());
+  must(sink->write(batch(1)));
+  must(sink->close());
+  expect_once(1);
+}
+
+TEST_F(TwoPhaseSinkTest, PositionsBelongToTheTable) {
+  {
+    auto sink = open();
+    must(sink->write(batch(1)));
+    must(sink->close());
+  }
+  const std::string generation = scalar("SELECT generation FROM pgsink_writers");
+  sql("DROP TABLE t; CREATE TABLE t (id bigint, note text)");
+  const auto refused = Sink::open(options_, batch(0).schema());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kCannotResume) << refused.error().to_string();
+  EXPECT_EQ(scalar("SELECT generation FROM pgsink_writers"), generation)
+      << "a sink that cannot go on fences nobody";
+}
+
 }  // namespace
 }  // namespace pgsink::test

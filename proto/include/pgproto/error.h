@@ -66,6 +66,7 @@ enum class Errc : uint16_t {
   kCannotFence = 6004,            ///< The old backend could not be proven gone.
   kNoPreparedTransaction = 6005,  ///< A prepared transaction that must be there is not.
   kResolveRefused = 6006,  ///< Resolving that prepared transaction now would break a promise.
+  kCannotResume = 6007,    ///< What earlier runs delivered is not what this one would go on from.
 
   // 9xxx: ours
   kInternal = 9001,  ///< A bug of this library; please report it.

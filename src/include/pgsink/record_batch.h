@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pgproto/error.h>
@@ -131,6 +132,18 @@ struct RowRange {
   const uint32_t* indexes = nullptr;
 };
 
+/// HostPosition is a position of the host's (RecordBatch::position), and what the host stored with
+/// it.
+struct HostPosition {
+  HostPosition(uint64_t at = 0, std::string proof_of_rows = {})  // NOLINT: a number is a position
+      : position(at), proof(std::move(proof_of_rows)) {}
+
+  uint64_t position = 0;
+  std::string proof;  ///< RecordBatch::position_proof; "" if the host gave none.
+
+  bool operator==(const HostPosition&) const = default;
+};
+
 /// RecordBatch is a number of rows with the memory that holds them. Movable; the memory is given
 /// back (the release function runs once) when the batch is destroyed, which the sink does when its
 /// rows are durable. A host that lends memory must not change it before.
@@ -153,6 +166,13 @@ class RecordBatch {
 
   /// The host's position behind the last row, reported back once every row up to it is durable.
   uint64_t position = 0;
+  /// What the host wants to know with that position in its next run, for example a digest of all
+  /// rows up to it (RowDigest): it is stored with the position where delivery is exactly once or
+  /// two-phase, and given back by Sink::resume_points(). At most kProofBytesMax printable ASCII
+  /// characters; pgsink does not look at it.
+  std::string position_proof;
+  static constexpr size_t kProofBytesMax = 64;
+  HostPosition host_position() const { return {position, position_proof}; }
 
  private:
   std::shared_ptr<const Schema> schema_;

@@ -46,6 +46,10 @@ class Sink {
   /// Flush waits until everything accepted before it is committed. OK means just that. With use_2pc
   /// it ends an epoch: all of it is seen at once.
   virtual Status flush() = 0;
+  /// Finish is close() at the end of a load that no later run goes on with: under use_2pc the
+  /// position is forgotten then, so that the next sink of the same name begins at 0. Fails as
+  /// close(); with kUsage where the host decides.
+  virtual Status finish() = 0;
   /// Close flushes, then gives the connections back. Idempotent; the first outcome is kept.
   /// Where the host decides (recover() was called) it writes nothing more, and fails with kUsage if
   /// batches were accepted behind the last prepare(): they are not written. Prepared epochs stay
@@ -63,6 +67,7 @@ class Sink {
   struct Recovered {
     uint64_t epoch = 0;     ///< The last committed; 0: none yet. The host goes on behind it.
     uint64_t position = 0;  ///< RecordBatch::position of its last batch.
+    std::string proof;      ///< RecordBatch::position_proof of that batch.
   };
   /// Recover takes over from former runs: epochs that they prepared are committed up to
   /// `last_committed_epoch`, which the host knows to be complete, and rolled back behind it. From
@@ -90,6 +95,13 @@ class Sink {
   /// and those up to what each lane committed are acknowledged without being written. With use_2pc
   /// it is known too, and the host goes on right behind it.
   virtual uint64_t durable_position() const = 0;
+  /// Resume_points are the positions that former runs have committed, as open() found them, in
+  /// growing order, each with the proof that its batch carried; empty if nothing was delivered.
+  /// Under exactly_once lanes can stand at different ones: a batch may end at each, and none may
+  /// hold rows on both sides of one. With use_2pc there is one, which recover() may move. A host
+  /// that reads its input again compares the proofs before it writes anything: rows up to a
+  /// position are not written, whatever they are.
+  virtual std::vector<HostPosition> resume_points() const = 0;
   /// A snapshot; any thread.
   virtual SinkMetrics metrics() const = 0;
   /// Warnings says what open() found that is no error, but may break a promise: that the server

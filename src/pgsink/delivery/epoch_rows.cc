@@ -25,8 +25,10 @@ std::string_view claim_of(std::string_view token) { return token.substr(0, kClai
 
 LaneEpoch lane_epoch(const QueryResult& result, size_t row, size_t first_column, int lane,
                      std::string writer) {
-  return {lane, parse_number(cell(result, row, first_column)),
-          parse_number(cell(result, row, first_column + 1)), std::move(writer)};
+  return {lane,
+          parse_number(cell(result, row, first_column)),
+          {parse_number(cell(result, row, first_column + 1)), cell(result, row, first_column + 2)},
+          std::move(writer)};
 }
 
 }  // namespace
@@ -50,14 +52,18 @@ Status Epochs::ensure_table(Connection& connection, Deadline deadline) const {
 // ---- claiming ----------------------------------------------------------------------------------
 
 Result<std::vector<LaneEpoch>> Epochs::claim(Env& env, Connection& connection, int lanes,
-                                             Deadline deadline) const {
+                                             Deadline deadline, const LaneOrigin& origin) const {
+  Quoted quoted;
+  const std::string routing = quoted.literal(origin.routing);
+  if (!quoted.status()) return fail(quoted.status().error());
   const std::string token = hex(env.random) + hex(env.random) + "." + hex(env.random);
   const std::string writer = "'" + token + "'";
   const auto rows =
       change(env, connection,
              sql_text(Sql::kEpochInsert, {table_, sink_, writer, std::to_string(lanes)}) + "; " +
                  sql_text(Sql::kEpochLock, {table_, sink_}) + "; " +
-                 sql_text(Sql::kEpochClaim, {table_, writer, sink_}),
+                 sql_text(Sql::kEpochClaim,
+                          {table_, writer, std::to_string(origin.table_oid), routing, sink_}),
              deadline);
   if (!rows) return fail(rows.error());
   std::vector<LaneEpoch> claimed;
@@ -133,7 +139,7 @@ Result<std::optional<Epochs::Read>> Epochs::read_row(Connection& connection, int
       connection, sql_text(Sql::kEpochRead, {table_, sink_, std::to_string(lane)}), deadline);
   if (!rows) return fail(rows.error());
   if (rows->rows.empty()) return std::nullopt;
-  return Read{lane_epoch(*rows, 0, 0, lane, cell(*rows, 0, 2)), cell(*rows, 0, 3)};
+  return Read{lane_epoch(*rows, 0, 0, lane, cell(*rows, 0, 3)), cell(*rows, 0, 4)};
 }
 
 Result<std::optional<LaneEpoch>> Epochs::read(Connection& connection, int lane,
@@ -144,14 +150,28 @@ Result<std::optional<LaneEpoch>> Epochs::read(Connection& connection, int lane,
   return std::move((*found)->row);
 }
 
+Result<std::vector<StoredLane>> Epochs::read_lanes(Connection& connection,
+                                                   Deadline deadline) const {
+  const auto rows = run_control(connection, sql_text(Sql::kEpochLanes, {table_, sink_}), deadline);
+  if (!rows) return fail(rows.error());
+  std::vector<StoredLane> lanes;
+  for (size_t i = 0; i < rows->rows.size(); ++i) {
+    lanes.push_back({static_cast<int>(parse_number(cell(*rows, i, 0))),
+                     parse_number(cell(*rows, i, 1)),
+                     {static_cast<uint32_t>(parse_number(cell(*rows, i, 2))), cell(*rows, i, 3)}});
+  }
+  return lanes;
+}
+
 // ---- guards ------------------------------------------------------------------------------------
 
-Result<std::string> Epochs::guard_sql(const LaneEpoch& row, uint64_t position) const {
+Result<std::string> Epochs::guard_sql(const LaneEpoch& row, const HostPosition& position) const {
   Quoted quoted;
   const std::string lane = std::to_string(row.lane);
-  std::string text = sql_text(
-      Sql::kEpochGuard, {table_, std::to_string(position), sink_, lane, quoted.literal(row.writer),
-                         std::to_string(row.epoch), table_, sink_, lane});
+  std::string text =
+      sql_text(Sql::kEpochGuard,
+               {table_, std::to_string(position.position), quoted.literal(position.proof), sink_,
+                lane, quoted.literal(row.writer), std::to_string(row.epoch), table_, sink_, lane});
   if (!quoted.status()) return fail(quoted.status().error());
   return text;
 }

@@ -27,6 +27,8 @@
 #include <string>
 #include <vector>
 
+#include <pgsink/record_batch.h>
+
 #include "pgsink/client/connection.h"
 
 namespace pgsink {
@@ -35,8 +37,21 @@ namespace pgsink {
 struct LaneEpoch {
   int lane = 0;
   uint64_t epoch = 0;     ///< Flights committed, ever.
-  uint64_t position = 0;  ///< The host's position that the last of them stored.
+  HostPosition position;  ///< That the last of them stored.
   std::string writer;     ///< The token that may move the row.
+};
+
+/// LaneOrigin is what a position is right for: one table, and one way to spread rows over lanes.
+struct LaneOrigin {
+  uint32_t table_oid = 0;  ///< Of the target; 0: not known.
+  std::string routing;     ///< Router::rule(); "": not known.
+};
+
+/// StoredLane is how far a lane of a former run came, and what that is right for.
+struct StoredLane {
+  int lane = 0;
+  uint64_t position = 0;
+  LaneOrigin origin;
 };
 
 class Epochs {
@@ -45,14 +60,17 @@ class Epochs {
   /// quoted.
   static Result<Epochs> create(std::string_view schema, std::string_view sink_id);
 
+  /// Its name, quoted, with the schema.
+  const std::string& table() const { return table_; }
   /// Creates pgsink_epochs if it is missing: see ensure_control_table().
   Status ensure_table(Connection& connection, Deadline deadline) const;
-  /// Claim takes over all rows of the sink under one new token, making those of lanes 0 …
-  /// lanes - 1 that are missing. Returns all rows by lane, also of lanes that a former run had
-  /// more. Waits for transactions of the former writer, and terminates those that keep it waiting
-  /// for longer than kBlockedMax. Fails with kCannotFence if that is not allowed or does not help.
+  /// Claim takes over all rows of the sink under one new token, and stores `origin` in them, making
+  /// those of lanes 0 … lanes - 1 that are missing. Returns all rows by lane, also of lanes that a
+  /// former run had more. Waits for transactions of the former writer, and terminates those that
+  /// keep it waiting for longer than kBlockedMax. Fails with kCannotFence if that is not allowed or
+  /// does not help.
   Result<std::vector<LaneEpoch>> claim(Env& env, Connection& connection, int lanes,
-                                       Deadline deadline) const;
+                                       Deadline deadline, const LaneOrigin& origin = {}) const;
   /// Renew gives one lane a new token in place of its own. After a lost connection this fences the
   /// flights that the old backend may still hold, and the row returned is final: it says which
   /// flights are committed. Waits and terminates like claim(). Fails with kFenced if another writer
@@ -61,11 +79,13 @@ class Epochs {
                           Deadline deadline) const;
   /// What the row says now, without changing it; a zombie may change it still. nullopt: no row.
   Result<std::optional<LaneEpoch>> read(Connection& connection, int lane, Deadline deadline) const;
+  /// What all rows of the sink say, by lane, without changing them.
+  Result<std::vector<StoredLane>> read_lanes(Connection& connection, Deadline deadline) const;
 
   /// The guard of the flight that follows `row`, to stand in its transaction in front of any SET
   /// LOCAL ROLE: it moves the row to the next epoch and `position`, or fails the transaction.
   /// At the front it fails before rows are sent; its answer is one CommandComplete, "INSERT 0 0".
-  Result<std::string> guard_sql(const LaneEpoch& row, uint64_t position) const;
+  Result<std::string> guard_sql(const LaneEpoch& row, const HostPosition& position) const;
   /// Whether an error of the server is a guard's. Decided by SQLSTATE, table and column.
   static bool is_guard_failure(const Error& error);
   /// Why the guard behind `row` failed: kFenced "fenced by …" if the row has another writer or is

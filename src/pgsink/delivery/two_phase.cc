@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <pgproto/quote.h>
+
+#include "pgsink/delivery/resume.h"
 #include "pgsink/delivery/writer_sessions.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
@@ -115,10 +118,13 @@ Result<TwoPhase> TwoPhase::claim(Connection& connection, const TwoPhaseConfig& c
   }
   const std::string prefix = quoted.literal(claimed.gids_.prefix());
   if (!quoted.status()) return fail(quoted.status().error());
+  if (auto same = claimed.check_table(connection, config.table_oid, deadline); !same) {
+    return fail(same.error());
+  }
   const auto row =
       run_control(connection,
-                  sql_text(Sql::kWriterClaim,
-                           {claimed.quoted_schema_, claimed.quoted_sink_, prefix, prefix, prefix}),
+                  sql_text(Sql::kWriterClaim, {claimed.quoted_schema_, claimed.quoted_sink_, prefix,
+                                               std::to_string(config.table_oid), prefix, prefix}),
                   deadline, true);
   if (!row) return fail(row.error());
   claimed.generation_ = parse_number(row->scalar());
@@ -178,8 +184,23 @@ Result<std::optional<WriterRow>> TwoPhase::read(Connection& connection, Deadline
       run_control(connection, sql_text(Sql::kWriterRead, {quoted_schema_, quoted_sink_}), deadline);
   if (!rows) return fail(rows.error());
   if (rows->rows.empty()) return std::nullopt;
-  return WriterRow{parse_number(cell(*rows, 0, 0)), parse_number(cell(*rows, 0, 1)),
-                   parse_number(cell(*rows, 0, 2)), cell(*rows, 0, 3)};
+  return WriterRow{parse_number(cell(*rows, 0, 0)),
+                   parse_number(cell(*rows, 0, 1)),
+                   {parse_number(cell(*rows, 0, 2)), cell(*rows, 0, 3)},
+                   cell(*rows, 0, 4),
+                   static_cast<uint32_t>(parse_number(cell(*rows, 0, 5)))};
+}
+
+Status TwoPhase::check_table(Connection& connection, uint32_t table_oid, Deadline deadline) const {
+  const auto row = read(connection, deadline);
+  if (!row) return fail(row.error());
+  if (!*row || (*row)->position.position == 0) return {};
+  return check_same_table({.sink_id = sink_id_,
+                           .control_table = quoted_schema_ + "." +
+                                            std::string(control_table_name(ControlTable::kWriters)),
+                           .stored_oid = (*row)->table_oid,
+                           .oid = table_oid,
+                           .position = (*row)->position.position});
 }
 
 Error TwoPhase::fenced(const std::optional<WriterRow>& now) const {
@@ -229,15 +250,17 @@ Result<std::vector<std::string>> TwoPhase::missing(Connection& connection,
   return gone;
 }
 
-Status TwoPhase::record(Connection& connection, uint64_t epoch, uint64_t position,
+Status TwoPhase::record(Connection& connection, uint64_t epoch, const HostPosition& position,
                         std::span<const std::string> gids, Deadline deadline) const {
   const auto array = sql_array(gids);
   if (!array) return fail(array.error());
+  const auto proof = pgproto::quote_literal(position.proof);
+  if (!proof) return fail(proof.error());
   const auto recorded = run_control(
       connection,
-      sql_text(Sql::kDecisionRecord,
-               {quoted_schema_, quoted_sink_, std::to_string(generation_), std::to_string(epoch),
-                quoted_schema_, std::to_string(epoch), std::to_string(position), *array}),
+      sql_text(Sql::kDecisionRecord, {quoted_schema_, quoted_sink_, std::to_string(generation_),
+                                      std::to_string(epoch), quoted_schema_, std::to_string(epoch),
+                                      std::to_string(position.position), *proof, *array}),
       deadline, true);
   if (!recorded) return fail(recorded.error());
   if (recorded->rows.size() == 1) return {};
@@ -249,18 +272,20 @@ Status TwoPhase::record(Connection& connection, uint64_t epoch, uint64_t positio
                                 " is decided, and epochs only grow");
 }
 
-Status TwoPhase::decide(Connection& connection, uint64_t epoch, uint64_t position,
+Status TwoPhase::decide(Connection& connection, uint64_t epoch, const HostPosition& position,
                         std::span<const std::string> gids, Deadline deadline) const {
   const auto array = sql_array(gids);
   if (!array) return fail(array.error());
+  const auto proof = pgproto::quote_literal(position.proof);
+  if (!proof) return fail(proof.error());
   const std::string number = std::to_string(epoch);
-  const std::string at = std::to_string(position);
-  const auto decided =
-      run_control(connection,
-                  sql_text(Sql::kDecisionDecide,
-                           {quoted_schema_, number, at, quoted_sink_, std::to_string(generation_),
-                            number, quoted_schema_, number, quoted_schema_, number, at, *array}),
-                  deadline, true);
+  const std::string at = std::to_string(position.position);
+  const auto decided = run_control(
+      connection,
+      sql_text(Sql::kDecisionDecide,
+               {quoted_schema_, number, at, *proof, quoted_sink_, std::to_string(generation_),
+                number, quoted_schema_, number, quoted_schema_, number, at, *proof, *array}),
+      deadline, true);
   if (!decided) return fail(decided.error());
   if (decided->rows.size() == 1) return {};
   const auto now = read(connection, deadline);
@@ -270,6 +295,18 @@ Status TwoPhase::decide(Connection& connection, uint64_t epoch, uint64_t positio
   return fail(Errc::kUsage, "epoch " + number + " of sink \"" + sink_id_ +
                                 "\" cannot be decided: epoch " + std::to_string((*now)->epoch) +
                                 " is, and epochs only grow");
+}
+
+Status TwoPhase::finish(Connection& connection, Deadline deadline) const {
+  const auto finished = run_control(
+      connection,
+      sql_text(Sql::kWriterFinish, {quoted_schema_, quoted_sink_, std::to_string(generation_)}),
+      deadline, true);
+  if (!finished) return fail(finished.error());
+  if (finished->rows.size() == 1) return {};
+  const auto now = read(connection, deadline);
+  if (!now) return fail(now.error());
+  return fail(fenced(*now));
 }
 
 }  // namespace pgsink

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include <pgsink/options.h>
+#include <pgsink/record_batch.h>
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/connection.h"
@@ -41,6 +42,7 @@ struct TwoPhaseConfig {
   std::string schema;   ///< Of the target, and so of the tables.
   std::string sink_id;  ///< Tells sinks of one schema apart: see two_phase_sink_id().
   std::string gid_template = "pgsink_${uuid}";
+  uint32_t table_oid = 0;  ///< Of the target; 0: not known.
 };
 
 /// two_phase_sink_id is the option sink_id, else the connection's name and table: the same in the
@@ -69,15 +71,17 @@ struct PreparedTransaction {
 struct WriterRow {
   uint64_t generation = 0;
   uint64_t epoch = 0;  ///< The last decided; 0: none yet.
-  uint64_t position = 0;
+  HostPosition position;
   std::string writer_name;
+  uint32_t table_oid = 0;  ///< Of the target that was written; 0: not known.
 };
 
 class TwoPhase {
  public:
   /// Claim makes the tables if they are missing, raises the generation and fences the former
   /// writer; `connection` is attached then. Fails with kFenced if somebody else claims the sink at
-  /// the same time and wins; with kCannotFence if a session of the former writer cannot be ended.
+  /// the same time and wins; with kCannotFence if a session of the former writer cannot be ended;
+  /// with kCannotResume, having changed nothing, if the position is one of another table.
   static Result<TwoPhase> claim(Connection& connection, const TwoPhaseConfig& config,
                                 Deadline deadline);
   /// Attaches another session. Every session that prepares or calls anything below must be.
@@ -104,13 +108,15 @@ class TwoPhase {
 
   /// Record notes durably that an epoch is prepared whole, for a host that decides later, perhaps
   /// in another life of this process. An epoch without any transaction is recorded too.
-  Status record(Connection& connection, uint64_t epoch, uint64_t position,
+  Status record(Connection& connection, uint64_t epoch, const HostPosition& position,
                 std::span<const std::string> gids, Deadline deadline) const;
   /// Decide commits the one row that decides: from now on the epoch, with `gids`, and every
   /// recorded one before it will be committed. Decided already: ok. After a lost connection, repeat
   /// it. Fails with kFenced, or kUsage if a later epoch is decided and this one was not recorded.
-  Status decide(Connection& connection, uint64_t epoch, uint64_t position,
+  Status decide(Connection& connection, uint64_t epoch, const HostPosition& position,
                 std::span<const std::string> gids, Deadline deadline) const;
+  /// Finish forgets the position, which is 0 from now on: the next writer begins another load.
+  Status finish(Connection& connection, Deadline deadline) const;
   /// Commits every prepared transaction of decided epochs, each by a statement of its own and as
   /// the role that owns it, then forgets the decisions. One that is gone is committed already.
   /// Returns how many it committed.
@@ -121,7 +127,8 @@ class TwoPhase {
   Status abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const;
 
   struct Recovered {
-    uint64_t epoch = 0, position = 0;  ///< The last decided: the host goes on behind it.
+    uint64_t epoch = 0;  ///< The last decided: the host goes on after it.
+    HostPosition position;
     size_t committed = 0, rolled_back = 0;
   };
   /// Recover resolves what the former writer left: decided epochs are committed, and recorded ones
@@ -139,12 +146,14 @@ class TwoPhase {
 
  private:
   struct Decision {
-    uint64_t epoch = 0, position = 0;
+    uint64_t epoch = 0;
+    HostPosition position;
     bool decided = false;
     std::vector<std::string> gids;
     std::vector<PreparedTransaction> present;
   };
   Status fence_others(Connection& connection, Deadline deadline) const;
+  Status check_table(Connection& connection, uint32_t table_oid, Deadline deadline) const;
   Result<std::vector<Decision>> decisions(Connection& connection, Deadline deadline) const;
   Result<size_t> roll_back_unnamed(Env& env, Connection& connection,
                                    std::span<const std::string> prefixes, Deadline deadline) const;

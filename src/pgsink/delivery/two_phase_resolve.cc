@@ -138,12 +138,16 @@ Result<std::vector<TwoPhase::Decision>> TwoPhase::decisions(Connection& connecti
   for (size_t i = 0; i < rows->rows.size(); ++i) {
     const uint64_t epoch = parse_number(cell(*rows, i, 0));
     if (found.empty() || found.back().epoch != epoch) {
-      found.push_back({epoch, parse_number(cell(*rows, i, 1)), cell(*rows, i, 2) == "t", {}, {}});
+      found.push_back({epoch,
+                       {parse_number(cell(*rows, i, 1)), cell(*rows, i, 2)},
+                       cell(*rows, i, 3) == "t",
+                       {},
+                       {}});
     }
-    if (!rows->rows[i][3]) continue;
-    found.back().gids.push_back(cell(*rows, i, 3));
-    if (cell(*rows, i, 5) == "t") {
-      found.back().present.push_back({cell(*rows, i, 3), cell(*rows, i, 4)});
+    if (!rows->rows[i][4]) continue;
+    found.back().gids.push_back(cell(*rows, i, 4));
+    if (cell(*rows, i, 6) == "t") {
+      found.back().present.push_back({cell(*rows, i, 4), cell(*rows, i, 5)});
     }
   }
   return found;

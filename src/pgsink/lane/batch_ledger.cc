@@ -5,7 +5,7 @@ namespace pgsink {
 void BatchLedger::accept(const RecordBatch& batch) {
   ++accepted_;
   accepted_rows_ += batch.row_count();
-  accepted_position_ = batch.position;
+  accepted_position_ = batch.host_position();
   positions_.push_back(batch.position);
 }
 

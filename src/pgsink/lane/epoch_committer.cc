@@ -73,7 +73,7 @@ bool EpochCommitter::aborted() const {
 Result<EpochCommitter::Epoch> EpochCommitter::seal_and_wait(uint64_t number) {
   const Inbox::Sealed sealed = inbox_.seal();
   if (auto all = inbox_.wait_prepared(sealed.through_batch); !all) return fail(all.error());
-  Epoch epoch{number, sealed.through_batch, sealed.position, 0, {}};
+  Epoch epoch{number, sealed.through_batch, 0, sealed.position, {}};
   const Monitor::Lock lock(*monitor_);
   const auto later = std::ranges::partition(
       prepared_, [&](const Prepared& one) { return one.last_batch <= sealed.through_batch; });
@@ -150,6 +150,13 @@ Status EpochCommitter::end_epoch() {
   return {};
 }
 
+Status EpochCommitter::finish() {
+  const Turn turn(*this);
+  return with_connection([&](Connection& connection, Deadline deadline) {
+    return two_phase_.finish(connection, deadline);
+  });
+}
+
 // ---- the host's decisions ----------------------------------------------------------------------
 
 Status EpochCommitter::check_host() const {
@@ -175,7 +182,7 @@ Result<TwoPhase::Recovered> EpochCommitter::recover(uint64_t last_committed_epoc
     return fail(Errc::kOutcomeUnknown,
                 "the host knows " + text_of(last_committed_epoch) +
                     " to be committed, but the database is at " + text_of(recovered.epoch) +
-                    ", position " + std::to_string(recovered.position) +
+                    ", position " + std::to_string(recovered.position.position) +
                     " (a failover, a restore, or another database): go back to that epoch and "
                     "call recover(" +
                     std::to_string(recovered.epoch) + ")");

@@ -55,6 +55,9 @@ class EpochCommitter {
   /// Ends the epoch under way: all that was accepted is committed.
   Status end_epoch();
 
+  /// Forgets the position of the last epoch. REQUIRES: every epoch is committed.
+  Status finish();
+
   // ---- for hosts: see Sink ---------------------------------------------------------------------
   Result<TwoPhase::Recovered> recover(uint64_t last_committed_epoch);
   Status prepare(uint64_t epoch);
@@ -78,7 +81,8 @@ class EpochCommitter {
   };
   /// An epoch that is sealed and not committed.
   struct Epoch {
-    uint64_t number = 0, through_batch = 0, position = 0, rows = 0;
+    uint64_t number = 0, through_batch = 0, rows = 0;
+    HostPosition position;
     std::vector<std::string> gids;
   };
   /// Turn is held by the one caller that works.

@@ -24,7 +24,7 @@ void Flight::add(Piece piece) {
   last_batch = piece.source->number;
   if (piece.last) {
     through_batch = piece.source->number;
-    through_position = piece.batch().position;
+    through_position = piece.batch().host_position();
   }
   pieces.push_back(std::move(piece));
 }

@@ -123,8 +123,9 @@ struct Flight {
   size_t rows = 0, memory_bytes = 0;
   BatchTrigger trigger = BatchTrigger::kRows;  ///< What closed it.
   TimePoint opened_at{};
-  uint64_t last_batch = 0;                           ///< That it has rows of.
-  uint64_t through_batch = 0, through_position = 0;  ///< Of the last batch that ends in it.
+  uint64_t last_batch = 0;        ///< That it has rows of.
+  uint64_t through_batch = 0;     ///< The last batch that ends in it …
+  HostPosition through_position;  ///< … and its position.
   Rejects rejects;
   LeafSearch search;
   uint32_t attempts = 0;  ///< So far.

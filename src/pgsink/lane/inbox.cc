@@ -7,7 +7,7 @@ namespace pgsink {
 namespace {
 
 /// The position up to which everything is durable at open.
-uint64_t first_position(const Inbox::Limits& limits) {
+HostPosition first_position(const Inbox::Limits& limits) {
   if (limits.epochs) return limits.epochs->position;
   return limits.committed.empty() ? 0 : std::ranges::min(limits.committed);
 }
@@ -277,11 +277,11 @@ void Inbox::committed(uint64_t through_batch) {
   wake_all();
 }
 
-bool Inbox::take_over_epochs(uint64_t position) {
+bool Inbox::take_over_epochs(HostPosition position) {
   const Monitor::Lock lock(*monitor_);
   if (ledger_.accepted() > 0) return false;
   epochs_.let_host_decide();
-  ledger_.restart(position);
+  ledger_.restart(std::move(position));
   return true;
 }
 

@@ -87,7 +87,7 @@ class Inbox final : public DurableReports {
   /// Sealed is an epoch that takes no more batches.
   struct Sealed {
     uint64_t through_batch = 0;
-    uint64_t position = 0;  ///< Of the last batch so far.
+    HostPosition position;  ///< Of the last batch so far.
     bool empty = false;     ///< No batch came since the last one was sealed.
   };
   /// Seals what was accepted since the last call, to be prepared without waiting for more.
@@ -98,7 +98,7 @@ class Inbox final : public DurableReports {
   void committed(uint64_t through_batch);
   /// From now on somebody else knows when epochs end: none is ever full. `position` is as in
   /// Limits::Epochs. False if batches were accepted before.
-  bool take_over_epochs(uint64_t position);
+  bool take_over_epochs(HostPosition position);
   uint64_t accepted_batches() const;
   /// Whether batches were accepted that no sealed epoch holds.
   bool has_unsealed() const;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include <pgsink/record_batch.h>
 
@@ -18,13 +19,13 @@ class InboxEpochs {
     bool one_transaction = false;
     /// An epoch takes no batch with which it would hold more, unless it is the first.
     size_t rows_max = 0, bytes_max = 0;
-    uint64_t position = 0;  ///< Up to where everything is committed already.
+    HostPosition position;  ///< Up to where everything is committed already.
   };
   /// epoch_end() of a batch whose epoch is not sealed.
   static constexpr uint64_t kUnsealed = std::numeric_limits<uint64_t>::max();
 
   /// nullopt: there are no epochs.
-  explicit InboxEpochs(std::optional<Limits> limits) : limits_(limits) {}
+  explicit InboxEpochs(std::optional<Limits> limits) : limits_(std::move(limits)) {}
 
   bool enabled() const { return limits_.has_value(); }
   bool one_transaction() const { return limits_ && limits_->one_transaction; }

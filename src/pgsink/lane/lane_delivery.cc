@@ -88,7 +88,7 @@ class ExactlyOnce final : public LaneDelivery {
                   "its epoch is " +
                       std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
                       " was acknowledged; open the sink again and go on behind position " +
-                      std::to_string(row->position));
+                      std::to_string(row->position.position));
     }
     row_ = std::move(*row);
     row_is_final_ = true;

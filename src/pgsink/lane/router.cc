@@ -67,6 +67,13 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
     return fail(std::move(error));
   }
   router.hash_ = std::move(*hash);
+  for (const EncodeColumn& column : hashed) {
+    const auto type = table.types.find(column.target_oid);
+    router.rule_ +=
+        (router.rule_.empty() ? "hash(" : ", ") + column.target_name + " " +
+        (type == table.types.end() ? std::to_string(column.target_oid) : type->second.name);
+  }
+  router.rule_ += ")";
   return router;
 }
 

@@ -2,6 +2,7 @@
 // Router: which lane a row takes. Rows of equal keys take the same, so that their order is kept.
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <pgsink/options.h>
@@ -29,6 +30,9 @@ class Router {
   size_t lanes() const { return lanes_; }
   /// Whether a row's lane depends on nothing but the row.
   bool hashes() const { return hash_.has_value(); }
+  /// What decides a row's lane, as text: the number of lanes aside, equal rules send equal rows the
+  /// same way. "" with one lane, or if lanes take turns.
+  const std::string& rule() const { return rule_; }
   /// route cuts a batch into shares, at least one, in the order of the rows. Not thread-safe.
   std::vector<Share> route(const RecordBatch& batch);
 
@@ -38,6 +42,7 @@ class Router {
   std::vector<Share> by_hash(const RecordBatch& batch);
 
   size_t lanes_ = 1;
+  std::string rule_;
   std::optional<KeyHash> hash_;
   std::vector<uint64_t> hashes_;
   size_t run_rows_ = 0;  ///< Rows that one lane gets before it is the next one's turn.

@@ -1,17 +1,59 @@
 #include "pgsink/sink/claim.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "pgsink/delivery/check.h"
+#include "pgsink/delivery/resume.h"
 
 namespace pgsink {
 
 std::vector<uint64_t> Claim::positions() const {
   std::vector<uint64_t> all;
   all.reserve(rows.size());
-  for (const LaneEpoch& row : rows) all.push_back(row.position);
+  for (const LaneEpoch& row : rows) all.push_back(row.position.position);
   return all;
 }
+
+std::vector<HostPosition> Claim::resume_points() const {
+  std::vector<HostPosition> points;
+  for (const LaneEpoch& row : rows) {
+    if (row.position.position > 0) points.push_back(row.position);
+  }
+  std::ranges::sort(points, {}, &HostPosition::position);
+  const auto repeated = std::ranges::unique(points, {}, &HostPosition::position);
+  points.erase(repeated.begin(), repeated.end());
+  return points;
+}
+
+namespace {
+
+/// Positions are right for one table and for rows that take the lanes that they took before.
+Status check_origin(std::span<const StoredLane> before, const LaneOrigin& origin, size_t lanes,
+                    StoredTable table) {
+  if (before.empty()) return {};
+  const std::string sink = "sink_id \"" + table.sink_id + "\" was written with ";
+  if (before.size() != lanes) {
+    return fail(Errc::kOptionConflict, "parallelism: " + sink +
+                                           (before.size() < lanes ? "fewer" : "more") +
+                                           " lanes than " + std::to_string(lanes) +
+                                           "; use the number of before, or another sink_id");
+  }
+  for (const StoredLane& lane : before) table.position = std::max(table.position, lane.position);
+  if (table.position == 0) return {};
+  const LaneOrigin& stored = before.front().origin;
+  table.stored_oid = stored.table_oid;
+  if (auto same = check_same_table(table); !same) return same;
+  if (stored.routing.empty() || stored.routing == origin.routing) return {};
+  return fail(Errc::kOptionConflict,
+              "partition_by: " + sink + "lanes by " + stored.routing + ", and now by " +
+                  origin.routing +
+                  " rows would take other lanes, which do not know that they are delivered; use "
+                  "the rule of before, or another sink_id");
+}
+
+}  // namespace
 
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
                            const Router& router, Connection& connection) {
@@ -28,21 +70,14 @@ Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTa
   auto epochs = Epochs::create(options.schema, sink_id);
   if (!epochs) return fail(epochs.error());
   if (auto made = epochs->ensure_table(connection, deadline); !made) return fail(made.error());
-  const auto lanes = static_cast<int>(options.parallelism);
-  // Rows are routed by the number of lanes: with another number a replay would write some twice.
-  const auto first = epochs->read(connection, 0, deadline);
-  if (!first) return fail(first.error());
-  const auto last = epochs->read(connection, lanes - 1, deadline);
-  if (!last) return fail(last.error());
-  const auto beyond = epochs->read(connection, lanes, deadline);
-  if (!beyond) return fail(beyond.error());
-  if (*first && (!*last || *beyond)) {
-    return fail(Errc::kOptionConflict, "parallelism: sink_id \"" + sink_id +
-                                           "\" was written with " + (*beyond ? "more" : "fewer") +
-                                           " lanes than " + std::to_string(lanes) +
-                                           "; use the number of before, or another sink_id");
-  }
-  auto rows = epochs->claim(env, connection, lanes, deadline);
+  const auto before = epochs->read_lanes(connection, deadline);
+  if (!before) return fail(before.error());
+  const LaneOrigin origin{table.oid, router.rule()};
+  auto same =
+      check_origin(*before, origin, router.lanes(),
+                   {.sink_id = sink_id, .control_table = epochs->table(), .oid = table.oid});
+  if (!same) return fail(same.error());
+  auto rows = epochs->claim(env, connection, static_cast<int>(router.lanes()), deadline, origin);
   if (!rows) return fail(rows.error());
   return Claim{std::move(*epochs), std::move(*rows)};
 }
@@ -54,10 +89,11 @@ Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
     return fail(fits.error());
   }
   auto claimed = TwoPhase::claim(
-      *connection, {table.schema, two_phase_sink_id(options), options.prepared_transaction_id},
+      *connection,
+      {table.schema, two_phase_sink_id(options), options.prepared_transaction_id, table.oid},
       deadline);
   if (!claimed) return fail(claimed.error());
-  TwoPhaseClaim claim{*std::move(claimed), std::move(connection), 0, 0, std::nullopt};
+  TwoPhaseClaim claim{*std::move(claimed), std::move(connection), 0, {}, std::nullopt};
   auto waiting = claim.two_phase.first_waiting(*claim.connection, deadline);
   if (!waiting) return fail(waiting.error());
   claim.waiting = *waiting;

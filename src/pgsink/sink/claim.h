@@ -23,10 +23,13 @@ struct Claim {
   Epochs epochs;
   std::vector<LaneEpoch> rows;
 
+  /// By lane.
   std::vector<uint64_t> positions() const;
+  /// Without repetition, in growing order; lanes that have committed nothing have none.
+  std::vector<HostPosition> resume_points() const;
 };
 /// claim_epochs takes them over. Fails with kOptionConflict if lanes would not get the rows that
-/// they got before.
+/// they got before; with kCannotResume if the rows of before went into another table.
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
                            const Router& router, Connection& connection);
 
@@ -35,7 +38,8 @@ Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTa
 struct TwoPhaseClaim {
   TwoPhase two_phase;
   PoolLease connection;
-  uint64_t epoch = 0, position = 0;
+  uint64_t epoch = 0;
+  HostPosition position;
   std::optional<uint64_t> waiting;
 };
 /// claim_two_phase resolves what former runs left, as far as that is known: an epoch that waits for

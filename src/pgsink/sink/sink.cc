@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include "pgsink/client/catalog.h"
@@ -66,6 +67,17 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
   return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
 }
 
+Status check_proof(std::string_view proof) {
+  const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+  if (proof.size() <= RecordBatch::kProofBytesMax && std::ranges::all_of(proof, printable)) {
+    return {};
+  }
+  return fail(Errc::kUsage, "write(): RecordBatch::position_proof has " +
+                                std::to_string(proof.size()) + " bytes; it may have " +
+                                std::to_string(RecordBatch::kProofBytesMax) +
+                                ", all of them printable ASCII characters");
+}
+
 // ---- the sink ----------------------------------------------------------------------------------
 
 class SinkImpl final : public Sink {
@@ -100,7 +112,9 @@ class SinkImpl final : public Sink {
                                .publication = options_.publication,
                                .retry = RetryPolicy::from(options_)});
     }
+    if (claim_) resume_points_ = claim_->resume_points();
     if (!two_phase) return;
+    if (two_phase->position.position > 0) resume_points_.push_back(two_phase->position);
     committer_ = std::make_unique<EpochCommitter>(EpochCommitter::Setup{
         .env = env_,
         .where = "connection \"" + options_.connection_name + "\", table " + plan_.table,
@@ -174,18 +188,22 @@ class SinkImpl final : public Sink {
     });
   }
   Status close() override {
-    return guarded([&]() -> Status {
-      if (!committer_) return inbox_.close();
-      if (!closed_) closed_ = close_epochs();
-      return *closed_;
-    });
+    return close_after([] { return Status(); });
+  }
+  Status finish() override {
+    if (committer_ && committer_->host_decides()) {
+      return fail(Errc::kUsage, "finish(): the host decides when epochs are committed: close()");
+    }
+    return close_after([&] { return committer_->finish(); });
   }
   Result<Recovered> recover(uint64_t last_committed_epoch) override {
     Recovered recovered;
     const Status done = by_host([&](EpochCommitter& committer) -> Status {
       const auto stands = committer.recover(last_committed_epoch);
       if (!stands) return fail(stands.error());
-      recovered = {stands->epoch, stands->position};
+      recovered = {stands->epoch, stands->position.position, stands->position.proof};
+      resume_points_.clear();
+      if (recovered.position > 0) resume_points_.push_back(stands->position);
       return {};
     });
     if (!done) return fail(done.error());
@@ -201,6 +219,7 @@ class SinkImpl final : public Sink {
     return by_host([&](EpochCommitter& committer) { return committer.abort(epoch); });
   }
   uint64_t durable_position() const override { return inbox_.durable_position(); }
+  std::vector<HostPosition> resume_points() const override { return resume_points_; }
   SinkMetrics metrics() const override {
     SinkMetrics metrics;
     metrics.connection_name = options_.connection_name;
@@ -215,6 +234,7 @@ class SinkImpl final : public Sink {
   /// What must be so before a batch is accepted: its schema, and partitions for its rows.
   Status check_batch(const RecordBatch& batch) {
     if (auto fits = check_schema(batch, *schema_); !fits) return fits;
+    if (auto fits = check_proof(batch.position_proof); !fits) return fits;
     if (committer_) {
       if (auto ready = committer_->check_ready(); !ready) return ready;
     }
@@ -242,11 +262,23 @@ class SinkImpl final : public Sink {
     return partitioner_->ensure(batch);
   }
 
-  Status close_epochs() {
+  /// Flushes, does `last` with what two-phase commit has, and gives the connections back.
+  template <typename F>
+  Status close_after(F&& last) {
+    return guarded([&]() -> Status {
+      if (!committer_) return inbox_.close();
+      if (!closed_) closed_ = close_epochs(std::forward<F>(last));
+      return *closed_;
+    });
+  }
+
+  template <typename F>
+  Status close_epochs(F&& last) {
     Status outcome;
     if (!committer_->host_decides()) {
       outcome = committer_->end_epoch();
       if (outcome) outcome = inbox_.close();
+      if (outcome) outcome = std::forward<F>(last)();
     } else if (inbox_.has_unsealed() && !committer_->aborted()) {
       outcome =
           fail(Errc::kUsage, "close(): what was accepted behind the last prepare() is not written");
@@ -344,6 +376,7 @@ class SinkImpl final : public Sink {
   std::unique_ptr<SlotConfirmer> confirmer_;
   std::unique_ptr<LeafCatalog> leaves_;
   std::unique_ptr<Partitioner> partitioner_;
+  std::vector<HostPosition> resume_points_;
   std::optional<Status> closed_;
   std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
 };

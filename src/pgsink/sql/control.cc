@@ -16,22 +16,64 @@ struct Shape {
   std::string_view name;
   Sql create;
   std::string_view columns;  ///< As kTableShape answers.
+  // An earlier version made the table without its last columns:
+  Sql upgrade;
+  std::string_view columns_before;
 };
 constexpr std::array<Shape, 3> kShapes{{
     {"pgsink_epochs", Sql::kCreateEpochs,
      "sink_id text, lane integer, epoch bigint, host_position numeric(20,0), writer text, "
+     "writer_name text, updated_at timestamp with time zone, host_proof text, table_oid oid, "
+     "routing text",
+     Sql::kUpgradeEpochs,
+     "sink_id text, lane integer, epoch bigint, host_position numeric(20,0), writer text, "
      "writer_name text, updated_at timestamp with time zone"},
     {"pgsink_writers", Sql::kCreateWriters,
      "sink_id text, generation bigint, epoch numeric(20,0), host_position numeric(20,0), "
+     "gid_prefixes text[], writer_name text, claimed_at timestamp with time zone, "
+     "host_proof text, table_oid oid",
+     Sql::kUpgradeWriters,
+     "sink_id text, generation bigint, epoch numeric(20,0), host_position numeric(20,0), "
      "gid_prefixes text[], writer_name text, claimed_at timestamp with time zone"},
     {"pgsink_decisions", Sql::kCreateDecisions,
+     "sink_id text, epoch numeric(20,0), host_position numeric(20,0), decided boolean, "
+     "gids text[], recorded_at timestamp with time zone, host_proof text",
+     Sql::kUpgradeDecisions,
      "sink_id text, epoch numeric(20,0), host_position numeric(20,0), decided boolean, "
      "gids text[], recorded_at timestamp with time zone"},
 }};
 // Each attempt that fails because another session created the table finds it there the next time.
 constexpr int kCreateAttemptsMax = 5;
+// How long an upgrade waits for writers of before.
+constexpr int64_t kUpgradeMs = 5000;
 
 const Shape& shape_of(ControlTable table) { return kShapes[static_cast<size_t>(table)]; }
+
+/// Adds the columns that a table of an earlier version lacks. Writers of before go on meanwhile;
+/// one with a long transaction is waited for, but not for long, because others queue behind us.
+Status upgrade(Connection& connection, std::string_view schema, const Shape& shape,
+               Deadline deadline) {
+  Quoted quoted;
+  const std::string statement = sql_text(shape.upgrade, {quoted.identifier(schema)});
+  if (!quoted.status()) return quoted.status();
+  const auto done = run_control(
+      connection, sql_text(Sql::kLockTimeout, {std::to_string(kUpgradeMs)}) + "; " + statement,
+      deadline);
+  if (done || (!connection.broken() && lost_creation_race(done.error()))) return {};
+  Error error = done.error();
+  const std::string table = "table " + std::string(schema) + "." + std::string(shape.name) +
+                            " is of an earlier version of pgsink and lacks columns: ";
+  if (error.sqlstate == "42501") {
+    error.code = Errc::kPrivilege;
+    error.message = table + error.message + "; let its owner run: " + statement;
+  } else if (error.sqlstate == "55P03") {
+    error.message = table +
+                    "another writer's transaction holds it; open this sink again when "
+                    "that has ended, or run: " +
+                    statement;
+  }
+  return fail(std::move(error));
+}
 
 Error may_not_create(const Error& cause, std::string_view schema, const Shape& shape,
                      const std::string& statement) {
@@ -65,7 +107,12 @@ Status ensure_control_table(Connection& connection, std::string_view schema, Con
     const auto found = run_control(connection, look, deadline);
     if (!found) return fail(found.error());
     if (!found->rows.empty()) {
-      if (cell(*found, 0, 0) == "r" && cell(*found, 0, 1) == shape.columns) return {};
+      const bool is_table = cell(*found, 0, 0) == "r";
+      if (is_table && cell(*found, 0, 1) == shape.columns) return {};
+      if (is_table && cell(*found, 0, 1) == shape.columns_before) {
+        if (auto done = upgrade(connection, schema, shape, deadline); !done) return done;
+        continue;
+      }
       return fail(Errc::kControlTable,
                   "table " + std::string(schema) + "." + std::string(shape.name) +
                       " is not the one that pgsink keeps under that name: it has (" +

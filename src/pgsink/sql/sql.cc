@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 122> kTemplates{{
+constexpr std::array<Template, 127> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -206,17 +206,32 @@ constexpr std::array<Template, 122> kTemplates{{
      "CREATE TABLE IF NOT EXISTS {schema}.pgsink_epochs (sink_id text NOT NULL,"
      " lane integer NOT NULL, epoch bigint NOT NULL, host_position numeric(20,0) NOT NULL,"
      " writer text NOT NULL, writer_name text NOT NULL, updated_at timestamptz NOT NULL,"
-     " PRIMARY KEY (sink_id, lane)) WITH (fillfactor = 10)"},
+     " host_proof text NOT NULL DEFAULT '', table_oid oid NOT NULL DEFAULT 0,"
+     " routing text NOT NULL DEFAULT '', PRIMARY KEY (sink_id, lane)) WITH (fillfactor = 10)"},
+    {Sql::kUpgradeEpochs,
+     "ALTER TABLE {schema}.pgsink_epochs"
+     " ADD COLUMN IF NOT EXISTS host_proof text NOT NULL DEFAULT '',"
+     " ADD COLUMN IF NOT EXISTS table_oid oid NOT NULL DEFAULT 0,"
+     " ADD COLUMN IF NOT EXISTS routing text NOT NULL DEFAULT ''"},
     {Sql::kCreateWriters,
      "CREATE TABLE IF NOT EXISTS {schema}.pgsink_writers (sink_id text NOT NULL,"
      " generation bigint NOT NULL, epoch numeric(20,0) NOT NULL,"
      " host_position numeric(20,0) NOT NULL, gid_prefixes text[] NOT NULL,"
-     " writer_name text NOT NULL, claimed_at timestamptz NOT NULL, PRIMARY KEY (sink_id))"},
+     " writer_name text NOT NULL, claimed_at timestamptz NOT NULL,"
+     " host_proof text NOT NULL DEFAULT '', table_oid oid NOT NULL DEFAULT 0,"
+     " PRIMARY KEY (sink_id))"},
+    {Sql::kUpgradeWriters,
+     "ALTER TABLE {schema}.pgsink_writers"
+     " ADD COLUMN IF NOT EXISTS host_proof text NOT NULL DEFAULT '',"
+     " ADD COLUMN IF NOT EXISTS table_oid oid NOT NULL DEFAULT 0"},
     {Sql::kCreateDecisions,
      "CREATE TABLE IF NOT EXISTS {schema}.pgsink_decisions (sink_id text NOT NULL,"
      " epoch numeric(20,0) NOT NULL, host_position numeric(20,0) NOT NULL,"
      " decided boolean NOT NULL, gids text[] NOT NULL, recorded_at timestamptz NOT NULL,"
-     " PRIMARY KEY (sink_id, epoch))"},
+     " host_proof text NOT NULL DEFAULT '', PRIMARY KEY (sink_id, epoch))"},
+    {Sql::kUpgradeDecisions,
+     "ALTER TABLE {schema}.pgsink_decisions"
+     " ADD COLUMN IF NOT EXISTS host_proof text NOT NULL DEFAULT ''"},
     {Sql::kEpochInsert,
      "INSERT INTO {table} (sink_id, lane, epoch, host_position, writer, writer_name, updated_at)"
      " SELECT {sink}, l, 0, 0, {writer}, '', now() FROM generate_series(0, {lanes} - 1) AS l"
@@ -224,14 +239,19 @@ constexpr std::array<Template, 122> kTemplates{{
     {Sql::kEpochLock, "SELECT 1 FROM {table} WHERE sink_id = {sink} ORDER BY lane FOR UPDATE"},
     {Sql::kEpochClaim,
      "UPDATE {table} AS e SET writer = {writer}, writer_name = " PGSINK_WRITER_NAME
-     ", updated_at = now() FROM pg_stat_get_activity(pg_backend_pid()) AS a"
-     " WHERE e.sink_id = {sink} RETURNING e.lane, e.epoch, e.host_position"},
+     ", updated_at = now(), table_oid = {table oid}, routing = {routing}"
+     " FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " WHERE e.sink_id = {sink} RETURNING e.lane, e.epoch, e.host_position, e.host_proof"},
     {Sql::kEpochRenew,
      "UPDATE {table} SET writer = {new writer}, updated_at = now() WHERE sink_id = {sink}"
-     " AND lane = {lane} AND starts_with(writer, {claim}) RETURNING epoch, host_position"},
+     " AND lane = {lane} AND starts_with(writer, {claim})"
+     " RETURNING epoch, host_position, host_proof"},
     {Sql::kEpochRead,
-     "SELECT epoch, host_position, writer, writer_name FROM {table}"
+     "SELECT epoch, host_position, host_proof, writer, writer_name FROM {table}"
      " WHERE sink_id = {sink} AND lane = {lane}"},
+    {Sql::kEpochLanes,
+     "SELECT lane, host_position, table_oid, routing FROM {table} WHERE sink_id = {sink}"
+     " ORDER BY lane"},
     // The old version of a row that is being changed names the transaction that changes it.
     {Sql::kEpochBlockers,
      "SELECT l.pid, a.backend_start, a.usesysid, l.transactionid FROM {table} AS e"
@@ -242,7 +262,7 @@ constexpr std::array<Template, 122> kTemplates{{
     // column fails the transaction, and says so by itself.
     {Sql::kEpochGuard,
      "WITH g AS (UPDATE {table} AS e SET epoch = e.epoch OPERATOR(pg_catalog.+) 1,"
-     " host_position = {position}, updated_at = pg_catalog.now()"
+     " host_position = {position}, host_proof = {proof}, updated_at = pg_catalog.now()"
      " WHERE e.sink_id OPERATOR(pg_catalog.=) {sink} AND e.lane OPERATOR(pg_catalog.=) {lane}"
      " AND e.writer OPERATOR(pg_catalog.=) {writer} AND e.epoch OPERATOR(pg_catalog.=) {epoch}"
      " RETURNING 1) INSERT INTO {table} (sink_id, lane)"
@@ -256,18 +276,22 @@ constexpr std::array<Template, 122> kTemplates{{
      " JOIN pg_catalog.pg_class AS c ON c.oid = p.relid"},
     {Sql::kWriterClaim,
      "INSERT INTO {schema}.pgsink_writers AS w (sink_id, generation, epoch, host_position,"
-     " gid_prefixes, writer_name, claimed_at) SELECT {sink}, 1, 0, 0, "
+     " gid_prefixes, writer_name, claimed_at, table_oid) SELECT {sink}, 1, 0, 0, "
      "ARRAY[{prefix}], " PGSINK_WRITER_NAME
-     ", now() FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     ", now(), {table oid} FROM pg_stat_get_activity(pg_backend_pid()) AS a"
      " ON CONFLICT (sink_id) DO UPDATE SET generation = w.generation + 1,"
      " gid_prefixes = CASE WHEN {prefix} = ANY (w.gid_prefixes) THEN w.gid_prefixes"
      " ELSE array_append(w.gid_prefixes, {prefix}) END,"
-     " writer_name = EXCLUDED.writer_name, claimed_at = now() RETURNING w.generation"},
+     " writer_name = EXCLUDED.writer_name, claimed_at = now(),"
+     " table_oid = EXCLUDED.table_oid RETURNING w.generation"},
     {Sql::kWriterAttach, "SELECT pg_advisory_lock_shared({key})"},
     {Sql::kWriterDetach, "SELECT pg_catalog.pg_advisory_unlock_shared({key})"},
     {Sql::kWriterRead,
-     "SELECT generation, epoch, host_position, writer_name FROM {schema}.pgsink_writers"
-     " WHERE sink_id = {sink}"},
+     "SELECT generation, epoch, host_position, host_proof, writer_name, table_oid"
+     " FROM {schema}.pgsink_writers WHERE sink_id = {sink}"},
+    {Sql::kWriterFinish,
+     "UPDATE {schema}.pgsink_writers SET host_position = 0, host_proof = ''"
+     " WHERE sink_id = {sink} AND generation = {generation} RETURNING 1"},
     {Sql::kWriterPrefixes,
      "SELECT unnest(gid_prefixes) FROM {schema}.pgsink_writers WHERE sink_id = {sink}"},
     {Sql::kWriterTidy,
@@ -287,19 +311,24 @@ constexpr std::array<Template, 122> kTemplates{{
     {Sql::kDecisionRecord,
      "WITH w AS (SELECT sink_id FROM {schema}.pgsink_writers WHERE sink_id = {sink}"
      " AND generation = {generation} AND epoch < {epoch} FOR SHARE)"
-     " INSERT INTO {schema}.pgsink_decisions AS d (sink_id, epoch, host_position, decided, gids,"
-     " recorded_at) SELECT w.sink_id, {epoch}, {position}, false, {gids}, now() FROM w"
+     " INSERT INTO {schema}.pgsink_decisions AS d (sink_id, epoch, host_position,"
+     " host_proof, decided, gids, recorded_at)"
+     " SELECT w.sink_id, {epoch}, {position}, {proof}, false, {gids}, now() FROM w"
      " ON CONFLICT (sink_id, epoch) DO UPDATE SET host_position = EXCLUDED.host_position,"
-     " gids = EXCLUDED.gids, recorded_at = now() WHERE NOT d.decided RETURNING 1"},
+     " host_proof = EXCLUDED.host_proof, gids = EXCLUDED.gids, recorded_at = now() WHERE NOT "
+     "d.decided RETURNING 1"},
     {Sql::kDecisionDecide,
-     "WITH w AS (UPDATE {schema}.pgsink_writers SET epoch = {epoch}, host_position = {position}"
-     " WHERE sink_id = {sink} AND generation = {generation} AND epoch < {epoch}"
+     "WITH w AS (UPDATE {schema}.pgsink_writers SET epoch = {epoch}, host_position = {position},"
+     " host_proof = {proof} WHERE sink_id = {sink} AND generation = {generation} AND epoch < "
+     "{epoch}"
      " RETURNING sink_id), older AS (UPDATE {schema}.pgsink_decisions AS d SET decided = true,"
      " recorded_at = now() FROM w WHERE d.sink_id = w.sink_id AND d.epoch < {epoch}"
      " AND NOT d.decided) INSERT INTO {schema}.pgsink_decisions (sink_id, epoch, host_position,"
-     " decided, gids, recorded_at) SELECT w.sink_id, {epoch}, {position}, true, {gids}, now()"
+     " host_proof, decided, gids, recorded_at)"
+     " SELECT w.sink_id, {epoch}, {position}, {proof}, true, {gids}, now()"
      " FROM w ON CONFLICT (sink_id, epoch) DO UPDATE SET decided = true,"
-     " host_position = EXCLUDED.host_position, gids = EXCLUDED.gids, recorded_at = now()"
+     " host_position = EXCLUDED.host_position, host_proof = EXCLUDED.host_proof, gids = "
+     "EXCLUDED.gids, recorded_at = now()"
      " RETURNING 1"},
     {Sql::kDecisionDrop,
      "DELETE FROM {schema}.pgsink_decisions AS d USING {schema}.pgsink_writers AS w"
@@ -310,7 +339,7 @@ constexpr std::array<Template, 122> kTemplates{{
      " WHERE d.sink_id = {sink} AND w.sink_id = d.sink_id AND w.generation = {generation}"
      " AND d.epoch >= {epoch} AND NOT d.decided"},
     {Sql::kDecisionRead,
-     "SELECT d.epoch, d.host_position, d.decided, g.gid, p.owner, p.gid IS NOT NULL"
+     "SELECT d.epoch, d.host_position, d.host_proof, d.decided, g.gid, p.owner, p.gid IS NOT NULL"
      " FROM {schema}.pgsink_decisions AS d LEFT JOIN LATERAL unnest(d.gids) AS g(gid) ON true"
      " LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.gid = g.gid"
      " AND p.database = current_database() WHERE d.sink_id = {sink} ORDER BY d.epoch, g.gid"},

@@ -78,46 +78,58 @@ enum class Sql : uint8_t {
   kWithModulus,      ///< {modulus}, {remainder}
   // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
   // sets the search path, except those that say otherwise.
-  kControlBegin,     ///< READ COMMITTED whatever the role's default is: each statement sees the
-                     ///< newest.
-  kDurable,          ///< This commit waits for the disk, whatever the role's setting says.
-  kTableShape,       ///< {schema}, {name} as literals. Row: kind, columns as text.
-  kCreateEpochs,     ///< {schema}
-  kCreateWriters,    ///< {schema}
-  kCreateDecisions,  ///< {schema}
+  kControlBegin,      ///< READ COMMITTED whatever the role's default is: each statement sees the
+                      ///< newest.
+  kDurable,           ///< This commit waits for the disk, whatever the role's setting says.
+  kTableShape,        ///< {schema}, {name} as literals. Row: kind, columns as text.
+  kCreateEpochs,      ///< {schema}
+  kUpgradeEpochs,     ///< {schema}: adds the columns that the table of an earlier version lacks.
+  kCreateWriters,     ///< {schema}
+  kUpgradeWriters,    ///< {schema}
+  kCreateDecisions,   ///< {schema}
+  kUpgradeDecisions,  ///< {schema}
   // ---- epoch.h
-  kEpochInsert,    ///< {table}, {sink}, {writer}, {lanes}: rows that are missing.
-  kEpochLock,      ///< {table}, {sink}
-  kEpochClaim,     ///< {table}, {writer}, {sink}. Rows: lane, epoch, host_position.
-  kEpochRenew,     ///< {table}, {new writer}, {sink}, {lane}, {claim}. Row: epoch, host_position.
-  kEpochRead,      ///< {table}, {sink}, {lane}. Row: epoch, host_position, writer, who.
+  kEpochInsert,  ///< {table}, {sink}, {writer}, {lanes}: rows that are missing.
+  kEpochLock,    ///< {table}, {sink}
+  /// {table}, {writer}, {table oid}, {routing}, {sink}. Rows: lane, epoch, host_position, proof.
+  kEpochClaim,
+  /// {table}, {new writer}, {sink}, {lane}, {claim}. Row: epoch, host_position, proof.
+  kEpochRenew,
+  kEpochRead,      ///< {table}, {sink}, {lane}. Row: epoch, host_position, proof, writer, who.
+  kEpochLanes,     ///< {table}, {sink}. Rows: lane, host_position, table oid, routing.
   kEpochBlockers,  ///< {table}, {sink}. Rows: pid, backend_start, role, xid.
-  kEpochGuard,     ///< Any search path. {table}, {position}, {sink}, {lane}, {writer}, {epoch},
-                   ///< {table}, {sink}, {lane}
+  kEpochGuard,     ///< Any search path. {table}, {position}, {proof}, {sink}, {lane}, {writer},
+                   ///< {epoch}, {table}, {sink}, {lane}
   // ---- two_phase.h
   kDatabase,        ///< The database's name.
   kPreparedLimits,  ///< {schema}, {table} as literals. Row: foreign partitions, reachable.
-  kWriterClaim,     ///< {schema}, {sink}, {prefix}, {prefix}, {prefix}. Row: generation.
-  kWriterAttach,    ///< {key}. The lock outlives its transaction.
-  kWriterDetach,    ///< {key}
-  kWriterRead,      ///< {schema}, {sink}. Row: generation, epoch, host_position, who.
+  /// {schema}, {sink}, {prefix}, {table oid}, {prefix}, {prefix}. Row: generation.
+  kWriterClaim,
+  kWriterAttach,  ///< {key}. The lock outlives its transaction.
+  kWriterDetach,  ///< {key}
+  /// {schema}, {sink}. Row: generation, epoch, host_position, proof, who, table oid.
+  kWriterRead,
+  kWriterFinish,    ///< {schema}, {sink}, {generation}. A row if it is still this generation.
   kWriterPrefixes,  ///< {schema}, {sink}. Rows: prefix.
   kWriterTidy,      ///< {schema}, {prefix}, {sink}, {generation}: only this prefix is left.
   /// {classid}, {= or <>}, {objid}, {kBothForms or kKeyOfTwo}. Rows: pid, backend_start, role,
   /// application, address.
   kWriterSessions,
-  kWriterMark,      ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
-  kDecisionRecord,  ///< {schema}, {sink}, {generation}, {schema}, {epoch}, {position}, {gids}
-  kDecisionDecide,  ///< {schema}, {epoch}, {position}, {sink}, {generation}, {epoch}, {schema},
-                    ///< {epoch}, {schema}, {epoch}, {position}, {gids}
+  kWriterMark,  ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
+  /// {schema}, {sink}, {generation}, {epoch}, {schema}, {epoch}, {position}, {proof}, {gids}
+  kDecisionRecord,
+  /// {schema}, {epoch}, {position}, {proof}, {sink}, {generation}, {epoch}, {schema}, {epoch},
+  /// {schema}, {epoch}, {position}, {proof}, {gids}
+  kDecisionDecide,
   kDecisionDrop,    ///< {schema}, {schema}, {sink}, {generation}, {epoch}: decided ones.
   kDecisionForget,  ///< {schema}, {schema}, {sink}, {generation}, {epoch}: undecided ones from it.
-  kDecisionRead,    ///< {schema}, {sink}. Rows: epoch, host_position, decided, gid, owner.
-  kPreparedList,    ///< {prefixes}. Rows: gid, owner, prepared, seconds, is our own role's.
-  kPreparedAll,     ///< Rows as kPreparedList, of the whole database.
-  kSinkTables,      ///< Rows: schema of each kCreateWriters table that may be read.
-  kSinkList,        ///< {schema}. Rows: sink_id, prefix, epoch, who.
-  kDecisionList,    ///< {schema}. Rows: sink_id, epoch, decided, gid.
+  /// {schema}, {sink}. Rows: epoch, host_position, proof, decided, gid, owner, is prepared.
+  kDecisionRead,
+  kPreparedList,   ///< {prefixes}. Rows: gid, owner, prepared, seconds, is our own role's.
+  kPreparedAll,    ///< Rows as kPreparedList, of the whole database.
+  kSinkTables,     ///< Rows: schema of each kCreateWriters table that may be read.
+  kSinkList,       ///< {schema}. Rows: sink_id, prefix, epoch, who.
+  kDecisionList,   ///< {schema}. Rows: sink_id, epoch, decided, gid.
   kDescribeTable,  ///< {schema}, {table} as literals. Rows: column, type, not null, default, in the
                    ///< primary key, generated, ordinal; of a table without columns none.
   kTableExists,    ///< {schema}, {table} as literals. Row: whether it is there.

@@ -27,7 +27,8 @@ std::vector<Member> members(const SinkReport& report) {
           {"seconds", fixed(report.seconds, 6)},
           {"rows_per_second", fixed(report.rows_per_second(), 1)},
           {"megabytes_per_second", fixed(report.megabytes_per_second(), 3)},
-          {"commit_p99_seconds", fixed(report.commit_p99_seconds, 6)}};
+          {"commit_p99_seconds", fixed(report.commit_p99_seconds, 6)},
+          {"rows_delivered_before", std::to_string(report.rows_delivered_before)}};
 }
 
 std::string csv_text(const std::string& text) {
@@ -51,6 +52,10 @@ std::string summary_line(const SinkReport& report) {
            " s; nothing was written";
   }
   line += grouped(report.rows_written) + (report.rows_written == 1 ? " row, " : " rows, ");
+  if (report.rows_delivered_before > 0) {
+    line += report.rows_delivered_before == report.rows_read ? "all " : "";
+    line += grouped(report.rows_delivered_before) + " rows delivered before, ";
+  }
   if (report.rows_rejected > 0) line += grouped(report.rows_rejected) + " rejected, ";
   if (report.batches_retried > 0) {
     line += grouped(report.batches_retried) +

@@ -6,6 +6,10 @@
 #include "pgsink/ddl/lexer.h"
 #include "shell/engine/castable.h"
 #include "shell/output/result_printer.h"
+#include "shell/run/batch_run.h"
+#include "shell/run/pipeline_binder.h"
+#include "shell/run/rehearsal_run.h"
+#include "shell/run/stream_run.h"
 #include "shell/script/secrets.h"
 #include "shell/sources/postgres_source.h"
 #include "shell/sources/stdin_source.h"
@@ -237,20 +241,25 @@ Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatemen
 }
 
 Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& places) {
-  Pipeline pipeline(statement, {.engine = engine_,
+  const PipelineContext context{.engine = engine_,
                                 .connections = connections_,
                                 .sources = sources_,
                                 .signals = signals_,
                                 .progress = ProgressStyle::of(flags_.progress, flags_.log_format),
                                 .places = places,
-                                .reporter = reporter_});
-  if (flags_.check) return flags_.check_online ? pipeline.check_online() : pipeline.check();
-  auto outcome = flags_.dry_run ? pipeline.rehearse(flags_.dry_run_rows) : pipeline.run();
-  for (const SinkReport& report : pipeline.reports()) {
+                                .reporter = reporter_};
+  auto bound = PipelineBinder(statement, context).bind();
+  if (!bound) return std::unexpected(std::move(bound.error()));
+  Pipeline& pipeline = **bound;
+  if (flags_.check) return flags_.check_online ? RehearsalRun(pipeline).check() : Outcome();
+  PipelineResult result = flags_.dry_run ? RehearsalRun(pipeline).run(flags_.dry_run_rows)
+                          : pipeline.source != nullptr ? StreamRun(pipeline).run()
+                                                       : BatchRun(pipeline).run();
+  for (const SinkReport& report : result.reports) {
     reporter_.summary(report);
     reports_.push_back(report);
   }
-  return outcome;
+  return std::move(result.outcome);
 }
 
 // ---- the engine's statements ---------------------------------------------------------------

@@ -35,7 +35,6 @@ class Runner {
   const std::vector<SinkReport>& reports() const { return reports_; }
 
  private:
-  struct Place;
   Outcome run_statement(const Script& script, const ScriptStatement& statement);
   Outcome create_connection(const CreateConnection& statement, const SourceMap& places);
   Outcome check_source_name(const CreateConnection& statement, const SourceMap& places);

@@ -1,7 +1,7 @@
 #pragma once
 // UnboundedSource: rows that come for as long as somebody sends them, such as the lines of a pipe
-// or the changes of a database. A pipeline reads them in micro-batches (stream.h): each is run
-// through the query by itself, which is why such queries must be stateless.
+// or the changes of a database. A pipeline reads them in micro-batches (run/stream_run.h): each is
+// run through the query by itself, which is why such queries must be stateless.
 
 #include <chrono>
 #include <functional>

@@ -14,6 +14,7 @@ RecordBatch::RecordBatch(std::shared_ptr<const Schema> schema, std::vector<Colum
 
 RecordBatch::RecordBatch(RecordBatch&& other) noexcept
     : position(std::exchange(other.position, 0)),
+      position_proof(std::move(other.position_proof)),
       schema_(std::move(other.schema_)),
       columns_(std::move(other.columns_)),
       row_count_(std::exchange(other.row_count_, 0)),
@@ -26,6 +27,7 @@ RecordBatch& RecordBatch::operator=(RecordBatch&& other) noexcept {
   if (this == &other) return *this;
   RecordBatch moved(std::move(other));
   std::swap(position, moved.position);
+  std::swap(position_proof, moved.position_proof);
   std::swap(schema_, moved.schema_);
   std::swap(columns_, moved.columns_);
   std::swap(row_count_, moved.row_count_);

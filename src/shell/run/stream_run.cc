@@ -1,0 +1,213 @@
+#include "shell/run/stream_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "shell/run/delivered_rows.h"
+#include "shell/run/stopwatch.h"
+
+namespace pgsink::shell {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// The longest wait for rows; then signals are looked at.
+constexpr std::chrono::milliseconds kTick{50};
+
+/// While it lives, signals do not interrupt the engine: a micro-batch is short, and what was read
+/// is to be written.
+class WithoutInterrupts {
+ public:
+  WithoutInterrupts(Signals& signals, Engine& engine) : signals_(signals), engine_(engine) {
+    signals_.on_signal({});
+  }
+  ~WithoutInterrupts() {
+    signals_.on_signal([&engine = engine_] { engine.interrupt(); });
+  }
+  WithoutInterrupts(const WithoutInterrupts&) = delete;
+  WithoutInterrupts& operator=(const WithoutInterrupts&) = delete;
+
+ private:
+  Signals& signals_;
+  Engine& engine_;
+};
+
+}  // namespace
+
+PipelineResult StreamRun::run() {
+  if (auto opened = open_sinks(); !opened) return {std::move(opened), {}};
+  const WithoutInterrupts guard(pipeline_.context.signals, pipeline_.context.engine);
+  const Stopwatch watch;
+  flushed_at_ = steady_clock::now();
+  Outcome outcome;
+  {
+    const std::string& name = pipeline_.statement.name;
+    const Progress progress(pipeline_.context.progress, name.empty() ? source_.name : name,
+                            [this] { return Moved{metrics()}; });
+    outcome = move_and_close();
+  }
+  if (outcome) outcome = confirm_committed();
+  std::vector<SinkReport> reports;
+  for (const Part& part : parts_) {
+    if (!part.sink) continue;
+    const auto* word = !outcome ? "failed" : interrupted_ ? "interrupted" : "done";
+    reports.push_back(part.sink->report(word, watch.seconds()));
+    reports.back().rows_rejected += rejects_.count();
+  }
+  return {std::move(outcome), std::move(reports)};
+}
+
+Outcome StreamRun::open_sinks() {
+  const int64_t timeout = source_.rows->limits().delivery_timeout.count();
+  for (const Branch& branch : pipeline_.branches) {
+    Part& part = parts_.emplace_back();
+    if (branch.into_engine()) continue;
+    SinkOptions options = *branch.options;
+    if (timeout > 0) options.batch_timeout_ms = std::min(options.batch_timeout_ms, timeout);
+    auto sink = BranchSink::open(pipeline_, branch, std::move(options));
+    if (!sink) return std::unexpected(std::move(sink.error()));
+    part.sink = std::move(*sink);
+  }
+  return {};
+}
+
+/// What was accepted is committed, however the reading ended: nobody can send it again.
+Outcome StreamRun::move_and_close() {
+  Outcome outcome = move_until_end();
+  for (const Part& part : parts_) {
+    if (!part.sink) continue;
+    // Nobody goes on with a stream, which cannot be read again.
+    const bool finish = ends_with_statement(*part.sink->branch().options);
+    auto closed = finish ? part.sink->finish() : part.sink->close();
+    part.sink->retire();
+    if (!closed && outcome) outcome = std::move(closed);
+  }
+  return outcome;
+}
+
+Outcome StreamRun::move_until_end() {
+  const size_t rows_max = source_.rows->limits().batch_rows_max;
+  for (;;) {
+    if (pipeline_.stopped() && !interrupted_) {
+      interrupted_ = true;
+      source_.rows->finish();
+    }
+    auto rows = source_.rows->next(rows_max, steady_clock::now() + kTick);
+    if (!rows) return std::unexpected(source_fault(pipeline_, rows.error()));
+    const bool end = rows->end;
+    if (rows->batch.row_count() > 0) {
+      if (auto moved = move(std::move(*rows)); !moved) return moved;
+    }
+    if (auto confirmed = confirm_committed(); !confirmed) return confirmed;
+    if (!end) continue;
+    reading_ = false;
+    return {};
+  }
+}
+
+// ---- a micro-batch -------------------------------------------------------------------------
+
+/// Moves one micro-batch into the sinks.
+Outcome StreamRun::move(UnboundedSource::Rows rows) {
+  read_position_ = rows.batch.position;
+  for (const Part& part : parts_) {
+    if (part.sink) part.sink->rows_read += rows.batch.row_count();
+  }
+  source_.feed.set(std::move(rows.batch));
+  auto made = make();
+  if (!made) {
+    const auto rejected = rejects_.drop_rejected();
+    if (!rejected) return std::unexpected(rejected.error());
+    if (*rejected) made = make();
+  }
+  if (!made) {
+    EngineFault fault = made.error();
+    const size_t last = source_.feed.batch().row_count() - 1;
+    fault.error.message += "; in source '" + source_.name + "', between " + source_.rows->place(0) +
+                           " and " + source_.rows->place(last);
+    return std::unexpected(pipeline_.engine_fault(pipeline_.branches.front(), fault));
+  }
+  return write(std::move(*made));
+}
+
+/// What every branch makes of the micro-batch. Branches into the engine's own tables come last:
+/// they are done when they are made.
+EngineResult<std::vector<StreamRun::Made>> StreamRun::make() {
+  const CommonTables& common_tables = pipeline_.common_tables;
+  for (size_t i = 0; i < common_tables.count(); ++i) {
+    auto filled = pipeline_.context.engine.execute(common_tables.refill(i).text());
+    if (!filled) return std::unexpected(filled.error());
+  }
+  std::vector<Made> all(pipeline_.branches.size());
+  for (const bool into_engine : {false, true}) {
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (pipeline_.branches[i].into_engine() != into_engine) continue;
+      auto made = make(pipeline_.branches[i]);
+      if (!made) return std::unexpected(made.error());
+      all[i] = std::move(*made);
+    }
+  }
+  return all;
+}
+
+EngineResult<StreamRun::Made> StreamRun::make(Branch& branch) const {
+  Made made;
+  if (auto started = branch.query.start(); !started) return std::unexpected(started.error());
+  while (!branch.into_engine()) {
+    auto chunk = branch.query.next();
+    if (!chunk) return std::unexpected(chunk.error());
+    if (!chunk->filled()) break;
+    auto batch = branch.rows.batch(*chunk);
+    if (!batch) return std::unexpected(EngineFault{batch.error(), std::nullopt, false});
+    made.push_back(std::move(*batch));
+  }
+  return made;
+}
+
+Outcome StreamRun::write(std::vector<Made> made) {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    for (RecordBatch& batch : made[i]) {
+      batch.position = read_position_;
+      if (auto written = parts_[i].sink->write(std::move(batch)); !written) return written;
+      parts_[i].written_position = read_position_;
+    }
+  }
+  return {};
+}
+
+// ---- what is committed ---------------------------------------------------------------------
+
+/// Ends epochs in time, and tells the source what every sink has committed.
+Outcome StreamRun::confirm_committed() {
+  uint64_t committed = read_position_;
+  const auto now = steady_clock::now();
+  bool flushed = false;
+  for (const Part& part : parts_) {
+    if (!part.sink) continue;
+    const SinkOptions& options = *part.sink->branch().options;
+    // Rows of two-phase commit are invisible until their epoch ends.
+    const std::chrono::milliseconds timeout(options.batch_timeout_ms);
+    if (options.use_2pc && reading_ && now - flushed_at_ >= timeout) {
+      flushed = true;
+      if (auto done = part.sink->flush(); !done) return done;
+    }
+    const uint64_t durable = part.sink->sink().durable_position();
+    if (durable < part.written_position) committed = std::min(committed, durable);
+  }
+  if (flushed) flushed_at_ = now;
+  if (committed == 0) return {};
+  if (auto confirmed = source_.rows->committed(committed); !confirmed) {
+    return std::unexpected(source_fault(pipeline_, confirmed.error()));
+  }
+  return {};
+}
+
+SinkMetrics StreamRun::metrics() const {
+  SinkMetrics all;
+  for (const Part& part : parts_) {
+    if (part.sink) all.merge(part.sink->sink().metrics());
+  }
+  return all;
+}
+
+}  // namespace pgsink::shell

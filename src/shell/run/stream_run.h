@@ -1,0 +1,56 @@
+#pragma once
+// StreamRun: runs a pipeline that reads an unbounded source, until the source ends or a signal
+// comes. The queries, shared WITH list included, run once for each micro-batch, and all of them
+// before a row of it goes to a sink. If the engine refuses the micro-batch, SourceRejects takes the
+// rows out that cannot be read, and the rest is run again.
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "shell/run/branch_sink.h"
+#include "shell/run/pipeline.h"
+#include "shell/run/source_rejects.h"
+
+namespace pgsink::shell {
+
+class StreamRun {
+ public:
+  /// REQUIRES: the pipeline reads an unbounded source. It outlives this.
+  explicit StreamRun(Pipeline& pipeline)
+      : pipeline_(pipeline), source_(*pipeline.source), rejects_(pipeline) {}
+
+  /// Opens the sinks, moves rows until the end, and closes the sinks. What was accepted is
+  /// committed, however it ends. Called once.
+  PipelineResult run();
+
+ private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  /// What a branch makes of one micro-batch.
+  using Made = std::vector<RecordBatch>;
+  struct Part {
+    std::unique_ptr<BranchSink> sink;  ///< Null for a table of the engine.
+    uint64_t written_position = 0;     ///< Of the last rows that the sink was given.
+  };
+
+  Outcome open_sinks();
+  Outcome move_until_end();
+  Outcome move_and_close();
+  Outcome move(UnboundedSource::Rows rows);
+  EngineResult<std::vector<Made>> make();
+  EngineResult<Made> make(Branch& branch) const;
+  Outcome write(std::vector<Made> made);
+  Outcome confirm_committed();
+  SinkMetrics metrics() const;
+
+  Pipeline& pipeline_;
+  Sources::Source& source_;
+  SourceRejects rejects_;
+  std::vector<Part> parts_;  ///< By branch.
+  uint64_t read_position_ = 0;
+  TimePoint flushed_at_;
+  bool reading_ = true;       ///< The source has not ended.
+  bool interrupted_ = false;  ///< A signal came before it ended.
+};
+
+}  // namespace pgsink::shell
