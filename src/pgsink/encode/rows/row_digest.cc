@@ -15,9 +15,8 @@
 #include "pgsink/encode/values/render.h"
 
 namespace pgsink {
+namespace encode::row_digest {
 namespace {
-
-using namespace encode;
 
 // Odd numbers without a pattern: the fractional digits of square roots of primes.
 constexpr uint64_t kValue = 0x6a09e667f3bcc909, kNull = 0xbb67ae8584caa73b,
@@ -247,10 +246,12 @@ uint64_t add_block(uint64_t state, const Field& field, const ColumnView& column,
 }
 
 }  // namespace
+}  // namespace encode::row_digest
 
 void RowDigest::add(const RecordBatch& batch) { add(batch, 0, batch.row_count()); }
 
 void RowDigest::add(const RecordBatch& batch, size_t begin, size_t count) {
+  using namespace encode::row_digest;
   const Schema& schema = *batch.schema();
   for (size_t c = columns_.size(); c < schema.size(); ++c) {
     // A column without a name goes by its place.
@@ -258,8 +259,9 @@ void RowDigest::add(const RecordBatch& batch, size_t begin, size_t count) {
     columns_.push_back(add_field(start, schema[c]));
   }
   for (size_t c = 0; c < schema.size(); ++c) {
-    for (size_t done = 0; done < count; done += kBlockRowsMax) {
-      const Block block{begin + done, std::min(kBlockRowsMax, count - done), nullptr};
+    for (size_t done = 0; done < count; done += encode::kBlockRowsMax) {
+      const encode::Block block{begin + done, std::min(encode::kBlockRowsMax, count - done),
+                                nullptr};
       columns_[c] = add_block(columns_[c], schema[c], batch.columns()[c], block);
     }
   }
@@ -267,6 +269,7 @@ void RowDigest::add(const RecordBatch& batch, size_t begin, size_t count) {
 }
 
 std::string RowDigest::text() const {
+  using namespace encode::row_digest;
   uint64_t sum = 0;
   for (const uint64_t column : columns_) sum += fold(column ^ kEnd, kBegin);
   uint64_t bits = fold(sum ^ rows_, kEnd);
