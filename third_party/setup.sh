@@ -41,6 +41,7 @@ probe() {
     libssl-dev) has_header openssl/ssl.h ;;
     zlib1g-dev) has_header zlib.h ;;
     libedit-dev) has_header histedit.h ;;
+    libsimdjson-dev) has_header simdjson.h ;;
     libgtest-dev) has_header gtest/gtest.h ;;
     libgmock-dev) has_header gmock/gmock.h ;;
     libbenchmark-dev) has_header benchmark/benchmark.h ;;

@@ -29,6 +29,14 @@ struct DeadLetter {
   int64_t rejected_wall_us = 0;  ///< Microseconds since 1970.
 };
 
+/// RejectedInput is a piece of a host's input that never became a row, such as a malformed line of
+/// text, for Sink::reject().
+struct RejectedInput {
+  uint64_t number = 0;   ///< Its number in the input, from 1: DeadLetter::input_row.
+  std::string text;      ///< As it came in; any bytes. DeadLetter::row is {"input": text}.
+  pgproto::Error error;  ///< Why: message, and as far as they are known sqlstate and column.
+};
+
 /// DeadLetterCallback takes rejected rows before the transaction of the good rows beside them
 /// commits, in the thread of the lane: it must be thread-safe with parallelism above 1, and a row
 /// may be told again by a later run if that transaction fails. The span is valid during the call.

@@ -90,6 +90,9 @@ struct Field {
   ColumnKind index_kind = ColumnKind::kInt32;
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).
   bool json = false;
+  /// The text is a JSON value that stands for what it means: into a column of text a string goes
+  /// without its quotes, into an array column a JSON array as an array, and null is NULL.
+  bool json_value = false;
   /// The largest number of a date or timestamp, and its negative, mean ±infinity (DuckDB).
   /// Otherwise they are numbers like all others.
   bool infinities = false;

@@ -7,9 +7,11 @@
 //   (*sink)->close();
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include <pgsink/dead_letter.h>
 #include <pgsink/metrics.h>
 #include <pgsink/options.h>
 #include <pgsink/record_batch.h>
@@ -43,6 +45,12 @@ class Sink {
   /// `buffer_bytes` are used up, which lanes then hurry to change; try again later. With use_2pc
   /// false can also mean that the epoch is full: flush() or prepare() ends it.
   virtual Result<bool> try_write(RecordBatch& batch) = 0;
+  /// Reject makes dead letters of input that never became rows, and counts them as rejected rows. OK
+  /// when they are in the table, the file and the callback, whichever there are, in a transaction
+  /// of their own. Fails with the first one's error if rejected rows have nowhere to go, and if
+  /// there are too many (max_rejects, max_reject_ratio); then it stops with those of before.
+  /// Thread-safe.
+  virtual Status reject(std::span<const RejectedInput> inputs) = 0;
   /// Flush waits until everything accepted before it is committed. OK means just that. With use_2pc
   /// it ends an epoch: all of it is seen at once.
   virtual Status flush() = 0;

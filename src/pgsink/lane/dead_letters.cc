@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pgsink/encode/base/loaders.h"
+#include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/values/render.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
@@ -39,20 +40,19 @@ Field without_json(Field field) {
   return field;
 }
 
-std::string_view cut(std::string_view text) {
-  if (text.size() <= kTextBytesMax) return text;
-  size_t end = kTextBytesMax;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return text.substr(0, end);
-}
-
 void append_value(const Field& field, const ColumnView& column, size_t row, std::string& to) {
   if (encode::is_null_at(column, row)) {
     to += "null";
     return;
   }
+  if (field.json_value) {
+    const std::string_view value = encode::bytes_at(column, field, row);
+    std::string content;
+    const bool string = encode::append_json_content(value, content);
+    return encode::append_text_as_json(cut_text(string ? content : value), to);
+  }
   if (holds_bytes(field.kind)) {
-    return encode::append_text_as_json(cut(encode::bytes_at(column, field, row)), to);
+    return encode::append_text_as_json(cut_text(encode::bytes_at(column, field, row)), to);
   }
   const size_t begin = to.size();
   encode::Fault fault;
@@ -86,6 +86,13 @@ std::string table_name(const SinkOptions& options) {
 }
 
 }  // namespace
+
+std::string_view cut_text(std::string_view text) {
+  if (text.size() <= kTextBytesMax) return text;
+  size_t end = kTextBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return text.substr(0, end);
+}
 
 std::string row_as_json(const RecordBatch& batch, size_t row) {
   std::string json = "{";
@@ -206,6 +213,17 @@ Status DeadLetters::tell(std::span<const DeadLetter> letters) {
     if (auto written = file_->append(letters); !written) return written;
   }
   return callback_ ? callback_(letters) : Status();
+}
+
+size_t DeadLetters::inserted_together(std::span<const DeadLetter> letters) {
+  // The server reads a parameter as a whole.
+  constexpr size_t kInsertBytesMax = size_t{64} << 20;
+  size_t count = 1;
+  for (size_t bytes = letters[0].row.size(); count < letters.size(); ++count) {
+    bytes += letters[count].row.size();
+    if (bytes > kInsertBytesMax) break;
+  }
+  return count;
 }
 
 std::string DeadLetters::table_parameter(std::span<const DeadLetter> letters) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include <pgsink/dead_letter.h>
 #include <pgsink/options.h>
@@ -16,6 +17,9 @@
 #include "pgsink/lane/dead_letter_file.h"
 
 namespace pgsink {
+
+/// cut_text is the beginning of a text that is not too long for a letter.
+std::string_view cut_text(std::string_view text);
 
 /// row_as_json renders all columns of a row of the batch.
 std::string row_as_json(const RecordBatch& batch, size_t row);
@@ -41,6 +45,8 @@ class DeadLetters {
   /// table_parameter().
   const std::string& insert_sql() const { return insert_sql_; }
   static std::string table_parameter(std::span<const DeadLetter> letters);
+  /// How many of them, from the first on, one statement takes into the table. REQUIRES: not empty.
+  static size_t inserted_together(std::span<const DeadLetter> letters);
 
  private:
   DeadLetters(const SinkOptions& options, Env& env);

@@ -8,9 +8,6 @@
 namespace pgsink {
 namespace {
 
-// What one statement takes into the table; the server reads a parameter as a whole.
-constexpr size_t kInsertBytesMax = size_t{64} << 20;
-
 /// The line of the server's CONTEXT that is about the COPY, "COPY t, line 8, column b": what a
 /// trigger did stands in lines before it.
 std::string_view copy_context(std::string_view where) {
@@ -108,11 +105,7 @@ Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
   if (insert.empty()) return {};
   AttemptRequests& requests = flight.attempt.requests;
   for (size_t first = 0; first < letters.size();) {
-    size_t count = 1;
-    for (size_t bytes = letters[first].row.size(); first + count < letters.size(); ++count) {
-      bytes += letters[first + count].row.size();
-      if (bytes > kInsertBytesMax) break;
-    }
+    const size_t count = DeadLetters::inserted_together(letters.subspan(first));
     const std::string json = DeadLetters::table_parameter(letters.subspan(first, count));
     const pgproto::Session::Parameter parameter{.value = pgproto::as_bytes(json)};
     const auto executed = session.execute(insert, {}, std::span(&parameter, 1));

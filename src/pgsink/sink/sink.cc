@@ -14,6 +14,7 @@
 #include "pgsink/lane/dead_letters.h"
 #include "pgsink/lane/epoch_committer.h"
 #include "pgsink/lane/inbox.h"
+#include "pgsink/lane/input_rejects.h"
 #include "pgsink/lane/lane.h"
 #include "pgsink/lane/slot_confirmer.h"
 #include "pgsink/options/rules.h"
@@ -101,7 +102,14 @@ class SinkImpl final : public Sink {
                 .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{},
                 .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
-               std::move(router)) {
+               std::move(router)),
+        input_rejects_({.env = env_,
+                        .connect = pool_->config().connect,
+                        .salted_keys = &pool_->salted_keys(),
+                        .plan = plan_,
+                        .name = options_.connection_name,
+                        .dead_letters = dead_letters_.get(),
+                        .retry = RetryPolicy::from(options_)}) {
     if (options_.confirm_slot) {
       confirmer_ = std::make_unique<SlotConfirmer>(
           SlotConfirmer::Setup{.env = env_,
@@ -178,6 +186,13 @@ class SinkImpl final : public Sink {
     if (!done) return fail(done.error());
     return taken;
   }
+  Status reject(std::span<const RejectedInput> inputs) override {
+    return guarded([&]() -> Status {
+      SinkMetrics gauges;
+      inbox_.read_gauges(gauges);
+      return input_rejects_.reject(inputs, gauges.rows_accepted);
+    });
+  }
   Status flush() override {
     return guarded([&]() -> Status {
       if (!committer_) return inbox_.flush();
@@ -226,6 +241,7 @@ class SinkImpl final : public Sink {
     inbox_.read_gauges(metrics);
     for (const auto& lane : lanes_) lane->read_metrics(metrics);
     if (committer_) metrics.rows_written = committer_->rows_committed();
+    metrics.rejected_rows += input_rejects_.count();
     return metrics;
   }
   std::vector<std::string> warnings() const override { return warnings_; }
@@ -372,6 +388,7 @@ class SinkImpl final : public Sink {
   std::optional<WriterSessions> sessions_;
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
+  InputRejects input_rejects_;
   std::unique_ptr<EpochCommitter> committer_;
   std::unique_ptr<SlotConfirmer> confirmer_;
   std::unique_ptr<LeafCatalog> leaves_;

@@ -12,6 +12,14 @@ Status arrow_status(duckdb_error_data taken, const char* doing) {
                                             duckdb_error_data_message(taken));
 }
 
+/// Arrow does not know the alias.
+bool holds_json_values(duckdb_logical_type type) {
+  char* const alias = duckdb_logical_type_get_alias(type);
+  const bool holds = alias != nullptr && std::string_view(alias) == kJsonValueAlias;
+  duckdb_free(alias);
+  return holds;
+}
+
 }  // namespace
 
 Result<ArrowRows> ArrowRows::of(const Engine& engine, const std::vector<Column>& columns,
@@ -32,6 +40,7 @@ Result<ArrowRows> ArrowRows::of(const Engine& engine, const std::vector<Column>&
   ArrowRows rows;
   std::vector<Field> fields = **schema;
   for (size_t i = 0; i < columns.size(); ++i) {
+    fields[i].json_value = holds_json_values(columns[i].type.get());
     rows.vectors_.push_back(VectorValues::of(columns[i].type.get(), fields[i]));
   }
   rows.schema_ = std::make_shared<const Schema>(std::move(fields));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shell/run/sniffed_csv.h"
 #include "shell/run/stopwatch.h"
 #include "shell/text/numbers.h"
 
@@ -49,6 +50,7 @@ Outcome BatchRun::open_sinks() {
     auto sink = BranchSink::open(pipeline_, branch, *branch.options);
     if (!sink) return std::unexpected(std::move(sink.error()));
     place = std::move(*sink);
+    warn_of_sniffed_csv(pipeline_, branch);
   }
   return {};
 }

@@ -30,6 +30,10 @@ void BranchSink::retire() const {
 
 Outcome BranchSink::write(RecordBatch batch) { return checked(sink_->write(std::move(batch))); }
 
+Outcome BranchSink::reject(std::span<const RejectedInput> inputs) {
+  return checked(sink_->reject(inputs));
+}
+
 Outcome BranchSink::flush() { return checked(sink_->flush()); }
 
 Outcome BranchSink::close() { return checked(sink_->close()); }

@@ -3,6 +3,7 @@
 
 #include <expected>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include <pgsink/sink.h>
@@ -25,8 +26,9 @@ class BranchSink {
 
   const Branch& branch() const { return branch_; }
   Sink& sink() const { return *sink_; }
-  /// Sink::write(), flush(), close() and finish(); an error says what is in the target.
+  /// Sink::write(), reject(), flush(), close() and finish(); an error says what is in the target.
   Outcome write(RecordBatch batch);
+  Outcome reject(std::span<const RejectedInput> inputs);
   Outcome flush();
   Outcome close();
   Outcome finish();

@@ -21,6 +21,7 @@
 #include "shell/output/summary.h"
 #include "shell/script/common_tables.h"
 #include "shell/script/script.h"
+#include "shell/sources/column_uses.h"
 #include "shell/sources/sources.h"
 
 namespace pgsink::shell {
@@ -34,6 +35,7 @@ struct PipelineContext {
   ProgressStyle progress;
   const SourceMap& places;
   Reporter& reporter;
+  bool may_connect = true;  ///< Whether binding may ask the server.
 };
 
 /// PipelineResult is how a run of a pipeline ended, and what each branch did until then.
@@ -51,6 +53,7 @@ struct Branch {
 
   const InsertBranch& syntax;
   const SinkOptions* options = nullptr;  ///< Of the connection; null if into_engine().
+  std::vector<SqlEdit> edits;            ///< Of its query, for the types of a source.
   EngineSql sql;
   Query query;
   ArrowRows rows;  ///< Makes batches of the query's chunks; unset if into_engine().

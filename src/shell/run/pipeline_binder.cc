@@ -6,6 +6,7 @@
 
 #include "pgsink/ddl/lexer.h"
 #include "shell/engine/castable.h"
+#include "shell/run/source_types.h"
 #include "shell/run/stateless.h"
 
 namespace pgsink::shell {
@@ -26,12 +27,20 @@ std::expected<std::unique_ptr<Pipeline>, Faults> PipelineBinder::bind() {
 }
 
 Outcome PipelineBinder::bind_all() {
+  auto edits = choose_source_types(pipeline_->statement, context_.engine, context_.connections,
+                                   context_.sources, context_.may_connect);
+  if (!edits) {
+    const size_t place = pipeline_->statement.branches.front().query_position.offset;
+    return std::unexpected(context_.places.fault(edits.error(), place, 1));
+  }
   context_.sources.forget_bound();
   if (auto created = pipeline_->create_common_tables(); !created) return created;
   const auto& syntaxes = pipeline_->statement.branches;
   pipeline_->branches.reserve(syntaxes.size());
-  for (const InsertBranch& syntax : syntaxes) {
-    if (auto bound = bind_branch(pipeline_->branches.emplace_back(syntax)); !bound) return bound;
+  for (size_t i = 0; i < syntaxes.size(); ++i) {
+    Branch& branch = pipeline_->branches.emplace_back(syntaxes[i]);
+    branch.edits = std::move((*edits)[i]);
+    if (auto bound = bind_branch(branch); !bound) return bound;
   }
   return find_source();
 }
@@ -58,7 +67,12 @@ Outcome PipelineBinder::bind_branch(Branch& branch) const {
 
 Outcome PipelineBinder::bind_query(Branch& branch) const {
   auto query = context_.engine.prepare(branch.sql.text());
-  if (!query) return std::unexpected(pipeline_->engine_fault(branch, query.error()));
+  if (!query) {
+    EngineFault fault = query.error();
+    const bool about_text = fault.error.message.find("VARCHAR") != std::string::npos;
+    if (about_text) fault.error.message += context_.sources.type_note();
+    return std::unexpected(pipeline_->engine_fault(branch, fault));
+  }
   branch.query = std::move(*query);
   return {};
 }
@@ -84,7 +98,7 @@ EngineSql PipelineBinder::query_sql(const Branch& branch) const {
   // DuckDB takes no WITH after a WITH list unless it stands in brackets.
   const bool nested = !sql.text().empty() && starts_with_word(syntax.query, "WITH");
   if (nested) sql.own("SELECT * FROM (");
-  sql.source(syntax.query, syntax.query_position.offset);
+  append_edited(sql, syntax.query, syntax.query_position.offset, branch.edits);
   if (nested) sql.own("\n)");
   return sql;
 }

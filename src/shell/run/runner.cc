@@ -172,7 +172,7 @@ Outcome Runner::create_source(const CreateConnection& statement, const SourceMap
   auto options = bind_stdin(statement, substitution_, engine_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
   connections_.drop(statement.name);
-  sources_.put(statement.name, make_stdin_source(std::move(*options), STDIN_FILENO, engine_));
+  sources_.put(statement.name, make_stdin_source(std::move(*options), STDIN_FILENO, reporter_));
   return {};
 }
 
@@ -181,7 +181,10 @@ Result<bool> Runner::open_sources(const ScriptStatement& text) {
   const auto waits =
       sources_.open_mentioned(text.text, flags_.check, [this] { return signals_.received() != 0; });
   if (!waits) return std::unexpected(waits.error());
-  if (*waits != nullptr) {
+  if (*waits != nullptr && (*waits)->opened) {
+    reporter_.info("line " + std::to_string(text.begin.line) + ": source '" + (*waits)->name +
+                   "' is empty: there is nothing to do");
+  } else if (*waits != nullptr) {
     reporter_.warning("line " + std::to_string(text.begin.line) +
                       " is not checked: the columns of source '" + (*waits)->name +
                       "' are known when its rows come; give columns to check it");
@@ -247,7 +250,8 @@ Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& p
                                 .signals = signals_,
                                 .progress = ProgressStyle::of(flags_.progress, flags_.log_format),
                                 .places = places,
-                                .reporter = reporter_};
+                                .reporter = reporter_,
+                                .may_connect = !flags_.check || flags_.check_online};
   auto bound = PipelineBinder(statement, context).bind();
   if (!bound) return std::unexpected(std::move(bound.error()));
   Pipeline& pipeline = **bound;

@@ -20,23 +20,42 @@ std::expected<bool, Faults> SourceRejects::drop_rejected() {
   const size_t rows = source_.feed.batch().row_count();
   const auto rejected = find(*all_columns, 0, rows);
   source_.feed.narrow(0, rows);
-  const uint64_t max = source_.rows->limits().rejects_max;
+  std::vector<RejectedInput> inputs;
   for (const auto& [row, reason] : rejected) {
     source_.feed.drop(row);
+    inputs.push_back(source_.rows->input(row));
+    inputs.back().error.message = source_.rows->place(row) + ": " + reason;
+  }
+  if (auto done = reject(inputs); !done) return std::unexpected(std::move(done.error()));
+  return !rejected.empty();
+}
+
+Outcome SourceRejects::reject(const std::vector<RejectedInput>& inputs) {
+  if (inputs.empty()) return {};
+  const auto max = source_.rows->limits().rejects_max;
+  for (const RejectedInput& input : inputs) {
+    const std::string& what = input.error.message;
     ++count_;
-    const std::string what = source_.rows->place(row) + ": " + reason;
-    if (count_ > max) {
-      const std::string limit =
-          max == 0 ? "; set max_rejects to tolerate malformed rows"
-                   : "; that is one more than max_rejects = " + std::to_string(max);
-      return std::unexpected(source_fault(pipeline_, make_error(Errc::kUsage, what + limit)));
+    if (max && count_ > *max) {
+      const std::string limit = "; that is one more than max_rejects = " + std::to_string(*max);
+      return std::unexpected(source_fault(pipeline_, make_error(Errc::kRowRejected, what + limit)));
+    }
+    if (!max && sinks_.empty()) {
+      return std::unexpected(source_fault(
+          pipeline_,
+          make_error(Errc::kRowRejected,
+                     what + "; a sink with dead letters takes such input, or max_rejects "
+                            "of the source lets it pass by")));
     }
     if (count_ <= kRowsNamedMax) {
       pipeline_.context.reporter.warning("source " + source_.name + ", " + what +
                                          "; it is rejected");
     }
   }
-  return !rejected.empty();
+  for (BranchSink* const sink : sinks_) {
+    if (auto done = sink->reject(inputs); !done) return done;
+  }
+  return {};
 }
 
 /// Of `count` rows from `begin` on.

@@ -1,13 +1,15 @@
 #pragma once
-// SourceRejects: the rows of an unbounded source that its own expressions cannot read, for example
-// malformed lines. They are found by halving a micro-batch that the engine refuses, so that a
-// malformed row never takes a good one with it.
+// SourceRejects: input of an unbounded source that cannot be read, for example malformed lines. It
+// goes to the dead letters of the pipeline's sinks, or is counted as what the source may lose.
+// The source finds most of it itself; rows that only the engine refuses are found by halving a
+// micro-batch that it refuses, so that a malformed row never takes a good one with it.
 
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "shell/run/branch_sink.h"
 #include "shell/run/pipeline.h"
 
 namespace pgsink::shell {
@@ -18,10 +20,16 @@ class SourceRejects {
   explicit SourceRejects(const Pipeline& pipeline)
       : pipeline_(pipeline), source_(*pipeline.source) {}
 
-  /// Takes such rows out of the source's micro-batch, and warns of them. False if there is none.
-  /// Fails if the source has had more of them than its limit.
+  /// From now on rejected input becomes dead letters of this sink, too. It takes some and outlives
+  /// the last call.
+  void add_sink(BranchSink& sink) { sinks_.push_back(&sink); }
+
+  /// Makes dead letters of input, and warns of it. Fails if there is more of it than may be.
+  Outcome reject(const std::vector<RejectedInput>& inputs);
+  /// The same with rows of the source's micro-batch that the engine refuses. False if there is
+  /// none.
   std::expected<bool, Faults> drop_rejected();
-  /// Rows taken out so far.
+  /// How much was rejected so far.
   uint64_t count() const { return count_; }
 
  private:
@@ -31,6 +39,7 @@ class SourceRejects {
 
   const Pipeline& pipeline_;
   Sources::Source& source_;
+  std::vector<BranchSink*> sinks_;
   uint64_t count_ = 0;
 };
 

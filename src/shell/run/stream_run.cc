@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pgsink/options/rules.h"
 #include "shell/run/delivered_rows.h"
 #include "shell/run/stopwatch.h"
 
@@ -52,7 +53,9 @@ PipelineResult StreamRun::run() {
     if (!part.sink) continue;
     const auto* word = !outcome ? "failed" : interrupted_ ? "interrupted" : "done";
     reports.push_back(part.sink->report(word, watch.seconds()));
-    reports.back().rows_rejected += rejects_.count();
+    if (!takes_dead_letters(*part.sink->branch().options)) {
+      reports.back().rows_rejected += rejects_.count();
+    }
   }
   return {std::move(outcome), std::move(reports)};
 }
@@ -67,6 +70,7 @@ Outcome StreamRun::open_sinks() {
     auto sink = BranchSink::open(pipeline_, branch, std::move(options));
     if (!sink) return std::unexpected(std::move(sink.error()));
     part.sink = std::move(*sink);
+    if (takes_dead_letters(*branch.options)) rejects_.add_sink(*part.sink);
   }
   return {};
 }
@@ -95,7 +99,7 @@ Outcome StreamRun::move_until_end() {
     auto rows = source_.rows->next(rows_max, steady_clock::now() + kTick);
     if (!rows) return std::unexpected(source_fault(pipeline_, rows.error()));
     const bool end = rows->end;
-    if (rows->batch.row_count() > 0) {
+    if (rows->batch.row_count() > 0 || !rows->rejected.empty()) {
       if (auto moved = move(std::move(*rows)); !moved) return moved;
     }
     if (auto confirmed = confirm_committed(); !confirmed) return confirmed;
@@ -110,9 +114,12 @@ Outcome StreamRun::move_until_end() {
 /// Moves one micro-batch into the sinks.
 Outcome StreamRun::move(UnboundedSource::Rows rows) {
   read_position_ = rows.batch.position;
+  const size_t rows_read = rows.batch.row_count() + rows.rejected.size();
   for (const Part& part : parts_) {
-    if (part.sink) part.sink->rows_read += rows.batch.row_count();
+    if (part.sink) part.sink->rows_read += rows_read;
   }
+  if (auto rejected = rejects_.reject(rows.rejected); !rejected) return rejected;
+  if (rows.batch.row_count() == 0) return {};
   source_.feed.set(std::move(rows.batch));
   auto made = make();
   if (!made) {

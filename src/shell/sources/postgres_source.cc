@@ -28,7 +28,7 @@ class PostgresSource final : public UnboundedSource {
     if (auto started = source_->start(); !started) return std::unexpected(started.error());
     SourceShape shape;
     for (const Field& field : *source_->schema()) {
-      shape.raw.push_back(field.name);
+      shape.raw.push_back({field.name});
       shape.columns.push_back({field.name, engine_identifier(field.name)});
     }
     return shape;
@@ -36,15 +36,15 @@ class PostgresSource final : public UnboundedSource {
 
   /// A transaction is never cut, however many rows are wanted.
   Result<Rows> next(size_t, TimePoint deadline) override {
-    if (finished_) return Rows{.batch = empty(), .end = true};
+    if (finished_) return Rows{.batch = empty(), .rejected = {}, .end = true};
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
     auto batch = source_->next(std::max(left, std::chrono::milliseconds(0)));
     if (!batch) return std::unexpected(batch.error());
-    if (!*batch) return Rows{.batch = empty(), .end = false};
+    if (!*batch) return Rows{.batch = empty(), .rejected = {}, .end = false};
     snapshot_ = (*batch)->snapshot;
     position_ = (*batch)->position;
-    return Rows{.batch = std::move((*batch)->rows), .end = false};
+    return Rows{.batch = std::move((*batch)->rows), .rejected = {}, .end = false};
   }
 
   /// What was read and not given out comes again in the next run.
@@ -54,6 +54,13 @@ class PostgresSource final : public UnboundedSource {
     const std::string where = snapshot_ ? "piece " + std::to_string(position_) + " of the snapshot"
                                         : "the transaction up to " + pgproto::format_lsn(position_);
     return "row " + std::to_string(row + 1) + " of " + where;
+  }
+
+  RejectedInput input(size_t row) const override {
+    RejectedInput input;
+    input.number = row + 1;
+    input.text = place(row);
+    return input;
   }
 
   Status committed(uint64_t position) override {

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "shell/engine/arrow_rows.h"
+
 namespace pgsink::shell {
 namespace {
 
@@ -74,8 +76,11 @@ struct SourceFeed::Functions {
     auto& feed = *static_cast<SourceFeed*>(duckdb_bind_get_extra_info(info));
     feed.bound_ = true;
     const OwnedType text(duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR));
-    for (const std::string& column : feed.columns_) {
-      duckdb_bind_add_result_column(info, column.c_str(), text.get());
+    const OwnedType json_value(duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR));
+    duckdb_logical_type_set_alias(json_value.get(), kJsonValueAlias);
+    for (const RawColumn& column : feed.columns_) {
+      duckdb_bind_add_result_column(info, column.name.c_str(),
+                                    column.json_value ? json_value.get() : text.get());
     }
   }
 
@@ -105,7 +110,7 @@ struct SourceFeed::Functions {
 };
 
 pgproto::Status SourceFeed::add_to(Engine& engine, const std::string& name,
-                                   std::vector<std::string> columns) {
+                                   std::vector<RawColumn> columns) {
   columns_ = std::move(columns);
   const OwnedTableFunction function(duckdb_create_table_function());
   duckdb_table_function_set_name(function.get(), name.c_str());

@@ -9,13 +9,16 @@
 #include <pgsink/record_batch.h>
 
 #include "shell/engine/engine.h"
+#include "shell/sources/unbounded_source.h"
 
 namespace pgsink::shell {
 
 class SourceFeed {
  public:
   /// Makes the function `name` known, whose columns are texts. This must outlive the engine.
-  pgproto::Status add_to(Engine& engine, const std::string& name, std::vector<std::string> columns);
+  pgproto::Status add_to(Engine& engine, const std::string& name, std::vector<RawColumn> columns);
+  /// The columns for statements that are bound from now on; as many, with the same names.
+  void set_columns(std::vector<RawColumn> columns) { columns_ = std::move(columns); }
 
   /// From now on the function yields these rows.
   void set(RecordBatch batch);
@@ -32,7 +35,7 @@ class SourceFeed {
  private:
   struct Functions;
 
-  std::vector<std::string> columns_;
+  std::vector<RawColumn> columns_;
   RecordBatch batch_;
   size_t begin_ = 0, end_ = 0;
   std::vector<bool> dropped_;

@@ -41,33 +41,71 @@ Result<const Sources::Source*> Sources::open_mentioned(std::string_view statemen
     for (const auto& [name, source] : sources_) {
       const bool meant = token.text == engine_identifier(name) ||
                          (token.kind == TokenKind::kWord && equal_without_case(token.text, name));
-      if (!meant || source->opened) continue;
-      if (checking && source->rows->open_waits()) return source.get();
-      if (auto opened = open(*source, stop); !opened) return std::unexpected(opened.error());
+      if (!meant) continue;
+      if (!source->opened && checking && source->rows->open_waits()) return source.get();
+      if (!source->opened) {
+        if (auto opened = open(*source, stop); !opened) return std::unexpected(opened.error());
+      }
+      if (!source->has_columns) return source.get();
+      // Views that a statement makes of it must not depend on the pipelines before it.
+      if (auto reset = reset_uses(*source); !reset) return std::unexpected(reset.error());
     }
   }
   return nullptr;
 }
 
+Status Sources::reset_uses(Source& source) {
+  const size_t columns = source.rows->open_columns().size();
+  if (columns == 0) return {};
+  const ColumnUse anything{.passed = true, .text = true, .number = true, .other = true};
+  return set_uses(source, std::vector<ColumnUse>(columns, anything));
+}
+
 Status Sources::open(Source& source, const std::function<bool()>& stop) {
   auto shape = source.rows->open(stop);
   if (!shape) return std::unexpected(shape.error());
+  source.opened = true;
+  source.has_columns = !shape->columns.empty();
+  if (!source.has_columns) return {};
   if (auto added = source.feed.add_to(*engine_, source.function, shape->raw); !added) return added;
+  return make_view(source, *shape);
+}
+
+Status Sources::make_view(const Source& source, const SourceShape& shape) {
   std::string view =
       "CREATE OR REPLACE TEMP VIEW " + engine_identifier(source.name) + " AS SELECT ";
-  for (const SourceColumn& column : shape->columns) {
+  for (const SourceColumn& column : shape.columns) {
     if (!view.ends_with("SELECT ")) view += ", ";
     view += column.expression + " AS " + engine_identifier(column.name);
   }
   view += " FROM " + source.function + "()";
-  if (!shape->condition.empty()) view += " WHERE " + shape->condition;
   if (auto made = engine_->execute(view); !made) {
     Error error = made.error().error;
     error.message = "source " + source.name + ": " + error.message;
     return std::unexpected(std::move(error));
   }
-  source.opened = true;
   return {};
+}
+
+Status Sources::set_uses(Source& source, std::span<const ColumnUse> uses) {
+  const SourceShape shape = source.rows->shape_for(uses);
+  source.feed.set_columns(shape.raw);
+  return make_view(source, shape);
+}
+
+std::string Sources::type_note() {
+  const Source* const source = with_open_columns();
+  return source == nullptr ? "" : source->rows->type_note();
+}
+
+Sources::Source* Sources::with_open_columns() {
+  for (const auto& entry : sources_) {
+    Source& source = *entry.second;
+    if (source.opened && source.has_columns && !source.rows->open_columns().empty()) {
+      return &source;
+    }
+  }
+  return nullptr;
 }
 
 void Sources::forget_bound() {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@ class Sources {
     std::unique_ptr<UnboundedSource> rows;
     SourceFeed feed;
     bool opened = false;
+    bool has_columns = false;  ///< Once opened: it was not at its end before it had a row.
   };
 
   /// `engine` is set once it is open: what it knows of the sources must outlive it.
@@ -36,9 +38,17 @@ class Sources {
   std::vector<std::string> names() const;
 
   /// Opens every source whose name stands in a statement, which may read it, and makes its view.
-  /// Under `checking` those whose open() waits stay closed, and one of them is returned.
+  /// Under `checking` those whose open() waits stay closed. Returns one that the statement cannot
+  /// read: it stays closed, or has no columns.
   Result<const Source*> open_mentioned(std::string_view statement, bool checking,
                                        const std::function<bool()>& stop);
+
+  /// Gives the open columns of a source the types for what queries do with them.
+  Status set_uses(Source& source, std::span<const ColumnUse> uses);
+  /// What the types of open columns may have to do with an error of a query; or "".
+  std::string type_note();
+  /// An open source with open columns; null if there is none.
+  Source* with_open_columns();
 
   /// forget_bound(), bind statements, then bound(): the sources that they read.
   void forget_bound();
@@ -46,6 +56,8 @@ class Sources {
 
  private:
   Status open(Source& source, const std::function<bool()>& stop);
+  Status reset_uses(Source& source);
+  Status make_view(const Source& source, const SourceShape& shape);
 
   Engine* engine_ = nullptr;
   size_t made_ = 0;

@@ -6,6 +6,7 @@
 
 #include "pgsink/ddl/substitute.h"
 #include "pgsink/options/names.h"
+#include "shell/sources/exact_types.h"
 #include "shell/sources/stdin_source.h"
 
 namespace pgsink::shell {
@@ -27,7 +28,16 @@ struct StdinOption {
   Refusal (*store)(const OptionValue& value, StdinOptions& options);
 };
 
-constexpr std::array<StdinOption, 8> kOptions{{
+/// One byte that can stand between or around fields.
+Refusal read_character(const OptionValue& value, char& character) {
+  const std::string text = value.text == "\\t" ? "\t" : value.text;
+  const bool fits = value.kind != OptionValue::Kind::kMap && text.size() == 1 && text != "\n" &&
+                    text != "\r" && text[0] > 0;
+  if (fits) character = text[0];
+  return fits ? "" : "takes one ASCII character, for example ';' or '\\t'";
+}
+
+constexpr std::array<StdinOption, 11> kOptions{{
     {"type",
      [](const OptionValue& value, StdinOptions&) -> Refusal {
        return equal_without_case(value.text, "source") ? ""
@@ -39,8 +49,7 @@ constexpr std::array<StdinOption, 8> kOptions{{
        return options.csv || equal_without_case(value.text, "json") ? "" : "takes 'json' or 'csv'";
      }},
     {"columns",
-     [](const OptionValue& value, StdinOptions& options) -> Refusal {
-       options.columns = value.map;
+     [](const OptionValue& value, StdinOptions&) -> Refusal {
        return value.kind == OptionValue::Kind::kMap && !value.map.empty()
                   ? ""
                   : "takes MAP { 'name': 'TYPE', … }";
@@ -73,10 +82,20 @@ constexpr std::array<StdinOption, 8> kOptions{{
                                                                         : "takes true or false";
      }},
     {"delimiter",
+     [](const OptionValue& value, StdinOptions& options) {
+       return read_character(value, options.dialect.delimiter);
+     }},
+    {"quote", [](const OptionValue& value,
+                 StdinOptions& options) { return read_character(value, options.dialect.quote); }},
+    {"escape", [](const OptionValue& value,
+                  StdinOptions& options) { return read_character(value, options.dialect.escape); }},
+    {"null",
      [](const OptionValue& value, StdinOptions& options) -> Refusal {
-       const bool fits = value.text.size() == 1 && value.text != "\"" && value.text != "\n";
-       if (fits) options.delimiter = value.text[0];
-       return fits ? "" : "takes one character, for example ';'";
+       options.dialect.null = value.text;
+       return value.kind != OptionValue::Kind::kMap &&
+                      value.text.find_first_of("\r\n") == std::string::npos
+                  ? ""
+                  : "takes a text without line breaks, for example '\\N'";
      }},
 }};
 
@@ -95,17 +114,38 @@ class Binder {
       add(Errc::kOptionConflict, "header = false: nothing names the columns; give columns",
           statement_.name_position, statement_.name_length);
     }
-    for (const std::string_view key : {"header", "delimiter"}) {
+    for (const std::string_view key : {"header", "delimiter", "quote", "escape", "null"}) {
       if (faults_.empty() && given(key) && !options_.csv) {
-        add(Errc::kOptionConflict, std::string(key) + " is for format = 'csv'",
-            given(key)->key_position, given(key)->key_length);
+        refuse(*given(key), Errc::kOptionConflict, std::string(key) + " is for format = 'csv'");
       }
     }
+    if (faults_.empty() && options_.csv) bind_dialect();
     if (faults_.empty()) return std::move(options_);
     return std::unexpected(std::move(faults_));
   }
 
  private:
+  /// What COPY demands of its options, too.
+  void bind_dialect() {
+    CsvDialect& dialect = options_.dialect;
+    if (!given("escape")) dialect.escape = dialect.quote;
+    const RawOption* const quote = given("quote");
+    const RawOption* const delimiter = given("delimiter");
+    const RawOption* const null = given("null");
+    if (dialect.delimiter == dialect.quote) {
+      const RawOption& one = quote != nullptr ? *quote : *delimiter;
+      refuse(one, Errc::kOptionConflict, "delimiter and quote are the same character");
+    }
+    if (null != nullptr && (dialect.null.find(dialect.delimiter) != std::string::npos ||
+                            dialect.null.find(dialect.quote) != std::string::npos)) {
+      refuse(*null, Errc::kOptionConflict, "null holds the delimiter or the quote");
+    }
+  }
+
+  void refuse(const RawOption& raw, Errc code, std::string message) {
+    add(code, std::move(message), raw.key_position, raw.key_length);
+  }
+
   void add(Errc code, std::string message, SourcePosition begin, size_t length) {
     Diagnostic fault;
     fault.error.code = code;
@@ -149,16 +189,32 @@ class Binder {
     if (!refusal.empty()) {
       add(Errc::kOptionValue, raw.key + " " + refusal, raw.value_position, raw.value_length);
     } else if (raw.key == "columns") {
-      check_types(raw);
+      bind_columns(raw);
     }
   }
 
-  void check_types(const RawOption& raw) {
-    for (const auto& [name, type] : options_.columns) {
+  void bind_columns(const RawOption& raw) {
+    for (const auto& [name, type] : raw.value.map) {
+      const auto refused = [&](const std::string& why) {
+        add(Errc::kOptionValue, "columns: " + why, raw.value_position, raw.value_length);
+      };
+      const bool repeated = std::ranges::any_of(options_.columns, [&](const RecordColumn& column) {
+        return equal_without_case(column.name, name);
+      });
+      if (repeated) {
+        refused("'" + name + "' stands there twice");
+        continue;
+      }
       const auto bound = engine_.prepare("SELECT CAST(NULL AS " + type + ")");
-      if (bound) continue;
-      add(Errc::kOptionValue, "columns: the type of '" + name + "': " + bound.error().error.message,
-          raw.value_position, raw.value_length);
+      if (!bound) {
+        refused("the type of '" + name + "': " + bound.error().error.message);
+        continue;
+      }
+      RecordColumn& column = options_.columns.emplace_back();
+      column.name = name;
+      column.declared = true;
+      column.sql_type = type;
+      column.type = exact_type_of(bound->columns()[0].type.get(), type);
     }
   }
 

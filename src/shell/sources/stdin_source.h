@@ -10,6 +10,8 @@
 #include <pgsink/ddl.h>
 
 #include "shell/engine/engine.h"
+#include "shell/output/reporter.h"
+#include "shell/records/record_columns.h"
 #include "shell/sources/unbounded_source.h"
 
 namespace pgsink::shell {
@@ -17,9 +19,9 @@ namespace pgsink::shell {
 /// StdinOptions is what CREATE CONNECTION … TO stdin can say.
 struct StdinOptions {
   bool csv = false;
-  std::vector<std::pair<std::string, std::string>> columns;  ///< Empty: found in the first rows.
-  bool header = true;                                        ///< CSV only.
-  char delimiter = ',';                                      ///< CSV only.
+  std::vector<RecordColumn> columns;  ///< Empty: found in the first rows.
+  bool header = true;                 ///< CSV only.
+  CsvDialect dialect;                 ///< CSV only.
   UnboundedSource::Limits limits;
 };
 
@@ -30,7 +32,9 @@ std::expected<StdinOptions, std::vector<Diagnostic>> bind_stdin(const CreateConn
 /// The keys that bind_stdin() takes.
 std::vector<std::string_view> stdin_option_keys();
 
-/// open_stdin makes the source over a file descriptor, which stays the caller's.
-std::unique_ptr<UnboundedSource> make_stdin_source(StdinOptions options, int file, Engine& engine);
+/// make_stdin_source makes the source over a file descriptor, which stays the caller's, as does the
+/// reporter.
+std::unique_ptr<UnboundedSource> make_stdin_source(StdinOptions options, int file,
+                                                   Reporter& reporter);
 
 }  // namespace pgsink::shell

@@ -5,12 +5,23 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include <pgsink/dead_letter.h>
 #include <pgsink/record_batch.h>
 
+#include "shell/records/column_samples.h"
+
 namespace pgsink::shell {
+
+/// RawColumn is one column of UnboundedSource::Rows; all of them are texts.
+struct RawColumn {
+  std::string name;
+  bool json_value = false;  ///< As Field::json_value.
+};
 
 /// SourceColumn is one column as queries see it.
 struct SourceColumn {
@@ -22,11 +33,8 @@ struct SourceColumn {
 
 /// SourceShape is what a source yields, and how queries see it.
 struct SourceShape {
-  std::vector<std::string> raw;  ///< The columns of UnboundedSource::Rows, all of them texts.
-  std::vector<SourceColumn> columns;
-  /// A condition over the raw columns; it fails for a row that is to be rejected as a whole. "":
-  /// none.
-  std::string condition;
+  std::vector<RawColumn> raw;
+  std::vector<SourceColumn> columns;  ///< None: the source ended before it had a row.
 };
 
 class UnboundedSource {
@@ -37,7 +45,9 @@ class UnboundedSource {
   struct Limits {
     size_t batch_rows_max = 10000;                 ///< Of one micro-batch.
     std::chrono::milliseconds delivery_timeout{};  ///< 0: the sinks' batch_timeout_ms alone.
-    uint64_t rejects_max = 0;                      ///< More rejected rows stop the pipeline.
+    /// More rejected rows stop the pipeline. Without it none are allowed, except where they become
+    /// dead letters: then as many as there are.
+    std::optional<uint64_t> rejects_max;
   };
 
   /// Rows is one micro-batch.
@@ -45,7 +55,9 @@ class UnboundedSource {
     /// Columns of kinds kText32, kText64, kStdString, kStdStringView or kNull, in the order of
     /// SourceShape::raw. Its `position` is what committed() will say; positions never decrease.
     RecordBatch batch;
-    bool end = false;  ///< Nothing will come behind these rows.
+    /// Input that is malformed, and not in the batch.
+    std::vector<RejectedInput> rejected;
+    bool end = false;  ///< Nothing will come after these rows.
   };
 
   virtual ~UnboundedSource() = default;
@@ -56,6 +68,15 @@ class UnboundedSource {
   /// Connects, or looks at the first rows, which next() still yields. Called once, at first use.
   /// `stop` says that the user wants an end (kInterrupted then); to be asked every 50 ms or so.
   virtual Result<SourceShape> open(const std::function<bool()>& stop) = 0;
+  /// The columns whose types depend on what queries do with them; called after open().
+  virtual std::vector<std::string> open_columns() const { return {}; }
+  /// The shape for queries that do this with the open columns.
+  virtual SourceShape shape_for(std::span<const ColumnUse> uses) {
+    static_cast<void>(uses);
+    return {};
+  }
+  /// What an error of a query may have to do with the open columns, for its message; or "".
+  virtual std::string type_note() const { return ""; }
   /// Waits until there is a row, or the end, or the deadline; then yields what is there, at most
   /// `rows_max`, without waiting for more. An empty batch at the deadline. The batch may be read
   /// until the next call.
@@ -64,12 +85,10 @@ class UnboundedSource {
   virtual void finish() = 0;
   /// Where a row of the last batch stands, for messages: "line 17".
   virtual std::string place(size_t row) const = 0;
+  /// A row of the last batch as it came in, for a dead letter; without an error.
+  virtual RejectedInput input(size_t row) const = 0;
   /// Everything up to `position` is committed by every sink, or needed no writing.
   virtual Status committed(uint64_t position) = 0;
 };
-
-/// typed_text is the engine's expression that gives a text (an expression, too) a type. It fails
-/// for what the engine would round or cut: 3.7 is no BIGINT, 2026-01-01 10:00 no DATE.
-std::string typed_text(const std::string& text, const std::string& type);
 
 }  // namespace pgsink::shell

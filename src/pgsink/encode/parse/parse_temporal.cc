@@ -146,7 +146,7 @@ bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault
     return true;
   }
   Moment moment;
-  if (!read_moment(word, moment) || moment.has_zone) {
+  if (!read_moment(word, moment) || moment.zone_seconds != 0) {
     fault = form_fault(target, text, kDateForm);
     return false;
   }
@@ -169,7 +169,8 @@ bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault
   const bool read = read_clock(reader, moment);
   reader.skip_spaces();
   const bool zoned = target.kind == TargetKind::kTimetz;
-  if (!read || !read_zone(reader, moment) || !reader.done() || (moment.has_zone && !zoned)) {
+  if (!read || !read_zone(reader, moment) || !reader.done() ||
+      (moment.zone_seconds != 0 && !zoned)) {
     fault = form_fault(target, text, kTimeForm);
     return false;
   }
@@ -195,8 +196,10 @@ bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, 
     fault = form_fault(target, text, kTimestampForm);
     return false;
   }
-  if (moment.has_zone && !zoned) {
-    fault = form_fault(target, text, "a timestamp without time zone, for the type holds none");
+  // UTC is what a type without zone is taken to be; the server would ignore any other.
+  if (moment.zone_seconds != 0 && !zoned) {
+    fault = form_fault(target, text,
+                       "a timestamp without time zone or in UTC, for the type holds none");
     return false;
   }
   if (moment.rounds || moment.micros % fraction_step(target.type_modifier) != 0) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "pgsink/encode/base/fixed.h"
+#include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/values/array.h"
 #include "pgsink/encode/values/composite.h"
@@ -66,6 +67,16 @@ Result<CodecPointer> struct_to_composite(const Field& source, const Target& targ
     attributes.push_back(std::move(*codec));
   }
   return composite_field(target, std::move(*fields), std::move(attributes));
+}
+
+Result<CodecPointer> json_value_to(const Field& source, const Target& target) {
+  Field text;
+  text.name = source.name;
+  text.kind = ColumnKind::kStdStringView;
+  text.json = target.kind == TargetKind::kJson || target.kind == TargetKind::kJsonb;
+  auto codec = make_codec(text, target);
+  if (!codec) return codec;
+  return json_value_field(source, target, std::move(*codec));
 }
 
 constexpr std::string_view kExact = "every value";
@@ -150,9 +161,10 @@ constexpr Conversion kConversions[] = {
     PGSINK_PARSED(T::kChar, "at most one byte of ASCII"),
     PGSINK_PARSED(T::kBytea, "hexadecimal (\\x…) or escape format"),
     PGSINK_PARSED(T::kDate, "2024-01-31 (BC), infinity"),
-    PGSINK_PARSED(T::kTime, "12:34:56.789, without rounding"),
+    PGSINK_PARSED(T::kTime, "12:34:56.789 without zone or in UTC, without rounding"),
     PGSINK_PARSED(T::kTimetz, "12:34:56.789+01:00, without rounding; no zone is UTC"),
-    PGSINK_PARSED(T::kTimestamp, "2024-01-31 12:34:56.789 without zone, without rounding"),
+    PGSINK_PARSED(T::kTimestamp,
+                  "2024-01-31 12:34:56.789 without zone or in UTC (Z, +00), without rounding"),
     PGSINK_PARSED(T::kTimestamptz, "2024-01-31 12:34:56.789+01, without rounding; no zone is UTC"),
     PGSINK_PARSED(T::kInterval, "styles postgres, postgres_verbose and ISO 8601"),
     PGSINK_PARSED(T::kUuid, "what uuid_in() reads"),
@@ -329,7 +341,7 @@ std::string source_name(const Field& field) {
       name += source_name(field.children[i]);
     }
     name += ">";
-  } else if (field.json) {
+  } else if (field.json || field.json_value) {
     name = "json";
   }
   return name;
@@ -350,6 +362,7 @@ Result<CodecPointer> make_codec(const Field& source, const Target& target) {
     return dictionary_field(source, std::move(*values));
   }
   const SourceClass from = source_class(source);
+  if (source.json_value && from == S::kText) return json_value_to(source, target);
   for (const Conversion& entry : kConversions) {
     if (entry.source != from || entry.target != target.kind) continue;
     if (const std::string* repeated = json_loses_a_member(source, target)) {

@@ -1,0 +1,65 @@
+#pragma once
+// JsonReader: checks one JSON text completely and yields its parts as they are written, so that a
+// number keeps every digit and a nested value its text.
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgsink::shell {
+
+enum class JsonKind : uint8_t { kNull, kBoolean, kNumber, kString, kArray, kObject };
+
+/// JsonValue is one value: its kind, and its text without white space around it. A string's text
+/// has its quotes and escapes.
+struct JsonValue {
+  JsonKind kind = JsonKind::kNull;
+  std::string_view text;
+};
+
+/// JsonMember is one member of an object.
+struct JsonMember {
+  std::string_view key;  ///< Without quotes and escapes.
+  JsonValue value;
+};
+
+/// JsonNode is a value with all that is in it.
+struct JsonNode {
+  JsonValue value;
+  std::string key;              ///< As a member of an object: its key.
+  std::vector<JsonNode> nodes;  ///< Members of an object, elements of an array.
+
+  /// The member of that key, the last one if there are several; null if there is none.
+  const JsonNode* find(std::string_view key) const;
+  /// What a string says; the text of anything else.
+  std::string content() const;
+};
+
+class JsonReader {
+ public:
+  /// Deeper nesting is refused: every level is a call here and on the server, whose stack is the
+  /// smaller one, and simdjson has a limit of 1024.
+  static constexpr size_t kDepthMax = 1000;
+
+  JsonReader();
+  ~JsonReader();
+  JsonReader(const JsonReader&) = delete;
+  JsonReader& operator=(const JsonReader&) = delete;
+
+  /// Reads an object; its members come in their order, also those of one key. The error says what
+  /// is wrong with the text. The views are valid until the next call.
+  std::expected<std::span<const JsonMember>, std::string> read_object(std::string_view text);
+  /// Reads any value. The nodes' views are valid until the next call.
+  std::expected<JsonNode, std::string> read_value(std::string_view text);
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+  std::vector<JsonMember> members_;
+};
+
+}  // namespace pgsink::shell

@@ -1,0 +1,35 @@
+#pragma once
+// Which types the columns of an unbounded source have, where its CREATE CONNECTION does not say.
+
+#include <pgsink/ddl.h>
+
+#include "shell/connections/connections.h"
+#include "shell/engine/engine.h"
+#include "shell/engine/engine_sql.h"
+#include "shell/sources/column_uses.h"
+#include "shell/sources/sources.h"
+
+namespace pgsink::shell {
+
+/// choose_source_types gives the open columns of a source the types that a pipeline needs, before
+/// the pipeline is bound: a column that only passes through stays as it is written, for the type of
+/// the target's column to read. A table that is to be created needs types of the engine; whether it
+/// is there is asked only if `may_connect`. Returns, for each branch, what is to be changed in its
+/// query for that.
+Result<std::vector<std::vector<SqlEdit>>> choose_source_types(const CreatePipeline& statement,
+                                                              Engine& engine,
+                                                              const Connections& connections,
+                                                              Sources& sources, bool may_connect);
+
+/// WholeQuery is a branch's query with the WITH list that all branches share.
+struct WholeQuery {
+  std::string sql;
+  size_t begin = 0;  ///< Where the branch's own query begins.
+};
+WholeQuery whole_query(const CreatePipeline& statement, const InsertBranch& branch);
+
+/// append_edited appends a query of the script that stands at `source_offset`, with edits.
+void append_edited(EngineSql& sql, std::string_view query, size_t source_offset,
+                   const std::vector<SqlEdit>& edits);
+
+}  // namespace pgsink::shell

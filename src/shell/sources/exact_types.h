@@ -1,0 +1,15 @@
+#pragma once
+// The engine's types as exact types.
+
+#include <string>
+
+#include "shell/engine/owned.h"
+#include "shell/records/exact_type.h"
+
+namespace pgsink::shell {
+
+/// exact_type_of describes a type. `written` is how the user wrote it, for types without a name
+/// that is shorter.
+ExactType exact_type_of(duckdb_logical_type type, const std::string& written);
+
+}  // namespace pgsink::shell
