@@ -69,6 +69,13 @@ const std::vector<Row>& rows() {
       {"leaf: check passes", Kind::kOther, "55P03", "LockAcquire", Part::kLeafCheck, true},
       {"parent: bounds of a partition", Kind::kRow, "23514", "ExecPartitionCheckEmitError"},
 
+      // The proof that the table is what the rows are encoded for blames no row, nor partitions.
+      {"shape", Kind::kShapeChanged, "22012", "int4div", Part::kShapeProof},
+      {"shape of leaves", Kind::kShapeChanged, "22012", "int4div", Part::kShapeProof, true},
+      {"shape passes", Kind::kOther, "40001", "heap_update", Part::kShapeProof},
+      {"stale proof", Kind::kStaleStatement, "26000", "FetchPreparedStatement", Part::kShapeProof,
+       true, false, true},
+
       // A partition that is missing may be created, if the sink does that.
       {"no partition", Kind::kNoPartition, "23514", "ExecFindPartition", Part::kRows, false, true},
       {"no partition, none created", Kind::kRow, "23514", "ExecFindPartition"},

@@ -29,6 +29,7 @@ std::string_view first_statement(std::string_view text) { return text.substr(0, 
 AttemptPart part_of(pgproto::RequestId request, const Attempt& attempt) {
   const AttemptRequests& requests = attempt.requests;
   if (requests.of_letters(request)) return AttemptPart::kDeadLetters;
+  if (requests.of_shape(request)) return AttemptPart::kShapeProof;
   if (requests.leaf_check != 0 && request == requests.leaf_check) return AttemptPart::kLeafCheck;
   const bool receiving = attempt.phase >= AttemptPhase::kReceiving;
   return receiving || request > requests.identify ? AttemptPart::kRows : AttemptPart::kBegin;
@@ -92,8 +93,11 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
   Failure failure{.error = error.to_error(), .part = part_of(event.request, attempt)};
   // Also when a flight before it failed, which was to prepare the statement.
   const bool of_letters = failure.part == AttemptPart::kDeadLetters;
-  const bool prepared = attempt.path == Path::kArrays || of_letters;
-  const std::string_view sql = of_letters ? setup_.insert_letters : plan_.statements.apply;
+  const bool of_shape = failure.part == AttemptPart::kShapeProof;
+  const bool prepared = attempt.path == Path::kArrays || of_letters || of_shape;
+  const std::string_view sql = of_letters ? setup_.insert_letters
+                               : of_shape ? plan_.shape.proof_sql()
+                                          : plan_.statements.apply;
   failure.kind = classify_failure({.error = failure.error,
                                    .routine = error.routine,
                                    .part = failure.part,
@@ -144,6 +148,7 @@ std::string_view AnswerReader::statement_of(pgproto::RequestId request,
                                             const Attempt& attempt) const {
   const Statements& texts = plan_.statements;
   const AttemptRequests& requests = attempt.requests;
+  if (requests.of_shape(request)) return {};
   if (request == requests.identify) return texts.copy;
   // Each partition's name would make a statement of its own.
   if (attempt.copies.leaves != nullptr && request < requests.commit) {

@@ -11,6 +11,10 @@ FailureKind classify_failure(const ServerFailure& failure) {
   const bool not_in_its_partition = failure.routine == "ExecPartitionCheckEmitError";
   const bool in_no_partition = failure.routine == "ExecFindPartition";
 
+  if (failure.part == AttemptPart::kShapeProof) {
+    if (failure.stale_statement) return FailureKind::kStaleStatement;
+    return is_transient(failure.error) ? FailureKind::kOther : FailureKind::kShapeChanged;
+  }
   const bool about_rows =
       failure.part == AttemptPart::kRows || failure.part == AttemptPart::kLeafCheck;
   const bool of_row = about_rows && (is_row_fault(failure.error) || by_policy);

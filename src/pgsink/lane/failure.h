@@ -15,6 +15,7 @@ using pgproto::Error;
 enum class AttemptPart : uint8_t {
   kBegin,        ///< Everything before the rows.
   kRows,         ///< The rows, and what follows from them: a COMMIT that checks constraints too.
+  kShapeProof,   ///< The proof that the table is the one that the rows are encoded for.
   kLeafCheck,    ///< The check that rows went into partitions of the table.
   kDeadLetters,  ///< The insert into the dead letter table.
 };
@@ -24,6 +25,7 @@ enum class FailureKind : uint8_t {
   kOther,           ///< Nothing in particular: its class decides whether to try again.
   kRow,             ///< A row cannot be written: it may be left out.
   kNoPartition,     ///< No partition takes a row: one may be created.
+  kShapeChanged,    ///< The table is not what the rows are encoded for, or may not be.
   kLeavesChanged,   ///< The partitions are not those that we know: send through the parent.
   kStaleStatement,  ///< A prepared statement was gone, and nothing ran: send the same again.
 };

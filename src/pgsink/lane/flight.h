@@ -47,12 +47,16 @@ std::string_view ending_tag(EndingKind kind);
 /// AttemptRequests are the requests of an attempt by what they are for; 0: not sent.
 struct AttemptRequests {
   pgproto::RequestId first = 0;
-  pgproto::RequestId identify = 0;    ///< Begins and identifies the transaction.
-  pgproto::RequestId apply = 0;       ///< Of arrays: the statement over the rows.
-  pgproto::RequestId leaf_check = 0;  ///< See leaf_copier.h.
+  pgproto::RequestId identify = 0;                     ///< Begins and identifies the transaction.
+  pgproto::RequestId apply = 0;                        ///< Of arrays: the statement over the rows.
+  pgproto::RequestId leaf_check = 0;                   ///< See leaf_copier.h.
+  pgproto::RequestId shape_first = 0, shape_last = 0;  ///< The proof of plan/table_shape.h.
   pgproto::RequestId letters_first = 0, letters_last = 0;  ///< Of the dead letters.
   pgproto::RequestId commit = 0;                           ///< Ends it.
 
+  bool of_shape(pgproto::RequestId request) const {
+    return shape_first <= request && request <= shape_last;
+  }
   bool of_letters(pgproto::RequestId request) const {
     return letters_first <= request && request <= letters_last;
   }
@@ -129,7 +133,10 @@ struct Flight {
   Rejects rejects;
   LeafSearch search;
   uint32_t attempts = 0;  ///< So far.
-  Attempt attempt;        ///< The last one.
+  /// Before the next attempt it is asked whether the table has changed.
+  bool doubts_shape = false;
+  uint32_t proofs_failed = 0;  ///< Attempts that could not prove the shape of the table.
+  Attempt attempt;             ///< The last one.
 
   bool is_open() const { return state == FlightState::kOpen; }
   bool is_committed() const { return state == FlightState::kCommitted; }

@@ -20,7 +20,8 @@ bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) c
                               flight.rejects.any() || setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
-  return session.wire().empty() || !setup_.leaves.wants_look(flight, path);
+  return session.wire().empty() ||
+         (!flight.doubts_shape && !setup_.leaves.wants_look(flight, path));
 }
 
 Status FlightSender::begin(Flight& flight, LaneSession& session) {
@@ -123,7 +124,7 @@ Status FlightSender::end_copy(Flight& flight, LaneSession& session) {
   if (!refused) session.append_copy(copy_trailer());
   protocol.copy_done();
   session.copy_ends();
-  if (refused) return finish(flight, session);  // COMMIT of a failed transaction is a ROLLBACK.
+  if (refused) return conclude(flight, session);  // COMMIT of a failed transaction is a ROLLBACK.
   if (flight.attempt.path == Path::kStaged) {
     const auto merging = protocol.query(plan_.statements.merge);
     if (!merging) return fail(merging.error());
@@ -168,6 +169,9 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
   if (!applied) return fail(applied.error());
   if (attempt.requests.first == 0) attempt.requests.first = applied->first;
   attempt.requests.apply = applied->execute;
+  if (attempt.is_series()) {
+    if (auto proven = prove_shape(flight, session); !proven) return proven;
+  }
   const pgproto::RequestId sync = session.protocol().sync();
   if (attempt.is_series()) {
     attempt.requests.commit = sync;
@@ -178,8 +182,27 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
 
 // ---- ending ------------------------------------------------------------------------------------
 
-/// Ends the transaction as the promise of the sink wants it; one that is only tried is undone.
+/// Proves the shape, and ends the transaction as the promise of the sink wants it; one that is only
+/// tried is undone.
 Status FlightSender::finish(Flight& flight, LaneSession& session) {
+  const bool writes = flight.attempt.path != Path::kArrays || flight.attempt.requests.apply != 0;
+  if (writes) {
+    if (auto proven = prove_shape(flight, session); !proven) return proven;
+    session.protocol().sync();
+  }
+  return conclude(flight, session);
+}
+
+/// REQUIRES: a statement that writes the table comes before it, whose lock keeps what it proves.
+Status FlightSender::prove_shape(Flight& flight, LaneSession& session) const {
+  const auto executed = session.execute(plan_.shape.proof_sql(), {}, {});
+  if (!executed) return fail(executed.error());
+  flight.attempt.requests.shape_first = executed->first;
+  flight.attempt.requests.shape_last = executed->execute;
+  return {};
+}
+
+Status FlightSender::conclude(Flight& flight, LaneSession& session) {
   if (flight.rejects.salvage.searching()) {
     // A statement of its own: if it fails, the transaction is still to be ended.
     const auto checked = session.protocol().query(sql_text(Sql::kCheckConstraints));

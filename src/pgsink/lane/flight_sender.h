@@ -2,18 +2,19 @@
 // FlightSender: composes what is sent of a flight. Nothing waits for an answer:
 //   Query "BEGIN …; SELECT xid, pid; settings; COPY … FROM STDIN"   CopyData…  CopyDone
 //   Query "COMMIT"
-// Through a staging table another Query with the statement that applies it stands before COMMIT.
-// With arrays, Bind/Execute/Sync stand in the place of COPY. Under two-phase commit PREPARE
-// TRANSACTION stands in the place of COMMIT. Dead letters go in just before it.
+// Before COMMIT a Bind/Execute/Sync proves that the table is what the rows were encoded for
+// (plan/table_shape.h). Through a staging table another Query with the statement that applies it
+// stands before COMMIT. With arrays, Bind/Execute/Sync stand in the place of COPY. Under two-phase
+// commit PREPARE TRANSACTION stands in the place of COMMIT. Dead letters go in just before it.
 //
 // A COPY that fails to start or in the middle is safe: the server drops CopyData and CopyDone until
 // the next Query, and the COMMIT of a failed transaction answers ROLLBACK.
 //
 // A flight of arrays may be a *series*, where no setting, role, epoch row or PREPARE belongs to the
 // transaction: Bind/Execute that identifies it (and guards its order), Bind/Execute of the rows,
-// Sync. The server runs a series as one transaction, which Sync commits or an error before it rolls
-// back; without BEGIN and COMMIT it answers, and wakes us, once instead of three times.
-// Source: PostgreSQL documentation, "Pipelining" of the extended query protocol.
+// Bind/Execute of that proof, Sync. The server runs a series as one transaction, which Sync commits
+// or an error before it rolls back; without BEGIN and COMMIT it answers, and wakes us, once instead
+// of three times. Source: PostgreSQL documentation, "Pipelining" of the extended query protocol.
 //
 // Every function fails only if the connection broke; other failures are the attempt's.
 
@@ -59,6 +60,8 @@ class FlightSender {
   Status end_copy(Flight& flight, LaneSession& session);
   Status abandon_copy(Flight& flight, LaneSession& session);
   Status finish(Flight& flight, LaneSession& session);
+  Status prove_shape(Flight& flight, LaneSession& session) const;
+  Status conclude(Flight& flight, LaneSession& session);
   static Status undo(Flight& flight, LaneSession& session);
   static Status end_transaction(Flight& flight, LaneSession& session, std::string_view sql);
 

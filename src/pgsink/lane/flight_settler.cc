@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::string_view kReadOnlyServer = "25006";
 
+/// A proof that fails more often although nothing is different cannot succeed.
+constexpr uint32_t kProofsMax = 3;
+
 }  // namespace
 
 FlightSettler::Verdict FlightSettler::verdict(const Flight& flight) const {
@@ -28,6 +31,7 @@ FlightSettler::Verdict FlightSettler::verdict(const Flight& flight) const {
 
 void FlightSettler::settle(Flight& flight, LaneSession& session) {
   session.set_demoted(false);
+  note_doubt(flight);
   switch (verdict(flight)) {
     case Verdict::kCommitted:
       if (const auto proven =
@@ -42,6 +46,16 @@ void FlightSettler::settle(Flight& flight, LaneSession& session) {
     case Verdict::kFailed:
       return failed(flight, session);
   }
+}
+
+/// What the server says of rows it may say because it took them for other types.
+void FlightSettler::note_doubt(Flight& flight) {
+  const auto& failure = flight.attempt.failure;
+  if (!failure) return;
+  const bool unproven = failure->kind == FailureKind::kShapeChanged;
+  const bool of_rows = failure->part == AttemptPart::kRows && flight.attempts == 1;
+  flight.doubts_shape = unproven || of_rows;
+  if (unproven) ++flight.proofs_failed;
 }
 
 void FlightSettler::through_parent(const Flight& flight) {
@@ -62,6 +76,16 @@ void FlightSettler::trial_passed(Flight& flight) {
 
 void FlightSettler::failed(Flight& flight, LaneSession& session) {
   Failure failure = failure_of(flight, session);
+  if (failure.kind == FailureKind::kShapeChanged) {
+    if (flight.proofs_failed < kProofsMax && log_.fails_by_itself(flight.seq) &&
+        !log_.stop_error()) {
+      return set_aside(flight);  // What has changed is asked before the next attempt.
+    }
+    failure.error = pgproto::make_error(
+        Errc::kColumnType,
+        "it cannot be proven that the table still has the columns that it was opened with: " +
+            failure.error.message + "; open the sink again");
+  }
   bool repeat = failure.kind == FailureKind::kStaleStatement;
   if (failure.kind == FailureKind::kNoPartition) repeat = restore_partitions(flight, failure);
   // A partition that was there all the time does not take the row either.

@@ -40,6 +40,7 @@ class FlightSettler {
     kFailed,
   };
   Verdict verdict(const Flight& flight) const;
+  static void note_doubt(Flight& flight);
   void through_parent(const Flight& flight);
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);

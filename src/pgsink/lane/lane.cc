@@ -176,12 +176,31 @@ void Lane::ask_outcome(const FlightLog::Action& action) {
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flights_.at(action.seq);
   if (!sender_.may_begin(next, *link_)) return wait(action.until);
+  if (std::exchange(next.doubts_shape, false)) {
+    if (const auto changed = shape_change()) {
+      metrics_.error(*changed);
+      step(FlightLog::SendBegan{action.seq});
+      step(FlightLog::Answered{.seq = action.seq, .error = *changed});
+      return;
+    }
+    if (link_->connection().broken()) {
+      return lost(
+          error_of(Errc::kConnectionLost, "the connection broke after a failed transaction"));
+    }
+  }
   if (const Status begun = sender_.begin(next, *link_); !begun) return lost(begun.error());
   step(FlightLog::SendBegan{action.seq});
   link_->put_on_wire(action.seq);
   count_in_flight();
   metrics_.began(next, action.possible_duplicate, log_.retry_count());
   if (const Status opened = sender_.open_rows(next, *link_); !opened) lost(opened.error());
+}
+
+/// What has changed of the table, if something has and the server says so.
+std::optional<Error> Lane::shape_change() {
+  const auto changed =
+      setup_.plan.shape.changes(link_->connection(), env_.clock.now() + kAskTimeout);
+  return changed ? *changed : std::nullopt;
 }
 
 void Lane::continue_copy(Deadline until) {
@@ -262,6 +281,11 @@ Error Lane::final_error() {
   const bool can_ask = link_ && link_->protocol().pending_requests() == 0;
   if (error.code == Errc::kFenced && can_ask) {
     delivery_->name_new_writer(error, link_->connection(), log_.committed_prefix());
+  }
+  // Rows of other types are refused with words that say nothing of that.
+  const bool of_rows = error.code == Errc::kServer || error.code == Errc::kRowRejected;
+  if (can_ask && of_rows && log_.stop_seq() != 0) {
+    if (auto changed = shape_change()) error = *std::move(changed);
   }
   StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
   report.connection = setup_.name;

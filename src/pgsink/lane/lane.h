@@ -66,6 +66,7 @@ class Lane {
   void lost(Error error);
   void ask_outcome(const FlightLog::Action& action);
   void send(const FlightLog::Action& action);
+  std::optional<Error> shape_change();
   void continue_copy(Deadline until);
   Status handle_answers();
   void count_in_flight();

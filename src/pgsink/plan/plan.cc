@@ -166,6 +166,16 @@ std::string_view isolation_sql(IsolationLevel level) {
 
 constexpr int64_t kTwoPhaseLockTimeoutMs = 10'000;
 
+/// What a prepared transaction locks may stay locked until the next epoch, or for ever: waiting for
+/// it must come to an end.
+std::string lock_timeout_sql(const SinkOptions& options) {
+  const int64_t lock_timeout_ms = options.use_2pc && options.lock_timeout_ms == 0
+                                      ? kTwoPhaseLockTimeoutMs
+                                      : options.lock_timeout_ms;
+  if (lock_timeout_ms <= 0) return {};
+  return sql_text(Sql::kLockTimeout, {std::to_string(lock_timeout_ms)}) + "; ";
+}
+
 /// What each transaction does before its rows: role, settings, limits. They are LOCAL, so that they
 /// hold through a pooler and never reach the next user of the connection.
 Result<std::string> session_sql(const SinkOptions& options) {
@@ -173,14 +183,7 @@ Result<std::string> session_sql(const SinkOptions& options) {
   if (options.statement_timeout_ms > 0) {
     sql += sql_text(Sql::kStatementTimeout, {std::to_string(options.statement_timeout_ms)}) + "; ";
   }
-  // What a prepared transaction locks may stay locked until the next epoch, or for ever: waiting
-  // for it must come to an end.
-  const int64_t lock_timeout_ms = options.use_2pc && options.lock_timeout_ms == 0
-                                      ? kTwoPhaseLockTimeoutMs
-                                      : options.lock_timeout_ms;
-  if (lock_timeout_ms > 0) {
-    sql += sql_text(Sql::kLockTimeout, {std::to_string(lock_timeout_ms)}) + "; ";
-  }
+  sql += lock_timeout_sql(options);
   // Before the role, which may lack the right to.
   if (switches_triggers(options)) sql += sql_text(Sql::kTriggersOfReplica) + "; ";
   if (!options.set_role.empty()) {
@@ -214,6 +217,12 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   // The transaction identifies itself first: the first row of the answer is its id.
   TransactionSql& direct = plan.direct;
   direct.begin = sql_text(Sql::kBegin, {isolation}) + "; ";
+  const bool one_snapshot = options.isolation_level >= IsolationLevel::kRepeatableRead;
+  if (one_snapshot) {
+    const auto lock = plan.shape.lock_sql(options.set_role);
+    if (!lock) return fail(lock.error());
+    if (!lock->empty()) direct.begin += lock_timeout_sql(options) + *lock + "; ";
+  }
   direct.identify = sql_text(Sql::kIdentify) + "; ";
   direct.settings = *session;
   direct.planner = statements.planner.session;
@@ -226,7 +235,7 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
     direct.stage = sql_text(Sql::kSetRole, {*role}) + "; " + direct.stage;
   }
   direct.guarded = plan.ordered && plan.truth != Truth::kEpoch;
-  direct.series = session->empty() && plan.truth == Truth::kXid;
+  direct.series = session->empty() && plan.truth == Truth::kXid && !one_snapshot;
   if (!plan.idempotent) {
     direct.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
   }
@@ -388,6 +397,12 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   if (const auto encoder = RowEncoder::create(plan.columns, plan.types); !encoder) {
     return fail(encoder.error());
   }
+  auto shape = TableShape::create(table, plan.columns);
+  if (!shape) {
+    faults.add(shape.error());
+    return fail(faults.error(plan.table));
+  }
+  plan.shape = std::move(*shape);
   auto statements = write_statements(options, table, plan.columns, keys);
   if (!statements) {
     faults.add(statements.error());

@@ -9,6 +9,7 @@
 #include "pgsink/delivery/flight_log.h"
 #include "pgsink/encode/rows/row_encoder.h"
 #include "pgsink/plan/statements.h"
+#include "pgsink/plan/table_shape.h"
 
 namespace pgsink {
 
@@ -50,6 +51,7 @@ struct TransactionSql {
 struct Plan {
   std::vector<EncodeColumn> columns;
   pgproto::TypeMap types;
+  TableShape shape;  ///< That the rows are encoded for.
   Statements statements;
   TransactionSql direct, pooled;
   /// Those for a connection: chosen once, when it is there.

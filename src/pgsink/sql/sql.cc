@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 127> kTemplates{{
+constexpr std::array<Template, 130> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -108,6 +108,37 @@ constexpr std::array<Template, 127> kTemplates{{
      " WHERE {match} AND given.{change} = 'D' FOR UPDATE OF target) AS present ON true"
      " OFFSET 0) AS given WHERE given.{change} <> 'D'"},
     {Sql::kCheckConstraints, "SET CONSTRAINTS ALL IMMEDIATE"},
+    // Without any of the columns the aggregates are null.
+    {Sql::kShapeProof,
+     "SELECT 1 / COALESCE("
+     "pg_catalog.array_agg(a.attnum ORDER BY a.attnum) OPERATOR(pg_catalog.=)"
+     " {numbers}::pg_catalog.int2[]"
+     " AND pg_catalog.array_agg(a.atttypid ORDER BY a.attnum) OPERATOR(pg_catalog.=)"
+     " {types}::pg_catalog.oid[]"
+     " AND pg_catalog.array_agg(a.atttypmod ORDER BY a.attnum) OPERATOR(pg_catalog.=)"
+     " {modifiers}::pg_catalog.int4[]"
+     " AND pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum)"
+     " OPERATOR(pg_catalog.=) {names}, false)::pg_catalog.int4"
+     " FROM pg_catalog.pg_attribute AS a"
+     " WHERE a.attrelid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid"
+     " AND pg_catalog.to_regclass({name})::pg_catalog.oid OPERATOR(pg_catalog.=)"
+     " {oid}::pg_catalog.oid"
+     " AND a.attnum OPERATOR(pg_catalog.=) ANY ({numbers}::pg_catalog.int2[])"
+     " AND NOT a.attisdropped"},
+    {Sql::kShapeDifferences,
+     "WITH now AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND c.relname = {name})"
+     " SELECT '', '', EXISTS (SELECT FROM now)::text"
+     " WHERE NOT EXISTS (SELECT FROM now WHERE now.oid = {oid}::oid)"
+     " UNION ALL SELECT was.name, format_type(was.type, was.modifier),"
+     " COALESCE(format_type(a.atttypid, a.atttypmod), '')"
+     " FROM unnest({numbers}::int2[], {names}, {types}::oid[], {modifiers}::int4[])"
+     " AS was (number, name, type, modifier)"
+     " LEFT JOIN pg_attribute a ON a.attrelid = (SELECT oid FROM now) AND a.attname = was.name"
+     " AND a.attnum > 0 AND NOT a.attisdropped"
+     " WHERE EXISTS (SELECT FROM now) AND (a.attnum, a.atttypid, a.atttypmod)"
+     " IS DISTINCT FROM (was.number, was.type, was.modifier)"},
+    {Sql::kLockTarget, "LOCK TABLE {table} IN ROW EXCLUSIVE MODE"},
     {Sql::kCreateDeadLetters,
      "CREATE TABLE IF NOT EXISTS {table} (rejected_at timestamptz NOT NULL, connection text,"
      " target text, input_row bigint, source_position numeric(20,0), attempts integer,"

@@ -53,6 +53,15 @@ enum class Sql : uint8_t {
   kApplyChanges,       ///< {rows}, {table}, {match}, {change}, {insert}
   kChangedRows,        ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
   kCheckConstraints,   ///< What COMMIT would check is checked now.
+  // ---- table_shape.h
+  kShapeProof,  ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
+                ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
+                ///< name.
+  /// Search path pg_catalog. {schema}, {name} as literals, {oid}, {numbers}, {names: text[]},
+  /// {types}, {modifiers}. Rows: column, type that it had, type that it has ("": none). An empty
+  /// column stands for the table: whether another one has its name.
+  kShapeDifferences,
+  kLockTarget,  ///< {table}
   // ---- dead_letters.h
   kCreateDeadLetters,  ///< {table}
   kDeadLetterColumns,  ///< {schema}, {name} as literals. Rows: column, whether it may be filled.
