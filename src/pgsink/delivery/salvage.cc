@@ -41,11 +41,16 @@ size_t Salvage::sent_between(size_t from, size_t to) const {
   return to - from - static_cast<size_t>(last - first);
 }
 
-/// Tries half of the rows that may be to blame, or finds the one.
+/// Tries half of the rows that may be to blame, or finds the one. The first trial is one without
+/// rows, which costs the least: if it fails, no row is to blame.
 std::optional<size_t> Salvage::look_between() {
   const size_t suspects = sent_between(good_, bad_);
   limit_ = kNoLimit;
   if (suspects == 0) return std::nullopt;
+  if (!statement_passed_) {
+    limit_ = 0;
+    return std::nullopt;
+  }
   size_t row = good_;
   if (suspects == 1) {
     while (is_left_out(row)) ++row;
@@ -67,7 +72,11 @@ std::optional<size_t> Salvage::failed(size_t rows) {
 }
 
 std::optional<size_t> Salvage::passed() {
-  good_ = limit_;
+  if (trying_no_rows()) {
+    statement_passed_ = true;
+  } else {
+    good_ = limit_;
+  }
   return look_between();
 }
 

@@ -143,12 +143,16 @@ bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row)
     return false;
   }
   flight.rejects.suspicion = failure.error;
+  const bool sent_nothing = salvage.trying_no_rows();
   if (row) {
     salvage.end_search();
   } else {
     row = salvage.failed(flight.rows);
   }
   const bool nobody = !row && !salvage.searching();
+  if (nobody && sent_nothing) {
+    failure.error.message += " (the statement fails in the same way without rows)";
+  }
   if (nobody) return false;
   const Status kept = leave_out_found(flight, row);
   if (!kept) failure = Failure{.error = kept.error()};
