@@ -19,9 +19,11 @@
 
 namespace pgsink {
 
-/// is_row_fault says whether the server's SQLSTATE speaks of what a row holds: data and constraint
-/// errors, what triggers raise, and rows that are too large.
-bool is_row_fault(const pgproto::Error& error);
+/// may_be_row_fault says whether what a row holds can be the cause of the server's error: any error
+/// that comes again with that row, whatever its SQLSTATE (triggers choose their own). Not what
+/// passes by itself, nor what speaks of the connection, the server, privileges or the statement.
+/// Whether a row is to blame is then found by Salvage.
+bool may_be_row_fault(const pgproto::Error& error);
 
 /// Rows count from 0 within the flight.
 class Salvage {
