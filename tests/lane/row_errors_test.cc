@@ -1,5 +1,5 @@
 // Which errors of the server are a row's, against the real server: what triggers raise for rows and
-// for statements, by every path.
+// for statements, by every path; and dead letters in a database that lacks their characters.
 
 #include <string>
 #include <tuple>
@@ -161,6 +161,57 @@ TEST_F(RowErrorsTest, AStatementTriggerThatLooksAtRowsRejectsThese) {
   EXPECT_EQ(letters("input_row || '|' || sqlstate"), "1|45000 14|45000");
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "18");
 }
+
+// ---- encodings ---------------------------------------------------------------------------------
+
+/// The type of the column "row", "" for the one that pgsink creates; and the path.
+class LettersInLatin1 : public RowErrorsTest,
+                        public ::testing::WithParamInterface<std::tuple<const char*, Way>> {
+ protected:
+  void SetUp() override {
+    RowErrorsTest::SetUp();
+    shared_server().sql("DROP DATABASE " + database_);
+    shared_server().sql("CREATE DATABASE " + database_ +
+                        " TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");
+    sql("CREATE TABLE t (id int PRIMARY KEY, note text CHECK (note !~ '^caf'))");
+    go_by(std::get<1>(GetParam()));
+    if (!type().empty()) {
+      EXPECT_TRUE(write({{0, "creates the table"}}));
+      sql("ALTER TABLE t_rejected ALTER \"row\" TYPE " + type() +
+          " USING \"row\"::text::" + type());
+    }
+  }
+  static std::string type() { return std::get<0>(GetParam()); }
+};
+
+TEST_P(LettersInLatin1, HoldCharactersThatTheEncodingLacks) {
+  const Status written =
+      write({{1, "r\u00e9sum\u00e9"}, {2, "\u0141\u00f3d\u017a \U0001f600"}, {3, "ok"}});
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(scalar("SELECT string_agg(id::text, ' ' ORDER BY id) FROM t WHERE id > 0"), "1 3");
+  EXPECT_EQ(letters("input_row || '|' || sqlstate"), "2|22P05");
+  EXPECT_EQ(letters("\"row\"::text"),
+            type() == "jsonb"
+                ? "{\"id\": 2, \"note\": \"\\\\u0141\\\\u00f3d\\\\u017a \\\\ud83d\\\\ude00\"}"
+                : "{\"id\":2,\"note\":\"\\u0141\\u00f3d\\u017a \\ud83d\\ude00\"}");
+}
+
+TEST_P(LettersInLatin1, AreReadableWhereTheEncodingHasTheCharacters) {
+  const Status written = write({{1, "caf\u00e9"}, {2, "ok"}});
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(scalar("SELECT count(*) FROM t_rejected WHERE \"row\"::json ->> 'note' = 'caf' ||"
+                   " chr(233)"),
+            "1");
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, LettersInLatin1,
+                         ::testing::Combine(::testing::Values("", "jsonb", "text"),
+                                            ::testing::Values(Way::kCopy, Way::kArrays)),
+                         [](const auto& instance) {
+                           const std::string type = std::get<0>(instance.param);
+                           return (type.empty() ? "created" : type) +
+                                  kWayNames[static_cast<size_t>(std::get<1>(instance.param))];
+                         });
 
 }  // namespace
 }  // namespace pgsink

@@ -11,6 +11,8 @@ namespace {
 // What one statement takes into the table; the server reads a parameter as a whole.
 constexpr size_t kInsertBytesMax = size_t{64} << 20;
 
+constexpr std::string_view kUntranslatableCharacter = "22P05";
+
 /// The line of the server's CONTEXT that is about the COPY, "COPY t, line 8, column b": what a
 /// trigger did stands in lines before it.
 std::string_view copy_context(std::string_view where) {
@@ -113,7 +115,8 @@ Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
       bytes += letters[first + count].row.size();
       if (bytes > kInsertBytesMax) break;
     }
-    const std::string json = DeadLetters::table_parameter(letters.subspan(first, count));
+    const std::string json =
+        DeadLetters::table_parameter(letters.subspan(first, count), rejects.letter_form);
     const pgproto::Session::Parameter parameter{.value = pgproto::as_bytes(json)};
     const auto executed = session.execute(insert, {}, std::span(&parameter, 1));
     if (!executed) return fail(executed.error());
@@ -122,6 +125,15 @@ Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
   }
   requests.letters_last = session.protocol().sync();
   return {};
+}
+
+bool RejectedRows::escape_letters(Flight& flight, const Failure& failure) {
+  LetterForm& form = flight.rejects.letter_form;
+  const bool lacks_character = failure.part == AttemptPart::kDeadLetters &&
+                               failure.error.sqlstate == kUntranslatableCharacter;
+  if (!lacks_character || form == LetterForm::kEscapedText) return false;
+  form = form == LetterForm::kUtf8 ? LetterForm::kEscaped : LetterForm::kEscapedText;
+  return true;
 }
 
 Status RejectedRows::trial_passed(Flight& flight) const {
