@@ -44,6 +44,8 @@ const std::vector<Row>& rows() {
       {"trigger", Kind::kRow, "P0001", "exec_stmt_raise"},
       {"row too large", Kind::kRow, "54000", "index_form_tuple"},
       {"policy", Kind::kRow, "42501", "ExecWithCheckOptions"},
+      {"a SQLSTATE of its own", Kind::kRow, "45000", "exec_stmt_raise"},
+      {"no data found", Kind::kRow, "P0002", "exec_stmt_execsql"},
       // … once the server has rows of this flight to complain about.
       {"before the rows", Kind::kOther, "22003", "int4div", Part::kBegin},
       {"policy before the rows", Kind::kOther, "42501", "ExecWithCheckOptions", Part::kBegin},

@@ -393,6 +393,68 @@ TEST_F(PoliciesTest, DoNotConcernTheOwner) {
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
 }
 
+// ---- views and rules
+// -----------------------------------------------------------------------------
+
+/// Targets that COPY would not enter, or would enter past the rules: INSERT is chosen for them.
+class NotByCopyTest : public PreflightTest {
+ protected:
+  void expect_copy_refused() {
+    options_.use_copy = true;
+    const Error error = open_error();
+    EXPECT_EQ(error.code, Errc::kOptionConflict);
+    EXPECT_THAT(error.message, HasSubstr("use_copy = true"));
+    EXPECT_THAT(error.message, HasSubstr("public." + options_.table));
+    options_.use_copy.reset();
+  }
+  std::string rows(const std::string& table) {
+    return scalar("SELECT coalesce(string_agg(id || ':' || name, ' ' ORDER BY id), '') FROM " +
+                  table);
+  }
+};
+
+TEST_F(NotByCopyTest, AViewThatUpdatesItselfTakesRowsThatMeetItsCheck) {
+  sql("CREATE VIEW v AS SELECT id, name FROM t WHERE name <> 'bad' WITH CHECK OPTION");
+  options_.table = "v";
+  options_.dead_letter_table = "letters";
+  expect_copy_refused();
+  expect_written({{1, "one"}, {2, "bad"}, {3, "three"}});
+  EXPECT_EQ(rows("t"), "1:one 3:three");
+  EXPECT_EQ(scalar("SELECT string_agg(sqlstate || ':' || input_row, ' ') FROM letters"), "44000:2");
+}
+
+TEST_F(NotByCopyTest, AViewWithATriggerInsteadTakesRows) {
+  sql("CREATE VIEW v AS SELECT id, name FROM t UNION ALL SELECT -1, 'not of the table';"
+      "CREATE FUNCTION instead() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+      " INSERT INTO t (id, name) VALUES (NEW.id, 'by trigger ' || NEW.name); RETURN NEW; END $$;"
+      "CREATE TRIGGER instead INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION instead()");
+  options_.table = "v";
+  expect_copy_refused();
+  expect_written({{1, "one"}});
+  EXPECT_EQ(rows("t"), "1:by trigger one");
+}
+
+TEST_F(NotByCopyTest, RulesOfATableAreObeyed) {
+  sql("CREATE TABLE log (id bigint, name text);"
+      "CREATE RULE elsewhere AS ON INSERT TO t DO INSTEAD"
+      " INSERT INTO log VALUES (NEW.id, NEW.name)");
+  expect_copy_refused();
+  for (const std::optional<bool> use_copy : {std::optional<bool>(), {false}}) {
+    options_.use_copy = use_copy;
+    expect_written({{use_copy.has_value() ? 1 : 2, "row"}});
+  }
+  EXPECT_EQ(rows("t"), "");
+  EXPECT_EQ(rows("log"), "1:row 2:row");
+}
+
+TEST_F(NotByCopyTest, RulesForOtherStatementsDoNotConcernInserts) {
+  sql("CREATE RULE keep AS ON DELETE TO t DO INSTEAD NOTHING;"
+      "CREATE RULE off AS ON INSERT TO t DO INSTEAD NOTHING; ALTER TABLE t DISABLE RULE off");
+  options_.use_copy = true;
+  expect_written({{1, "one"}});
+  EXPECT_EQ(rows("t"), "1:one");
+}
+
 class ForeignTableTest : public PreflightTest {
  protected:
   void SetUp() override {

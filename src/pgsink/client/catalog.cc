@@ -23,7 +23,9 @@ WITH RECURSIVE target AS (
          row_security_active(c.oid) AS row_security,
          has_table_privilege(c.oid, 'INSERT') AS may_insert,
          has_table_privilege(c.oid, 'DELETE') AS may_delete,
-         has_schema_privilege(n.oid, 'USAGE') AS may_use
+         has_schema_privilege(n.oid, 'USAGE') AS may_use,
+         EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '3'
+                 AND r.ev_enabled <> 'D') AS insert_rules
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $SCHEMA AND c.relname = $TABLE AND c.relkind IN ('r', 'p', 'v', 'f', 'm')
 ), col AS (
@@ -42,7 +44,7 @@ WITH RECURSIVE target AS (
   ) part
 )
 SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, row_security::text,
-       may_insert::text, may_use::text, may_delete::text, current_user::text, NULL::text
+       may_insert::text, may_use::text, may_delete::text, current_user::text, insert_rules::text
 FROM target
 UNION ALL
 SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, attnotnull::text,
@@ -179,6 +181,7 @@ void Reader::take_table(const Row& row) {
   may_use_schema_ = truth(row[7]);
   table_.has_delete_privilege = truth(row[8]);
   table_.role = row[9].value_or("");
+  table_.insert_rules = truth(row[10]);
 }
 
 void Reader::take_column(const Row& row) {

@@ -49,6 +49,7 @@ struct CatalogTable {
   std::vector<CatalogColumn> columns;  ///< In attnum order, dropped ones left out.
   std::vector<CatalogIndex> indexes;
   bool row_security = false;  ///< Policies decide which rows the role may see and write.
+  bool insert_rules = false;  ///< Rules rewrite an INSERT; COPY ignores them.
   bool has_insert_privilege = true, has_delete_privilege = true;
   std::string role;  ///< Whose privileges these are.
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.

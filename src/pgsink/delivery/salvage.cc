@@ -1,18 +1,55 @@
 #include "pgsink/delivery/salvage.h"
 
 #include <algorithm>
-#include <array>
+#include <span>
+
+#include "pgsink/options/retry.h"
 
 namespace pgsink {
 
-bool is_row_fault(const pgproto::Error& error) {
+namespace {
+
+// Of the connection, the session or the server, whatever rows were sent. Source: PostgreSQL
+// documentation, "PostgreSQL Error Codes".
+constexpr std::string_view kNeverOfARow[] = {
+    "08",             // connection exceptions
+    "25",             // invalid transaction state
+    "26",             // invalid statement name
+    "28",             // invalid authorization
+    "2D",             // invalid transaction termination
+    "3D",             // invalid catalog name
+    "40",             // transaction rollback
+    "53",             // insufficient resources
+    "57",             // operator intervention
+    "58",             // system error
+    "F0",             // configuration file
+    "XX001", "XX002"  // data and index corrupted
+};
+
+// These are of the statement, unless they are raised in a function that it calls for a row: a
+// trigger may use them for what it likes.
+constexpr std::string_view kOfTheStatement[] = {
+    "0A",  // feature not supported
+    "21",  // cardinality violation
+    "3F",  // invalid schema name
+    "42",  // syntax error or access rule violation
+    "55",  // object not in prerequisite state
+};
+
+bool begins_with_any(std::string_view sqlstate, std::span<const std::string_view> beginnings) {
+  return std::ranges::any_of(
+      beginnings, [&](std::string_view beginning) { return sqlstate.starts_with(beginning); });
+}
+
+}  // namespace
+
+bool may_be_row_fault(const pgproto::Error& error) {
   if (error.code != pgproto::Errc::kServer) return false;
-  // Data, integrity, WITH CHECK OPTION; "raise" and "assert" of triggers; index entries too large.
-  constexpr std::array<std::string_view, 6> kBeginnings{"22",    "23",    "44",
-                                                        "P0001", "P0004", "54000"};
-  return std::ranges::any_of(kBeginnings, [&](std::string_view beginning) {
-    return error.sqlstate.view().starts_with(beginning);
-  });
+  if (is_transient(error)) return false;
+  const std::string_view sqlstate = error.sqlstate.view();
+  if (begins_with_any(sqlstate, kNeverOfARow)) return false;
+  // The server's CONTEXT names the line of a COPY or the function.
+  return !error.where.empty() || !begins_with_any(sqlstate, kOfTheStatement);
 }
 
 bool Salvage::is_left_out(size_t row) const { return std::ranges::binary_search(left_out_, row); }
@@ -41,11 +78,16 @@ size_t Salvage::sent_between(size_t from, size_t to) const {
   return to - from - static_cast<size_t>(last - first);
 }
 
-/// Tries half of the rows that may be to blame, or finds the one.
+/// Tries half of the rows that may be to blame, or finds the one. The first trial is one without
+/// rows, which costs the least: if it fails, no row is to blame.
 std::optional<size_t> Salvage::look_between() {
   const size_t suspects = sent_between(good_, bad_);
   limit_ = kNoLimit;
   if (suspects == 0) return std::nullopt;
+  if (!statement_passed_) {
+    limit_ = 0;
+    return std::nullopt;
+  }
   size_t row = good_;
   if (suspects == 1) {
     while (is_left_out(row)) ++row;
@@ -67,6 +109,7 @@ std::optional<size_t> Salvage::failed(size_t rows) {
 }
 
 std::optional<size_t> Salvage::passed() {
+  if (trying_no_rows()) statement_passed_ = true;
   good_ = limit_;
   return look_between();
 }

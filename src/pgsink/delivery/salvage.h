@@ -5,7 +5,9 @@
 // Where the server names the row, that row is left out and the rest is sent again. Where it does
 // not, the shortest beginning of the flight that fails is searched by halves, each tried in a
 // transaction that is rolled back: its last row is to blame, also if it only fails together with a
-// row before it. Of k such rows among n, each costs at most log2(n) + 2 attempts.
+// row before it. Of k such rows among n, each costs at most log2(n) + 2 attempts. Before the first
+// search of a flight one attempt sends no row at all: if that fails too (a statement trigger that
+// always raises), the statement is to blame, and no row is left out.
 
 #include <cstddef>
 #include <limits>
@@ -17,9 +19,11 @@
 
 namespace pgsink {
 
-/// is_row_fault says whether the server's SQLSTATE speaks of what a row holds: data and constraint
-/// errors, what triggers raise, and rows that are too large.
-bool is_row_fault(const pgproto::Error& error);
+/// may_be_row_fault says whether what a row holds can be the cause of the server's error: any error
+/// that comes again with that row, whatever its SQLSTATE (triggers choose their own). Not what
+/// passes by itself, nor what speaks of the connection, the server, privileges or the statement.
+/// Whether a row is to blame is then found by Salvage.
+bool may_be_row_fault(const pgproto::Error& error);
 
 /// Rows count from 0 within the flight.
 class Salvage {
@@ -27,6 +31,8 @@ class Salvage {
   /// Whether the next attempt is a trial of rows [0, limit()), to be rolled back.
   bool searching() const { return limit_ != kNoLimit; }
   size_t limit() const { return limit_; }
+  /// Whether the next attempt sends no row, to see whether the statement fails by itself.
+  bool trying_no_rows() const { return limit_ == 0; }
 
   /// Rows left out, ascending.
   const std::vector<size_t>& left_out() const { return left_out_; }
@@ -54,9 +60,10 @@ class Salvage {
   std::optional<size_t> look_between();
 
   std::vector<size_t> left_out_;
-  size_t good_ = 0;          ///< Rows [0, good_) went well.
-  size_t bad_ = 0;           ///< While searching: rows [0, bad_) failed.
-  size_t limit_ = kNoLimit;  ///< Of the next attempt.
+  size_t good_ = 0;                ///< Rows [0, good_) went well.
+  size_t bad_ = 0;                 ///< While searching: rows [0, bad_) failed.
+  size_t limit_ = kNoLimit;        ///< Of the next attempt.
+  bool statement_passed_ = false;  ///< Without rows.
 };
 
 }  // namespace pgsink

@@ -81,6 +81,77 @@ std::string missing_columns(const QueryResult& found) {
   return missing;
 }
 
+/// The statement that creates the table. jsonb holds only characters that the database's encoding
+/// has; json keeps escapes of the others as they are written.
+Result<std::string> create_statement(const std::string& table, Connection& connection,
+                                     Deadline deadline) {
+  const auto shown = run_control(connection, sql_text(Sql::kServerEncoding), deadline);
+  if (!shown) return fail(shown.error());
+  const std::string encoding = cell(*shown, 0, 0);
+  // SQL_ASCII holds any bytes.
+  const bool holds_all = encoding == "UTF8" || encoding == "SQL_ASCII";
+  return sql_text(Sql::kCreateDeadLetters, {table, holds_all ? "jsonb" : "json"});
+}
+
+/// The length of the UTF-8 character that `text` begins with, and its code point; 0 if it is none.
+std::pair<size_t, uint32_t> first_character(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text.front());
+  const size_t length = lead < 0x80    ? 1
+                        : lead >= 0xF0 ? 4
+                        : lead >= 0xE0 ? 3
+                        : lead >= 0xC0 ? 2
+                                       : 0;
+  if (length == 0 || length > text.size()) return {0, 0};
+  uint32_t point = length == 1 ? lead : lead & (0x7FU >> length);
+  for (size_t i = 1; i < length; ++i) {
+    const auto next = static_cast<unsigned char>(text[i]);
+    if ((next & 0xC0U) != 0x80U) return {0, 0};
+    point = (point << 6U) | (next & 0x3FU);
+  }
+  return {length, point};
+}
+
+void append_hex_unit(uint32_t unit, std::string& to) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (int shift = 12; shift >= 0; shift -= 4) {
+    to += kDigits[(unit >> static_cast<unsigned>(shift)) & 15U];
+  }
+}
+
+/// The text in ASCII: every other character becomes `mark` and the digits of its UTF-16 units. A
+/// text that is not UTF-8 stays as it is.
+std::string in_ascii(std::string_view text, std::string_view mark) {
+  std::string ascii;
+  ascii.reserve(text.size());
+  for (std::string_view rest = text; !rest.empty();) {
+    const auto [length, point] = first_character(rest);
+    if (length == 0) return std::string(text);
+    if (length == 1) {
+      ascii += rest.front();
+    } else if (point < 0x10000) {
+      append_hex_unit(point, ascii.append(mark));
+    } else {
+      const uint32_t above = point - 0x10000;
+      append_hex_unit(0xD800U + (above >> 10U), ascii.append(mark));
+      append_hex_unit(0xDC00U + (above & 0x3FFU), ascii.append(mark));
+    }
+    rest.remove_prefix(length);
+  }
+  return ascii;
+}
+
+DeadLetter in_ascii(DeadLetter letter, LetterForm form) {
+  for (std::string* text : {&letter.connection, &letter.table, &letter.message, &letter.detail,
+                            &letter.constraint, &letter.column}) {
+    *text = in_ascii(*text, "\\u");
+  }
+  const std::string row = in_ascii(letter.row, form == LetterForm::kEscaped ? "\\u" : "\\\\u");
+  // As a text in the parameter: json_to_recordset() would resolve the escapes of an object.
+  letter.row.clear();
+  encode::append_text_as_json(row, letter.row);
+  return letter;
+}
+
 std::string table_name(const SinkOptions& options) {
   return options.schema + "." + options.dead_letter_table;
 }
@@ -120,16 +191,17 @@ Status ensure_dead_letter_table(const SinkOptions& options, bool may_create, Con
       sql_text(Sql::kDeadLetterColumns,
                {quoted.literal(options.schema), quoted.literal(options.dead_letter_table)});
   if (!quoted.status()) return quoted.status();
-  const std::string create = sql_text(Sql::kCreateDeadLetters, {table});
   const std::string name = "dead_letter_table " + table_name(options);
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     const auto found = run_control(connection, role + look, deadline);
     if (!found) return fail(found.error());
     if (!found->rows.empty()) {
       if (const std::string missing = missing_columns(*found); !missing.empty()) {
+        const auto create = create_statement(table, connection, deadline);
+        if (!create) return fail(create.error());
         return fail(Errc::kControlTable,
                     text_of({name, " lacks columns that pgsink fills: ", missing,
-                             "; give another name and it is created, or run: ", create}));
+                             "; give another name and it is created, or run: ", *create}));
       }
       const bool closed = std::ranges::any_of(found->rows, [](const auto& row) {
         return row[1] != "t" && std::ranges::find(kColumns, *row[0]) != kColumns.end();
@@ -140,12 +212,14 @@ Status ensure_dead_letter_table(const SinkOptions& options, bool may_create, Con
                            table, " TO the role"}));
     }
     if (!may_create) return {};
-    const auto created = run_control(connection, role + create, deadline);
+    const auto create = create_statement(table, connection, deadline);
+    if (!create) return fail(create.error());
+    const auto created = run_control(connection, role + *create, deadline);
     if (created || (!connection.broken() && lost_creation_race(created.error()))) continue;
     Error error = created.error();
     if (error.sqlstate == "42501") error.code = Errc::kPrivilege;
     error.message = text_of({name, " is missing and cannot be created (", error.message,
-                             "): GRANT CREATE ON SCHEMA, or let its owner run: ", create});
+                             "): GRANT CREATE ON SCHEMA, or let its owner run: ", *create});
     return fail(std::move(error));
   }
   return fail(Errc::kControlTable,
@@ -226,11 +300,11 @@ size_t DeadLetters::inserted_together(std::span<const DeadLetter> letters) {
   return count;
 }
 
-std::string DeadLetters::table_parameter(std::span<const DeadLetter> letters) {
+std::string DeadLetters::table_parameter(std::span<const DeadLetter> letters, LetterForm form) {
   std::string json = "[";
   for (const DeadLetter& letter : letters) {
     if (json.size() > 1) json += ',';
-    json += letter_as_json(letter);
+    json += letter_as_json(form == LetterForm::kUtf8 ? letter : in_ascii(letter, form));
   }
   return json + "]";
 }

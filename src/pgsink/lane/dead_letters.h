@@ -15,6 +15,7 @@
 #include "pgsink/client/connection.h"
 #include "pgsink/client/env.h"
 #include "pgsink/lane/dead_letter_file.h"
+#include "pgsink/lane/letter_form.h"
 
 namespace pgsink {
 
@@ -42,9 +43,9 @@ class DeadLetters {
   /// tell hands letters to the file, until they are on disk, and to the callback.
   Status tell(std::span<const DeadLetter> letters);
   /// The statement that inserts letters into the table, "" without one; its parameter is
-  /// table_parameter().
+  /// table_parameter(). In any other form than kUtf8 that is ASCII.
   const std::string& insert_sql() const { return insert_sql_; }
-  static std::string table_parameter(std::span<const DeadLetter> letters);
+  static std::string table_parameter(std::span<const DeadLetter> letters, LetterForm form);
   /// How many of them, from the first on, one statement takes into the table. REQUIRES: not empty.
   static size_t inserted_together(std::span<const DeadLetter> letters);
 

@@ -19,6 +19,7 @@
 #include "pgsink/delivery/flight_log.h"
 #include "pgsink/delivery/salvage.h"
 #include "pgsink/lane/failure.h"
+#include "pgsink/lane/letter_form.h"
 #include "pgsink/lane/piece.h"
 #include "pgsink/partition/leaves.h"
 #include "pgsink/plan/plan.h"
@@ -101,7 +102,8 @@ struct Rejects {
   Salvage salvage;
   std::optional<Error> suspicion;   ///< Of the last attempt that failed while searching.
   std::vector<DeadLetter> letters;  ///< Of the rows left out.
-  size_t letters_told = 0;          ///< So many of them went to file and callback.
+  LetterForm letter_form = LetterForm::kUtf8;
+  size_t letters_told = 0;  ///< So many of them went to file and callback.
 
   bool any() const { return salvage.searching() || !salvage.left_out().empty(); }
 };

@@ -30,7 +30,7 @@ class FlightEncoder {
   void make_arrays(Flight& flight);
   size_t array_rows() const { return arrays_->row_count(); }
   /// The arrays that make_arrays() made last, as parameters; valid until the next call of it.
-  /// REQUIRES: array_rows() > 0.
+  /// Without rows they are empty arrays.
   std::vector<pgproto::Session::Parameter> array_parameters(size_t columns);
 
  private:

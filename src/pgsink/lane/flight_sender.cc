@@ -146,7 +146,8 @@ Status FlightSender::abandon_copy(Flight& flight, LaneSession& session) {
 
 Status FlightSender::send_arrays(Flight& flight, LaneSession& session) {
   Attempt& attempt = flight.attempt;
-  if (!attempt.failure && encoder_.array_rows() > 0) {
+  const bool applies = encoder_.array_rows() > 0 || flight.rejects.salvage.trying_no_rows();
+  if (!attempt.failure && applies) {
     if (auto applied = apply_arrays(flight, session); !applied) return applied;
   }
   if (!attempt.failure) {

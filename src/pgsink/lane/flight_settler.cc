@@ -93,6 +93,7 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
       failure.kind == FailureKind::kRow || failure.kind == FailureKind::kNoPartition;
   const bool may_blame_row = of_row && log_.fails_by_itself(flight.seq) &&
                              !log_.retries(failure.error) && !log_.stop_error();
+  if (!log_.stop_error() && RejectedRows::escape_letters(flight, failure)) return set_aside(flight);
   if (!repeat && setup_.rejects.salvage(flight, failure, may_blame_row)) return set_aside(flight);
 
   Error error = describe_failure(failure, setup_.delivery.hint(failure.error));

@@ -73,10 +73,12 @@ Result<std::vector<DeadLetter>> InputRejects::make_letters(std::span<const Rejec
 Status InputRejects::write(std::span<const DeadLetter> letters) {
   Backoff backoff(setup_.retry, setup_.env.random.next_u64());
   RetryLimit limit(setup_.retry);
+  LetterForm form = LetterForm::kUtf8;
   for (uint32_t failures = 1;; ++failures) {
-    const Status written = write_once(letters);
+    const Status written = write_once(letters, form);
     if (written) return {};
     const Error& error = written.error();
+    if (escape_more(form, error)) continue;
     const bool lost = error.code == Errc::kConnect || error.code == Errc::kConnectionLost ||
                       error.code == Errc::kTimeout;
     const bool again =
@@ -92,7 +94,7 @@ Status InputRejects::write(std::span<const DeadLetter> letters) {
   }
 }
 
-Status InputRejects::write_once(std::span<const DeadLetter> letters) {
+Status InputRejects::write_once(std::span<const DeadLetter> letters, LetterForm form) {
   std::unique_ptr<Connection> connection;
   {
     const Monitor::Lock lock(*monitor_);
@@ -104,7 +106,7 @@ Status InputRejects::write_once(std::span<const DeadLetter> letters) {
     connection = std::move(*opened);
   }
   const Deadline deadline = setup_.env.clock.now() + kWriteTimeout;
-  const std::optional<std::string> parameter = DeadLetters::table_parameter(letters);
+  const std::optional<std::string> parameter = DeadLetters::table_parameter(letters, form);
   // A transaction that says everything itself: this connection is told nothing else.
   const TransactionSql& texts = setup_.plan.pooled;
   auto done = connection->query(texts.begin + texts.settings, deadline);

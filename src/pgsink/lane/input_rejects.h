@@ -36,7 +36,7 @@ class InputRejects {
   Result<std::vector<DeadLetter>> make_letters(std::span<const RejectedInput> inputs,
                                                uint64_t rows_accepted);
   Status write(std::span<const DeadLetter> letters);
-  Status write_once(std::span<const DeadLetter> letters);
+  Status write_once(std::span<const DeadLetter> letters, LetterForm form);
   void pause(Duration delay);
 
   const Setup setup_;

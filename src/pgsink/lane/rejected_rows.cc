@@ -106,7 +106,8 @@ Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
   AttemptRequests& requests = flight.attempt.requests;
   for (size_t first = 0; first < letters.size();) {
     const size_t count = DeadLetters::inserted_together(letters.subspan(first));
-    const std::string json = DeadLetters::table_parameter(letters.subspan(first, count));
+    const std::string json =
+        DeadLetters::table_parameter(letters.subspan(first, count), rejects.letter_form);
     const pgproto::Session::Parameter parameter{.value = pgproto::as_bytes(json)};
     const auto executed = session.execute(insert, {}, std::span(&parameter, 1));
     if (!executed) return fail(executed.error());
@@ -115,6 +116,11 @@ Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
   }
   requests.letters_last = session.protocol().sync();
   return {};
+}
+
+bool RejectedRows::escape_letters(Flight& flight, const Failure& failure) {
+  return failure.part == AttemptPart::kDeadLetters &&
+         escape_more(flight.rejects.letter_form, failure.error);
 }
 
 Status RejectedRows::trial_passed(Flight& flight) const {
@@ -136,12 +142,16 @@ bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row)
     return false;
   }
   flight.rejects.suspicion = failure.error;
+  const bool sent_nothing = salvage.trying_no_rows();
   if (row) {
     salvage.end_search();
   } else {
     row = salvage.failed(flight.rows);
   }
   const bool nobody = !row && !salvage.searching();
+  if (nobody && sent_nothing) {
+    failure.error.message += " (the statement fails in the same way without rows)";
+  }
   if (nobody) return false;
   const Status kept = leave_out_found(flight, row);
   if (!kept) failure = Failure{.error = kept.error()};

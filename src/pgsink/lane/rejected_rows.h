@@ -34,6 +34,9 @@ class RejectedRows {
   std::string_view insert_sql() const {
     return letters_ == nullptr ? std::string_view() : std::string_view(letters_->insert_sql());
   }
+  /// After an attempt that failed: whether it did because the database's encoding lacks a character
+  /// of the dead letters, which the next attempt escapes.
+  static bool escape_letters(Flight& flight, const Failure& failure);
 
   /// After a trial that went well, and was undone: the search goes on, or has found a row. A
   /// failure stops the sink.

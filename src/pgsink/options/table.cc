@@ -294,7 +294,8 @@ constexpr OptionInfo kTable[] = {
         .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",
         .in_specification = true,
         .meaning = "Whether rows are sent by binary COPY. If not, they are sent as arrays in one "
-                   "statement.",
+                   "statement. Views and tables with rules for INSERT take no COPY in "
+                   "`write_mode = 'insert'`.",
         .example = "true"}),
     integer<&O::copy_batch_size>({.key = "copy_batch_size", .group = kAmounts,
         .default_text = "10000", .min = 1, .max = 100'000'000,

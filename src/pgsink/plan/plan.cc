@@ -376,6 +376,7 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   if (mode == WriteMode::kDelete && !keys.columns.empty()) keep_keys(keys, plan.columns);
   check_types(table, plan.columns, faults);
   check_privileges(options, table, used, keys.columns, faults);
+  check_copy(options, table, faults);
   if (faults.any()) return fail(faults.error(plan.table));
   for (EncodeColumn& column : plan.columns) {
     const bool key = std::ranges::any_of(keys.columns, [&](const CatalogColumn* known) {

@@ -85,6 +85,16 @@ struct Denied {
 
 }  // namespace
 
+void check_copy(const SinkOptions& options, const CatalogTable& table, Faults& faults) {
+  const bool asks = options.use_copy == true && options.write_mode == WriteMode::kInsert;
+  if (!asks || takes_copy(table)) return;
+  const bool view = table.kind == CatalogTable::Kind::kView;
+  faults.add(Errc::kOptionConflict, "use_copy = true: " + table.schema + "." + table.name +
+                                        (view ? " is a view, which rows enter by INSERT"
+                                              : " has rules for INSERT, which COPY ignores") +
+                                        "; leave use_copy out");
+}
+
 void check_privileges(const SinkOptions& options, const CatalogTable& table, const Columns& used,
                       const Columns& keys, Faults& faults) {
   const Needs& needs = kNeeds[static_cast<size_t>(options.write_mode)];

@@ -17,6 +17,9 @@ void check_privileges(const SinkOptions& options, const CatalogTable& table,
                       const std::vector<const CatalogColumn*>& used,
                       const std::vector<const CatalogColumn*>& keys, Faults& faults);
 
+/// check_copy adds that use_copy = true asks for COPY into a table that does not take it.
+void check_copy(const SinkOptions& options, const CatalogTable& table, Faults& faults);
+
 /// The columns that the write mode may fill as far as the role's privileges go; all if there are
 /// none.
 std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,

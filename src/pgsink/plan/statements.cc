@@ -329,8 +329,12 @@ std::string unique_indexes(const CatalogTable& table) {
 
 }  // namespace
 
+bool takes_copy(const CatalogTable& table) {
+  return table.kind != CatalogTable::Kind::kView && !table.insert_rules;
+}
+
 bool copies_into_target(WriteMode mode, const CatalogTable& table) {
-  return mode == WriteMode::kInsert && !table.row_security;
+  return mode == WriteMode::kInsert && !table.row_security && takes_copy(table);
 }
 
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,

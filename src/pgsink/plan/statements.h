@@ -45,8 +45,13 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
                                     const std::vector<EncodeColumn>& columns, const Keys& keys);
 
-/// copies_into_target says whether COPY goes straight into the table. The server refuses that where
-/// policies decide about rows: an insert then goes like the other modes.
+/// takes_copy says whether COPY does to the table what INSERT does. The server refuses COPY into a
+/// view without INSTEAD OF triggers, and COPY ignores rules.
+bool takes_copy(const CatalogTable& table);
+
+/// copies_into_target says whether COPY goes straight into the table. It does not if the table does
+/// not take COPY, nor where policies decide about rows, which the server refuses: an insert is then
+/// an INSERT from arrays or from a staging table, as in the other modes.
 bool copies_into_target(WriteMode mode, const CatalogTable& table);
 
 /// first_not_unnestable says whether every column can be sent as an array: unnest() would flatten

@@ -73,6 +73,7 @@ Status check_target(const SinkOptions& options, const CatalogTable& table) {
   Faults faults;
   const Keys keys = keys_or_fault(options, table, all, faults);
   check_privileges(options, table, writable_columns(options, table), keys.columns, faults);
+  check_copy(options, table, faults);
   if (faults.any()) return fail(faults.error(table.schema + "." + table.name));
   return {};
 }

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 130> kTemplates{{
+constexpr std::array<Template, 131> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -143,7 +143,8 @@ constexpr std::array<Template, 130> kTemplates{{
      "CREATE TABLE IF NOT EXISTS {table} (rejected_at timestamptz NOT NULL, connection text,"
      " target text, input_row bigint, source_position numeric(20,0), attempts integer,"
      " sqlstate text, message text, detail text, constraint_name text, column_name text,"
-     " \"row\" jsonb)"},
+     " \"row\" {json})"},
+    {Sql::kServerEncoding, "SHOW server_encoding"},
     {Sql::kDeadLetterColumns,
      "SELECT a.attname, has_column_privilege(c.oid, a.attnum, 'INSERT')"
      " FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
@@ -153,12 +154,13 @@ constexpr std::array<Template, 130> kTemplates{{
      "INSERT INTO {table} (rejected_at, connection, target, input_row, source_position, attempts,"
      " sqlstate, message, detail, constraint_name, column_name, \"row\") SELECT l.rejected_at,"
      " l.connection, l.target, l.input_row, l.source_position, l.attempts, l.sqlstate, l.message,"
-     " l.detail, l.constraint_name, l.column_name, l.\"row\" FROM pg_catalog.json_to_recordset"
+     " l.detail, l.constraint_name, l.column_name, l.\"row\"::pg_catalog.json FROM"
+     " pg_catalog.json_to_recordset"
      "($1::pg_catalog.json) AS l (rejected_at pg_catalog.timestamptz, connection pg_catalog.text,"
      " target pg_catalog.text, input_row pg_catalog.int8, source_position pg_catalog.numeric,"
      " attempts pg_catalog.int4, sqlstate pg_catalog.text, message pg_catalog.text,"
      " detail pg_catalog.text, constraint_name pg_catalog.text, column_name pg_catalog.text,"
-     " \"row\" pg_catalog.jsonb)"},
+     " \"row\" pg_catalog.text)"},
     // ---- partitions
     {Sql::kPartitionKey,
      "SELECT p.partstrat, pg_get_partkeydef(p.partrelid), CASE WHEN p.partnatts = 1 THEN a.attname"

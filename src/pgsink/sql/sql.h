@@ -63,7 +63,8 @@ enum class Sql : uint8_t {
   kShapeDifferences,
   kLockTarget,  ///< {table}
   // ---- dead_letters.h
-  kCreateDeadLetters,  ///< {table}
+  kCreateDeadLetters,  ///< {table}, {json}: the type of the row.
+  kServerEncoding,
   kDeadLetterColumns,  ///< {schema}, {name} as literals. Rows: column, whether it may be filled.
   kDeadLetterInsert,   ///< {table}; $1 = JSON array of letters
   // ---- partitions (partition_scheme.h, partition_store.h), in transactions of kControlBegin

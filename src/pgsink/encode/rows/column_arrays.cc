@@ -154,7 +154,7 @@ size_t ColumnArrays::largest_bytes() const {
 
 pgproto::Bytes ColumnArrays::array(size_t column) {
   encode::Scratch& bytes = state_->columns[column].bytes;
-  PGPROTO_ASSERT(state_->row_count > 0 && bytes.size() >= kHeaderBytes);
+  PGPROTO_ASSERT(bytes.size() >= kHeaderBytes);
   pgproto::store_be(bytes.data() + kLengthAt, static_cast<int32_t>(state_->row_count));
   return bytes.bytes_from(0);
 }

@@ -36,7 +36,7 @@ class ColumnArrays {
   /// The bytes of the longest array; the server takes no parameter of 1 GiB.
   size_t largest_bytes() const;
   /// array is one column's array, whole; valid until the next append() or clear().
-  /// REQUIRES: row_count() > 0.
+  /// Without rows it is an empty array.
   pgproto::Bytes array(size_t column);
 
  private:
