@@ -34,6 +34,18 @@ std::string free_name(const CatalogTable& table, std::string name) {
   return name;
 }
 
+bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns) {
+  return index.columns.size() == columns.size() &&
+         std::ranges::all_of(columns, [&](const CatalogColumn* column) {
+           return std::ranges::find(index.columns, column->number) != index.columns.end();
+         });
+}
+
+/// A column's name as an expression that compares as the column itself does.
+std::string compared(const std::string& name, const CatalogColumn& column) {
+  return column.collation.empty() ? name : name + " COLLATE " + column.collation;
+}
+
 /// Composer knows the quoted names of one table and puts the templates together.
 class Composer {
  public:
@@ -64,6 +76,7 @@ class Composer {
   std::string quoted_table_, quoted_columns_, quoted_inserted_, quoted_keys_, quoted_newer_;
   std::vector<std::string> all_, inserted_, key_names_, compared_keys_, assigned_;
   std::string change_, ordinal_;
+  const CatalogColumn* newer_ = nullptr;
 };
 
 Status Composer::quote_names() {
@@ -90,11 +103,11 @@ Status Composer::quote_names() {
   for (const CatalogColumn* column : keys_.columns) {
     if (auto done = quote_into(name, column->name); !done) return done;
     key_names_.push_back(name);
-    compared_keys_.push_back(column->collation.empty() ? name
-                                                       : name + " COLLATE " + column->collation);
+    compared_keys_.push_back(compared(name, *column));
   }
   if (!options_.newer_by.empty()) {
     if (auto done = quote_into(quoted_newer_, options_.newer_by); !done) return done;
+    newer_ = table_.find_column(options_.newer_by);
   }
   quoted_columns_ = join(all_, ", ");
   quoted_inserted_ = join(inserted_, ", ");
@@ -136,8 +149,8 @@ std::string Composer::last_of_key(const std::string& source, std::string_view or
   std::string last(order);
   // What newer_by decides between transactions it decides within one: the greatest, and of equal
   // ones the first.
-  if (!quoted_newer_.empty()) {
-    last = quoted_newer_ + " DESC NULLS LAST, " + last;
+  if (newer_ != nullptr) {
+    last = compared(quoted_newer_, *newer_) + " DESC NULLS LAST, " + last;
   } else if (options_.write_mode != WriteMode::kInsertIgnore) {
     last += " DESC";
   }
@@ -155,7 +168,8 @@ std::string Composer::on_conflict() const {
   if (assigned_.empty()) return sql_text(Sql::kOnConflictNothing, {" (" + quoted_keys_ + ")"});
   const std::string& newer = quoted_newer_;
   const std::string condition =
-      newer.empty() ? std::string() : sql_text(Sql::kNewer, {newer, newer, newer, newer});
+      newer_ == nullptr ? std::string()
+                        : sql_text(Sql::kNewer, {newer, newer_->less, newer, newer, newer});
   return sql_text(Sql::kOnConflictUpdate, {quoted_keys_, assignments("EXCLUDED"), condition});
 }
 
@@ -171,9 +185,11 @@ std::string Composer::insert(const std::string& rows) const {
 
 std::string Composer::match() const {
   std::string text;
-  for (const std::string& key : key_names_) {
-    if (!text.empty()) text += " AND ";
-    text.append("target.").append(key).append(" = given.").append(key);
+  for (size_t i = 0; i < key_names_.size(); ++i) {
+    const std::string target = "target." + key_names_[i], given = "given." + key_names_[i];
+    const CatalogColumn& column = *keys_.columns[i];
+    const std::string equal = target + " " + column.equal + " " + given;
+    text += (text.empty() ? "" : " AND ") + equal;
   }
   return text;
 }
@@ -274,7 +290,8 @@ Result<Statements> Composer::compose() {
   if (!types) return fail(types.error());
   made.array_types = std::move(*types);
   if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1) {
-    made.apply = sql_text(Sql::kDeleteAny, {quoted_table_, key_names_.front()});
+    made.apply = sql_text(Sql::kDeleteAny,
+                          {quoted_table_, key_names_.front(), keys_.columns.front()->equal});
     return made;
   }
   const std::string source = sql_text(Sql::kUnnested, {unnests(), ordinal_});
@@ -308,13 +325,6 @@ std::vector<const CatalogColumn*> columns_of(const CatalogTable& table, const Ca
 /// Whether ON CONFLICT can lean on it.
 bool arbitrates(const CatalogIndex& index) {
   return index.unique && index.immediate && !index.partial && !index.expression;
-}
-
-bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns) {
-  return index.columns.size() == columns.size() &&
-         std::ranges::all_of(columns, [&](const CatalogColumn* column) {
-           return std::ranges::find(index.columns, column->number) != index.columns.end();
-         });
 }
 
 std::string unique_indexes(const CatalogTable& table) {

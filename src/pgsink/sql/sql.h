@@ -46,13 +46,13 @@ enum class Sql : uint8_t {
   kInsertSelect,      ///< {table}, {columns}, {overriding}, {columns}, {rows}
   kOnConflictUpdate,  ///< {keys}, {assignments}, {condition}
   kOnConflictNothing,  ///< {target}: " (columns)" or nothing
-  kNewer,              ///< {column} four times: the row given is newer than the one there.
-  kUpdateFrom,         ///< {table}, {assignments}, {rows}, {match}
-  kDeleteAny,          ///< {table}, {key}
-  kDeleteUsing,        ///< {table}, {rows}, {match}
-  kApplyChanges,       ///< {rows}, {table}, {match}, {change}, {insert}
-  kChangedRows,        ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
-  kCheckConstraints,   ///< What COMMIT would check is checked now.
+  kNewer,  ///< {column}, {less}, {column} three times: the row given is newer than the one there.
+  kUpdateFrom,        ///< {table}, {assignments}, {rows}, {match}
+  kDeleteAny,         ///< {table}, {key}, {equal}
+  kDeleteUsing,       ///< {table}, {rows}, {match}
+  kApplyChanges,      ///< {rows}, {table}, {match}, {change}, {insert}
+  kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
+  kCheckConstraints,  ///< What COMMIT would check is checked now.
   // ---- dead_letters.h
   kCreateDeadLetters,  ///< {table}
   kDeadLetterColumns,  ///< {schema}, {name} as literals. Rows: column, whether it may be filled.
