@@ -6,6 +6,7 @@
 
 #include <pgproto/quote.h>
 
+#include "pgsink/encode/rows/key_hash.h"
 #include "pgsink/options/names.h"
 #include "pgsink/sql/sql.h"
 
@@ -338,6 +339,11 @@ std::string unique_indexes(const CatalogTable& table) {
 }
 
 }  // namespace
+
+bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types) {
+  return !column.nondeterministic && !column.own_equality &&
+         KeyHash::fits(column.type_oid, column.type_modifier, types);
+}
 
 bool copies_into_target(WriteMode mode, const CatalogTable& table) {
   return mode == WriteMode::kInsert && !table.row_security;

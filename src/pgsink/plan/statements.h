@@ -45,6 +45,10 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
                                     const std::vector<EncodeColumn>& columns, const Keys& keys);
 
+/// told_by_bytes says whether values of the column are equal for the server exactly when their
+/// binary forms are: not so for citext, nondeterministic collations, numeric and others.
+bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types);
+
 /// copies_into_target says whether COPY goes straight into the table. The server refuses that where
 /// policies decide about rows: an insert then goes like the other modes.
 bool copies_into_target(WriteMode mode, const CatalogTable& table);
