@@ -141,5 +141,68 @@ TEST_P(KeyEqualityTest, NothingOfTheSearchPathIsUsed) {
   EXPECT_EQ(table(), "a:1:a3:3 d:4:d2:2 e:5:e:1 f:6:f:1");
 }
 
+// ---- NULLS NOT DISTINCT ------------------------------------------------------------------------
+
+struct Pair {
+  std::optional<int32_t> a, b;
+  std::string value;
+};
+
+RecordBatch pairs(std::vector<Pair> rows) {
+  return batch_of(std::move(rows), column("a", &Pair::a), column("b", &Pair::b),
+                  column("v", &Pair::value));
+}
+
+struct PairChange {
+  std::string op;
+  std::optional<int32_t> a, b;
+  std::string value;
+};
+
+class NullKeysTest : public KeyEqualityTest {
+ protected:
+  std::string pairs_there() {
+    return scalar(
+        "SELECT string_agg(concat_ws(':', coalesce(a::text, '-'), coalesce(b::text, '-'), v), ' ' "
+        "ORDER BY a, b) FROM t");
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Ways, NullKeysTest, ::testing::Bool(),
+                         [](const auto& instance) { return instance.param ? "Staged" : "Arrays"; });
+
+TEST_P(NullKeysTest, AreKeysWhereTheIndexSaysSo) {
+  if (std::stoi(scalar("SHOW server_version_num")) < 150000) GTEST_SKIP() << "PostgreSQL 15";
+  sql("CREATE TABLE t (a int, b int, v text, UNIQUE NULLS NOT DISTINCT (a, b)); "
+      "INSERT INTO t VALUES (1, NULL, 'old'), (NULL, NULL, 'none'), (3, NULL, 'three')");
+  options_.conflict_columns = {"a", "b"};
+  write(WriteMode::kUpsert,
+        pairs({{1, std::nullopt, "first"}, {2, 2, "x"}, {1, std::nullopt, "new"}}));
+  EXPECT_EQ(pairs_there(), "1:-:new 2:2:x 3:-:three -:-:none");
+  write(WriteMode::kInsertIgnore, pairs({{1, std::nullopt, "ignored"}, {std::nullopt, 7, "y"}}));
+  EXPECT_EQ(pairs_there(), "1:-:new 2:2:x 3:-:three -:7:y -:-:none");
+  std::vector<PairChange> rows{{"D", 3, std::nullopt, ""},
+                               {"U", std::nullopt, std::nullopt, "all"},
+                               {"D", std::nullopt, 7, ""}};
+  write(WriteMode::kChangelog,
+        batch_of(std::move(rows), column("_op", &PairChange::op), column("a", &PairChange::a),
+                 column("b", &PairChange::b), column("v", &PairChange::value)));
+  EXPECT_EQ(pairs_there(), "1:-:new 2:2:x -:-:all");
+  options_.conflict_columns.clear();
+  options_.key_columns = {"a", "b"};
+  write(WriteMode::kUpdate, pairs({{1, std::nullopt, "updated"}}));
+  write(WriteMode::kDelete, pairs({{std::nullopt, std::nullopt, ""}}));
+  EXPECT_EQ(pairs_there(), "1:-:updated 2:2:x");
+}
+
+TEST_P(NullKeysTest, OfOneColumnAreDeleted) {
+  if (std::stoi(scalar("SHOW server_version_num")) < 150000) GTEST_SKIP() << "PostgreSQL 15";
+  sql("CREATE TABLE t (a int, b int, v text, UNIQUE NULLS NOT DISTINCT (a)); "
+      "INSERT INTO t VALUES (1, 1, 'one'), (NULL, 2, 'none')");
+  options_.key_columns = {"a"};
+  write(WriteMode::kDelete, pairs({{std::nullopt, 5, ""}}));
+  EXPECT_EQ(pairs_there(), "1:1:one");
+}
+
 }  // namespace
 }  // namespace pgsink

@@ -189,7 +189,10 @@ std::string Composer::match() const {
   for (size_t i = 0; i < key_names_.size(); ++i) {
     const std::string target = "target." + key_names_[i], given = "given." + key_names_[i];
     const CatalogColumn& column = *keys_.columns[i];
-    const std::string equal = target + " " + column.equal + " " + given;
+    std::string equal = target + " " + column.equal + " " + given;
+    if (keys_.nulls_equal && !column.not_null) {
+      equal = "(" + equal + " OR (" + target + " IS NULL AND " + given + " IS NULL))";
+    }
     text += (text.empty() ? "" : " AND ") + equal;
   }
   return text;
@@ -290,7 +293,7 @@ Result<Statements> Composer::compose() {
   auto types = array_types();
   if (!types) return fail(types.error());
   made.array_types = std::move(*types);
-  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1) {
+  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1 && !keys_.nulls_equal) {
     made.apply = sql_text(Sql::kDeleteAny,
                           {quoted_table_, key_names_.front(), keys_.columns.front()->equal});
     return made;
@@ -417,6 +420,9 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
                                           " (partial, expression and deferrable ones do "
                                           "not count)");
   }
+  keys.nulls_equal = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
+    return index.nulls_not_distinct && arbitrates(index) && same_columns(index, keys.columns);
+  });
   keys.indexed = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
     return !index.partial && !index.expression && !index.columns.empty() &&
            std::ranges::any_of(keys.columns, [&](const CatalogColumn* column) {

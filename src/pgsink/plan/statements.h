@@ -32,7 +32,8 @@ struct Statements {
 /// Keys are the columns by which a mode finds the row that is there.
 struct Keys {
   std::vector<const CatalogColumn*> columns;
-  bool indexed = false;  ///< An index leads to them.
+  bool indexed = false;      ///< An index leads to them.
+  bool nulls_equal = false;  ///< NULL is a value like others: the index is NULLS NOT DISTINCT.
 };
 
 /// find_keys takes the option's columns or the primary key, and checks them against table and
