@@ -204,5 +204,33 @@ TEST_P(NullKeysTest, OfOneColumnAreDeleted) {
   EXPECT_EQ(pairs_there(), "1:1:one");
 }
 
+// ---- constraints that are checked later --------------------------------------------------------
+
+TEST_P(KeyEqualityTest, ADeferrableConstraintIsRefusedAtOpen) {
+  sql("CREATE TABLE t (k text CONSTRAINT late PRIMARY KEY DEFERRABLE, p int, v text, n int)");
+  for (const WriteMode mode :
+       {WriteMode::kInsertIgnore, WriteMode::kUpsert, WriteMode::kChangelog}) {
+    options_.write_mode = mode;
+    const auto schema =
+        mode == WriteMode::kChangelog ? entry_changes({}).schema() : entries({}).schema();
+    const auto sink = Sink::open(options_, schema);
+    ASSERT_FALSE(sink);
+    EXPECT_EQ(sink.error().code, Errc::kNoUniqueIndex);
+    EXPECT_NE(sink.error().message.find("late on (k) is DEFERRABLE"), std::string::npos)
+        << sink.error().message;
+  }
+  // Not even beside an index that is not.
+  sql("CREATE UNIQUE INDEX ON t (k)");
+  options_.write_mode = WriteMode::kUpsert;
+  EXPECT_FALSE(Sink::open(options_, entries({}).schema()));
+  // Another one decides, or none is needed.
+  sql("CREATE UNIQUE INDEX ON t (p)");
+  options_.conflict_columns = {"p"};
+  write(WriteMode::kInsertIgnore, entries({{"a", 1, "a", 1}, {"b", 1, "b", 1}}));
+  options_.conflict_columns.clear();
+  write(WriteMode::kUpdate, entries({{"a", 1, "new", 2}}));
+  EXPECT_EQ(table(), "a:1:new:2");
+}
+
 }  // namespace
 }  // namespace pgsink

@@ -331,6 +331,21 @@ bool arbitrates(const CatalogIndex& index) {
   return index.unique && index.immediate && !index.partial && !index.expression;
 }
 
+/// ON CONFLICT cannot lean on a constraint that is checked later: fails if one would decide. `keys`
+/// are the columns of ON CONFLICT; null if it names none, so that every constraint decides.
+Status check_deferrable(const CatalogTable& table, const std::vector<const CatalogColumn*>* keys) {
+  for (const CatalogIndex& index : table.indexes) {
+    if (index.immediate || !(index.unique || index.exclusion)) continue;
+    if (keys != nullptr && (index.exclusion || !same_columns(index, *keys))) continue;
+    return fail(Errc::kNoUniqueIndex,
+                "the constraint " + index.name + " on (" + name_list(columns_of(table, index)) +
+                    ") is DEFERRABLE, and ON CONFLICT cannot work with such a one: make it NOT "
+                    "DEFERRABLE (drop it and add it again), or name the columns of another unique "
+                    "index in conflict_columns");
+  }
+  return {};
+}
+
 std::string unique_indexes(const CatalogTable& table) {
   std::string text;
   for (const CatalogIndex& index : table.indexes) {
@@ -398,6 +413,7 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
     return std::ranges::find(used, column) != used.end();
   };
   if (mode == WriteMode::kInsertIgnore && options.conflict_columns.empty()) {
+    if (auto usable = check_deferrable(table, nullptr); !usable) return fail(usable.error());
     // Only for the order of the rows.
     if (!std::ranges::all_of(keys.columns, sent)) keys.columns.clear();
     return keys;
@@ -411,6 +427,9 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
     if (!sent(column)) {
       return fail(Errc::kColumnRequired, "the input lacks the key column \"" + column->name + "\"");
     }
+  }
+  if (conflicts) {
+    if (auto usable = check_deferrable(table, &keys.columns); !usable) return fail(usable.error());
   }
   if (conflicts && std::ranges::none_of(table.indexes, [&](const CatalogIndex& index) {
         return arbitrates(index) && same_columns(index, keys.columns);
