@@ -232,5 +232,47 @@ TEST_P(KeyEqualityTest, ADeferrableConstraintIsRefusedAtOpen) {
   EXPECT_EQ(table(), "a:1:new:2");
 }
 
+// ---- a batch means its rows one by one ---------------------------------------------------------
+
+TEST_P(KeyEqualityTest, ColumnsThatUpdatesLeaveComeFromTheFirstRow) {
+  sql("CREATE TABLE t (k text PRIMARY KEY, p int, v text, n int); "
+      "INSERT INTO t VALUES ('there', 0, 'kept', 1)");
+  options_.update_columns = {"n"};
+  write(WriteMode::kUpsert, entries({{"new", 1, "first", 1},
+                                     {"there", 2, "ignored", 2},
+                                     {"new", 2, "second", 2},
+                                     {"new", 3, std::nullopt, 3}}));
+  EXPECT_EQ(table(), "new:1:first:3 there:0:kept:2");
+}
+
+TEST_P(KeyEqualityTest, ColumnsThatUpdatesLeaveComeFromTheFirstRowByVersionToo) {
+  sql("CREATE TABLE t (k text PRIMARY KEY, p int, v text, n int); "
+      "INSERT INTO t VALUES ('there', 0, 'kept', 5)");
+  options_.update_columns = {"v"};
+  options_.newer_by = "n";
+  const std::vector<Entry> rows{{"new", 1, "first", 2},     {"new", 2, "newest", 9},
+                                {"new", 3, "late", 3},      {"there", 4, "older", 4},
+                                {"there", 5, "newer", 6},   {"there", 6, "late", 5},
+                                {"single", 1, "single", 1}, {"new", 4, "as new", 9}};
+  write(WriteMode::kUpsert, entries(rows));
+  const std::string at_once = table();
+  EXPECT_EQ(at_once, "new:1:newest:9 single:1:single:1 there:0:newer:6");
+  sql("TRUNCATE t; INSERT INTO t VALUES ('there', 0, 'kept', 5)");
+  for (const Entry& row : rows) write(WriteMode::kUpsert, entries({row}));
+  EXPECT_EQ(table(), at_once);
+}
+
+TEST_P(KeyEqualityTest, AKeyIsSpelledAsItsFirstRowHasIt) {
+  sql("CREATE EXTENSION citext; CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', "
+      "deterministic = false); CREATE DOMAIN ci_text AS text COLLATE ci");
+  for (const std::string_view type : {"citext", "text COLLATE ci", "ci_text"}) {
+    sql("DROP TABLE IF EXISTS t; CREATE TABLE t (k " + std::string(type) +
+        " PRIMARY KEY, p int, v text, n int)");
+    write(WriteMode::kUpsert,
+          entries({{"Key", 1, "a", 1}, {"key", 2, "b", 2}, {"KEY", 3, "c", 3}}));
+    EXPECT_EQ(table(), "Key:3:c:3") << type;
+  }
+}
+
 }  // namespace
 }  // namespace pgsink

@@ -6,6 +6,7 @@
 
 #include <pgproto/quote.h>
 
+#include "pgsink/encode/base/wire_type.h"
 #include "pgsink/encode/rows/key_hash.h"
 #include "pgsink/options/names.h"
 #include "pgsink/sql/sql.h"
@@ -47,6 +48,12 @@ std::string compared(const std::string& name, const CatalogColumn& column) {
   return column.collation.empty() ? name : name + " COLLATE " + column.collation;
 }
 
+/// numeric(p,s): the table holds 1.0 and 1.00 as one text.
+bool has_one_scale(const CatalogColumn& column, const pgproto::TypeMap& types) {
+  const auto target = encode::resolve_target(column.type_oid, column.type_modifier, types);
+  return target && target->kind == encode::TargetKind::kNumeric && target->type_modifier >= 0;
+}
+
 /// Composer knows the quoted names of one table and puts the templates together.
 class Composer {
  public:
@@ -62,6 +69,8 @@ class Composer {
   bool assignable(const CatalogColumn& column) const;
   Result<std::string> apply(const std::string& source, std::string_view order) const;
   std::string last_of_key(const std::string& source, std::string_view order) const;
+  bool takes_first_values() const;
+  std::string first_and_last_of_key(const std::string& source, std::string_view order) const;
   std::string insert(const std::string& rows) const;
   std::string on_conflict() const;
   std::string match() const;
@@ -135,7 +144,13 @@ Status Composer::choose_assignments() {
     if (!quoted) return fail(quoted.error());
     assigned_.push_back(*quoted);
   }
-  if (!options_.update_columns.empty()) return {};
+  if (!options_.update_columns.empty()) {
+    // Else every row would be compared with the version that the row once began with.
+    const bool sets_newer = newer_ == nullptr || !assignable(*newer_) ||
+                            std::ranges::find(assigned_, quoted_newer_) != assigned_.end();
+    if (!sets_newer) assigned_.push_back(quoted_newer_);
+    return {};
+  }
   for (size_t i = 0; i < columns_.size(); ++i) {
     const CatalogColumn* column = table_.find_column(columns_[i].target_name);
     if (column != nullptr && columns_[i].role != Role::kChange && assignable(*column)) {
@@ -156,6 +171,39 @@ std::string Composer::last_of_key(const std::string& source, std::string_view or
     last += " DESC";
   }
   return sql_text(Sql::kLastOfKey, {keys, quoted_columns_, source, keys, last});
+}
+
+/// Whether the row that a key begins with shows in something that later rows do not set: a column
+/// outside update_columns, or a key that may be spelled in several ways.
+bool Composer::takes_first_values() const {
+  const auto keeps_first = [&](const std::string& name) {
+    const auto key = std::ranges::find(key_names_, name);
+    if (key == key_names_.end()) return std::ranges::find(assigned_, name) == assigned_.end();
+    const CatalogColumn& column = *keys_.columns[static_cast<size_t>(key - key_names_.begin())];
+    return !told_by_bytes(column, table_.types) && !has_one_scale(column, table_.types);
+  };
+  return std::ranges::any_of(inserted_, keeps_first);
+}
+
+/// One row of each key that writes what all of them write one by one to an empty place: what
+/// updates set comes from the row that wins, all else from the first.
+std::string Composer::first_and_last_of_key(const std::string& source,
+                                            std::string_view order) const {
+  const std::string given_order = "given." + std::string(order);
+  std::string columns, keys;
+  for (const std::string& name : all_) {
+    if (!columns.empty()) columns += ", ";
+    const bool set = std::ranges::find(assigned_, name) != assigned_.end();
+    columns += set ? "given." + name : sql_text(Sql::kFirstValue, {name, name});
+  }
+  for (const std::string& key : compared_keys_) {
+    keys += (keys.empty() ? "given." : ", given.") + key;
+  }
+  std::string last = given_order + " DESC";
+  if (newer_ != nullptr) {
+    last = "given." + compared(quoted_newer_, *newer_) + " DESC NULLS LAST, " + given_order;
+  }
+  return sql_text(Sql::kFirstAndLastOfKey, {keys, columns, source, keys, given_order, keys, last});
 }
 
 std::string as_given(const std::string& rows) { return "(" + rows + ") AS given"; }
@@ -216,7 +264,9 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
       return insert(key_names_.empty() ? source : as_given(last_of_key(source, order))) +
              on_conflict();
     case WriteMode::kUpsert:
-      return insert(as_given(last_of_key(source, order))) + on_conflict();
+      return insert(as_given(takes_first_values() ? first_and_last_of_key(source, order)
+                                                  : last_of_key(source, order))) +
+             on_conflict();
     case WriteMode::kUpdate:
       if (assigned_.empty()) {
         return fail(Errc::kColumnRequired,
