@@ -274,5 +274,18 @@ TEST_P(KeyEqualityTest, AKeyIsSpelledAsItsFirstRowHasIt) {
   }
 }
 
+TEST_P(KeyEqualityTest, InsertIgnoreMeetsEveryConstraintRowByRow) {
+  sql("CREATE TABLE t (k text PRIMARY KEY, p int, v text UNIQUE, n int, EXCLUDE (n WITH =)); "
+      "INSERT INTO t VALUES ('9', 0, 'a', 0)");
+  write(WriteMode::kInsertIgnore, entries({{"1", 0, "a", 1},
+                                           {"1", 0, "b", 1},
+                                           {"2", 0, "b", 2},
+                                           {"5", 0, "d", 3},
+                                           {"3", 0, "c", 3},
+                                           {"3", 0, "c", 4},
+                                           {"4", 0, "c", 5}}));
+  EXPECT_EQ(table(), "1:0:b:1 3:0:c:4 5:0:d:3 9:0:a:0");
+}
+
 }  // namespace
 }  // namespace pgsink

@@ -71,6 +71,7 @@ class Composer {
   std::string last_of_key(const std::string& source, std::string_view order) const;
   bool takes_first_values() const;
   std::string first_and_last_of_key(const std::string& source, std::string_view order) const;
+  std::string in_order(const std::string& source, std::string_view order) const;
   std::string insert(const std::string& rows) const;
   std::string on_conflict() const;
   std::string match() const;
@@ -167,7 +168,7 @@ std::string Composer::last_of_key(const std::string& source, std::string_view or
   // ones the first.
   if (newer_ != nullptr) {
     last = compared(quoted_newer_, *newer_) + " DESC NULLS LAST, " + last;
-  } else if (options_.write_mode != WriteMode::kInsertIgnore) {
+  } else {
     last += " DESC";
   }
   return sql_text(Sql::kLastOfKey, {keys, quoted_columns_, source, keys, last});
@@ -204,6 +205,19 @@ std::string Composer::first_and_last_of_key(const std::string& source,
     last = "given." + compared(quoted_newer_, *newer_) + " DESC NULLS LAST, " + given_order;
   }
   return sql_text(Sql::kFirstAndLastOfKey, {keys, columns, source, keys, given_order, keys, last});
+}
+
+/// All rows, in an order in which each meets what it would meet if they came one by one. Where
+/// nothing but the key can be in the way that is any in which equal keys keep their order: then the
+/// keys' own, in which two sinks never wait for each other.
+std::string Composer::in_order(const std::string& source, std::string_view order) const {
+  const bool rivals = std::ranges::any_of(table_.indexes, [&](const CatalogIndex& index) {
+    return (index.unique || index.exclusion) &&
+           (index.partial || index.expression || !same_columns(index, keys_.columns));
+  });
+  std::string by(order);
+  if (!rivals && !compared_keys_.empty()) by = join(compared_keys_, ", ") + ", " + by;
+  return sql_text(Sql::kInOrder, {quoted_columns_, source, by});
 }
 
 std::string as_given(const std::string& rows) { return "(" + rows + ") AS given"; }
@@ -261,8 +275,7 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
     case WriteMode::kInsert:
       return insert(source);
     case WriteMode::kInsertIgnore:
-      return insert(key_names_.empty() ? source : as_given(last_of_key(source, order))) +
-             on_conflict();
+      return insert(as_given(in_order(source, order))) + on_conflict();
     case WriteMode::kUpsert:
       return insert(as_given(takes_first_values() ? first_and_last_of_key(source, order)
                                                   : last_of_key(source, order))) +

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 124> kTemplates{{
+constexpr std::array<Template, 125> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -92,6 +92,7 @@ constexpr std::array<Template, 124> kTemplates{{
      "SELECT DISTINCT ON ({keys}) {columns} FROM {source}"
      " WINDOW same AS (PARTITION BY {keys} ORDER BY {ordinal}) ORDER BY {keys}, {order}"},
     {Sql::kFirstValue, "pg_catalog.first_value(given.{column}) OVER same AS {column}"},
+    {Sql::kInOrder, "SELECT {columns} FROM {source} ORDER BY {order}"},
     {Sql::kInsertSelect,
      "INSERT INTO {table} AS target ({columns}){overriding} SELECT {columns} FROM {rows}"},
     {Sql::kOnConflictUpdate, " ON CONFLICT ({keys}) DO UPDATE SET {assignments}{condition}"},

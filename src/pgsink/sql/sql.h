@@ -47,6 +47,7 @@ enum class Sql : uint8_t {
   /// columns may be kFirstValue. All names are those of `given`.
   kFirstAndLastOfKey,
   kFirstValue,         ///< {column}, {column}: of the first row of the key.
+  kInOrder,            ///< {columns}, {source}, {order}: all rows.
   kInsertSelect,       ///< {table}, {columns}, {overriding}, {columns}, {rows}
   kOnConflictUpdate,   ///< {keys}, {assignments}, {condition}
   kOnConflictNothing,  ///< {target}: " (columns)" or nothing
