@@ -126,15 +126,50 @@ TEST_F(LanesTest, WhatWouldLoseTheOrderIsAnErrorAtOpen) {
   EXPECT_EQ(open_error().code, Errc::kOptionConflict);
   options_.partition_by = "hash(nothing)";
   EXPECT_EQ(open_error().code, Errc::kNoSuchColumn);
-  options_.partition_by = "";
+  options_.partition_by = "hash(id)";
   sql("ALTER TABLE t ALTER id TYPE numeric");
   EXPECT_EQ(open_error().code, Errc::kColumnType);
   sql("CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); "
       "ALTER TABLE t DROP CONSTRAINT t_pkey, ALTER name TYPE text COLLATE ci, ADD PRIMARY KEY "
       "(name)");
+  options_.partition_by = "hash(name)";
   EXPECT_EQ(open_error().code, Errc::kColumnType);
   options_.parallelism = 1;
   EXPECT_TRUE(open()->close());
+}
+
+// Equal keys of these types may differ in their bytes: 'KEY1' and 'key1' are one row.
+TEST_F(LanesTest, EqualKeysTakeOneLaneWhateverTheirBytes) {
+  sql("CREATE EXTENSION citext; CREATE DOMAIN citext_domain AS citext; CREATE COLLATION ci ("
+      "provider = icu, locale = 'und-u-ks-level2', deterministic = false); CREATE DOMAIN ci_domain "
+      "AS text COLLATE ci");
+  options_.write_mode = WriteMode::kUpsert;
+  options_.batch_size = 50;
+  for (const std::string_view type : {"citext", "citext_domain", "text COLLATE ci", "ci_domain"}) {
+    for (const bool composite : {false, true}) {
+      sql("DROP TABLE t; CREATE TABLE t (id bigint, name " + std::string(type) +
+          ", number bigint, writer int, PRIMARY KEY (name" + (composite ? ", id" : "") +
+          ")); CREATE OR REPLACE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN "
+          "NEW.writer := pg_backend_pid(); RETURN NEW; END'; CREATE TRIGGER note BEFORE INSERT ON "
+          "t FOR EACH ROW EXECUTE FUNCTION note()");
+      auto sink = open();
+      ASSERT_EQ(sink->warnings().size(), 1U);
+      EXPECT_NE(sink->warnings()[0].find("\"name\" may be equal"), std::string::npos)
+          << sink->warnings()[0];
+      for (int64_t i = 0; i < 40; ++i) {
+        std::vector<Row> made = rows(i * 100, 100, 50);
+        for (Row& row : made) row.name = (row.number / 50 % 2 == 0 ? "KEY" : "key") + row.name;
+        ASSERT_TRUE(sink->write(batch(std::move(made))));
+      }
+      const Status closed = sink->close();
+      ASSERT_TRUE(closed) << closed.error().to_string();
+      EXPECT_EQ(scalar("SELECT count(*) || ' ' || min(number) || ' ' || max(number) FROM t"),
+                "50 3950 3999")
+          << type;
+      // The other key columns still spread the rows.
+      EXPECT_EQ(scalar("SELECT count(DISTINCT writer) > 1 FROM t"), composite ? "t" : "f");
+    }
+  }
 }
 
 TEST_F(LanesTest, AFailingLaneStopsTheSinkAndTheOthersWriteWhatTheyHave) {

@@ -64,6 +64,11 @@ class Model {
     const auto [at, added] = rows_.try_emplace({row.a, row.b}, Value{row.value, row.version});
     if (!added && row.version > at->second.second) at->second = {row.value, row.version};
   }
+  /// Upsert with update_columns = 'version'.
+  void apply_version(const Change& row) {
+    const auto [at, added] = rows_.try_emplace({row.a, row.b}, Value{row.value, row.version});
+    if (!added) at->second.second = row.version;
+  }
   std::string text() const {
     std::string all;
     for (const auto& [key, value] : rows_) {
@@ -125,9 +130,12 @@ class ModelTest : public ::testing::Test {
                                            WriteMode::kChangelog};
     const WriteMode mode = kModes[draw(5)];
     const bool newer = mode == WriteMode::kUpsert && draw(3) == 0;
+    const bool version_only = mode == WriteMode::kUpsert && !newer && draw(3) == 0;
     keys_ = 1 + draw(12);
     options_.write_mode = mode;
     options_.newer_by = newer ? "version" : "";
+    options_.update_columns.clear();
+    if (version_only) options_.update_columns.emplace_back("version");
     options_.parallelism = static_cast<int64_t>(1 + draw(4));
     const uint64_t rows_max = draw(4) == 0 ? 400 : 40;
     options_.batch_size = static_cast<int64_t>(1 + draw(rows_max / 2));
@@ -159,6 +167,8 @@ class ModelTest : public ::testing::Test {
       for (const Change& row : rows) {
         if (newer) {
           model.apply_newer(row);
+        } else if (version_only) {
+          model.apply_version(row);
         } else {
           model.apply(mode, row);
         }

@@ -13,6 +13,10 @@ namespace {
 using pgproto::TypeInfo;
 using Row = std::vector<std::optional<std::string>>;
 
+// What is no type of the server itself has an OID from here on. Source: FirstNormalObjectId in the
+// server's src/include/access/transam.h.
+constexpr Oid kFirstOwnOid = 16384;
+
 // One statement, so one round trip: every row says in its first column what it is about, and they
 // come in no order that could be relied on. With the search path set to pg_catalog no function or
 // operator of anybody else can be meant, and format_type() names every other schema. $SCHEMA and
@@ -52,11 +56,12 @@ SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, a
        concat(CASE WHEN has_column_privilege(attrelid, attnum, 'INSERT') THEN 'a' END,
               CASE WHEN has_column_privilege(attrelid, attnum, 'UPDATE') THEN 'w' END,
               CASE WHEN has_column_privilege(attrelid, attnum, 'SELECT') THEN 'r' END),
-       (SELECT CASE WHEN l.collisdeterministic THEN '=' ELSE '~' END
-               || quote_ident(n.nspname) || '.' || quote_ident(l.collname)
+       (SELECT concat(CASE WHEN l.collisdeterministic THEN '=' ELSE '~' END,
+                      CASE WHEN attcollation <> p.typcollation
+                           THEN quote_ident(n.nspname) || '.' || quote_ident(l.collname) END)
         FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
         JOIN pg_type p ON p.oid = atttypid
-        WHERE l.oid = attcollation AND attcollation <> p.typcollation)
+        WHERE l.oid = attcollation)
 FROM col
 UNION ALL
 SELECT 'type', p.oid::text, format_type(p.oid, NULL),
@@ -67,6 +72,15 @@ SELECT 'type', p.oid::text, format_type(p.oid, NULL),
        (p.typdefault IS NOT NULL)::text, p.typarray::text, NULL
 FROM needed JOIN pg_type p ON p.oid = needed.oid
 LEFT JOIN pg_range r ON r.rngtypid = p.oid LEFT JOIN pg_range m ON m.rngmultitypid = p.oid
+UNION ALL
+SELECT 'order', k.opcintype::text, s.amopstrategy::text,
+       format('OPERATOR(%I.%s)', n.nspname, o.oprname), NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM needed JOIN pg_opclass k ON k.opcintype = needed.oid AND k.opcdefault
+JOIN pg_am m ON m.oid = k.opcmethod AND m.amname = 'btree'
+JOIN pg_amop s ON s.amopfamily = k.opcfamily AND s.amoplefttype = k.opcintype
+  AND s.amoprighttype = k.opcintype AND s.amopstrategy IN (1, 3)
+JOIN pg_operator o ON o.oid = s.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE needed.oid >= $FIRST_OWN_OID
 UNION ALL
 SELECT 'attribute', p.oid::text, a.attname::text, a.atttypid::text, a.atttypmod::text,
        a.attnum::text, NULL, NULL, NULL, NULL, NULL
@@ -80,7 +94,7 @@ FROM needed JOIN pg_enum e ON e.enumtypid = needed.oid
 UNION ALL
 SELECT 'index', c.relname::text, i.indkey::text, i.indnkeyatts::text, i.indisprimary::text,
        i.indisunique::text, i.indimmediate::text, (i.indpred IS NOT NULL)::text,
-       (i.indexprs IS NOT NULL)::text, $NULLS_NOT_DISTINCT::text, NULL
+       (i.indexprs IS NOT NULL)::text, $NULLS_NOT_DISTINCT::text, i.indisexclusion::text
 FROM target JOIN pg_index i ON i.indrelid = target.oid AND i.indisvalid
 JOIN pg_class c ON c.oid = i.indexrelid
 UNION ALL
@@ -99,6 +113,7 @@ Result<std::string> make_sql(int version, std::string_view schema, std::string_v
   const std::pair<std::string_view, std::string> values[] = {
       {"$SCHEMA", *schema_text},
       {"$TABLE", *table_text},
+      {"$FIRST_OWN_OID", std::to_string(kFirstOwnOid)},
       {"$NULLS_NOT_DISTINCT", version >= 150000 ? "i.indnullsnotdistinct" : "false"}};
   std::string sql;
   for (size_t at = 0; at < kSql.size();) {
@@ -141,15 +156,21 @@ class Reader {
   void take_table(const Row& row);
   void take_column(const Row& row);
   void take_type(const Row& row);
+  void take_order(const Row& row);
   void take_index(const Row& row);
   void put_in_order();
   void resolve_domains();
   void apply_domain_rules();
+  void apply_orders();
   std::unexpected<Error> no_such_table(std::string_view schema, std::string_view table) const;
 
   CatalogTable table_;
   bool may_use_schema_ = false;
   std::map<Oid, DomainRule> domain_rules_;
+  struct Order {
+    std::string equal, less;
+  };
+  std::map<Oid, Order> orders_;  ///< Of types that have operators of their own.
   std::map<Oid, std::map<int, TypeInfo::Attribute>> attributes_;
   std::map<Oid, std::map<int64_t, std::string>> labels_;
   std::vector<std::pair<std::string, std::string>> similar_;
@@ -160,6 +181,7 @@ void Reader::take(const Row& row) {
   if (kind == "table") take_table(row);
   if (kind == "column") take_column(row);
   if (kind == "type") take_type(row);
+  if (kind == "order") take_order(row);
   if (kind == "attribute") {
     attributes_[number<Oid>(row[1])][number<int>(row[5])] = {
         row[2].value_or(""), number<Oid>(row[3]), number<int32_t>(row[4])};
@@ -220,6 +242,13 @@ void Reader::take_type(const Row& row) {
   domain_rules_[oid] = {truth(row[7]), truth(row[8])};
 }
 
+void Reader::take_order(const Row& row) {
+  // Source: PostgreSQL documentation, "Index Method Strategies".
+  constexpr int kLess = 1;
+  Order& order = orders_[number<Oid>(row[1])];
+  (number<int>(row[2]) == kLess ? order.less : order.equal) = row[3].value_or("");
+}
+
 void Reader::take_index(const Row& row) {
   CatalogIndex index;
   index.name = row[1].value_or("");
@@ -237,6 +266,7 @@ void Reader::take_index(const Row& row) {
   index.partial = truth(row[7]);
   index.expression = truth(row[8]);
   index.nulls_not_distinct = truth(row[9]);
+  index.exclusion = truth(row[10]);
   table_.indexes.push_back(std::move(index));
 }
 
@@ -294,6 +324,20 @@ void Reader::resolve_domains() {
   }
 }
 
+// A column of a domain is compared as its base type is. REQUIRES: domains are resolved.
+void Reader::apply_orders() {
+  for (CatalogColumn& column : table_.columns) {
+    const auto type = table_.types.find(column.type_oid);
+    if (type == table_.types.end()) continue;
+    const bool domain = type->second.kind == TypeInfo::Kind::kDomain;
+    const auto order = orders_.find(domain ? type->second.base_oid : column.type_oid);
+    if (order == orders_.end()) continue;
+    column.equal = order->second.equal;
+    column.less = order->second.less;
+    column.own_equality = true;
+  }
+}
+
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -345,6 +389,7 @@ Result<CatalogTable> Reader::finish(std::string_view schema, std::string_view ta
   put_in_order();
   apply_domain_rules();
   resolve_domains();
+  apply_orders();
   return std::move(table_);
 }
 

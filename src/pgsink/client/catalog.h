@@ -24,7 +24,10 @@ struct CatalogColumn {
   enum class Identity : char { kNo = 0, kAlways = 'a', kByDefault = 'd' };
   Identity identity = Identity::kNo;
   std::string collation;  ///< Quoted, if the column's is not its type's: it says what is equal.
-  bool nondeterministic = false;  ///< For that collation different texts may be equal.
+  bool nondeterministic = false;  ///< For the column's collation different texts may be equal.
+  /// The operators of the type's default order, as they are written in a statement.
+  std::string equal = "OPERATOR(pg_catalog.=)", less = "OPERATOR(pg_catalog.<)";
+  bool own_equality = false;  ///< An extension's type says what is equal (citext).
   bool insertable = true, updatable = true, selectable = true;  ///< has_column_privilege()
 };
 
@@ -33,6 +36,7 @@ struct CatalogIndex {
   std::vector<int16_t> columns;
   bool primary = false, unique = false, immediate = true, partial = false, expression = false;
   bool nulls_not_distinct = false;
+  bool exclusion = false;
 };
 
 struct CatalogTable {

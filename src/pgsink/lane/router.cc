@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pgsink/plan/statements.h"
+
 namespace pgsink {
 namespace {
 
@@ -25,6 +27,26 @@ std::vector<std::string> hashed_columns(std::string_view rule) {
 
 }  // namespace
 
+std::vector<std::string> Router::hashable(const CatalogTable& table,
+                                          const std::vector<std::string>& keys) {
+  std::vector<std::string> names;
+  std::string others;
+  for (const std::string& name : keys) {
+    const CatalogColumn* column = table.find_column(name);
+    if (column == nullptr || told_by_bytes(*column, table.types)) {
+      names.push_back(name);
+    } else {
+      others += (others.empty() ? "\"" : ", \"") + name + "\"";
+    }
+  }
+  if (others.empty()) return names;
+  warning_ = "parallelism: values of the key column(s) " + others +
+             " may be equal for the server and differ in their bytes (by type or collation), so ";
+  warning_ += names.empty() ? "all rows take one lane: the others stay idle"
+                            : "only the other key columns say which lane a row takes";
+  return names;
+}
+
 Result<Router> Router::create(const SinkOptions& options, const CatalogTable& table,
                               const std::vector<EncodeColumn>& columns,
                               const std::vector<std::string>& keys, size_t run_rows) {
@@ -32,7 +54,14 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
   if (router.lanes_ == 1) return router;
   std::vector<std::string> names = hashed_columns(options.partition_by);
   const bool chosen = !names.empty();
-  if (options.partition_by.empty()) names = keys;
+  if (options.partition_by.empty()) {
+    names = router.hashable(table, keys);
+    router.all_to_one_ = names.empty() && !keys.empty();
+    if (router.all_to_one_) {
+      router.rule_ = "one lane";
+      return router;
+    }
+  }
   if (!keys.empty() && names.empty()) {
     return fail(Errc::kOptionConflict,
                 "partition_by = 'round_robin' would lose the order of the rows of a key: use "
@@ -51,10 +80,11 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
                                              "different lanes and lose their order");
     }
     const CatalogColumn* column = table.find_column(name);
-    if (column != nullptr && column->nondeterministic) {
+    if (column != nullptr && !told_by_bytes(*column, table.types)) {
       return fail(Errc::kColumnType,
-                  "partition_by: column \"" + name + "\" has the collation " + column->collation +
-                      ", for which different texts are equal: use parallelism = 1");
+                  "partition_by: values of column \"" + name +
+                      "\" may be equal for the server and differ in their bytes (by type or "
+                      "collation): leave it out of partition_by, or use parallelism = 1");
     }
     hashed.push_back(*found);
     hashed.back().role = EncodeColumn::Role::kValue;
@@ -78,7 +108,9 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
 }
 
 std::vector<Share> Router::route(const RecordBatch& batch) {
-  if (lanes_ == 1) return {Share{.lane = 0, .begin = 0, .count = batch.row_count(), .indexes = {}}};
+  if (lanes_ == 1 || all_to_one_) {
+    return {Share{.lane = 0, .begin = 0, .count = batch.row_count(), .indexes = {}}};
+  }
   return hash_ ? by_hash(batch) : by_turns(batch.row_count());
 }
 

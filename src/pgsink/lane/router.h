@@ -29,21 +29,28 @@ class Router {
 
   size_t lanes() const { return lanes_; }
   /// Whether a row's lane depends on nothing but the row.
-  bool hashes() const { return hash_.has_value(); }
+  bool hashes() const { return hash_.has_value() || all_to_one_; }
   /// What decides a row's lane, as text: the number of lanes aside, equal rules send equal rows the
   /// same way. "" with one lane, or if lanes take turns.
   const std::string& rule() const { return rule_; }
+  /// What whoever runs the sink should know of it; "" if nothing.
+  const std::string& warning() const { return warning_; }
   /// route cuts a batch into shares, at least one, in the order of the rows. Not thread-safe.
   std::vector<Share> route(const RecordBatch& batch);
 
  private:
   Router(size_t lanes, size_t run_rows) : lanes_(lanes), run_rows_(run_rows) {}
+  /// The key columns whose bytes tell equal keys apart; says in the warning which do not.
+  std::vector<std::string> hashable(const CatalogTable& table,
+                                    const std::vector<std::string>& keys);
   std::vector<Share> by_turns(size_t rows);
   std::vector<Share> by_hash(const RecordBatch& batch);
 
   size_t lanes_ = 1;
   std::string rule_;
   std::optional<KeyHash> hash_;
+  bool all_to_one_ = false;  ///< No hash tells the keys apart as the server does.
+  std::string warning_;
   std::vector<uint64_t> hashes_;
   size_t run_rows_ = 0;  ///< Rows that one lane gets before it is the next one's turn.
   size_t turn_ = 0, turn_rows_ = 0;

@@ -380,7 +380,7 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   if (faults.any()) return fail(faults.error(plan.table));
   for (EncodeColumn& column : plan.columns) {
     const bool key = std::ranges::any_of(keys.columns, [&](const CatalogColumn* known) {
-      return known->name == column.target_name;
+      return known->name == column.target_name && (known->not_null || !keys.nulls_equal);
     });
     if (key && mode != WriteMode::kInsertIgnore) column.role = EncodeColumn::Role::kKey;
   }

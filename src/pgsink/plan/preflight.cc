@@ -58,7 +58,8 @@ Columns updated(const SinkOptions& options, const Columns& used, const Columns& 
   for (const CatalogColumn* column : used) {
     const bool key = std::ranges::find(keys, column) != keys.end();
     const bool named =
-        std::ranges::find(options.update_columns, column->name) != options.update_columns.end();
+        std::ranges::find(options.update_columns, column->name) != options.update_columns.end() ||
+        (column->name == options.newer_by && !key);
     if (options.update_columns.empty() ? !key : named) columns.push_back(column);
   }
   return columns;

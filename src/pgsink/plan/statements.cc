@@ -6,6 +6,8 @@
 
 #include <pgproto/quote.h>
 
+#include "pgsink/encode/base/wire_type.h"
+#include "pgsink/encode/rows/key_hash.h"
 #include "pgsink/options/names.h"
 #include "pgsink/sql/sql.h"
 
@@ -34,6 +36,24 @@ std::string free_name(const CatalogTable& table, std::string name) {
   return name;
 }
 
+bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns) {
+  return index.columns.size() == columns.size() &&
+         std::ranges::all_of(columns, [&](const CatalogColumn* column) {
+           return std::ranges::find(index.columns, column->number) != index.columns.end();
+         });
+}
+
+/// A column's name as an expression that compares as the column itself does.
+std::string compared(const std::string& name, const CatalogColumn& column) {
+  return column.collation.empty() ? name : name + " COLLATE " + column.collation;
+}
+
+/// numeric(p,s): the table holds 1.0 and 1.00 as one text.
+bool has_one_scale(const CatalogColumn& column, const pgproto::TypeMap& types) {
+  const auto target = encode::resolve_target(column.type_oid, column.type_modifier, types);
+  return target && target->kind == encode::TargetKind::kNumeric && target->type_modifier >= 0;
+}
+
 /// Composer knows the quoted names of one table and puts the templates together.
 class Composer {
  public:
@@ -49,6 +69,9 @@ class Composer {
   bool assignable(const CatalogColumn& column) const;
   Result<std::string> apply(const std::string& source, std::string_view order) const;
   std::string last_of_key(const std::string& source, std::string_view order) const;
+  bool takes_first_values() const;
+  std::string first_and_last_of_key(const std::string& source, std::string_view order) const;
+  std::string in_order(const std::string& source, std::string_view order) const;
   std::string insert(const std::string& rows) const;
   std::string on_conflict() const;
   std::string match() const;
@@ -64,6 +87,7 @@ class Composer {
   std::string quoted_table_, quoted_columns_, quoted_inserted_, quoted_keys_, quoted_newer_;
   std::vector<std::string> all_, inserted_, key_names_, compared_keys_, assigned_;
   std::string change_, ordinal_;
+  const CatalogColumn* newer_ = nullptr;
 };
 
 Status Composer::quote_names() {
@@ -90,11 +114,11 @@ Status Composer::quote_names() {
   for (const CatalogColumn* column : keys_.columns) {
     if (auto done = quote_into(name, column->name); !done) return done;
     key_names_.push_back(name);
-    compared_keys_.push_back(column->collation.empty() ? name
-                                                       : name + " COLLATE " + column->collation);
+    compared_keys_.push_back(compared(name, *column));
   }
   if (!options_.newer_by.empty()) {
     if (auto done = quote_into(quoted_newer_, options_.newer_by); !done) return done;
+    newer_ = table_.find_column(options_.newer_by);
   }
   quoted_columns_ = join(all_, ", ");
   quoted_inserted_ = join(inserted_, ", ");
@@ -121,7 +145,13 @@ Status Composer::choose_assignments() {
     if (!quoted) return fail(quoted.error());
     assigned_.push_back(*quoted);
   }
-  if (!options_.update_columns.empty()) return {};
+  if (!options_.update_columns.empty()) {
+    // Else every row would be compared with the version that the row once began with.
+    const bool sets_newer = newer_ == nullptr || !assignable(*newer_) ||
+                            std::ranges::find(assigned_, quoted_newer_) != assigned_.end();
+    if (!sets_newer) assigned_.push_back(quoted_newer_);
+    return {};
+  }
   for (size_t i = 0; i < columns_.size(); ++i) {
     const CatalogColumn* column = table_.find_column(columns_[i].target_name);
     if (column != nullptr && columns_[i].role != Role::kChange && assignable(*column)) {
@@ -136,12 +166,58 @@ std::string Composer::last_of_key(const std::string& source, std::string_view or
   std::string last(order);
   // What newer_by decides between transactions it decides within one: the greatest, and of equal
   // ones the first.
-  if (!quoted_newer_.empty()) {
-    last = quoted_newer_ + " DESC NULLS LAST, " + last;
-  } else if (options_.write_mode != WriteMode::kInsertIgnore) {
+  if (newer_ != nullptr) {
+    last = compared(quoted_newer_, *newer_) + " DESC NULLS LAST, " + last;
+  } else {
     last += " DESC";
   }
   return sql_text(Sql::kLastOfKey, {keys, quoted_columns_, source, keys, last});
+}
+
+/// Whether the row that a key begins with shows in something that later rows do not set: a column
+/// outside update_columns, or a key that may be spelled in several ways.
+bool Composer::takes_first_values() const {
+  const auto keeps_first = [&](const std::string& name) {
+    const auto key = std::ranges::find(key_names_, name);
+    if (key == key_names_.end()) return std::ranges::find(assigned_, name) == assigned_.end();
+    const CatalogColumn& column = *keys_.columns[static_cast<size_t>(key - key_names_.begin())];
+    return !told_by_bytes(column, table_.types) && !has_one_scale(column, table_.types);
+  };
+  return std::ranges::any_of(inserted_, keeps_first);
+}
+
+/// One row of each key that writes what all of them write one by one to an empty place: what
+/// updates set comes from the row that wins, all else from the first.
+std::string Composer::first_and_last_of_key(const std::string& source,
+                                            std::string_view order) const {
+  const std::string given_order = "given." + std::string(order);
+  std::string columns, keys;
+  for (const std::string& name : all_) {
+    if (!columns.empty()) columns += ", ";
+    const bool set = std::ranges::find(assigned_, name) != assigned_.end();
+    columns += set ? "given." + name : sql_text(Sql::kFirstValue, {name, name});
+  }
+  for (const std::string& key : compared_keys_) {
+    keys += (keys.empty() ? "given." : ", given.") + key;
+  }
+  std::string last = given_order + " DESC";
+  if (newer_ != nullptr) {
+    last = "given." + compared(quoted_newer_, *newer_) + " DESC NULLS LAST, " + given_order;
+  }
+  return sql_text(Sql::kFirstAndLastOfKey, {keys, columns, source, keys, given_order, keys, last});
+}
+
+/// All rows, in an order in which each meets what it would meet if they came one by one. Where
+/// nothing but the key can be in the way that is any in which equal keys keep their order: then the
+/// keys' own, in which two sinks never wait for each other.
+std::string Composer::in_order(const std::string& source, std::string_view order) const {
+  const bool rivals = std::ranges::any_of(table_.indexes, [&](const CatalogIndex& index) {
+    return (index.unique || index.exclusion) &&
+           (index.partial || index.expression || !same_columns(index, keys_.columns));
+  });
+  std::string by(order);
+  if (!rivals && !compared_keys_.empty()) by = join(compared_keys_, ", ") + ", " + by;
+  return sql_text(Sql::kInOrder, {quoted_columns_, source, by});
 }
 
 std::string as_given(const std::string& rows) { return "(" + rows + ") AS given"; }
@@ -155,7 +231,8 @@ std::string Composer::on_conflict() const {
   if (assigned_.empty()) return sql_text(Sql::kOnConflictNothing, {" (" + quoted_keys_ + ")"});
   const std::string& newer = quoted_newer_;
   const std::string condition =
-      newer.empty() ? std::string() : sql_text(Sql::kNewer, {newer, newer, newer, newer});
+      newer_ == nullptr ? std::string()
+                        : sql_text(Sql::kNewer, {newer, newer_->less, newer, newer, newer});
   return sql_text(Sql::kOnConflictUpdate, {quoted_keys_, assignments("EXCLUDED"), condition});
 }
 
@@ -171,9 +248,14 @@ std::string Composer::insert(const std::string& rows) const {
 
 std::string Composer::match() const {
   std::string text;
-  for (const std::string& key : key_names_) {
-    if (!text.empty()) text += " AND ";
-    text.append("target.").append(key).append(" = given.").append(key);
+  for (size_t i = 0; i < key_names_.size(); ++i) {
+    const std::string target = "target." + key_names_[i], given = "given." + key_names_[i];
+    const CatalogColumn& column = *keys_.columns[i];
+    std::string equal = target + " " + column.equal + " " + given;
+    if (keys_.nulls_equal && !column.not_null) {
+      equal = "(" + equal + " OR (" + target + " IS NULL AND " + given + " IS NULL))";
+    }
+    text += (text.empty() ? "" : " AND ") + equal;
   }
   return text;
 }
@@ -193,10 +275,11 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
     case WriteMode::kInsert:
       return insert(source);
     case WriteMode::kInsertIgnore:
-      return insert(key_names_.empty() ? source : as_given(last_of_key(source, order))) +
-             on_conflict();
+      return insert(as_given(in_order(source, order))) + on_conflict();
     case WriteMode::kUpsert:
-      return insert(as_given(last_of_key(source, order))) + on_conflict();
+      return insert(as_given(takes_first_values() ? first_and_last_of_key(source, order)
+                                                  : last_of_key(source, order))) +
+             on_conflict();
     case WriteMode::kUpdate:
       if (assigned_.empty()) {
         return fail(Errc::kColumnRequired,
@@ -273,8 +356,9 @@ Result<Statements> Composer::compose() {
   auto types = array_types();
   if (!types) return fail(types.error());
   made.array_types = std::move(*types);
-  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1) {
-    made.apply = sql_text(Sql::kDeleteAny, {quoted_table_, key_names_.front()});
+  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1 && !keys_.nulls_equal) {
+    made.apply = sql_text(Sql::kDeleteAny,
+                          {quoted_table_, key_names_.front(), keys_.columns.front()->equal});
     return made;
   }
   const std::string source = sql_text(Sql::kUnnested, {unnests(), ordinal_});
@@ -310,11 +394,19 @@ bool arbitrates(const CatalogIndex& index) {
   return index.unique && index.immediate && !index.partial && !index.expression;
 }
 
-bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns) {
-  return index.columns.size() == columns.size() &&
-         std::ranges::all_of(columns, [&](const CatalogColumn* column) {
-           return std::ranges::find(index.columns, column->number) != index.columns.end();
-         });
+/// ON CONFLICT cannot lean on a constraint that is checked later: fails if one would decide. `keys`
+/// are the columns of ON CONFLICT; null if it names none, so that every constraint decides.
+Status check_deferrable(const CatalogTable& table, const std::vector<const CatalogColumn*>* keys) {
+  for (const CatalogIndex& index : table.indexes) {
+    if (index.immediate || !(index.unique || index.exclusion)) continue;
+    if (keys != nullptr && (index.exclusion || !same_columns(index, *keys))) continue;
+    return fail(Errc::kNoUniqueIndex,
+                "the constraint " + index.name + " on (" + name_list(columns_of(table, index)) +
+                    ") is DEFERRABLE, and ON CONFLICT cannot work with such a one: make it NOT "
+                    "DEFERRABLE (drop it and add it again), or name the columns of another unique "
+                    "index in conflict_columns");
+  }
+  return {};
 }
 
 std::string unique_indexes(const CatalogTable& table) {
@@ -331,6 +423,11 @@ std::string unique_indexes(const CatalogTable& table) {
 
 bool takes_copy(const CatalogTable& table) {
   return table.kind != CatalogTable::Kind::kView && !table.insert_rules;
+}
+
+bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types) {
+  return !column.nondeterministic && !column.own_equality &&
+         KeyHash::fits(column.type_oid, column.type_modifier, types);
 }
 
 bool copies_into_target(WriteMode mode, const CatalogTable& table) {
@@ -383,6 +480,7 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
     return std::ranges::find(used, column) != used.end();
   };
   if (mode == WriteMode::kInsertIgnore && options.conflict_columns.empty()) {
+    if (auto usable = check_deferrable(table, nullptr); !usable) return fail(usable.error());
     // Only for the order of the rows.
     if (!std::ranges::all_of(keys.columns, sent)) keys.columns.clear();
     return keys;
@@ -397,6 +495,9 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
       return fail(Errc::kColumnRequired, "the input lacks the key column \"" + column->name + "\"");
     }
   }
+  if (conflicts) {
+    if (auto usable = check_deferrable(table, &keys.columns); !usable) return fail(usable.error());
+  }
   if (conflicts && std::ranges::none_of(table.indexes, [&](const CatalogIndex& index) {
         return arbitrates(index) && same_columns(index, keys.columns);
       })) {
@@ -405,6 +506,9 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
                                           " (partial, expression and deferrable ones do "
                                           "not count)");
   }
+  keys.nulls_equal = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
+    return index.nulls_not_distinct && arbitrates(index) && same_columns(index, keys.columns);
+  });
   keys.indexed = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
     return !index.partial && !index.expression && !index.columns.empty() &&
            std::ranges::any_of(keys.columns, [&](const CatalogColumn* column) {

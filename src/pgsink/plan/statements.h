@@ -32,7 +32,8 @@ struct Statements {
 /// Keys are the columns by which a mode finds the row that is there.
 struct Keys {
   std::vector<const CatalogColumn*> columns;
-  bool indexed = false;  ///< An index leads to them.
+  bool indexed = false;      ///< An index leads to them.
+  bool nulls_equal = false;  ///< NULL is a value like others: the index is NULLS NOT DISTINCT.
 };
 
 /// find_keys takes the option's columns or the primary key, and checks them against table and
@@ -44,6 +45,10 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
 /// first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
                                     const std::vector<EncodeColumn>& columns, const Keys& keys);
+
+/// told_by_bytes says whether values of the column are equal for the server exactly when their
+/// binary forms are: not so for citext, nondeterministic collations, numeric and others.
+bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types);
 
 /// takes_copy says whether COPY does to the table what INSERT does. The server refuses COPY into a
 /// view without INSTEAD OF triggers, and COPY ignores rules.

@@ -84,7 +84,7 @@ Status check_proof(std::string_view proof) {
 class SinkImpl final : public Sink {
  public:
   SinkImpl(std::shared_ptr<Pool> pool, SinkOptions options, std::shared_ptr<const Schema> schema,
-           Plan plan, Router router, std::optional<Claim> claim,
+           Plan plan, Router router, const std::string& router_warning, std::optional<Claim> claim,
            std::optional<TwoPhaseClaim> two_phase, std::unique_ptr<DeadLetters> dead_letters)
       : pool_(std::move(pool)),
         env_(pool_->env()),
@@ -110,6 +110,9 @@ class SinkImpl final : public Sink {
                         .name = options_.connection_name,
                         .dead_letters = dead_letters_.get(),
                         .retry = RetryPolicy::from(options_)}) {
+    if (!router_warning.empty()) {
+      warnings_.push_back("connection \"" + options_.connection_name + "\": " + router_warning);
+    }
     if (options_.confirm_slot) {
       confirmer_ = std::make_unique<SlotConfirmer>(
           SlotConfirmer::Setup{.env = env_,
@@ -152,7 +155,9 @@ class SinkImpl final : public Sink {
   /// Starts a lane on each connection.
   Status start(std::vector<PoolLease> connections, std::optional<WriterSessions> sessions) {
     sessions_ = std::move(sessions);
-    warnings_ = open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front());
+    std::ranges::move(
+        open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front()),
+        std::back_inserter(warnings_));
     if (partitioner_) std::ranges::move(partitioner_->warnings(), std::back_inserter(warnings_));
     if (confirmer_) {
       if (auto started = confirmer_->start(); !started) return fail_at(options_, started.error());
@@ -471,9 +476,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   const Status connected =
       connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env.clock, *places);
   if (!connected) return fail(connected.error());
-  auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
-                                         std::move(*plan), std::move(*router), std::move(claim),
-                                         std::move(two_phase), std::move(*dead_letters));
+  const std::string router_warning = router->warning();
+  auto sink = std::make_unique<SinkImpl>(
+      std::move(pool), std::move(options), std::move(schema), std::move(*plan), std::move(*router),
+      router_warning, std::move(claim), std::move(two_phase), std::move(*dead_letters));
   sink->use_partitions(std::move(*leaves), std::move(*partitioner));
   if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) {
     return fail(started.error());

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 131> kTemplates{{
+constexpr std::array<Template, 134> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -26,8 +26,9 @@ constexpr std::array<Template, 131> kTemplates{{
      " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a"},
     {Sql::kIdentifyGuarded,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text,"
-     " 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = $1::pg_catalog.int8)"
-     "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', $2::pg_catalog.text, false)"},
+     " 1 OPERATOR(pg_catalog./) (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8"
+     " OPERATOR(pg_catalog.=) $1::pg_catalog.int8)::pg_catalog.int4, "
+     "pg_catalog.set_config('pgsink.flight', $2::pg_catalog.text, false)"},
     // Each array has another length: the planner would rather plan every time than trust a plan for
     // any length, and takes longer for that than the server for the rows.
     {Sql::kSessionDefaults,
@@ -56,8 +57,9 @@ constexpr std::array<Template, 131> kTemplates{{
     // committed.
     {Sql::kSetFlight, "SELECT pg_catalog.set_config('pgsink.flight', '{number}', false)"},
     {Sql::kGuard,
-     "SELECT 1 / (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8 = {before})"
-     "::pg_catalog.int4, pg_catalog.set_config('pgsink.flight', '{number}', false)"},
+     "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.current_setting('pgsink.flight')"
+     "::pg_catalog.int8 OPERATOR(pg_catalog.=) {before}::pg_catalog.int8)::pg_catalog.int4, "
+     "pg_catalog.set_config('pgsink.flight', '{number}', false)"},
     // Above some thousand rows the planner would rather hash and read the target from end to end.
     // A plan that must scan all the same (the staging table) then looks so dear that it would be
     // compiled, which takes longer than running it.
@@ -86,27 +88,32 @@ constexpr std::array<Template, 131> kTemplates{{
     {Sql::kUnnest, "pg_catalog.unnest(${number}) AS {column}"},
     {Sql::kLastOfKey,
      "SELECT DISTINCT ON ({keys}) {columns} FROM {source} ORDER BY {keys}, {order}"},
+    {Sql::kFirstAndLastOfKey,
+     "SELECT DISTINCT ON ({keys}) {columns} FROM {source}"
+     " WINDOW same AS (PARTITION BY {keys} ORDER BY {ordinal}) ORDER BY {keys}, {order}"},
+    {Sql::kFirstValue, "pg_catalog.first_value(given.{column}) OVER same AS {column}"},
+    {Sql::kInOrder, "SELECT {columns} FROM {source} ORDER BY {order}"},
     {Sql::kInsertSelect,
      "INSERT INTO {table} AS target ({columns}){overriding} SELECT {columns} FROM {rows}"},
     {Sql::kOnConflictUpdate, " ON CONFLICT ({keys}) DO UPDATE SET {assignments}{condition}"},
     {Sql::kOnConflictNothing, " ON CONFLICT{target} DO NOTHING"},
     {Sql::kNewer,
-     " WHERE target.{column} < EXCLUDED.{column}"
+     " WHERE target.{column} {less} EXCLUDED.{column}"
      " OR (target.{column} IS NULL AND EXCLUDED.{column} IS NOT NULL)"},
     {Sql::kUpdateFrom,
      "UPDATE {table} AS target SET {assignments} FROM ({rows}) AS given WHERE {match}"},
-    {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} = ANY ($1)"},
+    {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} {equal} ANY ($1)"},
     {Sql::kDeleteUsing, "DELETE FROM {table} AS target USING ({rows}) AS given WHERE {match}"},
     // Deletes and upserts must take their locks in one order of the keys, or two sinks could wait
     // for each other: so the rows to delete are locked one by one in between the upserts, and
     // deleted when those are done. OFFSET 0 keeps the condition above the locking.
     {Sql::kApplyChanges,
      "WITH given AS MATERIALIZED ({rows}), gone AS (DELETE FROM {table} AS target"
-     " USING given WHERE {match} AND given.{change} = 'D') {insert}"},
+     " USING given WHERE {match} AND given.{change} OPERATOR(pg_catalog.=) 'D') {insert}"},
     {Sql::kChangedRows,
      "(SELECT given.* FROM given LEFT JOIN LATERAL (SELECT FROM {table} AS target"
-     " WHERE {match} AND given.{change} = 'D' FOR UPDATE OF target) AS present ON true"
-     " OFFSET 0) AS given WHERE given.{change} <> 'D'"},
+     " WHERE {match} AND given.{change} OPERATOR(pg_catalog.=) 'D' FOR UPDATE OF target)"
+     " AS present ON true OFFSET 0) AS given WHERE given.{change} OPERATOR(pg_catalog.<>) 'D'"},
     {Sql::kCheckConstraints, "SET CONSTRAINTS ALL IMMEDIATE"},
     // Without any of the columns the aggregates are null.
     {Sql::kShapeProof,
@@ -199,10 +206,11 @@ constexpr std::array<Template, 131> kTemplates{{
      " AND NOT t.tgisinternal AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D')"},
     // Its functions see the catalog as it is, whatever the transaction's snapshot.
     {Sql::kLeafCheck,
-     "SELECT 1 / (pg_catalog.count(*) = {count})::pg_catalog.int4 FROM (VALUES {rows})"
-     " AS leaf (oid, name) WHERE pg_catalog.to_regclass(leaf.name)::pg_catalog.oid = leaf.oid"
+     "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.count(*) OPERATOR(pg_catalog.=)"
+     " {count}::pg_catalog.int8)::pg_catalog.int4 FROM (VALUES {rows}) AS leaf (oid, name)"
+     " WHERE pg_catalog.to_regclass(leaf.name)::pg_catalog.oid OPERATOR(pg_catalog.=) leaf.oid"
      " AND EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(leaf.oid) AS a"
-     " WHERE a.relid::pg_catalog.oid = {oid}::pg_catalog.oid)"},
+     " WHERE a.relid::pg_catalog.oid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid)"},
     {Sql::kLeafRow, "({oid}::pg_catalog.oid, {name}::pg_catalog.text)"},
     {Sql::kPartitionValue, "SELECT pg_catalog.format('%L', $1), pg_catalog.format('%s', $1)"},
     // PARTITION OF would stop all who read or write the parent; ATTACH stops other DDL only. What

@@ -38,21 +38,26 @@ enum class Sql : uint8_t {
   kIndexOnly,  ///< {local} four times: keys are looked up by index, never by reading all.
   kStage,      ///< {columns}, {table}, kStageOrdinal: the staging table, emptied by every COMMIT.
   kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that vanishes with its transaction.
-  kStageOrdinal,      ///< {ordinal}: the column that numbers its rows as they arrive.
-  kStaged,            ///< Rows source.
-  kUnnested,          ///< {unnests}, {ordinal}: rows source.
-  kUnnest,            ///< {number} of the parameter, {column}
-  kLastOfKey,         ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
-  kInsertSelect,      ///< {table}, {columns}, {overriding}, {columns}, {rows}
-  kOnConflictUpdate,  ///< {keys}, {assignments}, {condition}
+  kStageOrdinal,  ///< {ordinal}: the column that numbers its rows as they arrive.
+  kStaged,        ///< Rows source.
+  kUnnested,      ///< {unnests}, {ordinal}: rows source.
+  kUnnest,        ///< {number} of the parameter, {column}
+  kLastOfKey,     ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
+  /// {keys}, {columns}, {source}, {keys}, {ordinal}, {keys}, {order}: as kLastOfKey, but the
+  /// columns may be kFirstValue. All names are those of `given`.
+  kFirstAndLastOfKey,
+  kFirstValue,         ///< {column}, {column}: of the first row of the key.
+  kInOrder,            ///< {columns}, {source}, {order}: all rows.
+  kInsertSelect,       ///< {table}, {columns}, {overriding}, {columns}, {rows}
+  kOnConflictUpdate,   ///< {keys}, {assignments}, {condition}
   kOnConflictNothing,  ///< {target}: " (columns)" or nothing
-  kNewer,              ///< {column} four times: the row given is newer than the one there.
-  kUpdateFrom,         ///< {table}, {assignments}, {rows}, {match}
-  kDeleteAny,          ///< {table}, {key}
-  kDeleteUsing,        ///< {table}, {rows}, {match}
-  kApplyChanges,       ///< {rows}, {table}, {match}, {change}, {insert}
-  kChangedRows,        ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
-  kCheckConstraints,   ///< What COMMIT would check is checked now.
+  kNewer,  ///< {column}, {less}, {column} three times: the row given is newer than the one there.
+  kUpdateFrom,        ///< {table}, {assignments}, {rows}, {match}
+  kDeleteAny,         ///< {table}, {key}, {equal}
+  kDeleteUsing,       ///< {table}, {rows}, {match}
+  kApplyChanges,      ///< {rows}, {table}, {match}, {change}, {insert}
+  kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
+  kCheckConstraints,  ///< What COMMIT would check is checked now.
   // ---- table_shape.h
   kShapeProof,  ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
                 ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the

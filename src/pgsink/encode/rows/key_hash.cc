@@ -88,6 +88,11 @@ KeyHash::KeyHash(KeyHash&&) noexcept = default;
 KeyHash& KeyHash::operator=(KeyHash&&) noexcept = default;
 KeyHash::~KeyHash() = default;
 
+bool KeyHash::fits(pgproto::Oid type, int32_t modifier, const pgproto::TypeMap& types) {
+  const auto target = encode::resolve_target(type, modifier, types);
+  return target && std::ranges::find(kBytewise, target->kind) != kBytewise.end();
+}
+
 Result<KeyHash> KeyHash::create(const std::vector<EncodeColumn>& columns,
                                 const pgproto::TypeMap& types) {
   auto state = std::make_unique<State>();

@@ -12,8 +12,11 @@ namespace pgsink {
 
 class KeyHash {
  public:
+  /// Whether values of a type of the server's own are equal exactly when their binary forms are.
+  /// The caller knows whether a collation or an extension says otherwise.
+  static bool fits(pgproto::Oid type, int32_t modifier, const pgproto::TypeMap& types);
   /// `columns` are the keys. Fails with kColumnType if values of a type can be equal for the server
-  /// and yet differ in their bytes (numeric, float, interval, citext, …).
+  /// and yet differ in their bytes (numeric, float, interval, …).
   static Result<KeyHash> create(const std::vector<EncodeColumn>& columns,
                                 const pgproto::TypeMap& types);
   KeyHash(KeyHash&&) noexcept;
