@@ -633,8 +633,10 @@ TEST_F(PartitionTest, PrivilegesAreNamedTogether) {
   options_.username = "loader";
   const Error error = open_error();
   EXPECT_EQ(error.code, Errc::kPrivilege);
-  EXPECT_THAT(error.message, AllOf(HasSubstr("GRANT \"postgres\" TO \"loader\""),
+  EXPECT_THAT(error.message, AllOf(HasSubstr("only its owner \"postgres\" may attach partitions"),
                                    HasSubstr("GRANT CREATE ON SCHEMA \"public\" TO \"loader\"")));
+  // That would make the loader a superuser.
+  EXPECT_EQ(error.message.find("GRANT \"postgres\""), std::string::npos) << error.message;
   options_.create_partitions = false;
   EXPECT_TRUE(test_connection(options_)) << "to write it is enough";
   options_.create_partitions = true;

@@ -135,8 +135,10 @@ void Checks::check_key(const Row& row) {
 
 void Checks::check_privileges(const Row& row) {
   if (!row.is_owner) {
-    add(Errc::kPrivilege, "create_partitions: only its owner may attach partitions: GRANT \"" +
-                              row.owner + "\" TO \"" + row.role + "\"");
+    add(Errc::kPrivilege, "create_partitions: only its owner \"" + row.owner +
+                              "\" may attach partitions, and the role \"" + row.role +
+                              "\" is not a member of it: connect as the owner, let a role that may "
+                              "own the table own it, or create the partitions beforehand");
   }
   if (!row.may_create) {
     add(Errc::kPrivilege,

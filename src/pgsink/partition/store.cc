@@ -151,7 +151,8 @@ Error PartitionStore::explain(Error error, const std::string& what) const {
   } else if (error.sqlstate == "42501") {
     error.code = Errc::kPrivilege;
     error.message += ". GRANT CREATE ON SCHEMA \"" + scheme_.schema +
-                     "\" to the role, and the owner of " + table + " to it";
+                     "\" to the role, and let it act as the owner of " + table +
+                     " (set_role, or ownership), or create the partitions beforehand";
   } else if (error.sqlstate == "55P03") {
     error.message += ": somebody holds a lock on " + table +
                      " for long, such as a transaction that is open or prepared. A default "

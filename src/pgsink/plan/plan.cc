@@ -87,20 +87,13 @@ std::string mend_column(const CatalogTable& table, const Field& field) {
   return alter(table, "ADD COLUMN", field.name, " " + column_type(field));
 }
 
-std::string mend_type(const CatalogTable& table, const EncodeColumn& column) {
-  Quoted quoted;
-  const std::string type = column_type(column.source);
-  return alter(
-      table, "ALTER COLUMN", column.target_name,
-      " TYPE " + type + " USING " + quoted.identifier(column.target_name) + "::text::" + type);
-}
-
-/// Each column by itself, so that all are named.
+/// Each column by itself, so that all are named. The message says which cast or input would fit; no
+/// SQL is proposed, for another type of the column could change or lose the values that it has.
 void check_types(const CatalogTable& table, const std::vector<EncodeColumn>& columns,
                  Faults& faults) {
   for (const EncodeColumn& column : columns) {
     const auto encoder = RowEncoder::create({column}, table.types);
-    if (!encoder) faults.add(encoder.error(), mend_type(table, column));
+    if (!encoder) faults.add(encoder.error());
   }
 }
 

@@ -20,13 +20,15 @@ std::string quoted(std::string_view text, char quote) {
 
 /// Run before anything else. Errors carry their position only as JSON; Arrow chunks keep what JSON,
 /// UUID and wide integers are, and their texts may exceed 2 GiB a chunk; PostgreSQL's TO_JSONB has
-/// one JSON type to map to; how far a query is, is counted only for a progress bar, which is ours.
+/// one JSON type to map to; how far a query is, is counted only for a progress bar, which is ours;
+/// the same script means the same instants on every machine.
 constexpr const char* kPreamble[] = {
     "SET errors_as_json = true",
     "SET arrow_lossless_conversion = true",
     "SET arrow_large_buffer_size = true",
     "SET enable_progress_bar = true",
     "SET enable_progress_bar_print = false",
+    "SET GLOBAL TimeZone = 'UTC'",
     "CREATE MACRO to_jsonb(value) AS to_json(value)",
 };
 

@@ -412,6 +412,7 @@ TEST(RowEncoderCreate, RefusesATypeWithoutKnownBinaryForm) {
   const std::string error =
       create_error(field_of(ColumnKind::kText32), {50'001}, {{50'001, geometry}});
   EXPECT_NE(error.find("type public.geometry has no binary form"), std::string::npos) << error;
+  EXPECT_EQ(error.find("make the column"), std::string::npos) << error;
   EXPECT_NE(error.find("text"), std::string::npos);
 }
 

@@ -202,6 +202,29 @@ TEST(EngineBoundary, LongListsOfBooleansArriveWhole) {
             "3000000 3000000");
 }
 
+// The machine's time zone must not decide which instants a script writes.
+TEST(EngineBoundary, TimeZoneIsUtcUnlessTheScriptSetsIt) {
+  create_table("zoned", "(id int, tz timestamptz, d date, s text)");
+  const TemporaryFolder folder;
+  const std::string file = folder.write("zoned.csv", "id,tz\n2,2024-03-10 12:00:00\n");
+  const std::string late = "TIMESTAMPTZ '2024-03-10 20:00:00+00'";
+  const auto run = pgsink_input(
+      connection("c", "zoned") +
+          "INSERT INTO c SELECT 1 AS id, '2024-03-10 12:00:00'::TIMESTAMPTZ AS tz, " + late +
+          "::DATE AS d, " + late + "::VARCHAR AS s;" + "INSERT INTO c SELECT * FROM read_csv('" +
+          file + "', types = {'tz': 'TIMESTAMPTZ'});" +
+          "SET TimeZone = 'Asia/Tokyo';"
+          "INSERT INTO c SELECT 3 AS id, '2024-03-10 12:00:00'::TIMESTAMPTZ AS tz, " +
+          late + "::DATE AS d;",
+      {}, {.environment = {{"TZ", "America/New_York"}}});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(analytics_server().scalar("SELECT string_agg(concat_ws(' ', id, tz AT TIME ZONE 'UTC', "
+                                      "d, s), ', ' ORDER BY id) FROM zoned",
+                                      "analytics"),
+            "1 2024-03-10 12:00:00 2024-03-10 2024-03-10 20:00:00+00, 2 2024-03-10 12:00:00, "
+            "3 2024-03-10 03:00:00 2024-03-11");
+}
+
 TEST(EngineBoundary, StructWithoutNamesGetsThoseOfPostgres) {
   create_table("unnamed", "(id int, a jsonb, b text)");
   const auto run = pgsink_input(connection("c", "unnamed") +

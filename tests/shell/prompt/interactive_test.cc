@@ -36,6 +36,7 @@ class Terminal {
       ::setenv("PGSINK_HISTORY", history.c_str(), 1);
       ::setenv("PGSINK_SECRET_PASSWORD", "s3cret'pw", 1);
       ::setenv("TERM", "xterm", 1);
+      ::setenv("TZ", "Asia/Tokyo", 1);
       for (const int number : {SIGINT, SIGTERM, SIGPIPE}) ::signal(number, SIG_DFL);
       sigset_t none;
       ::sigemptyset(&none);
@@ -124,6 +125,9 @@ TEST_F(AtTheTerminal, StatementsRunWhenTheirEndIsTyped) {
   EXPECT_THAT(terminal.run("SELECT nope;"), AllOf(HasSubstr("<terminal>:1:8: "),
                                                   HasSubstr("error[PGS-1010]"), HasSubstr("^~~~")));
   EXPECT_THAT(terminal.run("SELECT 7 AS still;"), HasSubstr("\r\n     7\r\n"));
+  // The machine's time zone, here that of Tokyo, decides nothing.
+  EXPECT_THAT(terminal.run("SELECT (TIMESTAMPTZ '2024-03-10 20:00:00+00')::DATE::VARCHAR AS day;"),
+              HasSubstr(" 2024-03-10\r\n"));
   terminal.type(".quit\r");
   EXPECT_EQ(terminal.end(), 0);
 }

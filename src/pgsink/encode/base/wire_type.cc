@@ -171,9 +171,9 @@ class Resolver {
       return scalar(TargetKind::kText, type.oid, -1, type.name);
     }
     return pgproto::fail(Errc::kColumnType, "type " + type.name +
-                                                " has no binary form that pgsink writes; make the "
-                                                "column text, or load into a text column and cast "
-                                                "on the server");
+                                                " has no binary form that pgsink writes; load into "
+                                                "a text column of another table and cast on the "
+                                                "server");
   }
 
   static Target scalar(TargetKind kind, Oid oid, int32_t type_modifier, std::string name) {

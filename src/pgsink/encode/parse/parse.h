@@ -34,6 +34,7 @@ bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, 
 bool parse_interval(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_macaddr(const Target& target, std::string_view text, Scratch& out, Fault& fault);
+bool parse_xml(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_array(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_composite(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_range(const Target& target, std::string_view text, Scratch& out, Fault& fault);

@@ -1,5 +1,5 @@
 #pragma once
-// Codecs of values that are bytes already: text, bytea, JSON, XML.
+// Codecs of values that are bytes already: text, bytea, JSON.
 
 #include "pgsink/encode/base/field.h"
 #include "pgsink/encode/base/wire_type.h"

@@ -1,0 +1,69 @@
+#include <algorithm>
+
+#include <pgproto/ascii.h>
+
+#include "pgsink/encode/parse/parse.h"
+#include "pgsink/encode/values/text_field.h"
+
+namespace pgsink::encode {
+namespace {
+
+/// Takes `word` from the front of `text`.
+bool take_prefix(std::string_view& text, std::string_view word) {
+  if (!text.starts_with(word)) return false;
+  text.remove_prefix(word.size());
+  return true;
+}
+
+/// Takes XML's blanks from the front of `text`; false if there is none.
+bool take_blanks(std::string_view& text) {
+  const size_t count = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  text.remove_prefix(count);
+  return count != 0;
+}
+
+/// Takes `name = "value"`, with blanks before it, from the front of `text`.
+bool take_attribute(std::string_view& text, std::string_view name, std::string_view& value) {
+  if (!take_blanks(text) || !take_prefix(text, name)) return false;
+  take_blanks(text);
+  if (!take_prefix(text, "=")) return false;
+  take_blanks(text);
+  if (text.empty() || (text[0] != '"' && text[0] != '\'')) return false;
+  const size_t end = text.find(text[0], 1);
+  if (end == std::string_view::npos) return false;
+  value = text.substr(1, end - 1);
+  text.remove_prefix(end + 1);
+  return true;
+}
+
+/// The encoding that the XML declaration names, a part of `text`; at the end of `text` if none is.
+/// It is found where the server finds it (parse_xml_decl() in its xml.c).
+std::string_view declared_encoding(std::string_view text) {
+  std::string_view rest = text;
+  std::string_view version;
+  std::string_view encoding;
+  const bool found = take_prefix(rest, "<?xml") && take_attribute(rest, "version", version) &&
+                     take_attribute(rest, "encoding", encoding);
+  return found ? encoding : text.substr(text.size());
+}
+
+}  // namespace
+
+// xml_in() knows that text is in the client's encoding and ignores what the declaration says;
+// xml_recv() believes the declaration. So the declaration is made to say what is true.
+bool parse_xml(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
+  if (text_fault(text, text_rule(target), fault)) return false;
+  constexpr std::string_view kUtf8 = "UTF-8";
+  const std::string_view encoding = declared_encoding(text);
+  const auto before = static_cast<size_t>(encoding.data() - text.data());
+  if (before == text.size() || pgproto::ascii::equal_folded(encoding, kUtf8)) {
+    out.put_text(text);
+    return true;
+  }
+  out.put_text(text.substr(0, before));
+  out.put_text(kUtf8);
+  out.put_text(text.substr(before + encoding.size()));
+  return true;
+}
+
+}  // namespace pgsink::encode
