@@ -172,7 +172,6 @@ INSTANTIATE_TEST_SUITE_P(Ways, NullKeysTest, ::testing::Bool(),
                          [](const auto& instance) { return instance.param ? "Staged" : "Arrays"; });
 
 TEST_P(NullKeysTest, AreKeysWhereTheIndexSaysSo) {
-  if (std::stoi(scalar("SHOW server_version_num")) < 150000) GTEST_SKIP() << "PostgreSQL 15";
   sql("CREATE TABLE t (a int, b int, v text, UNIQUE NULLS NOT DISTINCT (a, b)); "
       "INSERT INTO t VALUES (1, NULL, 'old'), (NULL, NULL, 'none'), (3, NULL, 'three')");
   options_.conflict_columns = {"a", "b"};
@@ -196,7 +195,6 @@ TEST_P(NullKeysTest, AreKeysWhereTheIndexSaysSo) {
 }
 
 TEST_P(NullKeysTest, OfOneColumnAreDeleted) {
-  if (std::stoi(scalar("SHOW server_version_num")) < 150000) GTEST_SKIP() << "PostgreSQL 15";
   sql("CREATE TABLE t (a int, b int, v text, UNIQUE NULLS NOT DISTINCT (a)); "
       "INSERT INTO t VALUES (1, 1, 'one'), (NULL, 2, 'none')");
   options_.key_columns = {"a"};

@@ -13,8 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include <pgproto/error.h>
+
+#include <pgsink/sink.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <pgproto/error.h>
-#include <pgsink/sink.h>

@@ -45,14 +45,14 @@ class Sink {
   /// `buffer_bytes` are used up, which lanes then hurry to change; try again later. With use_2pc
   /// false can also mean that the epoch is full: flush() or prepare() ends it.
   virtual Result<bool> try_write(RecordBatch& batch) = 0;
-  /// Reject makes dead letters of input that never became rows, and counts them as rejected rows. OK
-  /// when they are in the table, the file and the callback, whichever there are, in a transaction
-  /// of their own. Fails with the first one's error if rejected rows have nowhere to go, and if
-  /// there are too many (max_rejects, max_reject_ratio); then it stops with those of before.
-  /// Thread-safe.
+  /// Reject makes dead letters of input that never became rows, and counts them as rejected rows.
+  /// OK when they are in the table, the file and the callback, whichever there are, in a
+  /// transaction of their own. Fails with the first one's error if rejected rows have nowhere to
+  /// go, and if there are too many (max_rejects, max_reject_ratio); then it stops with those of
+  /// before. Thread-safe.
   virtual Status reject(std::span<const RejectedInput> inputs) = 0;
-  /// Flush waits until everything accepted before it is committed. OK means just that. With use_2pc
-  /// it ends an epoch: all of it is seen at once.
+  /// Flush waits until everything accepted before it is committed. OK means just that. With
+  /// use_2pc it ends an epoch: all of it is seen at once.
   virtual Status flush() = 0;
   /// Finish is close() at the end of a load that no later run goes on with: under use_2pc the
   /// position is forgotten then, so that the next sink of the same name begins at 0. Fails as

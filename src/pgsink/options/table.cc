@@ -345,8 +345,9 @@ constexpr OptionInfo kTable[] = {
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
         .meaning = "Name by which the sink is known to its next process. `exactly_once` and "
                    "`use_2pc` store their progress under it, so another load needs another name; "
-                   "without it they use the connection's name and the table. At least once, in modes other than insert: opening the "
-                   "sink terminates the sessions that a previous writer left.",
+                   "without it they use the connection's name and the table. At least once, "
+                   "in modes other than insert: opening the sink terminates the sessions that a "
+                   "previous writer left.",
         .example = "'events-1'"}),
     boolean<&O::use_2pc>({.key = "use_2pc", .group = kTransactions, .default_text = "false",
         .aliases = "two_phase_commit|use_two_phase_commit|xa", .in_specification = true,
