@@ -50,8 +50,11 @@ struct Fault {
   const char* name;
   void (*strike)(Place& place);
   void (*heal)(Place& place);
-  /// "" if the sink goes on by itself; otherwise the SQLSTATE at which it stops.
+  /// "" if the sink goes on by itself; otherwise what it stops with: SQLSTATEs or codes, separated
+  /// by '|', of which the moment of the fault decides.
   const char* stops_with = "";
+  /// Whether positions that are stored for the table are worth nothing after it.
+  bool loses_positions = false;
 };
 
 void nothing(Place& /*place*/) {}
@@ -165,7 +168,8 @@ const std::vector<Fault>& faults() {
       {"ColumnAdded", [](Place& p) { p.sql("ALTER TABLE t ADD COLUMN extra int DEFAULT 7"); },
        nothing},
       {"ColumnOfAnotherType",
-       [](Place& p) { p.sql("ALTER TABLE t ALTER COLUMN checksum TYPE varchar(200)"); }, nothing},
+       [](Place& p) { p.sql("ALTER TABLE t ALTER COLUMN checksum TYPE varchar(200)"); }, nothing,
+       "PGS-3003"},
       {"Replaced",
        [](Place& p) {
          p.sql(
@@ -173,11 +177,11 @@ const std::vector<Fault>& faults() {
              "CREATE TABLE t (LIKE t_old INCLUDING ALL); ALTER TABLE t OWNER TO writer;"
              "INSERT INTO t SELECT * FROM t_old; COMMIT");
        },
-       nothing},
+       nothing, "PGS-3001", true},
       {"Renamed", [](Place& p) { p.sql("ALTER TABLE t RENAME TO elsewhere"); },
-       [](Place& p) { p.sql("ALTER TABLE elsewhere RENAME TO t"); }, "42P01"},
+       [](Place& p) { p.sql("ALTER TABLE elsewhere RENAME TO t"); }, "42P01|PGS-3001"},
       {"ColumnGone", [](Place& p) { p.sql("ALTER TABLE t RENAME COLUMN checksum TO other"); },
-       [](Place& p) { p.sql("ALTER TABLE t RENAME COLUMN other TO checksum"); }, "42703"},
+       [](Place& p) { p.sql("ALTER TABLE t RENAME COLUMN other TO checksum"); }, "42703|PGS-3003"},
       {"ConstraintAdded",
        [](Place& p) { p.sql("ALTER TABLE t ADD CONSTRAINT none CHECK (seq < 0) NOT VALID"); },
        [](Place& p) { p.sql("ALTER TABLE t DROP CONSTRAINT none"); }, "23514"},
@@ -395,21 +399,34 @@ TEST_P(FaultModelTest, KeepsThePromise) {
   EXPECT_EQ(stops_.size(), stops ? 1U : 0U)
       << (stops_.empty() ? "it did not stop" : stops_.front().to_string());
   for (const Error& error : stops_) {
-    EXPECT_EQ(error.sqlstate, fault().stops_with) << "I6: " << error.to_string();
+    const std::string code = error.sqlstate.empty() || error.sqlstate == "00000"
+                                 ? pgproto::errc_name(error.code)
+                                 : std::string(error.sqlstate.begin(), error.sqlstate.end());
+    EXPECT_THAT(fault().stops_with, HasSubstr(code)) << "I6: " << error.to_string();
     EXPECT_THAT(error.to_string(), HasSubstr("connection \"audited\""));
     EXPECT_THAT(error.to_string(), HasSubstr("public.t"));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Of, FaultModelTest,
-    ::testing::Combine(::testing::Range(size_t{0}, faults().size()),
-                       ::testing::Values(Promise::kAtLeastOnce, Promise::kLastOfKey,
-                                         Promise::kExactlyOnce, Promise::kTwoPhase)),
-    [](const auto& instance) {
-      return std::string(faults()[std::get<0>(instance.param)].name) +
-             kPromiseNames[static_cast<size_t>(std::get<1>(instance.param))];
-    });
+/// Every fault under every promise. A sink that goes on from a stored position refuses a table that
+/// replaced its own, which the tests of loads that are run again look at.
+std::vector<std::tuple<size_t, Promise>> worlds() {
+  std::vector<std::tuple<size_t, Promise>> all;
+  for (size_t i = 0; i < faults().size(); ++i) {
+    for (const Promise promise :
+         {Promise::kAtLeastOnce, Promise::kLastOfKey, Promise::kExactlyOnce, Promise::kTwoPhase}) {
+      const bool stored = promise == Promise::kExactlyOnce || promise == Promise::kTwoPhase;
+      if (!faults()[i].loses_positions || !stored) all.emplace_back(i, promise);
+    }
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, FaultModelTest, ::testing::ValuesIn(worlds()),
+                         [](const auto& instance) {
+                           return std::string(faults()[std::get<0>(instance.param)].name) +
+                                  kPromiseNames[static_cast<size_t>(std::get<1>(instance.param))];
+                         });
 
 }  // namespace
 }  // namespace pgsink

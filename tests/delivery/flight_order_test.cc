@@ -60,7 +60,7 @@ class FlightOrderTest : public ::testing::TestWithParam<Case> {
     if (mode == WriteMode::kUpdate) options_.key_columns = {"id"};
     options_.use_copy = way == Way::kStaged;
     options_.batch_size = 1;  // Each row is a flight of its own.
-    options_.copy_batch_size = 1;
+    if (options_.use_copy == true) options_.copy_batch_size = 1;
     options_.delivery = delivery;
     options_.sink_id = delivery == Delivery::kExactlyOnce ? "order" : "";
     options_.retry_backoff_ms = 1;
@@ -132,7 +132,9 @@ TEST_P(FlightOrderTest, AFlightAfterAFailedOneFailsWithIt) {
 
     EXPECT_EQ(scalar("SELECT value FROM t"), "v3");
     EXPECT_EQ(scalar("SELECT string_agg(value, ' ' ORDER BY n) FROM applied"), "v1 v2 v3");
-    EXPECT_EQ(scalar("SELECT last_value FROM tries"), "2") << "sent again once";
+    // One failed try, and one that went well. INSERT … ON CONFLICT into a row that is there fires
+    // the triggers of INSERT and then those of UPDATE.
+    EXPECT_EQ(scalar("SELECT last_value FROM tries"), mode == WriteMode::kUpdate ? "2" : "3");
     // The one that failed, and those that were on the wire after it.
     EXPECT_EQ((*sink)->metrics().failed_writes, static_cast<uint64_t>(kFlights - failing) + 1);
     EXPECT_EQ((*sink)->metrics().possible_duplicates, 0U);
