@@ -399,9 +399,8 @@ TEST_P(FaultModelTest, KeepsThePromise) {
   EXPECT_EQ(stops_.size(), stops ? 1U : 0U)
       << (stops_.empty() ? "it did not stop" : stops_.front().to_string());
   for (const Error& error : stops_) {
-    const std::string code = error.sqlstate.empty() || error.sqlstate == "00000"
-                                 ? pgproto::errc_name(error.code)
-                                 : std::string(error.sqlstate.begin(), error.sqlstate.end());
+    const std::string code = error.sqlstate == "00000" ? pgproto::errc_name(error.code)
+                                                       : std::string(error.sqlstate.view());
     EXPECT_THAT(fault().stops_with, HasSubstr(code)) << "I6: " << error.to_string();
     EXPECT_THAT(error.to_string(), HasSubstr("connection \"audited\""));
     EXPECT_THAT(error.to_string(), HasSubstr("public.t"));
