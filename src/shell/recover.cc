@@ -84,7 +84,7 @@ Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Sc
     auto connect = to_connect_options(options, env.files);
     if (!connect) return pgproto::fail(connect.error());
     found.push_back({"connection \"" + options.connection_name + "\"", *std::move(connect),
-                     options.schema, two_phase_sink_id(options)});
+                     options.schema, stored_sink_id(options)});
   }
   return found;
 }

@@ -266,9 +266,9 @@ TEST(TwoPhaseSinkId, IsTheSameInTheNextRun) {
   SinkOptions options;
   options.connection_name = "pg_2pc";
   options.table = "critical_data";
-  EXPECT_EQ(two_phase_sink_id(options), "pg_2pc/public.critical_data");
+  EXPECT_EQ(stored_sink_id(options), "pg_2pc/public.critical_data");
   options.sink_id = "mine";
-  EXPECT_EQ(two_phase_sink_id(options), "mine");
+  EXPECT_EQ(stored_sink_id(options), "mine");
 }
 
 // ---- the phases --------------------------------------------------------------------------------

@@ -164,4 +164,8 @@ std::string option_json();
 /// host, use_2pc with a foreign table, …). All faults, not only the first.
 std::vector<Error> check_options(const SinkOptions& options);
 
+/// stored_sink_id is the name under which the database remembers a sink with delivery exactly_once
+/// or use_2pc: the option sink_id, else the connection's name and the table.
+std::string stored_sink_id(const SinkOptions& options);
+
 }  // namespace pgsink

@@ -20,16 +20,7 @@ std::string whole(uint64_t key) {
   return "'" + std::to_string(static_cast<int64_t>(key)) + "'::pg_catalog.int8";
 }
 
-}  // namespace
-
 // ---- what can be known at open -----------------------------------------------------------------
-
-std::string two_phase_sink_id(const SinkOptions& options) {
-  if (!options.sink_id.empty()) return options.sink_id;
-  return options.connection_name + "/" + options.schema + "." + options.table;
-}
-
-namespace {
 
 std::unexpected<Error> cannot_prepare(const std::string& why) {
   return fail(Errc::kCannotPrepare, "use_2pc: " + why);
@@ -85,8 +76,8 @@ Status check_local_table(Connection& connection, const CatalogTable& table, std:
 
 Status check_two_phase(Connection& connection, const SinkOptions& options,
                        const CatalogTable& table, Deadline deadline) {
-  const auto gids = GidMaker::create(options.prepared_transaction_id, "", table.schema,
-                                     two_phase_sink_id(options));
+  const auto gids =
+      GidMaker::create(options.prepared_transaction_id, "", table.schema, stored_sink_id(options));
   if (!gids) return fail(gids.error());
   if (auto local = check_local_table(connection, table, "use_2pc", deadline); !local) return local;
   const auto limits = prepared_limits(connection, table, deadline);

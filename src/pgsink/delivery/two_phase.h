@@ -40,14 +40,10 @@ namespace pgsink {
 
 struct TwoPhaseConfig {
   std::string schema;   ///< Of the target, and so of the tables.
-  std::string sink_id;  ///< Tells sinks of one schema apart: see two_phase_sink_id().
+  std::string sink_id;  ///< Tells sinks of one schema apart: see stored_sink_id().
   std::string gid_template = "pgsink_${uuid}";
   uint32_t table_oid = 0;  ///< Of the target; 0: not known.
 };
-
-/// two_phase_sink_id is the option sink_id, else the connection's name and table: the same in the
-/// next run, so that it finds what this one left.
-std::string two_phase_sink_id(const SinkOptions& options);
 
 /// check_two_phase says at open what would fail later, and what to do: no prepared transactions on
 /// this server, fewer than lanes, a foreign table or partition, a gid that is too long. Fails with

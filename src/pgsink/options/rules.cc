@@ -288,4 +288,9 @@ std::vector<Error> check_options(const SinkOptions& options) {
   return errors;
 }
 
+std::string stored_sink_id(const SinkOptions& options) {
+  if (!options.sink_id.empty()) return options.sink_id;
+  return options.connection_name + "/" + options.schema + "." + options.table;
+}
+
 }  // namespace pgsink

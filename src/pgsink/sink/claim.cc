@@ -66,7 +66,7 @@ Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTa
   if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
     return fail(fits.error());
   }
-  const std::string sink_id = two_phase_sink_id(options);
+  const std::string sink_id = stored_sink_id(options);
   auto epochs = Epochs::create(options.schema, sink_id);
   if (!epochs) return fail(epochs.error());
   if (auto made = epochs->ensure_table(connection, deadline); !made) return fail(made.error());
@@ -90,7 +90,7 @@ Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
   }
   auto claimed = TwoPhase::claim(
       *connection,
-      {table.schema, two_phase_sink_id(options), options.prepared_transaction_id, table.oid},
+      {table.schema, stored_sink_id(options), options.prepared_transaction_id, table.oid},
       deadline);
   if (!claimed) return fail(claimed.error());
   TwoPhaseClaim claim{*std::move(claimed), std::move(connection), 0, {}, std::nullopt};

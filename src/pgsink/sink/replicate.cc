@@ -29,8 +29,7 @@ Status empty_target(const SinkOptions& options, Env& env) {
   auto connection = Connection::open(env, *connect);
   if (!connection) return fail(connection.error());
   // The rest of a killed process must not do it later, when there are new rows.
-  const WriterSessions sessions(options.schema, two_phase_sink_id(options) + " truncates",
-                                env.random);
+  const WriterSessions sessions(options.schema, stored_sink_id(options) + " truncates", env.random);
   const Deadline deadline = env.clock.now() + kTruncateTimeout;
   if ((*connection)->is_direct()) {
     if (auto alone = sessions.take_over(**connection, deadline); !alone) return alone;
@@ -71,7 +70,7 @@ Status move_batch(Source& source, Sink& sink, const SinkOptions& options, Env& e
 SinkOptions with_sink_id(SinkOptions options, const Source& source) {
   const bool at_least_once = options.delivery == Delivery::kAtLeastOnce && !options.use_2pc;
   if (!at_least_once || !options.sink_id.empty()) return options;
-  options.sink_id = two_phase_sink_id(options) + " from " + std::string(source.replication_slot());
+  options.sink_id = stored_sink_id(options) + " from " + std::string(source.replication_slot());
   return options;
 }
 

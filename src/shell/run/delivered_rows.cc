@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "pgsink/delivery/two_phase.h"
 #include "shell/text/numbers.h"
 
 namespace pgsink::shell {
@@ -51,7 +50,7 @@ Status DeliveredRows::check_end(uint64_t rows) const {
 }
 
 std::unexpected<Error> DeliveredRows::other_rows(const std::string& what) const {
-  const std::string sink_id = two_phase_sink_id(options_);
+  const std::string sink_id = stored_sink_id(options_);
   const std::string_view table = options_.use_2pc ? "pgsink_writers" : "pgsink_epochs";
   return fail(Errc::kCannotResume,
               "sink \"" + sink_id + "\" has delivered " + grouped(last()) + " rows of " + what +
