@@ -7,6 +7,7 @@
 #include "pgsink/lane/lane_messages.h"
 #include "pgsink/lane/outcome.h"
 #include "pgsink/lane/stop_report.h"
+#include "pgsink/sql/control.h"
 
 namespace pgsink {
 namespace {

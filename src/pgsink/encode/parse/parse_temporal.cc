@@ -35,7 +35,6 @@ struct Moment {
   int64_t micros = 0;   ///< Of the day; up to 24:00:00.
   bool rounds = false;  ///< More than six fractional digits.
   bool has_time = false;
-  bool has_zone = false;
   int64_t zone_seconds = 0;  ///< East of UTC.
 };
 
@@ -79,10 +78,7 @@ bool read_clock(TextReader& reader, Moment& moment) {
 
 /// Z, UTC, GMT, ±HH, ±HHMM, ±HH:MM, ±HH:MM:SS; nothing is fine too.
 bool read_zone(TextReader& reader, Moment& moment) {
-  if (reader.take_word("Z") || reader.take_word("UTC") || reader.take_word("GMT")) {
-    moment.has_zone = true;
-    return true;
-  }
+  if (reader.take_word("Z") || reader.take_word("UTC") || reader.take_word("GMT")) return true;
   const char sign = reader.peek();
   if (sign != '+' && sign != '-') return true;
   reader.skip(1);
@@ -103,7 +99,6 @@ bool read_zone(TextReader& reader, Moment& moment) {
   if (hours > kZoneHoursMax || minutes > 59 || seconds > 59) return false;
   moment.zone_seconds = (hours * 60 + minutes) * 60 + seconds;
   if (sign == '-') moment.zone_seconds = -moment.zone_seconds;
-  moment.has_zone = true;
   return true;
 }
 
