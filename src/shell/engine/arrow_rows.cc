@@ -64,7 +64,7 @@ Result<RecordBatch> ArrowRows::with_vector_values(const OwnedChunk& chunk,
   std::vector<ColumnView> columns(batch.columns().begin(), batch.columns().end());
   for (size_t i = 0; i < columns.size(); ++i) {
     if (!vectors_[i]) continue;
-    const duckdb_vector vector = duckdb_data_chunk_get_vector(chunk.get(), i);
+    auto* const vector = duckdb_data_chunk_get_vector(chunk.get(), i);
     auto taken = vectors_[i]->take(vector, batch.row_count(), columns[i], buffers);
     if (!taken) return std::unexpected(taken.error());
   }

@@ -10,11 +10,11 @@ OwnedChunk chunk_slice(const OwnedChunk& chunk, size_t begin, size_t count) {
   std::vector<OwnedType> types;
   std::vector<duckdb_logical_type> handles;
   for (idx_t i = 0; i < columns; ++i) {
-    const duckdb_vector vector = duckdb_data_chunk_get_vector(chunk.get(), i);
+    auto* const vector = duckdb_data_chunk_get_vector(chunk.get(), i);
     handles.push_back(types.emplace_back(duckdb_vector_get_column_type(vector)).get());
   }
   OwnedChunk slice(duckdb_create_data_chunk(handles.data(), columns));
-  const duckdb_selection_vector rows = duckdb_create_selection_vector(count);
+  auto* const rows = duckdb_create_selection_vector(count);
   sel_t* const indexes = duckdb_selection_vector_get_data_ptr(rows);
   std::iota(indexes, indexes + count, static_cast<sel_t>(begin));
   for (idx_t i = 0; i < columns; ++i) {

@@ -447,6 +447,7 @@ bool TreeReader::visit(const JsonNode& node, Use use) {
   }
   if (type == "COMPARE_IN" || type == "COMPARE_NOT_IN" || type == "OPERATOR_COALESCE") {
     std::vector<const JsonNode*> parts;
+    parts.reserve(children->nodes.size());
     for (const JsonNode& child : children->nodes) parts.push_back(&child);
     return visit_beside(parts, node);
   }

@@ -136,7 +136,7 @@ Status VectorValues::take_rows(duckdb_vector vector, const Rows& rows, ColumnVie
       break;
   }
   for (size_t i = 0; i < children_.size(); ++i) {
-    const duckdb_vector child = duckdb_struct_vector_get_child(vector, i);
+    auto* const child = duckdb_struct_vector_get_child(vector, i);
     auto taken = children_[i].take_rows(child, rows, column.children.at(i), buffers);
     if (!taken) return taken;
   }

@@ -122,9 +122,10 @@ struct JsonReader::Parser {
     if (!walked) return false;
     const char* next = nullptr;
     if (const auto error = document.current_location().get(next)) return fail(error);
-    const auto length = static_cast<size_t>(next - token.data());
     // What comes next is a comma or a bracket.
-    value.text = trimmed({token.data(), length});
+    const auto begin = static_cast<size_t>(token.data() - text.data());
+    const auto end = static_cast<size_t>(next - text.data());
+    value.text = trimmed(std::string_view(text).substr(begin, end - begin));
     return true;
   }
 
