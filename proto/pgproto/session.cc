@@ -34,8 +34,8 @@ Result<Session::TlsAnswer> Session::tls_answer() {
     if (answer == 'E') {
       return state.broken(
           Errc::kProtocol,
-          "the server answered the request for TLS with an error, whose text is not "
-          "shown because anybody may have sent it");
+          "the server answered the request for TLS with an error, whose text is not shown because "
+          "it may be forged: the connection is not encrypted yet");
     }
     if (answer != 'S' && answer != 'N') {
       return state.broken(Errc::kProtocol,
@@ -43,10 +43,9 @@ Result<Session::TlsAnswer> Session::tls_answer() {
                           "PostgreSQL server?");
     }
     if (bytes.size() > 1) {
-      return state.broken(
-          Errc::kProtocol,
-          "unencrypted bytes follow the answer to the request for TLS: somebody may "
-          "be injecting them");
+      return state.broken(Errc::kProtocol,
+                          "unencrypted bytes follow the answer to the request for TLS: an attacker "
+                          "may have injected them");
     }
     state.framer.skip(1);
     state.say(Command::kTlsAnswer);

@@ -96,8 +96,8 @@ Status Authenticator::choose_mechanism(Bytes mechanisms, bool& plus) const {
   if (!reader.done()) return refuse_login("the server sent a malformed list of SASL mechanisms");
   if (plus_offered && !config_.over_tls) {
     return refuse_login(
-        "the server offers SCRAM-SHA-256-PLUS on a connection without TLS: somebody may "
-        "have taken the encryption away");
+        "the server offers SCRAM-SHA-256-PLUS on a connection without TLS: an attacker may have "
+        "removed the encryption");
   }
   plus = plus_offered && config_.channel_binding != ChannelBinding::kDisable;
   if (plus && config_.tls_server_end_point.empty()) {
@@ -151,11 +151,11 @@ Status Authenticator::start_sasl(Bytes mechanisms, OutputBuffer& out) {
 Status Authenticator::accept() const {
   if (config_.channel_binding == ChannelBinding::kRequire && !channel_bound_) {
     return refuse_login(
-        "channel_binding=require, but the server let us in without channel binding");
+        "channel_binding=require, but the server accepted the login without channel binding");
   }
   if (!asked_ && !allows(AuthMethod::kNone)) {
     return refuse_login(
-        "the server let us in without asking for any proof, which require_auth forbids");
+        "the server accepted the login without authentication, which require_auth forbids");
   }
   return {};
 }

@@ -101,8 +101,8 @@ Result<std::optional<Event>> Session::State::next_event() {
 std::unexpected<Error> Session::State::broken_frame(Error error) {
   if (phase == Phase::kStartupSent && framer.buffered()[0] == std::byte{'E'}) {
     return broken(Errc::kConnect,
-                  "the server refused the connection in the form of protocol 2, as it does when it "
-                  "cannot start a process; its log says why");
+                  "the server refused the connection with an error of protocol 2, as it does when "
+                  "it cannot start a process; see the server's log");
   }
   return broken(error.code, std::move(error.message));
 }
@@ -303,14 +303,14 @@ std::unexpected<Error> Session::State::illegal(Input input) {
         "another); supported are cleartext password, MD5 and SCRAM-SHA-256");
   }
   if (input == Input::kAuthOk && authenticator != nullptr) {
-    return broken(Errc::kAuthentication,
-                  "the server says that we are authenticated before it proved that it knows the "
-                  "password");
+    return broken(
+        Errc::kAuthentication,
+        "the server reports a successful login before it proved that it knows the password");
   }
   if (input == Input::kCopyUnanswerable) {
     return broken(Errc::kProtocol,
-                  "a COPY was not announced and cannot be answered any more: the server takes what "
-                  "was sent after it for its data; announce it by Session::Copy::kIn or kBoth");
+                  "an unannounced COPY cannot be ended: the server reads the messages sent after "
+                  "it as its data; announce it with Session::Copy::kIn or kBoth");
   }
   return broken(Errc::kProtocol, std::string("the server sent ") + session_table::name_of(input) +
                                      " " + session_table::place_of(phase) +

@@ -94,8 +94,8 @@ Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Sc
 std::string decision_text(const InDoubt& one) {
   const std::string epoch = one.epoch ? " epoch " + std::to_string(*one.epoch) : "";
   if (one.decided) return "decided:" + epoch + " is to be committed";
-  if (one.epoch) return "undecided:" + epoch + " is prepared whole";
-  return "undecided: of no epoch that is prepared whole";
+  if (one.epoch) return "undecided:" + epoch + " is completely prepared";
+  return "undecided: of no completely prepared epoch";
 }
 
 void print_text(const std::vector<InDoubt>& list, Output& output) {

@@ -150,7 +150,7 @@ TEST(BindConnection, ContradictionsAreFaultsOfTheirOwn) {
       {"target_session_attrs = 'standby'", "target_session_attrs", "accepts writes"},
       {"target_session_attrs = 'read-only'", "target_session_attrs", "accepts writes"},
       {"ssl_negotiation = 'direct'", "ssl_negotiation", "ssl_mode = 'require'"},
-      {"ssl_negotiation = 'direct', ssl_mode = 'prefer'", "ssl_negotiation", "no way back"},
+      {"ssl_negotiation = 'direct', ssl_mode = 'prefer'", "ssl_negotiation", "cannot fall back"},
       {"channel_binding = 'require', ssl_mode = 'disable'", "channel_binding", "needs TLS"},
       {"port = '1,2,3'", "port", "as many as host has names (1), not 3"},
   };
@@ -204,7 +204,7 @@ TEST(CheckOptions, FindsWhatAProgramWroteWrong) {
                 o.write_mode = WriteMode::kUpsert;
                 o.is_foreign_table = true;
               }),
-              HasSubstr("know no ON CONFLICT"));
+              HasSubstr("do not support ON CONFLICT"));
   EXPECT_THAT(faults([](O& o) { o.partition_type = PartitionType::kList; }),
               HasSubstr("partition_type has no meaning without partition_column"));
   EXPECT_THAT(faults([](O& o) { o.create_partitions = true; }), HasSubstr("create_partitions has"));
@@ -242,9 +242,8 @@ TEST(BindConnection, AnotherNameOfPostgresIsSuggestedAndTheOptionsCheckedAllTheS
   bool checked = false;
   for (size_t i = 0; i < read.faults.size(); ++i) {
     suggested |=
-        read.marked(i) == "postgres" && read.message(i) ==
-                                            "'postgres' is no system to connect to; did you mean "
-                                            "postgresql?";
+        read.marked(i) == "postgres" &&
+        read.message(i) == "'postgres' is not a system to connect to; did you mean postgresql?";
     checked |= read.code(i) == Errc::kUnknownOption;
   }
   EXPECT_TRUE(suggested) << read.report();
@@ -254,8 +253,9 @@ TEST(BindConnection, AnotherNameOfPostgresIsSuggestedAndTheOptionsCheckedAllTheS
 TEST(BindConnection, AnUnknownSystemIsOneFault) {
   const Read read = bind_script("CREATE CONNECTION c TO mysql (whatever = 1)");
   ASSERT_EQ(read.faults.size(), 1U);
-  EXPECT_EQ(read.message(0),
-            "'mysql' is no system to connect to; it can only be postgresql, or stdin for a source");
+  EXPECT_EQ(
+      read.message(0),
+      "'mysql' is not a system to connect to; it can only be postgresql, or stdin for a source");
 }
 
 TEST(BindConnection, StdinIsRefusedByName) {
@@ -321,7 +321,7 @@ TEST(Substitution, UuidStaysInTransactionIdentifiersAndIsAFaultElsewhere) {
   EXPECT_THAT(role.message(0), HasSubstr("only prepared_transaction_id may hold it"));
   EXPECT_TRUE(bind_with("prepared_transaction_id = 'pgsink_${uuid}'").options);
   const Read literal = bind_with("prepared_transaction_id = 'a$${b${uuid}'");
-  EXPECT_THAT(literal.message(0), HasSubstr("takes no literal ${"));
+  EXPECT_THAT(literal.message(0), HasSubstr("cannot contain a literal ${"));
 }
 
 TEST(Substitution, AValueHasALimit) {

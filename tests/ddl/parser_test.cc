@@ -128,7 +128,7 @@ TEST(ParseConnection, SaysWhatIsWrongAndWhere) {
       {head + "(host = )", ")", "expected a value"},
       {head + "(host = localhost)", "localhost", "expected a value: text in single quotes"},
       {head + "(host = \"localhost\")", "\"localhost\"", "double quotes are for names"},
-      {head + "(host = NULL)", "NULL", "NULL is no value"},
+      {head + "(host = NULL)", "NULL", "NULL is not allowed"},
       {head + "(host = U&'a')", "U&'a'", "not taken here"},
       {head + "(host = E'\\xff')", "E'\\xff'", "valid UTF-8"},
       {head + "(port = 12abc)", "12abc", "not a number"},

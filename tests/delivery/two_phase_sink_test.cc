@@ -540,8 +540,8 @@ TEST_F(TwoPhaseSinkTest, MisuseIsToldApart) {
   EXPECT_THAT(text(sink->abort(5)), HasSubstr("committed"));
   EXPECT_THAT(text(sink->prepare(5)), HasSubstr("only grow"));
   must(sink->write(batch(2)));
-  EXPECT_THAT(text(sink->close()), HasSubstr("behind the last prepare()"));
-  EXPECT_THAT(text(sink->close()), HasSubstr("behind the last prepare()")) << "the first outcome";
+  EXPECT_THAT(text(sink->close()), HasSubstr("after the last prepare()"));
+  EXPECT_THAT(text(sink->close()), HasSubstr("after the last prepare()")) << "the first outcome";
   expect_once(1);
   EXPECT_EQ(prepared(), "0");
 

@@ -138,27 +138,28 @@ TEST(Failure, StopIsDescribed) {
   StopReport report{.connection = "c", .table = "s.t", .rows_committed = 20};
   const auto text = [&] { return describe_stop(server_error("23505"), report).message; };
   EXPECT_EQ(text(),
-            "connection \"c\", table s.t: what the server said. 20 rows are committed; what was "
-            "accepted behind them was not written");
+            "connection \"c\", table s.t: what the server said. 20 rows are committed; rows "
+            "accepted after them were not written");
   report.failed = {.rows = 10, .first = 21, .last = 30};
-  EXPECT_EQ(text(),
-            "connection \"c\", table s.t: what the server said. 20 rows are committed; rows 21 to "
-            "30 were one transaction and were rolled back; what was accepted behind them was not "
-            "written");
+  EXPECT_EQ(
+      text(),
+      "connection \"c\", table s.t: what the server said. 20 rows are committed; rows 21 to 30 "
+      "were one transaction and were rolled back; rows accepted after them were not written");
   report.failed->last = 40;
   report.flights_unknown = 2;
   report.rest = Rest::kPart;
   report.from_row = 21;
-  EXPECT_EQ(text(),
-            "connection \"c\", table s.t: what the server said. 20 rows are committed; 10 of rows "
-            "21 to 40 were one transaction and were rolled back; of 2 transactions it is not known "
-            "whether they committed; of what was accepted from row 21 on a part is there");
+  EXPECT_EQ(
+      text(),
+      "connection \"c\", table s.t: what the server said. 20 rows are committed; 10 of rows 21 to "
+      "40 were one transaction and were rolled back; of 2 transactions the outcome is unknown: "
+      "they may have committed; of the rows accepted from row 21 on, only some were written");
   report.failed.reset();
   report.flights_unknown = 0;
   report.rest = Rest::kNoneFromRow;
   EXPECT_EQ(text(),
-            "connection \"c\", table s.t: what the server said. 20 rows are committed; what was "
-            "accepted from row 21 on was not written");
+            "connection \"c\", table s.t: what the server said. 20 rows are committed; rows "
+            "accepted from row 21 on were not written");
 }
 
 }  // namespace

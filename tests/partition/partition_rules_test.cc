@@ -162,14 +162,14 @@ TEST(PartitionName, FollowsTheTemplate) {
 }
 
 TEST(PartitionName, RefusesWhatItCannotFillIn) {
-  EXPECT_THAT(name_fault("{table}_{value}"), HasSubstr("{value} means nothing"));
+  EXPECT_THAT(name_fault("{table}_{value}"), HasSubstr("{value} is not a placeholder"));
   EXPECT_THAT(name_fault("{table}_{start:%Q}"), HasSubstr("\"%Q\" is none of"));
   EXPECT_THAT(name_fault("{table}_{start:%}"), HasSubstr("\"%\" is none of"));
   EXPECT_THAT(name_fault("{table}_{start"), HasSubstr("brace"));
   EXPECT_THAT(name_fault("{table}}_{start}"), HasSubstr("brace"));
   EXPECT_THAT(name_fault("{table}"), HasSubstr("one name"));
   EXPECT_THAT(name_fault("{table}_{modulus}", PartitionType::kHash), HasSubstr("one name"));
-  EXPECT_THAT(name_fault("{table:%Y}_{start}"), HasSubstr("{table:%Y} means nothing"));
+  EXPECT_THAT(name_fault("{table:%Y}_{start}"), HasSubstr("{table:%Y} is not a placeholder"));
 }
 
 TEST(PartitionName, MustTellRangesApart) {

@@ -551,7 +551,8 @@ TEST_F(PartitionTest, WhatHasTheNameAlreadyIsNamed) {
   for (const std::string day : {"2024-01-01", "2024-01-02"}) {
     const Error error = write_error(keys({day}));
     EXPECT_EQ(error.code, Errc::kPartition);
-    EXPECT_THAT(error.message, HasSubstr("that name is taken by something that is no partition"));
+    EXPECT_THAT(error.message,
+                HasSubstr("that name belongs to a relation that is not a partition"));
   }
   options_.partition_name = std::string(60, 'x') + "{start}";
   const Error error = write_error(keys({"2024-01-03"}));
@@ -612,7 +613,7 @@ TEST_F(PartitionTest, RulesAreCheckedAtOpen) {
   options_.partition_name = "{table}_{start:%Y%m%d}";
   EXPECT_THAT(open_error().message, HasSubstr("would both be named"));
   options_.partition_name = "{table}_{begin}";
-  EXPECT_THAT(open_error().message, HasSubstr("{begin} means nothing"));
+  EXPECT_THAT(open_error().message, HasSubstr("{begin} is not a placeholder"));
   options_.partition_name = "";
   options_.partition_interval = "";
   options_.partition_column = "key";
@@ -772,7 +773,7 @@ TEST_F(PartitionTest, OthersDdlAtTheSameTimeIsLookedAtAgain) {
   other.join();
   // A table that is made and not yet attached is no partition: that one fault may be met.
   if (!written) {
-    EXPECT_THAT(written.error().message, HasSubstr("that name is taken"));
+    EXPECT_THAT(written.error().message, HasSubstr("that name belongs to a relation"));
     for (int i = 0; i < 1000; i += 10) ASSERT_TRUE(sink->write(batch({{i, std::to_string(i)}})));
   }
   ASSERT_TRUE(sink->close());

@@ -315,7 +315,7 @@ TEST_P(ModesTest, AnUnknownChangeIsARejectedRow) {
   ASSERT_TRUE((*sink)->write(changes({{"I", 1, "a"}, {"truncate", 2, "b"}})));
   const Status closed = (*sink)->close();
   ASSERT_FALSE(closed);
-  EXPECT_NE(closed.error().message.find("\"truncate\" is no change"), std::string::npos)
+  EXPECT_NE(closed.error().message.find("\"truncate\" is not a kind of change"), std::string::npos)
       << closed.error().message;
   EXPECT_EQ(table(), "");
 }

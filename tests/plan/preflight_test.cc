@@ -113,7 +113,7 @@ class ModesPreflight : public PreflightTest, public testing::WithParamInterface<
   }
   /// What stands behind "To mend it:".
   static std::string mends(const Error& error) {
-    constexpr std::string_view kMark = "To mend it: ";
+    constexpr std::string_view kMark = "To fix it: ";
     const size_t at = error.message.find(kMark);
     return at == std::string::npos ? "" : error.message.substr(at + kMark.size());
   }
@@ -511,7 +511,7 @@ TEST_F(ForeignTableTest, IsToldByTheCatalogWhateverTheOptionSays) {
   options_.table = "t";
   options_.is_foreign_table = true;
   EXPECT_THAT(open_error().message,
-              HasSubstr("is_foreign_table = true: table public.t is no foreign table"));
+              HasSubstr("is_foreign_table = true: table public.t is not a foreign table"));
 }
 
 }  // namespace

@@ -35,18 +35,18 @@ TEST(ExactText, NumbersAreNeverRounded) {
   EXPECT_EQ(exact(integer, "3.0"), "3");
   EXPECT_EQ(exact(integer, "1.2e3"), "1200");
   EXPECT_EQ(exact(integer, "1200e-2"), "12");
-  EXPECT_EQ(exact(integer, "3.7"), "! '3.7' is no BIGINT");
-  EXPECT_EQ(exact(integer, "1e-1"), "! '1e-1' is no BIGINT");
-  EXPECT_EQ(exact(integer, "1e99999999999"), "! '1e99999999999' is no BIGINT");
+  EXPECT_EQ(exact(integer, "3.7"), "! '3.7' is not of type BIGINT");
+  EXPECT_EQ(exact(integer, "1e-1"), "! '1e-1' is not of type BIGINT");
+  EXPECT_EQ(exact(integer, "1e99999999999"), "! '1e99999999999' is not of type BIGINT");
   EXPECT_EQ(exact(integer, "0e99999999999"), "0");
-  EXPECT_EQ(exact(integer, "x"), "! 'x' is no BIGINT");
+  EXPECT_EQ(exact(integer, "x"), "! 'x' is not of type BIGINT");
   const ExactType decimal = type(Kind::kDecimal, "DECIMAL(18,2)", 2);
   EXPECT_EQ(exact(decimal, "99999999999999.99"), "99999999999999.99");
   EXPECT_EQ(exact(decimal, "1e2"), "100");
   EXPECT_EQ(exact(decimal, "-.500"), "-0.5");
   EXPECT_EQ(exact(decimal, "5."), "5");
   EXPECT_EQ(exact(decimal, "125e-4"), "! '125e-4' has 4 decimals, DECIMAL(18,2) holds 2");
-  EXPECT_EQ(exact(decimal, "NaN"), "! 'NaN' is no DECIMAL(18,2)");
+  EXPECT_EQ(exact(decimal, "NaN"), "! 'NaN' is not of type DECIMAL(18,2)");
   const ExactType real = type(Kind::kFloat, "DOUBLE");
   EXPECT_EQ(exact(real, "1e400"), "! '1e400' is out of the range of DOUBLE");
   EXPECT_EQ(exact(real, "1e-400"), "! '1e-400' is out of the range of DOUBLE");
@@ -67,7 +67,7 @@ TEST(ExactText, TimesKeepTheirDecimals) {
   EXPECT_EQ(exact(date, "2024-01-31"), "2024-01-31");
   EXPECT_EQ(exact(date, "44-03-15 (BC)"), "44-03-15 (BC)");
   EXPECT_EQ(exact(date, "-infinity"), "-infinity");
-  EXPECT_EQ(exact(date, "2024-01-31 10:00"), "! '2024-01-31 10:00' is no DATE");
+  EXPECT_EQ(exact(date, "2024-01-31 10:00"), "! '2024-01-31 10:00' is not of type DATE");
 }
 
 TEST(ExactText, NestedTypesTakeJsonWithEveryScalarAsText) {
@@ -76,8 +76,8 @@ TEST(ExactText, NestedTypesTakeJsonWithEveryScalarAsText) {
   EXPECT_EQ(exact(list, "[ 99999999999999.99 , \"1.5\", null, 1e2]"),
             "[\"99999999999999.99\",\"1.5\",null,\"100\"]");
   EXPECT_EQ(exact(list, "[1.005]"), "! '1.005' has 3 decimals, DECIMAL(18,2) holds 2");
-  EXPECT_EQ(exact(list, "{\"a\":1}"), "! '{\"a\":1}' is no DECIMAL(18,2)[]");
-  EXPECT_EQ(exact(list, "[[1]]"), "! '[1]' is no DECIMAL(18,2)");
+  EXPECT_EQ(exact(list, "{\"a\":1}"), "! '{\"a\":1}' is not of type DECIMAL(18,2)[]");
+  EXPECT_EQ(exact(list, "[[1]]"), "! '[1]' is not of type DECIMAL(18,2)");
   ExactType row = type(Kind::kStruct, "STRUCT(a BOOLEAN, b JSON, c VARCHAR)");
   row.names = {"a", "b", "c"};
   row.children = {type(Kind::kBoolean, "BOOLEAN"), type(Kind::kJson, "JSON"),
@@ -87,7 +87,7 @@ TEST(ExactText, NestedTypesTakeJsonWithEveryScalarAsText) {
   ExactType map = type(Kind::kMap, "MAP(INTEGER, INTEGER)");
   map.children = {type(Kind::kInteger, "INTEGER"), type(Kind::kInteger, "INTEGER")};
   EXPECT_EQ(exact(map, R"({"1":2})"), R"({"1":"2"})");
-  EXPECT_EQ(exact(map, R"({"1.5":2})"), "! '1.5' is no INTEGER");
+  EXPECT_EQ(exact(map, R"({"1.5":2})"), "! '1.5' is not of type INTEGER");
 }
 
 // ---- types that are found ------------------------------------------------------------------

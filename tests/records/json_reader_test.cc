@@ -88,9 +88,9 @@ TEST(JsonReader, RefusesWhatIsNoJsonObjectWhereverItStands) {
                                "{\"a\":\"b\":tru{\"c\":1}}G}}",
                                "{\"a\":[\"b\":{\"c\":1}]}"};
   for (const std::string& text : wrong) {
-    EXPECT_THAT(members(text), HasSubstr("it is no JSON object")) << text;
+    EXPECT_THAT(members(text), HasSubstr("it is not a JSON object")) << text;
   }
-  EXPECT_THAT(members(std::string("{\"a\":1}\0", 8)), HasSubstr("it is no JSON object"));
+  EXPECT_THAT(members(std::string("{\"a\":1}\0", 8)), HasSubstr("it is not a JSON object"));
 }
 
 TEST(JsonReader, NestingHasALimit) {

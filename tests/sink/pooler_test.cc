@@ -305,8 +305,8 @@ TEST_F(PoolerTest, AnIdThatFencesNobodyIsAWarning) {
   ASSERT_TRUE(sink) << sink.error().to_string();
   ASSERT_EQ((*sink)->warnings().size(), 1U);
   EXPECT_THAT((*sink)->warnings()[0],
-              HasSubstr("behind a pooler sink_id does not keep the rest of a former process from "
-                        "writing older rows over newer ones"));
+              HasSubstr("through a connection pooler, sink_id cannot keep the sessions of a "
+                        "previous process from writing older rows over newer ones"));
   EXPECT_TRUE((*sink)->write(latest(0, 10, "new")));
   EXPECT_TRUE((*sink)->close());
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "10");

@@ -335,7 +335,7 @@ TEST_F(SinkTest, AFailureSaysWhetherLaterRowsAreThere) {
   ASSERT_FALSE(flushed);
   EXPECT_NE(flushed.error().message.find(
                 "4000 rows are committed; rows 1001 to 2000 were one transaction and were rolled "
-                "back; of what was accepted from row 1001 on a part is there"),
+                "back; of the rows accepted from row 1001 on, only some were written"),
             std::string::npos)
       << flushed.error().message;
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "4001");

@@ -160,8 +160,8 @@ std::vector<ConversionCase> number_cases() {
       {"numeric(10,2)",
        doubles({1.25, 1.125, kNan, kInfinity, 123456789.0}),
        {"1.25",
-        "!22003 1.125 would be rounded: the type is numeric(10,2), at most 2 digits behind the "
-        "point",
+        "!22003 1.125 would be rounded: the type is numeric(10,2), at most 2 digits after the "
+        "decimal point",
         "NaN", "!22003 an infinite value does not fit numeric(10,2)",
         "!22003 123456789 is out of range"}},
 

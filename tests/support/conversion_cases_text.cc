@@ -99,7 +99,7 @@ std::vector<ConversionCase> plain_text_cases() {
       {"mood",
        arrow_dictionary({0, nullopt, 1, 2}, text({"sad", "happy", "bored"}), "L"),
        {"sad", nullopt, "happy",
-        "!22P02 \"bored\" is not a value of mood; wanted is one of \"sad\", \"ok\", \"happy\""}},
+        "!22P02 \"bored\" is not a value of mood; expected one of \"sad\", \"ok\", \"happy\""}},
   };
 }
 
@@ -112,7 +112,7 @@ std::vector<ConversionCase> parsed_number_cases() {
       {"smallint",
        text({"32767", "-32768", "32768", "1.5", "", "0x1f", " +7 "}),
        {"32767", "-32768", "!22003 32768",
-        "!22P02 \"1.5\" is not a value of smallint; wanted is a whole number", "!22P02", "!22P02",
+        "!22P02 \"1.5\" is not a value of smallint; expected a whole number", "!22P02", "!22P02",
         "7"}},
       {"integer",
        text({"-2147483648", "2147483648", "1e3", nullopt, "--1"}),
@@ -172,8 +172,8 @@ std::vector<ConversionCase> parsed_number_cases() {
         nullopt,
         "!22P02",
         "1" + std::string(131071, '0'),
-        "!22003 digits before the point",
-        "!22003 16384 digits behind the point",
+        "!22003 digits before the decimal point",
+        "!22003 16384 digits after the decimal point",
         "100000000000000000000000000000001"},
        {},
        true},
@@ -187,7 +187,7 @@ std::vector<ConversionCase> parsed_number_cases() {
              "a0eebc99", "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}),
        {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
         "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-        "!22P02 wanted is 32 hexadecimal digits", "!22P02"}},
+        "!22P02 expected 32 hexadecimal digits", "!22P02"}},
       {"bytea",
        text({"\\x00fF 10", "\\x0", "plain", "a\\\\b\\001\\377", "\\9", ""}),
        {"\\x00ff10", "!22P02", "\\x706c61696e", "\\x615c6201ff", "!22P02", "\\x"}},

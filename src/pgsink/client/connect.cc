@@ -38,12 +38,12 @@ std::string_view advice(const Error& error) {
     return "is the server running, and does it listen at that address and port?";
   }
   if (error.sqlstate == "28P01") {
-    return "check user name and password; one that is left out is taken from PGPASSWORD, else from "
-           "the password file";
+    return "check user name and password; if no password is given, PGPASSWORD or the password file "
+           "has it";
   }
   // The name stands there in every language. A role that may not log in has the same SQLSTATE.
   if (error.sqlstate == "28000" && error.message.find("pg_hba.conf") != std::string::npos) {
-    return "pg_hba.conf of the server says who may come in from where";
+    return "check the server's pg_hba.conf";
   }
   if (error.sqlstate == "3D000") return "check the name of the database, or create it";
   return {};
@@ -237,10 +237,9 @@ Status Connector::ask_for_tls(Transport& transport, pgproto::Session& session, b
     if (*answer == Answer::kPending) continue;
     accepted = *answer == Answer::kAccepted;
     if (accepted || may_fall_back) return {};
-    return fail(
-        Errc::kTls,
-        "the server does not offer TLS, which ssl_mode demands (sslmode in a URL): switch it on "
-        "there (ssl = on), or allow plain text by ssl_mode = 'prefer'");
+    return fail(Errc::kTls,
+                "the server does not offer TLS, which ssl_mode requires (sslmode in a URL): switch "
+                "it on there (ssl = on), or allow plain text by ssl_mode = 'prefer'");
   }
 }
 

@@ -169,7 +169,8 @@ Result<ConnectOptions> apply_environment(ConnectOptions options, Files& files) {
   }
   if (options.user.empty()) options.user = files.user_name();
   if (options.user.empty()) {
-    return fail(Errc::kMissingOption, "no user is given, and the system knows no name for ours");
+    return fail(Errc::kMissingOption,
+                "no user is given, and the system has no name for the user of this process");
   }
   if (options.database.empty()) options.database = options.user;
   if (options.passfile.empty()) {

@@ -208,9 +208,9 @@ Status set_require_auth(const KeywordInfo& info, const std::string& value,
   constexpr int kSpoken = 0x0f;
   const int allowed = (forbids ? ~seen : seen) & kSpoken;
   if (allowed == 0) {
-    return unsupported(info.keyword,
-                       "of password, md5, scram-sha-256 and none, which this library "
-                       "speaks, it allows nothing");
+    return unsupported(
+        info.keyword,
+        "it allows none of the supported methods: password, md5, scram-sha-256, none");
   }
   // kAny is all bits; anything less keeps only what was named.
   options.require_auth =
@@ -233,7 +233,7 @@ Status set_replication(const KeywordInfo&, const std::string& value, ConnectOpti
 }
 
 Status set_gss_mode(const KeywordInfo& info, const std::string& value, ConnectOptions&) {
-  if (value == "require") return unsupported("gssencmode=require", "there is no GSSAPI here");
+  if (value == "require") return unsupported("gssencmode=require", "GSSAPI is not supported");
   static constexpr std::array<Choice<bool>, 2> kModes = {{{"disable", false}, {"prefer", false}}};
   bool ignored = false;
   return choose(info.keyword, value, kModes, ignored);
@@ -252,7 +252,7 @@ Status refuse(const KeywordInfo& info, const std::string& value, ConnectOptions&
 
 using O = ConnectOptions;
 using S = SocketOptions;
-constexpr const char* kNoOauth = "the OAuth methods are not spoken";
+constexpr const char* kNoOauth = "OAuth is not supported";
 constexpr const char* kNoKeys = "give the password instead";
 
 // Whether a member still has its default, so that nobody set it by hand.
@@ -328,7 +328,7 @@ constexpr KeywordInfo kKeywords[] = {
                                 &set_tls_version<&O::ssl_min_version>),
     option<&O::ssl_max_version>("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION",
                                 &set_tls_version<&O::ssl_max_version>),
-    refused("sslkeylogfile", "", "session keys are never written down"),
+    refused("sslkeylogfile", "", "session keys are never written to a file"),
     other("gssencmode", "PGGSSENCMODE", &set_gss_mode),
     other("krbsrvname", "PGKRBSRVNAME", &ignore),
     other("gsslib", "PGGSSLIB", &ignore),
@@ -418,8 +418,8 @@ Status check_connect_options(const ConnectOptions& options) {
   }
   if (options.ssl_root_cert == "system" && options.ssl_mode != SslMode::kVerifyFull) {
     return fail(Errc::kOptionConflict,
-                "sslrootcert=system needs sslmode=verify-full: anybody can have a certificate from "
-                "one of those authorities");
+                "sslrootcert=system needs sslmode=verify-full: anybody can get a certificate from "
+                "those authorities");
   }
   if (!options.ssl_max_version.empty() && options.ssl_max_version < options.ssl_min_version) {
     return fail(Errc::kOptionConflict,
@@ -442,10 +442,11 @@ namespace {
 Status store_option(ConnectOptions& options, std::string_view keyword, std::string value) {
   const KeywordInfo* info = find_keyword(keyword);
   if (info == nullptr) {
-    return fail(Errc::kUnknownOption,
-                looks_like_keyword(keyword)
-                    ? "there is no connection option \"" + std::string(keyword) + "\""
-                    : "there is a connection option whose name is no option's");
+    return fail(
+        Errc::kUnknownOption,
+        looks_like_keyword(keyword)
+            ? "there is no connection option \"" + std::string(keyword) + "\""
+            : "unknown connection option; its name is not shown because it may be a secret");
   }
   if (value.find('\0') != std::string::npos) return bad_value(keyword, "without zero bytes");
   if (auto status = info->set(*info, value, options); !status) return status;

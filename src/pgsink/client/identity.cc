@@ -136,9 +136,11 @@ constexpr const char* kTerminate =
     "  OR a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz)"
     " AND $4::pg_catalog.oid IN (0, a.usesysid)";
 
+constexpr const char* kStillRunning = "it is still running at the deadline";
+
 std::unexpected<Error> cannot_fence(const BackendIdentity& backend, const std::string& why) {
   return fail(Errc::kCannotFence, "the old backend (pid " + std::to_string(backend.pid) +
-                                      ") cannot be proven gone: " + why);
+                                      ") may still be running: " + why);
 }
 
 }  // namespace
@@ -146,7 +148,7 @@ std::unexpected<Error> cannot_fence(const BackendIdentity& backend, const std::s
 Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline) {
   Clock& clock = connection.env_.clock;
   if (backend.pid <= 0 || backend.backend_start.empty()) {
-    return cannot_fence(backend, "it was never known who it was");
+    return cannot_fence(backend, "its identity was never read");
   }
   for (;;) {
     int64_t wait_ms = kTerminateWaitMs;
@@ -165,19 +167,18 @@ Status fence(Connection& connection, const BackendIdentity& backend, Deadline de
         return cannot_fence(backend,
                             error.message + "; connect as its role, or GRANT pg_signal_backend");
       }
-      if (error.code == Errc::kTimeout) return cannot_fence(backend, "it lives at the deadline");
+      if (error.code == Errc::kTimeout) return cannot_fence(backend, kStillRunning);
       return fail(error);
     }
     if (answer->rows.empty() || answer->rows[0].size() != 2) return {};  // Gone already.
     if (answer->rows[0][0] == "t") {
       return cannot_fence(backend,
-                          "it belongs to another role, and this one may not look at it; "
-                          "connect as its role, or GRANT pg_read_all_stats and "
-                          "pg_signal_backend");
+                          "it belongs to another role, and this role may not see it; connect as "
+                          "its role, or GRANT pg_read_all_stats and pg_signal_backend");
     }
     if (answer->rows[0][1] == "t") return {};
     if (deadline != kNoDeadline && clock.now() >= deadline) {
-      return cannot_fence(backend, "it lives at the deadline");
+      return cannot_fence(backend, kStillRunning);
     }
   }
 }

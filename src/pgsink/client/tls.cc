@@ -243,8 +243,9 @@ Status OpenSslTransport::end_of_input(Moved& moved) {
     return {};
   }
   failed_ = true;
-  return fail(Errc::kConnectionLost,
-              "the connection broke: the encrypted stream ends without a farewell, as if cut off");
+  return fail(
+      Errc::kConnectionLost,
+      "the connection broke: the encrypted stream ends without close_notify, as if cut off");
 }
 
 Result<Transport::Moved> OpenSslTransport::exchange(Bytes out, MutableBytes in, Deadline deadline) {

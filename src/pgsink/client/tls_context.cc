@@ -77,7 +77,8 @@ Status load_trusted(SSL_CTX* context, Files& files, const std::string& path, con
     if (item->crl != nullptr) added += X509_STORE_add_crl(store, item->crl);
   }
   if (added == 0) {
-    return tls_failure(std::string(what) + " " + path + " holds nothing that can be used");
+    return tls_failure(std::string(what) + " " + path +
+                       " has no certificate or revocation list that can be used");
   }
   ERR_clear_error();
   return {};

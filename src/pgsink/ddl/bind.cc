@@ -76,7 +76,7 @@ class Binder {
     const bool meant = system == "postgres" || system == "pg" || system == "pgsql" ||
                        system == "psql" || system == "postgressql" || system == "postgre";
     Errc code = Errc::kSyntax;
-    std::string message = "'" + shortened(system) + "' is no system to connect to; ";
+    std::string message = "'" + shortened(system) + "' is not a system to connect to; ";
     if (system == "stdin") {
       code = Errc::kOptionUnsupported;
       message =
@@ -169,7 +169,8 @@ class Binder {
       // What is wrong inside a text is told with parts of it.
       const bool inside = fault.key == "url" && fault.other.empty();
       if (inside && raw.value.text.find("${") != std::string::npos) {
-        fault.error.message = "url: what ${…} stands for is no connection string that libpq takes";
+        fault.error.message =
+            "url: with ${…} filled in, it is not a connection string that libpq accepts";
       }
       add_at_key(raw, fault.error.code, std::move(fault.error.message));
     }

@@ -143,7 +143,7 @@ Parsed<OptionValue> Parser::value() {
   if (peek().kind == TokenKind::kQuotedName) {
     return fail_here("double quotes are for names; a text value stands in single quotes");
   }
-  if (peek().is_word("NULL")) return fail_here("NULL is no value; leave the option out");
+  if (peek().is_word("NULL")) return fail_here("NULL is not allowed; leave the option out");
   return fail_here(
       "expected a value: text in single quotes, a number, true, false or MAP { 'name': 'value' }");
 }

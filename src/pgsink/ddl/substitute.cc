@@ -48,7 +48,7 @@ Result<std::string> resolve(std::string_view reference, const Substitution& subs
     if (is_secret_name(name)) {
       return look_up(
           substitution.secret, name,
-          shown + " names no secret: put it into the file " + std::string(name) +
+          shown + " is not a known secret: put it into the file " + std::string(name) +
               " of the secret directory (--secret-dir), or into the environment variable "
               "PGSINK_SECRET_ and its name in upper case");
     }
@@ -56,15 +56,15 @@ Result<std::string> resolve(std::string_view reference, const Substitution& subs
     const std::string_view name = reference.substr(kEnvironment.size());
     if (is_variable_name(name)) {
       return look_up(substitution.environment, name,
-                     shown + " names no environment variable: set " + std::string(name));
+                     shown + " is not set in the environment: set " + std::string(name));
     }
   } else if (is_variable_name(reference)) {
     return look_up(substitution.variable, reference,
                    shown + " is not set: give --set " + std::string(reference) +
-                       "=value, or mean ${secret:NAME} or ${env:NAME}");
+                       "=value; or did you mean ${secret:NAME} or ${env:NAME}?");
   }
   return pgproto::fail(Errc::kOptionValue,
-                       "a ${…} of this text is none of ${secret:NAME}, ${env:NAME}, ${uuid} and "
+                       "a ${…} of this text is not ${secret:NAME}, ${env:NAME}, ${uuid} or "
                        "${NAME}; write $${ for the two characters themselves");
 }
 
@@ -79,7 +79,7 @@ Result<std::string> fill_in(std::string_view text, const Substitution& substitut
     text.remove_prefix(dollar);
     if (text.starts_with("$${")) {
       if (keeps_uuid) {
-        return pgproto::fail(Errc::kOptionValue, "this text takes no literal ${");
+        return pgproto::fail(Errc::kOptionValue, "this text cannot contain a literal ${");
       }
       filled += "${";
       text.remove_prefix(3);

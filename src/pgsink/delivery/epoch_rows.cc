@@ -186,11 +186,11 @@ Error Epochs::fenced(const std::optional<Read>& now) const {
   error.code = Errc::kFenced;
   if (now) {
     error.message = "sink \"" + sink_id_ + "\" is fenced by " + now->writer_name +
-                    ": it has claimed the sink, and this writer may not go on. Stop one of the "
-                    "two, or give each a sink_id of its own";
+                    ": it has claimed the sink, so this writer must stop. Run only one of the two, "
+                    "or give each its own sink_id";
   } else {
     error.message = "sink \"" + sink_id_ + "\" has no row in " + table_ +
-                    " any more: somebody deleted it, and with it what is known to be committed";
+                    ": the row was deleted, and with it the record of what is committed";
   }
   return error;
 }

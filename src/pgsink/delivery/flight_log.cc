@@ -50,8 +50,8 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
         Error error;
         error.code = Errc::kCannotFence;
         error.message =
-            "the connection broke before the server told which backend served it (a connection "
-            "pooler is in between), so that backend cannot be proven gone";
+            "the connection broke before the server said which backend served it (a connection "
+            "pooler is in between), so that backend may still be running";
         stop(error, 0);
         gave_up_connecting_ = true;
       } else {

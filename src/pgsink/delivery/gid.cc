@@ -44,7 +44,7 @@ Result<GidMaker> GidMaker::create(std::string_view gid_template, std::string_vie
   const size_t place = gid_template.find(kUuid);
   if (place == std::string_view::npos || place == 0 ||
       gid_template.find(kUuid, place + 1) != std::string_view::npos) {
-    return refuse("it needs a text of its own and then ${uuid}, once: 'myapp_${uuid}'");
+    return refuse("it needs a unique prefix followed by one ${uuid}: 'myapp_${uuid}'");
   }
   if (gid_template.size() - kUuid.size() + kUuidBytes > kGidBytesMax) {
     return refuse("with a UUID of " + std::to_string(kUuidBytes) +

@@ -30,9 +30,9 @@ std::unexpected<Error> not_local(const CatalogTable& table, std::string_view opt
                                  const std::string& what) {
   return fail(Errc::kCannotPrepare,
               std::string(option) + ": table " + table.schema + "." + table.name + " " + what +
-                  ", and a transaction that wrote one cannot be prepared, nor does it commit "
-                  "together with what this server remembers: leave " +
-                  std::string(option) + " out, or write to the other server itself");
+                  ". A transaction that wrote a foreign table cannot be prepared, and does not "
+                  "commit together with the progress stored on this server: leave " +
+                  std::string(option) + " out, or write to the other server directly");
 }
 
 Result<QueryResult> prepared_limits(Connection& connection, const CatalogTable& table,
@@ -55,7 +55,8 @@ Status check_server(uint64_t slots, const SinkOptions& options) {
     return cannot_prepare("parallelism = " + std::to_string(options.parallelism) +
                           " prepares that many transactions at once, but the server has "
                           "max_prepared_transactions = " +
-                          std::to_string(slots) + ": raise the one or lower the other");
+                          std::to_string(slots) +
+                          ": raise max_prepared_transactions or lower parallelism");
   }
   return {};
 }
@@ -151,9 +152,10 @@ Status TwoPhase::attach(Connection& connection, Deadline deadline) const {
                   deadline);
   if (!answer) {
     if (answer.error().sqlstate != "55P03") return fail(answer.error());
-    return fail(Errc::kCannotFence, "sink \"" + sink_id_ + "\": somebody holds its advisory lock " +
+    return fail(Errc::kCannotFence, "sink \"" + sink_id_ +
+                                        "\": another session holds its advisory lock " +
                                         std::to_string(static_cast<int64_t>(lock_key_)) +
-                                        " for himself alone, which no writer does");
+                                        " exclusively, which pgsink never does");
   }
   if (!answer->rows.empty() && parse_number(cell(*answer, 0, 0)) == generation_) return {};
   const auto now = read(connection, deadline);
@@ -199,12 +201,12 @@ Error TwoPhase::fenced(const std::optional<WriterRow>& now) const {
   error.code = Errc::kFenced;
   if (now) {
     error.message = "sink \"" + sink_id_ + "\" is fenced by " + now->writer_name +
-                    ": it has claimed the sink, and this writer may not go on. Stop one of the "
-                    "two, or give each a sink_id of its own";
+                    ": it has claimed the sink, so this writer must stop. Run only one of the two, "
+                    "or give each its own sink_id";
   } else {
     error.message = "sink \"" + sink_id_ + "\" has no row in " + quoted_schema_ + "." +
                     std::string(control_table_name(ControlTable::kWriters)) +
-                    " any more: somebody deleted it, and with it what is known to be decided";
+                    ": the row was deleted, and with it the record of what is decided";
   }
   return error;
 }

@@ -36,7 +36,7 @@ class Resolver {
       if (gids.empty()) break;
       if (deadline_ != kNoDeadline && env_.clock.now() >= deadline_) {
         return fail(Errc::kTimeout, "another session is resolving prepared transaction '" +
-                                        gids.front() + "' and does not come to an end");
+                                        gids.front() + "' and does not finish");
       }
       if (auto nap = connection_.query(sql_text(Sql::kNap, {kNapSeconds}), deadline_); !nap) {
         return fail(nap.error());

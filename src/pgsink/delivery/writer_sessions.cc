@@ -28,8 +28,8 @@ Status end_sessions(Connection& connection, const std::string& list, std::string
         return fail(Errc::kCannotFence,
                     "sink \"" + std::string(sink_id) + "\" is written by server process " +
                         std::to_string(other.pid) +
-                        " of another role, which this one may not end: connect as that role, or "
-                        "GRANT pg_signal_backend and pg_read_all_stats");
+                        " of another role, which this role may not terminate: connect as that "
+                        "role, or GRANT pg_signal_backend and pg_read_all_stats");
       }
       if (other.backend_start.empty()) continue;  // Gone between the two looks.
       if (auto gone = fence(connection, other, deadline); !gone) return gone;
@@ -73,8 +73,8 @@ Status WriterSessions::join(Connection& connection, Deadline deadline) const {
   return fail(Errc::kFenced, "sink \"" + sink_id_ + "\" is fenced by server process " +
                                  cell(*others, 0, 0) + " of \"" + cell(*others, 0, 3) + "\" from " +
                                  cell(*others, 0, 4) +
-                                 ": it has claimed the sink, and this writer may not go on. Stop "
-                                 "one of the two, or give each a sink_id of its own");
+                                 ": it has claimed the sink, so this writer must stop. Run only "
+                                 "one of the two, or give each its own sink_id");
 }
 
 }  // namespace pgsink

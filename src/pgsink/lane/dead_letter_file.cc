@@ -131,7 +131,7 @@ Status DeadLetterFile::open_file() {
   // A file that another program wrote is not ours to cut.
   constexpr std::string_view kGzipMagic = "\x1f\x8b";
   if (whole == 0 && !text->empty() && !text->starts_with(kGzipMagic)) {
-    return fail(unusable(path_, "it is there and is no gzip file: give another name"));
+    return fail(unusable(path_, "it exists and is not a gzip file: use another name"));
   }
   if (whole < text->size()) {
     if (auto cut = (*opened)->truncate(whole); !cut) return cut;

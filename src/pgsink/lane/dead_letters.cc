@@ -223,7 +223,7 @@ Status ensure_dead_letter_table(const SinkOptions& options, bool may_create, Con
     return fail(std::move(error));
   }
   return fail(Errc::kControlTable,
-              text_of({name, " is created and dropped by others all the time"}));
+              text_of({name, " is created and dropped again and again by other sessions"}));
 }
 
 DeadLetters::DeadLetters(const SinkOptions& options, Env& env)

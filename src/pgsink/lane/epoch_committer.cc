@@ -99,7 +99,7 @@ Status EpochCommitter::check_present(Connection& connection, const Epoch& epoch,
                   std::to_string(gone->size()) +
                   " are gone (a failover or a restore lost them, or somebody resolved them by "
                   "hand), the first is '" +
-                  gone->front() + "'; open the sink again and go on behind its last epoch");
+                  gone->front() + "'; reopen the sink and resume after its last epoch");
 }
 
 Status EpochCommitter::decide_and_commit(const Epoch& epoch) {
@@ -160,7 +160,7 @@ Status EpochCommitter::finish() {
 // ---- the host's decisions ----------------------------------------------------------------------
 
 Status EpochCommitter::check_host() const {
-  if (aborted()) return misuse("an epoch was aborted: open the sink again and call recover()");
+  if (aborted()) return misuse("an epoch was aborted: reopen the sink and call recover()");
   if (host_decides()) return {};
   return misuse(
       "prepare(), commit() and abort() are for a host that decides when epochs end: it calls "
@@ -207,8 +207,8 @@ Status EpochCommitter::prepare(uint64_t epoch) {
   if (one_at_a_time_ && !epochs_.empty() && inbox_.has_unsealed()) {
     return misuse("prepare(" + std::to_string(epoch) + "): commit() " +
                   text_of(epochs_.back().number) +
-                  " first: what it has prepared holds locks, or places on the server, that these "
-                  "rows may need");
+                  " first: its prepared transactions hold locks, or places of "
+                  "max_prepared_transactions, that these rows may need");
   }
   auto sealed = seal_and_wait(epoch);
   if (!sealed) return fail(sealed.error());
@@ -262,7 +262,7 @@ Status EpochCommitter::abort(uint64_t epoch) {
   Error why;
   why.code = Errc::kUsage;
   why.message = "the host has aborted " + text_of(epoch) +
-                ": open the sink again and go on behind the last committed epoch";
+                ": reopen the sink and resume after the last committed epoch";
   inbox_.stop(std::move(why));
   inbox_.lanes().wait_none();
   const Status done = with_connection([&](Connection& connection, Deadline deadline) {

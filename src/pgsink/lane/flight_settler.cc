@@ -83,8 +83,8 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
     }
     failure.error = pgproto::make_error(
         Errc::kColumnType,
-        "it cannot be proven that the table still has the columns that it was opened with: " +
-            failure.error.message + "; open the sink again");
+        "cannot verify that the table still has the columns that it had at open: " +
+            failure.error.message + "; reopen the sink");
   }
   bool repeat = failure.kind == FailureKind::kStaleStatement;
   if (failure.kind == FailureKind::kNoPartition) repeat = restore_partitions(flight, failure);

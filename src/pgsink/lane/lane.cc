@@ -232,7 +232,7 @@ Status Lane::handle_answers() {
     if (session.demoted()) {
       // A pooler or an address that moved led to it: another server may take writes.
       return fail(Errc::kSessionAttributes,
-                  "the server takes no writes any more: it is looked for again");
+                  "the server no longer accepts writes; looking for one that does");
     }
   }
 }

@@ -24,7 +24,8 @@ class AtLeastOnce final : public LaneDelivery {
     return commit_;
   }
   Result<bool> is_done(Connection&, const Flight&, FlightLog::Seq) override {
-    return fail(Errc::kInternal, "at least once, only the transaction id tells the outcome");
+    return fail(Errc::kInternal,
+                "with at-least-once delivery only the transaction id tells the outcome");
   }
 
  private:
@@ -87,7 +88,7 @@ class ExactlyOnce final : public LaneDelivery {
                   "the server has lost transactions that were committed (a failover, a restore): "
                   "its epoch is " +
                       std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
-                      " was acknowledged; open the sink again and go on behind position " +
+                      " was acknowledged; reopen the sink and resume after position " +
                       std::to_string(row->position.position));
     }
     row_ = std::move(*row);

@@ -29,17 +29,18 @@ Error describe_stop(Error cause, const StopReport& report) {
   }
   if (report.flights_unknown > 0) {
     text += "; of " + number(report.flights_unknown) +
-            " transactions it is not known whether they committed";
+            " transactions the outcome is unknown: they may have committed";
   }
   switch (report.rest) {
     case StopReport::Rest::kNotWritten:
-      text += "; what was accepted behind them was not written";
+      text += "; rows accepted after them were not written";
       break;
     case StopReport::Rest::kNoneFromRow:
-      text += "; what was accepted from row " + number(report.from_row) + " on was not written";
+      text += "; rows accepted from row " + number(report.from_row) + " on were not written";
       break;
     case StopReport::Rest::kPart:
-      text += "; of what was accepted from row " + number(report.from_row) + " on a part is there";
+      text += "; of the rows accepted from row " + number(report.from_row) +
+              " on, only some were written";
       break;
   }
   cause.message = std::move(text);

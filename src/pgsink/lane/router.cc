@@ -76,8 +76,8 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
     }
     if (chosen && !keys.empty() && std::ranges::find(keys, name) == keys.end()) {
       return fail(Errc::kOptionConflict, "partition_by: \"" + name +
-                                             "\" is no key column, so rows of one key could take "
-                                             "different lanes and lose their order");
+                                             "\" is not a key column, so rows of one key could "
+                                             "take different lanes and lose their order");
     }
     const CatalogColumn* column = table.find_column(name);
     if (column != nullptr && !told_by_bytes(*column, table.types)) {

@@ -114,7 +114,7 @@ class Faults {
     if (options_.url.empty()) return;
     for (const OptionInfo& info : option_table()) {
       conflict_if(info.replaced_by_url && given_(info.key), info.key, "url",
-                  std::string(info.key) + " and url exclude each other: say it inside the url");
+                  std::string(info.key) + " and url exclude each other: put it into the url");
     }
     const auto parsed = parse_conninfo(options_.url);
     if (!parsed) return add(parsed.error().code, "url: " + parsed.error().message, "url");
@@ -139,7 +139,8 @@ class Faults {
     needs("key_columns", keyed, "write_mode", "write_mode = 'update', 'delete' or 'changelog'");
     const bool foreign = options_.is_foreign_table.value_or(false);
     conflict_if(foreign && (upsert || mode == WriteMode::kInsertIgnore), "write_mode",
-                "is_foreign_table", "foreign tables know no ON CONFLICT; use 'insert' or 'update'");
+                "is_foreign_table",
+                "foreign tables do not support ON CONFLICT; use 'insert' or 'update'");
   }
 
   void amounts() {
@@ -244,7 +245,7 @@ class Faults {
     const bool sure_tls = ssl == "require" || ssl == "verify-ca" || ssl == "verify-full";
     conflict_if(options_.ssl_negotiation == "direct" && !sure_tls && options_.url.empty(),
                 "ssl_negotiation", "ssl_mode",
-                "ssl_negotiation = 'direct' leaves no way back to a connection without TLS: use "
+                "ssl_negotiation = 'direct' cannot fall back to a connection without TLS: use "
                 "ssl_mode = 'require', 'verify-ca' or 'verify-full'");
     conflict_if(options_.channel_binding == "require" && ssl == "disable", "channel_binding",
                 "ssl_mode", "channel_binding = 'require' needs TLS, which ssl_mode switches off");

@@ -159,7 +159,7 @@ constexpr OptionInfo kTable[] = {
         .aliases = "ssl|sslmode|tls|tls_mode|use_ssl", .in_specification = true,
         .replaced_by_url = true,
         .meaning = "Whether TLS is used and what is verified, as libpq's sslmode. Only "
-                   "`verify-full` keeps an impostor out.", .example = "'verify-full'"}),
+                   "`verify-full` protects against an impostor.", .example = "'verify-full'"}),
     text<&O::ssl_cert>({.key = "ssl_cert", .group = kSecurity,
         .aliases = "sslcert|client_cert|tls_cert", .in_specification = true,
         .replaced_by_url = true,
@@ -248,7 +248,7 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Columns of upsert's conflict target; a unique index on them must exist.",
         .example = "'user_id'"}),
     columns<&O::update_columns>({.key = "update_columns", .group = kWriting,
-        .unset = "all columns of the input that are no key", .aliases = "set_columns",
+        .unset = "all input columns that are not keys", .aliases = "set_columns",
         .in_specification = true,
         .meaning = "Columns that are set if the row exists already.",
         .example = "'last_seen,activity_count'"}),

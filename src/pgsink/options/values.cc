@@ -240,8 +240,8 @@ Result<std::string> read_ports(const OptionValue& value, const OptionInfo& info)
 
 Result<std::string> read_require_auth(const OptionValue& value, const OptionInfo& info) {
   constexpr std::string_view kTakes =
-      "methods separated by commas: none, password, md5, scram-sha-256; all or none of them behind "
-      "'!', each once";
+      "methods separated by commas: none, password, md5, scram-sha-256, each once; either all or "
+      "none with a '!' before it";
   auto text = read_text(value, info);
   if (!text) return std::unexpected(std::move(text.error()));
   if (pgproto::ascii::trim(*text).empty()) return std::string();
@@ -287,9 +287,7 @@ Result<std::string> read_transaction_id(const OptionValue& value, const OptionIn
   const size_t place = text->find(kUuid);
   const bool once = place != std::string::npos && text->find(kUuid, place + 1) == std::string::npos;
   if (!once || place == 0) {
-    return refuse(info,
-                  "a prefix of its own, by which it is found again, and ${uuid} once: "
-                  "'myapp_${uuid}'");
+    return refuse(info, "a unique prefix followed by one ${uuid}: 'myapp_${uuid}'");
   }
   if (text->size() - kUuid.size() + kUuidBytes > kGidBytesMax) {
     return refuse(info,

@@ -55,7 +55,7 @@ Status PartitionMap::read_range(const Partition& partition, size_t number, const
   const auto end = one ? value_of(partition.bound.to[0], rule) : std::nullopt;
   if (!first || !end) {
     return fail(Errc::kPartition,
-                "the bounds of partition \"" + partition.name + "\" are none that pgsink can read");
+                "pgsink cannot read the bounds of partition \"" + partition.name + "\"");
   }
   const bool open = partition.bound.to[0].kind == BoundConstant::Kind::kMax;
   ranges_.push_back({{*first, open ? Limits64::max() : *end - 1}, number});

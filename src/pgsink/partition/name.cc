@@ -82,11 +82,11 @@ Result<PartitionName> PartitionName::parse(std::string_view text, PartitionType 
     }
     const size_t close = text.find('}');
     if (c == '}' || close == std::string_view::npos) {
-      return not_a_template("a brace without its counterpart", type);
+      return not_a_template("an unmatched brace", type);
     }
     const std::string_view inside = text.substr(1, close - 1);
     auto part = placeholder(inside, type);
-    if (!part) return not_a_template("{" + std::string(inside) + "} means nothing", type);
+    if (!part) return not_a_template("{" + std::string(inside) + "} is not a placeholder", type);
     if (auto known = RangeRule::check_format(part->text); !known) return fail(known.error());
     end_plain();
     name.parts_.push_back(std::move(*part));

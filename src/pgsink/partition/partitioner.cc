@@ -96,8 +96,8 @@ std::vector<std::string> Partitioner::warnings() const {
   if (!deeper) return {};
   return {"connection \"" + setup_.options.connection_name + "\": partitions of " +
           setup_.scheme.schema + "." + setup_.scheme.table +
-          " are partitioned themselves, those that pgsink creates are plain tables, and it creates "
-          "none below: create partitions that shall have partitions yourself"};
+          " are partitioned themselves, but pgsink creates only partitions that are plain tables: "
+          "create sub-partitioned partitions yourself"};
 }
 
 // ---- looking -----------------------------------------------------------------------------------
@@ -427,7 +427,7 @@ Error Partitioner::lost_race(const std::string& what) const {
   error.code = Errc::kPartition;
   error.message = "create_partitions: " + what + " of " + setup_.scheme.schema + "." +
                   setup_.scheme.table +
-                  ": others create, attach or drop partitions in its place all the time";
+                  ": other sessions keep creating, attaching or dropping partitions in its place";
   return error;
 }
 

@@ -116,9 +116,9 @@ Result<RangeRule> RangeRule::create(const encode::Target& target, std::string_vi
       break;
     default:
       return fail(Errc::kOptionConflict,
-                  "create_partitions: ranges of " + target.name +
-                      " cannot be made by a rule, only of date, timestamp, timestamptz and "
-                      "integers: create its partitions yourself and leave create_partitions out");
+                  "create_partitions: pgsink cannot compute ranges of " + target.name +
+                      ", only of date, timestamp, timestamptz and integers: create its partitions "
+                      "yourself and leave create_partitions out");
   }
   if (interval.empty() && rule.is_time()) interval = "day";
   const auto unit = std::ranges::find(kUnits, interval, &UnitOfTime::word);

@@ -48,8 +48,8 @@ Result<std::optional<Row>> read_key(const SinkOptions& options, const CatalogTab
   const std::string letter = cell(*found, 0, 0);
   const auto* const type = std::ranges::find(kTypeLetters, letter.empty() ? ' ' : letter.front());
   if (type == kTypeLetters.end()) {
-    return fail(Errc::kProtocol,
-                "the catalog knows a way to partition, '" + letter + "', that pgsink does not");
+    return fail(Errc::kProtocol, "the table is partitioned by strategy '" + letter +
+                                     "', which pgsink does not support");
   }
   row.scheme.type = static_cast<PartitionType>(type - kTypeLetters.begin());
   row.definition = cell(*found, 0, 1);
@@ -137,8 +137,8 @@ void Checks::check_privileges(const Row& row) {
   if (!row.is_owner) {
     add(Errc::kPrivilege, "create_partitions: only its owner \"" + row.owner +
                               "\" may attach partitions, and the role \"" + row.role +
-                              "\" is not a member of it: connect as the owner, let a role that may "
-                              "own the table own it, or create the partitions beforehand");
+                              "\" is not a member of it: connect as the owner, make it the owner, "
+                              "or create the partitions beforehand");
   }
   if (!row.may_create) {
     add(Errc::kPrivilege,

@@ -145,7 +145,7 @@ Error PartitionStore::explain(Error error, const std::string& what) const {
   if (error.sqlstate == "23514") {
     error.code = Errc::kPartition;
     error.message = "the default partition \"" + scheme_.default_partition +
-                    "\" holds rows that belong into it (" + error.message +
+                    "\" holds rows that belong to the new partition (" + error.message +
                     "). Detach it (ALTER TABLE … DETACH PARTITION …), let pgsink create the "
                     "partition, move those rows there with INSERT and DELETE, and attach it again";
   } else if (error.sqlstate == "42501") {
@@ -154,9 +154,8 @@ Error PartitionStore::explain(Error error, const std::string& what) const {
                      "\" to the role, and let it act as the owner of " + table +
                      " (set_role, or ownership), or create the partitions beforehand";
   } else if (error.sqlstate == "55P03") {
-    error.message += ": somebody holds a lock on " + table +
-                     " for long, such as a transaction that is open or prepared. A default "
-                     "partition is locked against all others when a partition is created: under "
+    error.message += ": another transaction, open or prepared, keeps a lock on " + table +
+                     ". Creating a partition locks the default partition against all others: under "
                      "use_2pc, commit what wrote into it first";
   }
   error.message = "create_partitions: " + what + " of " + table + ": " + error.message;
@@ -178,8 +177,8 @@ Error PartitionStore::name_taken(const std::string& name, const std::string& bou
                      " already: use a partition_name that tells them apart";
   } else {
     error.message +=
-        "that name is taken by something that is no partition of it: rename or attach that, or use "
-        "another partition_name";
+        "that name belongs to a relation that is not a partition of it: rename or attach that "
+        "relation, or use another partition_name";
   }
   return error;
 }

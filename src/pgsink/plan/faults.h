@@ -28,7 +28,7 @@ class Faults {
     Error error;
     error.code = code_;
     error.message = "table " + table + ": " + text_;
-    if (!mends_.empty()) error.message += ". To mend it:" + mends_;
+    if (!mends_.empty()) error.message += ". To fix it:" + mends_;
     return error;
   }
 

@@ -53,7 +53,7 @@ Result<const CatalogColumn*> column_at(const CatalogTable& table, size_t index, 
   if (index < table.columns.size()) return &table.columns[index];
   return fail(Errc::kNoSuchColumn, "it has " + std::to_string(table.columns.size()) +
                                        " columns, but the input has " + std::to_string(count) +
-                                       " values a row");
+                                       " values per row");
 }
 
 void check_writable(const CatalogColumn& column, Faults& faults) {
@@ -121,7 +121,7 @@ std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& s
     const CatalogColumn* column = *matched;
     if (std::ranges::find(used, column) != used.end()) {
       faults.add(Errc::kColumnAmbiguous,
-                 "column \"" + column->name + "\" stands twice in the input");
+                 "column \"" + column->name + "\" occurs twice in the input");
       continue;
     }
     if (mode != WriteMode::kDelete) check_writable(*column, faults);

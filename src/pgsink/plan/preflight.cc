@@ -163,16 +163,16 @@ Status check_foreign(const SinkOptions& options, const CatalogTable& table) {
   if (options.is_foreign_table.value_or(foreign) != foreign) {
     return fail(Errc::kOptionConflict,
                 std::string("is_foreign_table = ") + (foreign ? "false" : "true") + ": " +
-                    name_of(table) + (foreign ? " is a foreign table" : " is no foreign table") +
-                    "; leave the option out, the catalog says it");
+                    name_of(table) + (foreign ? " is a foreign table" : " is not a foreign table") +
+                    "; leave the option out, because the catalog has this information");
   }
   const WriteMode mode = options.write_mode;
   const bool on_conflict = mode == WriteMode::kUpsert || mode == WriteMode::kInsertIgnore ||
                            mode == WriteMode::kChangelog;
   if (!foreign || !on_conflict) return {};
   return fail(Errc::kOptionConflict, "write_mode: " + name_of(table) +
-                                         " is a foreign table, and those know no ON CONFLICT; use "
-                                         "'insert', 'update' or 'delete'");
+                                         " is a foreign table, and foreign tables do not support "
+                                         "ON CONFLICT; use 'insert', 'update' or 'delete'");
 }
 
 bool switches_triggers(const SinkOptions& options) {

@@ -400,11 +400,11 @@ Status check_deferrable(const CatalogTable& table, const std::vector<const Catal
   for (const CatalogIndex& index : table.indexes) {
     if (index.immediate || !(index.unique || index.exclusion)) continue;
     if (keys != nullptr && (index.exclusion || !same_columns(index, *keys))) continue;
-    return fail(Errc::kNoUniqueIndex,
-                "the constraint " + index.name + " on (" + name_list(columns_of(table, index)) +
-                    ") is DEFERRABLE, and ON CONFLICT cannot work with such a one: make it NOT "
-                    "DEFERRABLE (drop it and add it again), or name the columns of another unique "
-                    "index in conflict_columns");
+    return fail(
+        Errc::kNoUniqueIndex,
+        "the constraint " + index.name + " on (" + name_list(columns_of(table, index)) +
+            ") is DEFERRABLE, which ON CONFLICT does not support: make it NOT DEFERRABLE (drop it "
+            "and add it again), or name the columns of another unique index in conflict_columns");
   }
   return {};
 }

@@ -23,12 +23,12 @@ std::string difference_text(const QueryResult& differences, size_t row) {
   const std::string was = cell(differences, row, 1);
   const std::string now = cell(differences, row, 2);
   if (name.empty()) {
-    return now == "true" ? "it was dropped and made again, or another one took its name"
+    return now == "true" ? "it was dropped and recreated, or another table took its name"
                          : "it was dropped or renamed";
   }
   const std::string column = "column \"" + name + "\" ";
   if (now.empty()) return column + "is gone";
-  if (now == was) return column + "was dropped and made again";
+  if (now == was) return column + "was dropped and recreated";
   return column + "was " + was + ", is now " + now;
 }
 
@@ -91,7 +91,7 @@ Result<std::optional<Error>> TableShape::changes(Connection& connection, Deadlin
   if (text.empty()) return std::nullopt;
   return pgproto::make_error(other_table ? Errc::kNoSuchTable : Errc::kColumnType,
                              "the table changed while it was written: " + text +
-                                 "; nothing of this transaction is written; open the sink again");
+                                 "; nothing of this transaction is written; reopen the sink");
 }
 
 }  // namespace pgsink

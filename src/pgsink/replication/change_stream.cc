@@ -67,11 +67,11 @@ Status ChangeStream::on(const Other&) {
   constexpr bool kHarmless = std::is_same_v<Other, Origin> || std::is_same_v<Other, Type> ||
                              std::is_same_v<Other, Message>;
   if (kHarmless) return {};
-  return fail(Errc::kProtocol, "the replication stream holds what was not asked for");
+  return fail(Errc::kProtocol, "the replication stream holds a message that was not requested");
 }
 
 Status ChangeStream::on(const Begin& begin) {
-  if (in_transaction_) return fail(Errc::kProtocol, "a transaction begins inside of another one");
+  if (in_transaction_) return fail(Errc::kProtocol, "a transaction begins inside another one");
   in_transaction_ = true;
   truncated_ = false;
   lsn_text_ = pgproto::format_lsn(begin.commit_lsn);

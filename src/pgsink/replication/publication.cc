@@ -73,7 +73,7 @@ Result<Facts> read_facts(const SinkOptions& options, const CatalogTable& table,
       deadline);
   if (!result) return fail(result.error());
   if (result->rows.size() != 1) {
-    return fail(Errc::kNoSuchTable, name_of(table) + " was dropped while it was looked at");
+    return fail(Errc::kNoSuchTable, name_of(table) + " was dropped during this check");
   }
   return Facts{std::move(*result)};
 }
@@ -87,8 +87,8 @@ Status check_server(const SinkOptions& options, const Facts& facts) {
   }
   if (!options.replication_origin.empty() && facts.text(Facts::kSlotsMax) == "0") {
     return fail(Errc::kReplication,
-                "replication_origin: the server's max_replication_slots is 0, which leaves no "
-                "place for origins: raise it and restart the server");
+                "replication_origin: the server's max_replication_slots is 0, which leaves no room "
+                "for origins: raise it and restart the server");
   }
   return {};
 }
@@ -172,7 +172,7 @@ Status check_slot(const SinkOptions& options, const Facts& facts) {
   return fail(Errc::kReplication,
               slot +
                   " was invalidated: the server has removed log that it had not shown yet "
-                  "(max_slot_wal_keep_size); what reads it must start anew, with a new slot");
+                  "(max_slot_wal_keep_size); its reader must start again with a new slot");
 }
 
 Status check_facts(const SinkOptions& options, const CatalogTable& table, Connection& connection,
@@ -204,8 +204,8 @@ Status check_facts(const SinkOptions& options, const CatalogTable& table, Connec
   }
   if (!connection.is_direct()) {
     return fail(Errc::kOptionConflict,
-                "replication_origin does not work through a connection pooler, which would lend "
-                "the marked session to others: connect to the server itself");
+                "replication_origin does not work through a connection pooler, which would share "
+                "the marked session with other clients: connect to the server itself");
   }
   return {};
 }
@@ -281,8 +281,9 @@ Status ensure_publication(const SinkOptions& options, const CatalogTable& table,
     if (error.sqlstate == kInsufficientPrivilege) error.code = Errc::kPrivilege;
     return fail(std::move(error));
   }
-  return fail(Errc::kReplication, "publication \"" + options.publication +
-                                      "\" is created and dropped by others all the time");
+  return fail(Errc::kReplication,
+              "publication \"" + options.publication +
+                  "\" is created and dropped again and again by other sessions");
 }
 
 Status ensure_replication(const SinkOptions& options, const CatalogTable& table,
@@ -306,8 +307,9 @@ Status ensure_replication(const SinkOptions& options, const CatalogTable& table,
     if (made || (!connection.broken() && lost_creation_race(made.error()))) continue;
     return explain_slot(options, made.error());
   }
-  return fail(Errc::kReplication, "replication_slot \"" + options.replication_slot +
-                                      "\" is created and dropped by others all the time");
+  return fail(Errc::kReplication,
+              "replication_slot \"" + options.replication_slot +
+                  "\" is created and dropped again and again by other sessions");
 }
 
 // ---- origins -----------------------------------------------------------------------------------

@@ -220,9 +220,9 @@ class SourceImpl final : public Source {
     if (!had_slot_ && queued_ < kFirstLsn) return {};
     return fail(Errc::kReplication,
                 "replication_slot \"" + options_.replication_slot +
-                    "\" is gone, and with it the changes behind " + pgproto::format_lsn(queued_) +
-                    ", up to where the target has them: empty the target and give the sink another "
-                    "sink_id, then open both again");
+                    "\" is gone, and with it the changes after " + pgproto::format_lsn(queued_) +
+                    ", the position that the target has reached: empty the target and give the "
+                    "sink another sink_id, then open both again");
   }
 
   // ---- the snapshot ----------------------------------------------------------------------------

@@ -38,7 +38,7 @@ Status check_origin(std::span<const StoredLane> before, const LaneOrigin& origin
     return fail(Errc::kOptionConflict, "parallelism: " + sink +
                                            (before.size() < lanes ? "fewer" : "more") +
                                            " lanes than " + std::to_string(lanes) +
-                                           "; use the number of before, or another sink_id");
+                                           "; use the previous number, or another sink_id");
   }
   for (const StoredLane& lane : before) table.position = std::max(table.position, lane.position);
   if (table.position == 0) return {};
@@ -49,8 +49,8 @@ Status check_origin(std::span<const StoredLane> before, const LaneOrigin& origin
   return fail(Errc::kOptionConflict,
               "partition_by: " + sink + "lanes by " + stored.routing + ", and now by " +
                   origin.routing +
-                  " rows would take other lanes, which do not know that they are delivered; use "
-                  "the rule of before, or another sink_id");
+                  " rows would take other lanes, which do not know that these rows are delivered; "
+                  "use the previous rule, or another sink_id");
 }
 
 }  // namespace

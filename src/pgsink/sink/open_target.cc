@@ -32,7 +32,7 @@ Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema
     const auto sql = create_table_sql(options, *schema);
     if (error.code == Errc::kNoSuchTable && sql) {
       error.message += error.message.ends_with("?") ? " " : ". ";
-      error.message += "To mend it: " + *sql + "; or create_table = true";
+      error.message += "To fix it: " + *sql + "; or create_table = true";
     }
     return fail(std::move(error));
   }

@@ -37,7 +37,7 @@ Status check_sink_pool(const Pool& pool, const SinkOptions& options) {
   if (*wanted != there) {
     return fail(Errc::kOptionConflict, "the pool of connection \"" + pool.config().name +
                                            "\" connects to another server, database or role, or "
-                                           "in another way, than this sink's options say");
+                                           "with other settings, than this sink's options");
   }
   const size_t needed = sink_connections(options);
   if (needed <= pool.config().size) return {};

@@ -302,7 +302,7 @@ class SinkImpl final : public Sink {
       if (outcome) outcome = std::forward<F>(last)();
     } else if (inbox_.has_unsealed() && !committer_->aborted()) {
       outcome =
-          fail(Errc::kUsage, "close(): what was accepted behind the last prepare() is not written");
+          fail(Errc::kUsage, "close(): rows accepted after the last prepare() are not written");
     }
     inbox_.abort();
     inbox_.lanes().wait_none();

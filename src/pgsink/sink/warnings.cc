@@ -26,10 +26,10 @@ std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
         ". Set synchronous_standby_names on the server to rule that out");
   }
   if (WriterSessions::wanted(options) && !connection.is_direct()) {
-    warnings.push_back(
-        "connection \"" + options.connection_name +
-        "\": behind a pooler sink_id does not keep the rest of a former process from writing older "
-        "rows over newer ones: connect to the server itself, or use delivery = 'exactly_once'");
+    warnings.push_back("connection \"" + options.connection_name +
+                       "\": through a connection pooler, sink_id cannot keep the sessions of a "
+                       "previous process from writing older rows over newer ones: connect to the "
+                       "server itself, or use delivery = 'exactly_once'");
   }
   return warnings;
 }

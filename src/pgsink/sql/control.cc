@@ -127,7 +127,7 @@ Status ensure_control_table(Connection& connection, std::string_view schema, Con
     return fail(created.error());
   }
   return fail(Errc::kControlTable, "table " + std::string(schema) + "." + std::string(shape.name) +
-                                       " is created and dropped by others all the time");
+                                       " is created and dropped again and again by other sessions");
 }
 
 Result<QueryResult> run_control(Connection& connection, std::string_view statements,

@@ -94,7 +94,7 @@ constexpr std::array<Single, 16> kSingles{{
     {"pgsink_rejected_rows_total", "counter", "Rows that could not be written.",
      [](const Report& r) { return double(r.metrics.rejected_rows); }},
     {"pgsink_possible_duplicate_rows_total", "counter",
-     "Rows that were sent again without knowing the first outcome.",
+     "Rows that were sent again while the outcome of the first attempt was unknown.",
      [](const Report& r) { return double(r.metrics.possible_duplicates); }},
     {"pgsink_sent_bytes_total", "counter", "Encoded rows of committed batches.",
      [](const Report& r) { return double(r.metrics.bytes_written); }},
@@ -104,22 +104,22 @@ constexpr std::array<Single, 16> kSingles{{
      [](const Report& r) { return double(r.metrics.retry_count); }},
     {"pgsink_connections_opened_total", "counter", "Connections that were opened.",
      [](const Report& r) { return double(r.metrics.connections_opened); }},
-    {"pgsink_connections_broken_total", "counter", "Connections that broke while they were needed.",
+    {"pgsink_connections_broken_total", "counter", "Connections that broke while in use.",
      [](const Report& r) { return double(r.metrics.connections_broken); }},
     {"pgsink_connections", "gauge", "Connections that are open.",
      [](const Report& r) { return double(r.metrics.connections_open); }},
     {"pgsink_lanes_failing", "gauge",
-     "Lanes that wait and try again, because something failed and nothing has succeeded since.",
+     "Lanes that are retrying after a failure, with nothing committed since.",
      [](const Report& r) { return double(r.metrics.lanes_failing); }},
-    {"pgsink_connections_max", "gauge", "What connection_pool_size says.",
+    {"pgsink_connections_max", "gauge", "The limit of connections, connection_pool_size.",
      [](const Report& r) { return double(r.connections_max); }},
     {"pgsink_inflight_rows", "gauge", "Rows that are sent, with their outcome not known yet.",
      [](const Report& r) { return double(r.metrics.in_flight_rows); }},
     {"pgsink_buffered_bytes", "gauge", "Memory of the rows that are accepted and not durable.",
      [](const Report& r) { return double(r.metrics.buffered_bytes); }},
-    {"pgsink_last_commit_timestamp_seconds", "gauge", "When a batch was committed last; 0: never.",
+    {"pgsink_last_commit_timestamp_seconds", "gauge", "Time of the last committed batch; 0: never.",
      [](const Report& r) { return double(r.metrics.last_commit_wall_us) / 1e6; }},
-    {"pgsink_last_error_timestamp_seconds", "gauge", "When an error was met last; 0: never.",
+    {"pgsink_last_error_timestamp_seconds", "gauge", "Time of the last error; 0: never.",
      [](const Report& r) { return double(r.metrics.last_error_wall_us) / 1e6; }},
 }};
 
@@ -167,7 +167,7 @@ std::string write_mode_name(WriteMode mode) {
 
 std::string prometheus_text(const std::vector<ConnectionReport>& connections) {
   Writer out;
-  out.family("pgsink_build_info", "gauge", "What runs; always 1.");
+  out.family("pgsink_build_info", "gauge", "The versions that run; always 1.");
   out.sample({{"version", version_number()}, {"commit", version_commit()}}, 1);
   for (const Single& single : kSingles) {
     out.family(single.name, single.type, single.help);
@@ -185,7 +185,7 @@ std::string prometheus_text(const std::vector<ConnectionReport>& connections) {
     }
   }
   out.family("pgsink_errors_total", "counter",
-             "Errors met, by SQLSTATE; client: what the server did not say.");
+             "Errors by SQLSTATE; client: errors without one from the server.");
   for (const Report& r : connections) {
     auto errors = r.metrics.errors;
     errors.try_emplace("client", 0);

@@ -144,7 +144,7 @@ Result<std::vector<TableRow>> SystemTables::target_columns() const {
     const auto columns = describe_target(options);
     if (!columns && asked_) return std::unexpected(columns.error());
     if (!columns) {
-      warn_("system.postgresql_tables has no rows of it: " + columns.error().to_string());
+      warn_("system.postgresql_tables has no rows for it: " + columns.error().to_string());
       continue;
     }
     for (const TargetColumn& c : *columns) {

@@ -228,7 +228,7 @@ std::string manual_page() {
   out += ".SS Flags of recover\n" + manual_flags(kOfRecover, kOfRun) +
          ".SH EXIT STATUS\n"
          ".TP\n.B 0\nall done\n"
-         ".TP\n.B 1\na statement failed; nothing behind it ran\n"
+         ".TP\n.B 1\na statement failed; nothing after it ran\n"
          ".TP\n.B 2\nthe command line is wrong, or a script cannot be read\n"
          ".TP\n.B 3\nfinished, but rows were rejected\n"
          ".TP\n.B 130, 143\nSIGINT or SIGTERM: what was accepted is committed\n"

@@ -33,7 +33,7 @@ Refusal set_variable(std::string_view value, size_t, Flags& flags) {
       name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
           std::string::npos;
   if (equals == std::string_view::npos || !named) {
-    return "--set takes name=value, the name of letters, digits and _";
+    return "--set takes NAME=VALUE; a name has letters, digits and _";
   }
   flags.variables[name] = value.substr(equals + 1);
   return {};
@@ -124,14 +124,14 @@ constexpr Flag kFlags[] = {
      },
      kOfRun | kOfRecover},
     {"log-level", '\0', "error|info|debug",
-     "what is said on standard error: only errors; also the summary line of\n"
+     "what is printed on standard error: only errors; also the summary line of\n"
      "each pipeline; also each statement as it starts",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.log_level = static_cast<LogLevel>(choice);
        return {};
      }},
     {"log-format", '\0', "text|json",
-     "how it is said: as text for people, or as one JSON object a line",
+     "in which format: as text for people, or as one JSON object a line",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.log_format = static_cast<LogFormat>(choice);
        return {};
@@ -143,7 +143,7 @@ constexpr Flag kFlags[] = {
        flags.metrics_listen = value;
        return {};
      }},
-    {"json", '\0', "", "print the options, or what is in doubt, as JSON",
+    {"json", '\0', "", "print the options, or the transactions in doubt, as JSON",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.json = true;
        return {};

@@ -71,8 +71,8 @@ const std::vector<Interactive::Command>& Interactive::commands() {
       {".watch", "\\watch", "[SECONDS]", "run the last statement again and again, until Ctrl-C",
        &Interactive::watch},
       {".mode", "\\mode", "table|csv|json|jsonl|line", "how rows are printed", &Interactive::mode},
-      {".lines", "\\x", "", "a value a line, or back", &Interactive::lines},
-      {".timer", "\\timing", "[on|off]", "tell how long statements take", &Interactive::timer},
+      {".lines", "\\x", "", "one value per line, or back to normal", &Interactive::lines},
+      {".timer", "\\timing", "[on|off]", "print how long statements take", &Interactive::timer},
       {".read", "\\i", "FILE", "run the statements of a file", &Interactive::read},
       {".quit", "\\q", "", "end (so does Ctrl-D)", &Interactive::quit},
   };

@@ -32,19 +32,19 @@ std::string shown(std::string_view text) {
   return "'" + std::string(text.substr(0, end)) + "…'";
 }
 
-std::unexpected<std::string> is_no(const ExactType& type, std::string_view text) {
-  return std::unexpected(shown(text) + " is no " + type.name);
+std::unexpected<std::string> is_not_of(const ExactType& type, std::string_view text) {
+  return std::unexpected(shown(text) + " is not of type " + type.name);
 }
 
 Text exact_number(const ExactType& type, std::string_view text) {
   const auto number = encode::read_number(trimmed(text));
-  if (!number) return is_no(type, text);
+  if (!number) return is_not_of(type, text);
   auto plain = encode::plain_number(*number, kDigitsMax);
-  if (!plain) return is_no(type, text);
+  if (!plain) return is_not_of(type, text);
   const size_t point = plain->find('.');
   const size_t decimals = point == std::string::npos ? 0 : plain->size() - point - 1;
   if (decimals <= static_cast<size_t>(type.scale)) return std::move(*plain);
-  if (type.kind == Kind::kInteger) return is_no(type, text);
+  if (type.kind == Kind::kInteger) return is_not_of(type, text);
   return std::unexpected(shown(text) + " has " + std::to_string(decimals) + " decimals, " +
                          type.name + " holds " + std::to_string(type.scale));
 }
@@ -74,14 +74,14 @@ Text exact_date(const ExactType& type, std::string_view text) {
   size_t parts = 0;
   for (;;) {
     const size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
-    if (digits == 0) return is_no(type, text);
+    if (digits == 0) return is_not_of(type, text);
     rest.remove_prefix(digits);
     if (++parts == 3) break;
-    if (rest.empty() || (rest[0] != '-' && rest[0] != '/')) return is_no(type, text);
+    if (rest.empty() || (rest[0] != '-' && rest[0] != '/')) return is_not_of(type, text);
     rest.remove_prefix(1);
   }
   if (rest.empty() || rest == "(BC)" || rest == " (BC)") return std::string(trimmed(text));
-  return is_no(type, text);
+  return is_not_of(type, text);
 }
 
 /// Decimals of the seconds are the only digits behind a point in a time.
@@ -146,7 +146,7 @@ std::expected<std::string, std::string> scalar_text(const ExactType& type, const
     return exact_scalar(type, content);
   }
   const bool nested = value.kind == JsonKind::kArray || value.kind == JsonKind::kObject;
-  if (nested && type.kind != Kind::kText) return is_no(type, value.text);
+  if (nested && type.kind != Kind::kText) return is_not_of(type, value.text);
   return exact_scalar(type, value.text);
 }
 
@@ -163,7 +163,7 @@ Text exact_node(const ExactType& type, const JsonNode& node) {
   }
   const bool array = node.value.kind == JsonKind::kArray;
   if (array != (type.kind == Kind::kList) || (!array && node.value.kind != JsonKind::kObject)) {
-    return is_no(type, node.value.text);
+    return is_not_of(type, node.value.text);
   }
   std::string json = array ? "[" : "{";
   const auto add = [&](const std::string& key, const ExactType& child,

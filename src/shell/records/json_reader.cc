@@ -112,7 +112,8 @@ struct JsonReader::Parser {
       if (const auto error = at.get_raw_json_string().error()) return fail(error);
     }
     if (value.kind != JsonKind::kObject && value.kind != JsonKind::kArray) {
-      return valid_scalar(value) || fail("'" + std::string(token.substr(0, 40)) + "' is no value");
+      return valid_scalar(value) ||
+             fail("'" + std::string(token.substr(0, 40)) + "' is not a JSON value");
     }
     if (depth == kDepthMax) {
       return fail("it is nested more than " + std::to_string(kDepthMax) + " deep");
@@ -172,9 +173,9 @@ std::expected<std::span<const JsonMember>, std::string> JsonReader::read_object(
     std::string_view text) {
   members_.clear();
   Parser& parser = *parser_;
-  const auto failed = [&] { return std::unexpected("it is no JSON object: " + parser.fault); };
+  const auto failed = [&] { return std::unexpected("it is not a JSON object: " + parser.fault); };
   const size_t first = std::min(text.find_first_not_of(kBlanks), text.size());
-  if (!text.substr(first).starts_with('{')) return std::unexpected("it is no JSON object");
+  if (!text.substr(first).starts_with('{')) return std::unexpected("it is not a JSON object");
   if (!parser.start(text)) return failed();
   ondemand::object object;
   if (const auto error = parser.document.get_object().get(object)) {
@@ -214,7 +215,7 @@ std::expected<JsonNode, std::string> JsonReader::read_value(std::string_view tex
   }
   ok = ok && parser.finish();
   if (ok && root.nodes.size() != 1) ok = parser.fail("it is not one value");
-  if (!ok) return std::unexpected("it is no JSON: " + parser.fault);
+  if (!ok) return std::unexpected("it is not valid JSON: " + parser.fault);
   return std::move(root.nodes.front());
 }
 

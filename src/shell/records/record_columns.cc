@@ -14,8 +14,8 @@ using Fault = std::unexpected<std::string>;
 
 /// How a value of an open column that its type does not hold is told.
 Fault not_as_sampled(const RecordColumn& column, const std::string& why) {
-  return Fault("column '" + column.name + "': " + why + ", which the first lines made of it; " +
-               "give columns to say otherwise");
+  return Fault("column '" + column.name + "': " + why +
+               ", the type inferred from the first lines; give columns to set another");
 }
 
 Fault in_column(const RecordColumn& column, const std::string& why) {

@@ -37,10 +37,9 @@ Status DeliveredRows::check(const RecordBatch& batch) const {
   if (point->proof.empty()) {
     return other_rows("a program, or an earlier version of pgsink, that left no digest of them");
   }
-  return other_rows(
-      "an earlier run, and the first " + grouped(batch.position) +
-      " rows of this query are others: the query, what it reads, or the order of its rows has "
-      "changed");
+  return other_rows("an earlier run, and the first " + grouped(batch.position) +
+                    " rows of this query are different: the query, what it reads, or the order of "
+                    "its rows has changed");
 }
 
 Status DeliveredRows::check_end(uint64_t rows) const {

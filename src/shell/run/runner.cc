@@ -146,10 +146,10 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
 
 Outcome Runner::check_source_name(const CreateConnection& statement, const SourceMap& places) {
   if (!engine_.has_table(statement.name) || sources_.contains(statement.name)) return {};
-  return std::unexpected(
-      places.fault(make_error(Errc::kDuplicateName, "the engine has a table '" + statement.name +
-                                                        "': a source needs a name of its own"),
-                   statement.name_position.offset, statement.name_length));
+  return std::unexpected(places.fault(
+      make_error(Errc::kDuplicateName,
+                 "the engine has a table '" + statement.name + "': a source needs a unique name"),
+      statement.name_position.offset, statement.name_length));
 }
 
 /// CREATE CONNECTION … TO stdin.

@@ -202,7 +202,7 @@ class Binder {
         return equal_without_case(column.name, name);
       });
       if (repeated) {
-        refused("'" + name + "' stands there twice");
+        refused("'" + name + "' is given twice");
         continue;
       }
       const auto bound = engine_.prepare("SELECT CAST(NULL AS " + type + ")");

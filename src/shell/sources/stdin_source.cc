@@ -137,12 +137,13 @@ class StdinSource final : public UnboundedSource {
   }
 
   static void warn_of_unknown_members(JsonColumns& columns, Reporter& reporter) {
-    columns.on_unknown([&reporter, named = std::set<std::string, std::less<>>()](
-                           std::string_view key) mutable {
-      if (named.size() >= kUnknownNamedMax || !named.emplace(key).second) return;
-      reporter.warning("standard input: the member '" + std::string(key) +
-                       "' was in none of the first lines and is left out; give columns to have it");
-    });
+    columns.on_unknown(
+        [&reporter, named = std::set<std::string, std::less<>>()](std::string_view key) mutable {
+          if (named.size() >= kUnknownNamedMax || !named.emplace(key).second) return;
+          reporter.warning(
+              "standard input: the member '" + std::string(key) +
+              "' was in none of the first lines and is left out; give columns to include it");
+        });
   }
 
   static RejectedInput rejected_input(const TextRecord& record, const std::string& why) {

@@ -392,11 +392,11 @@ TEST(Rejections, BadTextFoundWhileWritingLeavesNoTrace) {
 
 TEST(RowEncoderCreate, SaysWhatWouldWorkWhereNoConversionLeads) {
   EXPECT_EQ(create_error(field_of(ColumnKind::kBoolBits), {oid::kInt4}),
-            "column \"c\": bool does not become integer; integer takes integer, float, decimal, "
-            "text. Cast the column in the query");
+            "column \"c\": bool cannot be written as integer; integer takes integer, float, "
+            "decimal, text. Cast the column in the query");
   Field list = field_of(ColumnKind::kList32);
   list.children.push_back(field_of(ColumnKind::kBoolBits));
-  EXPECT_NE(create_error(list, {kInt4Array}).find("element: bool does not become integer"),
+  EXPECT_NE(create_error(list, {kInt4Array}).find("element: bool cannot be written as integer"),
             std::string::npos);
 }
 

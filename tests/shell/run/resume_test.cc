@@ -236,7 +236,7 @@ void expect_refused(const Captured& run, const std::string& why) {
 TEST_P(ResumeDelivery, OtherRowsAreRefused) {
   const std::string a = file("a.csv", 0, 5000);
   ASSERT_EQ(pgsink_input(load(GetParam(), read(a))).exit_code, 0);
-  const std::string others = "the first 5,000 rows of this query are others";
+  const std::string others = "the first 5,000 rows of this query are different";
   expect_refused(pgsink_input(load(GetParam(), read(file("shorter.csv", 0, 4999)))),
                  "this query has only 4,999");
   expect_refused(pgsink_input(load(GetParam(), read(file("b.csv", 0, 9000, 4)))), others);
@@ -348,7 +348,7 @@ TEST_F(Resume, RowsBetweenThePositionsOfTwoLanesAreProvenBeforeOneIsWritten) {
                                    "SELECT id, CASE WHEN id = 2000 THEN 0 ELSE v END AS v "
                                    "FROM read_csv('" +
                                        folder_.path() + "/a.csv')")),
-                 "are others");
+                 "are different");
   EXPECT_EQ(rows(), "3000 3000");
 }
 
@@ -380,7 +380,7 @@ TEST_F(Resume, InterruptedTwoPhaseLoadWithoutSinkIdIsGoneOnWith) {
   ASSERT_GT(before, 0) << "its first epochs are committed";
   ASSERT_LT(before, 300000);
   expect_refused(pgsink_input(load(options, "SELECT range AS id, 2 AS v FROM range(300000)")),
-                 "are others");
+                 "are different");
   const auto again = pgsink_input(load(options, query("1")));
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_THAT(again.err, HasSubstr("rows delivered before"));

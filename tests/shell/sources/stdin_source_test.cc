@@ -172,7 +172,7 @@ TEST_F(StdinSource, RejectedLinesAreCountedAndTakeNoGoodOneWithThem) {
   for (const std::string line : {"line 7: ", "line 8: ", "line 9: ", "line 4000: "}) {
     EXPECT_THAT(run.err, HasSubstr(line));
   }
-  EXPECT_THAT(run.err, AllOf(HasSubstr("4 rejected"), HasSubstr("'9.5' is no BIGINT")));
+  EXPECT_THAT(run.err, AllOf(HasSubstr("4 rejected"), HasSubstr("'9.5' is not of type BIGINT")));
   EXPECT_EQ(server_says("SELECT count(*) || ' ' || sum(id) FROM arrivals"), "4996 12498476");
   const auto strict = run_fed(
       bad, sink_ + source("format = 'json', columns = MAP {'id': 'BIGINT'}, max_rejects = 3") +
@@ -256,7 +256,7 @@ TEST_F(StdinSource, MisusesAreToldWithTheirPlace) {
       {"CREATE CONNECTION f TO stdin (format = 'csv', delimiter = ';', null = 'a;b');",
        "null holds the delimiter"},
       {"CREATE CONNECTION f TO stdin (format = 'json', columns = MAP {'a': 'INT', 'A': 'INT'});",
-       "'A' stands there twice"},
+       "'A' is given twice"},
       {"CREATE CONNECTION f TO stdin (format = 'csv', header = false);", "give columns"},
       {"CREATE CONNECTION f TO stdin (format = 'json', columns = MAP {'a': 'BIGIT'});",
        "the type of 'a'"},
@@ -265,7 +265,7 @@ TEST_F(StdinSource, MisusesAreToldWithTheirPlace) {
       {feed + "SELECT * FROM feed;", "'feed' is an unbounded source"},
       {feed + "CREATE TABLE t AS SELECT * FROM feed;", "'feed' is an unbounded source"},
       {feed + "INSERT INTO feed SELECT 1;", "'feed' is a source"},
-      {"CREATE TABLE feed (a INT);" + feed, "a source needs a name of its own"},
+      {"CREATE TABLE feed (a INT);" + feed, "a source needs a unique name"},
       {feed + connection("once", "arrivals", "delivery = 'exactly_once'") +
            "INSERT INTO once SELECT id FROM feed;",
        "needs a source that can be read again"},

@@ -228,7 +228,7 @@ TEST_F(StdinValues, LaterValuesThatATypeCannotHoldAreRejectedNotChanged) {
                         "INSERT INTO w SELECT id, v * 2 AS twice FROM feed");
   EXPECT_EQ(done.exit_code, 3) << done.err;
   EXPECT_THAT(done.err, AllOf(HasSubstr("line 1002: column 'v': '0.125' has 3 decimals"),
-                              HasSubstr("line 1003: column 'v': 'x' is no DECIMAL"),
+                              HasSubstr("line 1003: column 'v': 'x' is not of type DECIMAL"),
                               HasSubstr("give columns"), HasSubstr("3 rejected")));
   EXPECT_EQ(server_says("SELECT count(*) || ' ' || sum(twice) FROM written"), "1000 1000.0");
 }
@@ -382,7 +382,7 @@ TEST_F(StdinValues, MembersThatOnlyLaterLinesHaveAreToldOnce) {
 TEST_F(StdinValues, ErrorsNameNoTemporaryFile) {
   const auto done = run("[1]\nnonsense\n", "format = 'json'", "INSERT INTO w FROM feed");
   EXPECT_EQ(done.exit_code, 1);
-  EXPECT_THAT(done.err, AllOf(HasSubstr("line 1: it is no JSON object"), Not(HasSubstr("/tmp")),
+  EXPECT_THAT(done.err, AllOf(HasSubstr("line 1: it is not a JSON object"), Not(HasSubstr("/tmp")),
                               Not(HasSubstr("pgsink-sample"))));
 }
 

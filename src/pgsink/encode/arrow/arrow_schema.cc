@@ -227,7 +227,7 @@ class SchemaReader {
     if (format.starts_with("+v")) what = "a list view";
     return pgproto::fail(Errc::kColumnType,
                          "Arrow schema, " + path + ": " + what +
-                             " is not taken; let the producer decode or cast it");
+                             " is not supported; let the producer decode or cast it");
   }
 
   static Status check_children(const std::string& path, const Field& field) {

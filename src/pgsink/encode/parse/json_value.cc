@@ -329,8 +329,8 @@ bool json_input_text(std::string_view value, const Target& target, std::string& 
   scratch.clear();
   if (!Literal::append(value, target, 0, scratch)) {
     fault = {sqlstate::kInvalidText,
-             shortened(value) + (first == '"' ? " is no JSON string that UTF-8 can express"
-                                              : " is no JSON value of this type")};
+             shortened(value) + (first == '"' ? " is not a JSON string that UTF-8 can express"
+                                              : " is not a JSON value of this type")};
     return false;
   }
   text = scratch;

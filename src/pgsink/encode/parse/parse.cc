@@ -69,7 +69,7 @@ bool parse_value(const Target& target, std::string_view text, Scratch& out, Faul
 
 Fault parse_fault(const Target& target, std::string_view text, std::string_view wanted) {
   return {sqlstate::kInvalidText, shortened(text) + " is not a value of " + target.name +
-                                      "; wanted is " + std::string(wanted)};
+                                      "; expected " + std::string(wanted)};
 }
 
 CodecPointer text_to_parsed(const Field& source, const Target& target) {

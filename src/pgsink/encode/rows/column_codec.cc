@@ -68,9 +68,9 @@ struct PutChange {
     const char letter = change_letter(word);
     if (letter == '\0') {
       constexpr size_t kShown = 20;
-      fault = {sqlstate::kInvalidText, "\"" + std::string(word.substr(0, kShown)) +
-                                           "\" is no change: use I, U, D or insert, update, "
-                                           "delete"};
+      fault = {sqlstate::kInvalidText,
+               "\"" + std::string(word.substr(0, kShown)) +
+                   "\" is not a kind of change: use I, U, D or insert, update, delete"};
       return false;
     }
     out.put_bytes(&letter, 1);
@@ -80,8 +80,9 @@ struct PutChange {
 
 Result<CodecPointer> make_change_codec(const Field& source) {
   if (source_class(source) != SourceClass::kText || source.kind == ColumnKind::kDictionary) {
-    return pgproto::fail(Errc::kColumnType,
-                         source_name(source) + " cannot say what a change is: it takes text");
+    return pgproto::fail(
+        Errc::kColumnType,
+        source_name(source) + " cannot hold the kind of change: use a text column");
   }
   return CodecPointer(std::make_unique<NotNull>(staged_field(source, load_bytes, PutChange{})));
 }

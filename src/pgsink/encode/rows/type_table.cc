@@ -39,9 +39,9 @@ Result<CodecPointer> binary_to_uuid(const Field& source, const Target& target) {
   if (source.kind == ColumnKind::kFixedBinary && source.width == kUuidBytes) {
     return uuid_as_it_is(source, target);
   }
-  return pgproto::fail(Errc::kColumnType, source_name(source) +
-                                              " does not become uuid; wanted are 16 bytes of fixed "
-                                              "size, or text");
+  return pgproto::fail(
+      Errc::kColumnType,
+      source_name(source) + " cannot be written as uuid; use 16 bytes of fixed size, or text");
 }
 
 std::unexpected<Error> within(const std::string& part, Error error) {
@@ -286,7 +286,9 @@ std::string advice(SourceClass source, const Target& target) {
     text += source_class_name(entry.source);
     first = false;
   }
-  if (first) text = "; no source becomes " + std::string(target_kind_name(target.kind));
+  if (first) {
+    text = "; no source type can be written as " + std::string(target_kind_name(target.kind));
+  }
   if (source != S::kText) text += ". Cast the column in the query";
   return text;
 }
@@ -372,8 +374,8 @@ Result<CodecPointer> make_codec(const Field& source, const Target& target) {
     }
     return entry.make(source, target);
   }
-  return pgproto::fail(Errc::kColumnType, source_name(source) + " does not become " + target.name +
-                                              advice(from, target));
+  return pgproto::fail(Errc::kColumnType, source_name(source) + " cannot be written as " +
+                                              target.name + advice(from, target));
 }
 
 }  // namespace pgsink::encode

@@ -66,7 +66,7 @@ bool check_limit(const Digits& value, const Digits& exact, const NumericLimit& l
   if (exact.scale > limit.scale) {
     fault = {sqlstate::kNumberOutOfRange,
              shown(value) + " would be rounded: the type is " + limit_name(limit) + ", at most " +
-                 std::to_string(limit.scale) + " digits behind the point"};
+                 std::to_string(limit.scale) + " digits after the decimal point"};
     return false;
   }
   const int64_t integer_digits = static_cast<int64_t>(exact.digits.size()) - exact.scale;
@@ -354,7 +354,7 @@ bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, F
   const Digits exact = without_trailing_zeros(value);
   if (scale > kScaleMax) {
     fault = {sqlstate::kNumberOutOfRange, shown(value) + " has " + std::to_string(scale) +
-                                              " digits behind the point, numeric holds " +
+                                              " digits after the decimal point, numeric holds " +
                                               std::to_string(kScaleMax)};
     return false;
   }
@@ -366,7 +366,7 @@ bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, F
   if (static_cast<int64_t>(exact.digits.size()) - exact.scale > kIntegerDigitsMax) {
     fault = {sqlstate::kNumberOutOfRange,
              shown(value) + " has more than " + std::to_string(kIntegerDigitsMax) +
-                 " digits before the point, the most that numeric holds"};
+                 " digits before the decimal point, the most that numeric holds"};
     return false;
   }
   put_groups(exact, static_cast<uint16_t>(scale), out);
