@@ -11,8 +11,7 @@ using session_table::Phase;
 Session::Session(SessionLimits limits) : state_(std::make_unique<State>(limits)) {}
 Session::~Session() = default;
 
-// ---- startup
-// -------------------------------------------------------------------------------------
+// ---- startup ------------------------------------------------------------------------------------
 
 void Session::request_tls() {
   if (!state_->may(Command::kRequestTls)) return state_->break_by_misuse("request_tls()");
@@ -57,8 +56,7 @@ Status Session::startup(StartupConfig config) {
   return state_->guarded([&] { return state_->start(std::move(config)); });
 }
 
-// ---- requests
-// ------------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
 Result<RequestId> Session::query(std::string_view sql, Copy copy) {
   return state_->guarded([&] {
@@ -144,8 +142,7 @@ void Session::terminate() {
   state_->say(Command::kTerminate);
 }
 
-// ---- COPY
-// ----------------------------------------------------------------------------------------
+// ---- COPY ---------------------------------------------------------------------------------------
 
 MutableBytes Session::copy_space(size_t size) {
   State& state = *state_;
@@ -187,8 +184,7 @@ void Session::copy_fail(std::string_view reason) {
 
 bool Session::copy_refused() const { return state_->copy_refused; }
 
-// ---- bytes
-// ---------------------------------------------------------------------------------------
+// ---- bytes --------------------------------------------------------------------------------------
 
 Bytes Session::output() const { return state_->output.unsent(); }
 void Session::output_sent(size_t size) { state_->output.mark_sent(size); }
@@ -215,8 +211,7 @@ Status Session::received_eof() {
   return state_->guarded([&] { return state_->end_of_input(); });
 }
 
-// ---- state
-// ---------------------------------------------------------------------------------------
+// ---- state --------------------------------------------------------------------------------------
 
 bool Session::startup_done() const { return state_->startup_done; }
 ReadyForQuery::Status Session::transaction_status() const { return state_->transaction_status; }

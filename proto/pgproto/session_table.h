@@ -11,8 +11,7 @@
 
 namespace pgproto::session_table {
 
-// ---- what the server may say
-// ---------------------------------------------------------------------
+// ---- what the server may say --------------------------------------------------------------------
 
 /// Phase is where the answer to the oldest unanswered request stands. The first block is the
 /// startup; the phases of the second block that start a request double as the request's kind.
@@ -303,8 +302,7 @@ constexpr const char* place_of(Phase phase) {
   return "as the answer to Sync";
 }
 
-// ---- what we may say
-// -----------------------------------------------------------------------------
+// ---- what we may say ----------------------------------------------------------------------------
 
 /// SendState is what the owner of the session may do next.
 enum class SendState : uint8_t {

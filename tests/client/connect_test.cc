@@ -104,8 +104,7 @@ TEST_F(ConnectTest, TellsWhoTheServerIs) {
   EXPECT_NE(again->server().backend, identity.backend);
 }
 
-// ---- several hosts
-// -------------------------------------------------------------------------------
+// ---- several hosts ------------------------------------------------------------------------------
 
 TEST_F(ConnectTest, TriesHostsInOrderUntilOneAnswers) {
   const std::string dead = dead_port();
@@ -253,8 +252,7 @@ TEST_F(ConnectTest, FindsServersByTheirRole) {
   EXPECT_EQ(alone.code, Errc::kSessionAttributes);
 }
 
-// ---- deadlines
-// -----------------------------------------------------------------------------------
+// ---- deadlines ----------------------------------------------------------------------------------
 
 // A server that falls silent at any step costs the time that was allowed, and says where.
 TEST_F(ConnectTest, TimeoutHoldsAtEveryStepOfTheStartup) {
@@ -313,8 +311,7 @@ TEST_F(ConnectTest, TimedOutHostIsFollowedByTheNext) {
   ASSERT_TRUE(connection.has_value()) << connection.error().to_string();
 }
 
-// ---- servers that lie or stop
-// --------------------------------------------------------------------
+// ---- servers that lie or stop -------------------------------------------------------------------
 
 // Ends after every prefix of a good startup: always an error, never a hang or a crash.
 TEST_F(ConnectTest, EndAnywhereInTheStartupIsAnError) {

@@ -232,8 +232,7 @@ TEST(CheckOptions, FindsWhatAProgramWroteWrong) {
   EXPECT_THAT(faults([](O& o) { o.schema = ""; }), HasSubstr("schema takes the name of a schema"));
 }
 
-// ---- systems
-// -------------------------------------------------------------------------------------
+// ---- systems ------------------------------------------------------------------------------------
 
 TEST(BindConnection, AnotherNameOfPostgresIsSuggestedAndTheOptionsCheckedAllTheSame) {
   const Read read = bind_script("CREATE CONNECTION c TO postgres (host = 'h', hots = 1)");
@@ -266,8 +265,7 @@ TEST(BindConnection, StdinIsRefusedByName) {
   EXPECT_THAT(read.message(0), HasSubstr("TO stdin is a source of the command"));
 }
 
-// ---- ${…}
-// ----------------------------------------------------------------------------------------
+// ---- ${…} ---------------------------------------------------------------------------------------
 
 TEST(Substitution, FillsInSecretsEnvironmentAndVariables) {
   const ddl_test::Secrets sources{

@@ -108,8 +108,7 @@ TEST(RenderDiagnostic, WithoutTheScriptThereIsNoLine) {
   EXPECT_EQ(render_diagnostic(fault, "f", "SELECT 1"), "f:1:1: error[PGS-1001]: wrong\n");
 }
 
-// ---- secrets
-// -------------------------------------------------------------------------------------
+// ---- secrets ------------------------------------------------------------------------------------
 
 constexpr std::string_view kHead = "CREATE CONNECTION c TO postgresql (";
 

@@ -431,8 +431,7 @@ TEST(FlightLog, KeepsAllThatWhileRowsAreLeftOut) {
   enumerate(true, Truth::kGid, 8, true);
 }
 
-// ---- single facts
-// --------------------------------------------------------------------------------
+// ---- single facts -------------------------------------------------------------------------------
 
 class FlightLogTest : public ::testing::Test {
  protected:

@@ -397,8 +397,7 @@ TEST_F(PoliciesTest, DoNotConcernTheOwner) {
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1");
 }
 
-// ---- views and rules
-// -----------------------------------------------------------------------------
+// ---- views and rules ----------------------------------------------------------------------------
 
 /// Targets that COPY would not enter, or would enter past the rules: INSERT is chosen for them.
 class NotByCopyTest : public PreflightTest {

@@ -520,8 +520,7 @@ TEST(SessionCopyIn, RejectsDataFromTheServer) {
   }
 }
 
-// ---- space in the buffer
-// -------------------------------------------------------------------------
+// ---- space in the buffer ------------------------------------------------------------------------
 
 Session& started(Session& session) {
   StartupConfig config;
@@ -606,8 +605,7 @@ TEST(SessionCopySpace, MisuseEndsTheSession) {
   }
 }
 
-// ---- COPY OUT and BOTH
-// ---------------------------------------------------------------------------
+// ---- COPY OUT and BOTH --------------------------------------------------------------------------
 
 TEST(SessionCopyOut, DeliversTheRows) {
   const CopyOutResponse out{{0, {0}}};

@@ -56,8 +56,7 @@ void extended(Session& session) {
   ASSERT_EQ(session.sync(), 6U);
 }
 
-// ---- simple query
-// --------------------------------------------------------------------------------
+// ---- simple query -------------------------------------------------------------------------------
 
 TEST(SessionQuery, OneResult) {
   const Outcome outcome =
@@ -169,8 +168,7 @@ TEST(SessionQuery, RejectsARowOfAnotherWidth) {
   EXPECT_EQ(execute.code, Errc::kProtocol);
 }
 
-// ---- extended query
-// ------------------------------------------------------------------------------
+// ---- extended query -----------------------------------------------------------------------------
 
 TEST(SessionExtended, EveryMessageIsARequest) {
   const Outcome outcome =

@@ -102,8 +102,7 @@ const std::vector<std::string> kStartupEvents = {
     "0 ParameterStatus client_encoding=UTF8", "0 ParameterStatus server_version=15.20",
     "0 ReadyForQuery I"};
 
-// ---- the message
-// ---------------------------------------------------------------------------------
+// ---- the message --------------------------------------------------------------------------------
 
 TEST(SessionStartup, SendsTheStartupMessage) {
   const Outcome outcome = run_script([] { return Script{start(config_for(), "")}; });
@@ -153,8 +152,7 @@ TEST(SessionStartup, RefusesAProtocolThatIsNot30Or32) {
   }
 }
 
-// ---- methods
-// -------------------------------------------------------------------------------------
+// ---- methods ------------------------------------------------------------------------------------
 
 TEST(SessionStartup, TrustEndsInReadyForQuery) {
   const Outcome outcome =
@@ -277,8 +275,7 @@ TEST(SessionStartup, RefusesMethodsThatItDoesNotHave) {
   }
 }
 
-// ---- order of the SASL exchange
-// ------------------------------------------------------------------
+// ---- order of the SASL exchange -----------------------------------------------------------------
 
 // Trap 6: nobody is believed before the server's signature.
 TEST(SessionStartup, RejectsAuthenticationOkBeforeTheServerSignature) {
@@ -350,8 +347,7 @@ TEST(SessionStartup, CapsTheIterationsOfScram) {
   }
 }
 
-// ---- channel binding
-// -----------------------------------------------------------------------------
+// ---- channel binding ----------------------------------------------------------------------------
 
 // Trap 7: `require` refuses every exchange that does not bind the channel.
 TEST(SessionStartup, ChannelBindingRequireRejectsEveryOtherExchange) {
@@ -449,8 +445,7 @@ TEST(SessionStartup, RefusesUnknownMechanismsAndMalformedLists) {
   }
 }
 
-// ---- require_auth
-// --------------------------------------------------------------------------------
+// ---- require_auth -------------------------------------------------------------------------------
 
 // Trap 12: each method is accepted exactly where it is allowed.
 TEST(SessionStartup, RequireAuthAllowsWhatItNames) {
@@ -488,8 +483,7 @@ TEST(SessionStartup, RequireAuthNoneRefusesAServerThatAsks) {
   EXPECT_THAT(outcome.sent, Not(HasSubstr(kPassword)));
 }
 
-// ---- protocol version
-// ----------------------------------------------------------------------------
+// ---- protocol version ---------------------------------------------------------------------------
 
 StartupConfig config_32() {
   StartupConfig config = config_for();
@@ -607,8 +601,7 @@ TEST(SessionStartup, NoticesMayComeAtAnyTime) {
   EXPECT_THAT(outcome.error, IsEmpty());
 }
 
-// ---- encoding and limits
-// -------------------------------------------------------------------------
+// ---- encoding and limits ------------------------------------------------------------------------
 
 // Trap 32.
 TEST(SessionStartup, FailsWhereTheServerReportsAnotherEncoding) {
@@ -658,8 +651,7 @@ TEST(SessionStartup, UnderstandsTheErrorOfAServerThatCannotFork) {
   EXPECT_THAT(outcome.error, Not(HasSubstr("secret")));
 }
 
-// ---- TLS
-// -----------------------------------------------------------------------------------------
+// ---- TLS ----------------------------------------------------------------------------------------
 
 Session::TlsAnswer tls_answer(std::string_view bytes, Error* error = nullptr) {
   Session session;

@@ -201,8 +201,7 @@ TEST_F(PublicationTest, ManySinksAtOnceCreateItOnce) {
   EXPECT_EQ(scalar("SELECT count(*) FROM pg_replication_slots"), "1");
 }
 
-// ---- what cannot be
-// --------------------------------------------------------------------------------
+// ---- what cannot be -----------------------------------------------------------------------------
 
 TEST_F(PublicationTest, TooLittleLogIsAnErrorThatSaysWhatToDo) {
   const auto plain = PostgresServer::start({.settings = {{"wal_level", "replica"}}});
@@ -296,8 +295,7 @@ TEST_F(PublicationTest, ASlotNameThatTheServerWouldRefuseIsAFaultOfTheOption) {
   EXPECT_EQ(faults[0].code, Errc::kOptionValue);
 }
 
-// ---- origins
-// -----------------------------------------------------------------------------------------
+// ---- origins ------------------------------------------------------------------------------------
 
 class OriginTest : public PublicationTest {
  protected:

@@ -99,8 +99,7 @@ void shift_bits(ArrowBuffer& buffer, int64_t front, int64_t length) {
   buffer = pack_bits(bits);
 }
 
-// ---- export: private data owns a copy of the node
-// -------------------------------------------------
+// ---- export: private data owns a copy of the node -----------------------------------------------
 
 struct SchemaData {
   ArrowNode node;

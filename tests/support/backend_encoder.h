@@ -19,8 +19,7 @@
 
 namespace pgsink::test {
 
-// ---- encoding
-// -------------------------------------------------------------------------------------
+// ---- encoding -----------------------------------------------------------------------------------
 
 /// raw_message is type, length and body, whatever they are.
 std::string raw_message(char type, std::string_view body);
@@ -45,8 +44,7 @@ std::string describe(const pgproto::BackendMessage& message);
 std::string describe(const pgproto::FrontendMessage& message);
 std::string describe(const pgproto::StartupPacket& packet);
 
-// ---- decoding
-// -------------------------------------------------------------------------------------
+// ---- decoding -----------------------------------------------------------------------------------
 
 /// ClientSaid is one message of a client: a startup packet, or a typed message. Owns its bytes,
 /// which the views in `message` point into; copies keep pointing into the first.
@@ -88,8 +86,7 @@ class FrontendDecoder {
 /// an incomplete one.
 std::vector<std::string> frontend_messages(std::string_view bytes);
 
-// ---- authentication
-// -------------------------------------------------------------------------------
+// ---- authentication -----------------------------------------------------------------------------
 
 /// md5_accepts says whether a PasswordMessage answers AuthenticationMD5Password rightly.
 bool md5_accepts(std::string_view user, std::string_view password, std::string_view salt,

@@ -73,8 +73,7 @@ class PostgresServer {
   /// Everything the server has logged so far.
   std::string log() const;
 
-  // ---- SQL as the superuser, over libpq and the Unix socket
-  // ---------------------------------------
+  // ---- SQL as the superuser, over libpq and the Unix socket -------------------------------------
   /// Runs one or several statements; the rows of the last one, as text.
   SqlRows sql(const std::string& text, std::string_view database = "postgres");
   /// The one value of the one row of sql(); "" for NULL.

@@ -54,8 +54,7 @@ struct BindParameter {
   int16_t format = 0;
 };
 
-// ---- messages without a type byte, only legal as the first of a connection
-// -----------------------
+// ---- messages without a type byte, only legal as the first of a connection ----------------------
 struct StartupMessage {
   int32_t protocol_version = 0;
   std::vector<std::pair<std::string_view, std::string_view>> parameters;
@@ -67,8 +66,7 @@ struct CancelRequest {
   Bytes secret_key;
 };
 
-// ---- messages with a type byte
-// -------------------------------------------------------------------
+// ---- messages with a type byte ------------------------------------------------------------------
 struct PasswordMessage {
   std::string_view password;
 };

@@ -147,8 +147,7 @@ class Session {
   /// Terminate. Nothing may follow.
   void terminate();
 
-  // ---- COPY IN / BOTH, after a request announced with Copy
-  // ---------------------------------------
+  // ---- COPY IN / BOTH, after a request announced with Copy --------------------------------------
   /// Room for at least `size` bytes of one CopyData body, directly in the output buffer behind a
   /// reserved header. Valid until the next call of a request or copy_… function. Nothing is sent
   /// unless copy_commit() follows. REQUIRES: a COPY is open for sending; otherwise, at 1 GiB, and
@@ -163,8 +162,7 @@ class Session {
   /// received): stop encoding, call copy_done(), drain to ReadyForQuery.
   bool copy_refused() const;
 
-  // ---- bytes out
-  // ---------------------------------------------------------------------------------
+  // ---- bytes out --------------------------------------------------------------------------------
   /// What waits to be sent, contiguous; valid until any other call of the session.
   Bytes output() const;
   /// The first `size` bytes of output() were handed to the transport.
@@ -174,8 +172,7 @@ class Session {
   uint64_t appended_position() const;
   uint64_t sent_position() const;
 
-  // ---- bytes in
-  // ----------------------------------------------------------------------------------
+  // ---- bytes in ---------------------------------------------------------------------------------
   /// Room to receive into, at least 1 byte; invalidates all views of events. Grows with the bytes
   /// received of a large message, never by its declared length.
   MutableBytes receive_space();
@@ -186,8 +183,7 @@ class Session {
   /// The peer closed its side. Says whether that was legal here (after terminate(), or never).
   Status received_eof();
 
-  // ---- state
-  // -------------------------------------------------------------------------------------
+  // ---- state ------------------------------------------------------------------------------------
   bool startup_done() const;
   /// The status of the last ReadyForQuery.
   ReadyForQuery::Status transaction_status() const;

@@ -55,8 +55,7 @@ Status choose(std::string_view keyword, std::string_view text,
   return bad_value(keyword, "one of " + allowed);
 }
 
-// ---- one function a kind of option
-// ---------------------------------------------------------------
+// ---- one function a kind of option --------------------------------------------------------------
 
 template <std::string ConnectOptions::* kMember>
 Status set_text(const KeywordInfo&, const std::string& value, ConnectOptions& options) {
@@ -352,8 +351,7 @@ bool looks_like_keyword(std::string_view text) {
   });
 }
 
-// ---- lists of hosts
-// ------------------------------------------------------------------------------
+// ---- lists of hosts -----------------------------------------------------------------------------
 
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> parts;

@@ -41,8 +41,7 @@ Connection::~Connection() {
   transport_->close();
 }
 
-// ---- the loop
-// ------------------------------------------------------------------------------------
+// ---- the loop -----------------------------------------------------------------------------------
 
 std::unexpected<Error> Connection::break_with(Error error) {
   broken_ = true;
@@ -113,8 +112,7 @@ Status Connection::send_only(Deadline deadline) {
   return {};
 }
 
-// ---- events
-// --------------------------------------------------------------------------------------
+// ---- events -------------------------------------------------------------------------------------
 
 std::vector<Error> Connection::take_notices() {
   std::vector<Error> taken(notices_.begin(), notices_.end());
@@ -202,8 +200,7 @@ Status Connection::cancel(Deadline deadline) {
   return Connector(env_, options_, nullptr).cancel(address_, !tls_.empty(), *session_, deadline);
 }
 
-// ---- queries
-// -------------------------------------------------------------------------------------
+// ---- queries ------------------------------------------------------------------------------------
 
 Result<QueryResult> Connection::collect(Deadline deadline) {
   QueryCollector collector;

@@ -15,8 +15,7 @@ std::unexpected<Error> malformed(size_t position, const std::string& what) {
               "connection string, character " + std::to_string(position + 1) + ": " + what);
 }
 
-// ---- keyword = 'value' …
-// -------------------------------------------------------------------------
+// ---- keyword = 'value' … ------------------------------------------------------------------------
 
 class KeywordParser {
  public:
@@ -76,8 +75,7 @@ class KeywordParser {
   size_t at_ = 0;
 };
 
-// ---- postgresql://user:password@host:port,host:port/database?keyword=value&…
-// ---------------------
+// ---- postgresql://user:password@host:port,host:port/database?keyword=value&… --------------------
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

@@ -63,8 +63,7 @@ class OpenSslTransport final : public TlsTransport {
   bool failed_ = false;
 };
 
-// ---- the two buffers as OpenSSL sees them
-// --------------------------------------------------------
+// ---- the two buffers as OpenSSL sees them -------------------------------------------------------
 
 int OpenSslTransport::bio_write(BIO* bio, const char* data, size_t size, size_t* written) {
   auto* self = static_cast<OpenSslTransport*>(BIO_get_data(bio));
@@ -99,8 +98,7 @@ void OpenSslTransport::drop_sent(size_t size) {
   }
 }
 
-// ---- handshake
-// -----------------------------------------------------------------------------------
+// ---- handshake ----------------------------------------------------------------------------------
 
 std::unexpected<Error> OpenSslTransport::broken(const char* where) {
   failed_ = true;
@@ -177,8 +175,7 @@ Status OpenSslTransport::check_peer(bool verify_host, const std::string& host) {
   return {};
 }
 
-// ---- moving bytes
-// --------------------------------------------------------------------------------
+// ---- moving bytes -------------------------------------------------------------------------------
 
 // One exchange of encrypted bytes below.
 Result<Transport::Moved> OpenSslTransport::move(bool receive, Deadline deadline) {

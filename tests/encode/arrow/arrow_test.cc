@@ -65,8 +65,7 @@ std::string import_error(ArrowNode column, const std::function<void(ArrowArray&)
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
 
-// ---- ownership
-// -----------------------------------------------------------------------------------
+// ---- ownership ----------------------------------------------------------------------------------
 
 TEST(ArrowImport, ReleasesOnceWhenTheBatchGoes) {
   EXPECT_EQ(import_error(arrow_text("u", {"a", std::nullopt})), "");
@@ -109,8 +108,7 @@ TEST(ArrowImport, CountsTheBytesThatABatchHolds) {
   EXPECT_EQ(batch.memory_bytes(), 3 * 8 + 4 * 4 + 5U);
 }
 
-// ---- schemas
-// -------------------------------------------------------------------------------------
+// ---- schemas ------------------------------------------------------------------------------------
 
 TEST(ArrowSchema, ReadsEveryFormat) {
   const std::vector<std::pair<std::string, ColumnKind>> formats = {
@@ -257,8 +255,7 @@ TEST(ArrowSchema, InfinitiesAreTheProducersToAnnounce) {
   EXPECT_FALSE((**schema_of(arrow_batch({dates})))[0].infinities);
 }
 
-// ---- arrays: trap 4, no count is trusted
-// ----------------------------------------------------------
+// ---- arrays: trap 4, no count is trusted --------------------------------------------------------
 
 TEST(ArrowArray, Trap4RefusesWrongLengthsAndOffsets) {
   const ArrowNode numbers = arrow_fixed<int32_t>("i", {1, 2, 3});
@@ -397,8 +394,7 @@ TEST(ArrowArray, OffsetOfTheWholeBatchShiftsEveryColumn) {
   EXPECT_EQ(rows[2][2], "eeeee");
 }
 
-// ---- streams
-// -------------------------------------------------------------------------------------
+// ---- streams ------------------------------------------------------------------------------------
 
 /// A producer of two batches, then the end or an error.
 struct Producer {

@@ -108,8 +108,7 @@ const std::vector<ColumnType>& assorted_types() {
   return kTypes;
 }
 
-// ---- COPY binary: trap 31
-// ------------------------------------------------------------------------
+// ---- COPY binary: trap 31 -----------------------------------------------------------------------
 
 TEST(CopyFormat, HeaderIsSignatureFlagsAndNoExtension) {
   const std::string_view header = pgproto::as_text(copy_header());
@@ -139,8 +138,7 @@ TEST(CopyFormat, FieldsFollowTheEncodersColumnsNotTheBatchs) {
   EXPECT_EQ(test::decode_int(*rows[0][1]), 1);
 }
 
-// ---- chunks and ranges
-// ---------------------------------------------------------------------------
+// ---- chunks and ranges --------------------------------------------------------------------------
 
 TEST(RowEncoder, BuffersOfAnySizeGiveTheSameBytes) {
   const RecordBatch batch = assorted_batch(300);
@@ -308,8 +306,7 @@ TEST(RowEncoder, StridedRowsAreTheSameWithAndWithoutVectorCode) {
             encode(batch, types, 5000, {}, Kernels::kBest).tuples);
 }
 
-// ---- rejections
-// ----------------------------------------------------------------------------------
+// ---- rejections ---------------------------------------------------------------------------------
 
 TEST(Rejections, RejectedRowsAreLeftOutAndTheOthersKeepTheirOrder) {
   Nullable<int64_t> values;
@@ -387,8 +384,7 @@ TEST(Rejections, BadTextFoundWhileWritingLeavesNoTrace) {
   }
 }
 
-// ---- choosing the codec
-// --------------------------------------------------------------------------
+// ---- choosing the codec -------------------------------------------------------------------------
 
 TEST(RowEncoderCreate, SaysWhatWouldWorkWhereNoConversionLeads) {
   EXPECT_EQ(create_error(field_of(ColumnKind::kBoolBits), {oid::kInt4}),
@@ -454,8 +450,7 @@ TEST(RowEncoderCreate, RefusesListsDeeperThanSixDimensions) {
   EXPECT_NE(create_error(list, {kInt4Array}).find("6 dimensions"), std::string::npos);
 }
 
-// ---- traps 27 to 30, as bytes
-// --------------------------------------------------------------------
+// ---- traps 27 to 30, as bytes -------------------------------------------------------------------
 
 TEST(Numeric, Trap28NoDigitStandsBehindDscale) {
   const RecordBatch batch =

@@ -116,8 +116,7 @@ void run(const std::string& sql_type, const std::string& format, uint64_t seed, 
   expect_texts(sql_type, arrow_fixed(format, values), expected);
 }
 
-// ---- integers
-// ------------------------------------------------------------------------------------
+// ---- integers -----------------------------------------------------------------------------------
 
 TEST(Property, IntegersOfEverySizeIntoBigint) {
   const std::vector<int64_t> extremes = {std::numeric_limits<int64_t>::min(),
@@ -142,8 +141,7 @@ TEST(Property, SmallIntegersIntoTextAndInteger) {
   });
 }
 
-// ---- floats: compared as bits, so that no formatting is in between
-// -------------------------------
+// ---- floats: compared as bits, so that no formatting is in between ------------------------------
 
 TEST(Property, DoublesKeepEveryBit) {
   Random random(4);
@@ -206,8 +204,7 @@ TEST(Property, SinglesKeepEveryBitAndPrintAsTheServerDoes) {
   EXPECT_TRUE(text_table.rows() == rows);
 }
 
-// ---- numeric: digits first, then the number that has them
-// ----------------------------------------
+// ---- numeric: digits first, then the number that has them ---------------------------------------
 
 /// 256 bits, least significant word first.
 struct Words {
@@ -313,8 +310,7 @@ TEST(Property, LongNumericsFromText) {
   expect_texts("numeric", arrow_text("u", values), expected);
 }
 
-// ---- dates and times: the calendar of <chrono>, moved by eras of 400 years
-// -------------------------
+// ---- dates and times: the calendar of <chrono>, moved by eras of 400 years ----------------------
 
 struct Day {
   int64_t year = 0;  ///< Astronomical.
@@ -444,8 +440,7 @@ TEST(Property, IntervalsOfAllSigns) {
   }
 }
 
-// ---- bytes
-// ---------------------------------------------------------------------------------------
+// ---- bytes --------------------------------------------------------------------------------------
 
 std::string random_text(Random& random, size_t most) {
   std::string text;
@@ -542,8 +537,7 @@ TEST(Property, Uuids) {
   expect_texts("uuid", arrow_text("w:16", values).extended("arrow.uuid"), expected);
 }
 
-// ---- arrays
-// --------------------------------------------------------------------------------------
+// ---- arrays -------------------------------------------------------------------------------------
 
 TEST(Property, ArraysOfIntegersWithNulls) {
   Random random(17);

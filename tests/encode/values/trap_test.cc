@@ -75,8 +75,7 @@ class ClaimedBytes {
   ColumnView view_;
 };
 
-// ---- 1 and 32: lengths
-// ------------------------------------------------------------------------------
+// ---- 1 and 32: lengths --------------------------------------------------------------------------
 
 TEST(Length, Trap1AFieldOfMoreThanTheServersLimitIsRejectedAndNeverWraps) {
   constexpr int64_t kGiB = int64_t{1} << 30;
@@ -102,8 +101,7 @@ TEST(Length, Trap32ARowOfMoreThanTheServersLimitIsRejected) {
   }
 }
 
-// ---- 28: numeric
-// ---------------------------------------------------------------------------------
+// ---- 28: numeric --------------------------------------------------------------------------------
 
 TEST(Numeric, Trap28SpecialValuesHaveTheirSignWords) {
   const auto fields = text_fields({oid::kNumeric}, {"NaN", "Infinity", "-Infinity"});
@@ -133,8 +131,7 @@ TEST(Numeric, Trap28TrailingZerosOfTheScaleStay) {
   EXPECT_EQ(test::decode_numeric(*fields[2]), "100.00");
 }
 
-// ---- 29: dates and times
-// -------------------------------------------------------------------------
+// ---- 29: dates and times ------------------------------------------------------------------------
 
 TEST(Timestamp, Trap29TheGreatestNumberIsInfinityOnlyWhereTheSourceSaysSo) {
   const auto make = [](ArrowImport options) {
@@ -189,8 +186,7 @@ TEST(Interval, Trap29FieldsAreMicrosecondsThenDaysThenMonths) {
   EXPECT_EQ(fields[0], std::string("\0\0\0\0\0\0\0\3\0\0\0\2\0\0\0\1", 16));
 }
 
-// ---- 30: shapes of types
-// -------------------------------------------------------------------------
+// ---- 30: shapes of types ------------------------------------------------------------------------
 
 TEST(Bool, Trap30IsOneByte) {
   const auto fields = text_fields({oid::kBool}, {"true", "f"});
@@ -249,8 +245,7 @@ TEST(Range, Trap30FlagsSayWhichBoundsAreThere) {
   EXPECT_EQ(fields[2], "\x18");
 }
 
-// ---- 31: the frame of COPY binary
-// ----------------------------------------------------------------
+// ---- 31: the frame of COPY binary ---------------------------------------------------------------
 
 TEST(CopyFormat, Trap31SignatureFlagsExtensionAndTrailer) {
   const pgproto::Bytes header = copy_header();
