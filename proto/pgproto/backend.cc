@@ -79,7 +79,7 @@ Message read_diagnostics(ByteReader& reader) {
         message.routine = text;
         break;
       default:
-        break;  // Unknown fields are to be ignored, says the protocol.
+        break;  // The protocol says that unknown fields are ignored.
     }
   }
   return message;
@@ -169,7 +169,7 @@ Authentication read_authentication(ByteReader& reader) {
   return message;
 }
 
-// One row a message type: its decoder.
+// One row per message type: its decoder.
 // clang-format off
 std::optional<BackendMessage> read_message(char type, ByteReader& reader) {
   switch (type) {

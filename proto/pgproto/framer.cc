@@ -9,12 +9,13 @@ namespace pgproto {
 namespace {
 
 constexpr size_t kHeaderBytes = 5;
-// Room for a flood of small messages in one read; the server sends 8 KiB at a time.
+// Room for many small messages in one read; the server sends 8 KiB at a time.
 constexpr size_t kFirstInputCapacity = 16 * 1024;
-// A larger buffer is given back as soon as it is empty: one large error text must not stay for ever
-// in each connection of a pool.
+// A larger buffer is freed as soon as it is empty, so that one large error text does not stay
+// allocated in each connection of a pool.
 constexpr size_t kKeptInputCapacityMax = 256 * 1024;
-// Less room than this makes a read not worth its system call: then the rest is moved to the front.
+// With less room than this a read is not worth its system call: then the rest is moved to the
+// front.
 constexpr size_t kReadBytesMin = 4 * 1024;
 
 }  // namespace
@@ -54,7 +55,7 @@ Result<std::optional<Frame>> Framer::next(size_t message_bytes_max) {
   const Bytes bytes = buffered();
   if (bytes.size() < kHeaderBytes) return std::nullopt;
   const char type = static_cast<char>(bytes[0]);
-  // Unsigned: a negative length is a huge one and meets the limit.
+  // Unsigned, so that a negative length is a huge one and exceeds the limit.
   const size_t length = load_be<uint32_t>(bytes.data() + 1);
   if (length < 4) {
     return fail(Errc::kProtocol, "the server sent a message of length " + std::to_string(length) +

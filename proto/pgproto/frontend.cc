@@ -8,8 +8,9 @@ namespace {
 
 constexpr char kNoType = 0;
 
-// Writes one message of exactly the announced size: the size is computed first, in size_t, and
-// checked against the limit, so that no length ever wraps and nothing is copied in vain.
+// Writes one message of exactly the announced size. The size is computed first, in size_t, and
+// checked against the limit, so that no length wraps and nothing is copied for a message that is
+// too large.
 class MessageWriter {
  public:
   explicit MessageWriter(OutputBuffer& out) : out_(out) {}
@@ -97,7 +98,7 @@ Status encode_target(OutputBuffer& out, const char* name, char type, Target targ
   return writer.finish();
 }
 
-// A message that is only a code, in the place of the startup.
+// A message that is only a code, in place of the startup.
 Status encode_request(OutputBuffer& out, const char* name, int32_t code) {
   MessageWriter writer(out);
   if (auto s = writer.begin(name, kNoType, 4, kStartupMessageBytesMax); !s) return s;

@@ -8,7 +8,7 @@
 namespace pgproto {
 namespace {
 
-// The formats that stand before values: none (all text), one for all, or one each.
+// The formats before values: none (all text), one for all, or one for each.
 void read_parameters(ByteReader& reader, std::vector<BindParameter>& parameters) {
   const size_t format_count = reader.read_count_u16(2);
   std::vector<int16_t> formats(format_count);

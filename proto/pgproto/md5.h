@@ -10,8 +10,8 @@
 
 namespace pgproto {
 
-/// md5_password hashes the password as AuthenticationMD5Password asks for it: "md5" and 32 hex
-/// digits. Fails with kAuthentication if OpenSSL has no MD5 (FIPS mode).
+/// md5_password hashes the password for AuthenticationMD5Password: "md5" and 32 hex digits. Fails
+/// with kAuthentication if OpenSSL has no MD5 (FIPS mode).
 Result<std::string> md5_password(std::string_view user, std::string_view password, Bytes salt);
 
 }  // namespace pgproto

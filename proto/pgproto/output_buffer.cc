@@ -7,10 +7,10 @@
 namespace pgproto {
 namespace {
 
-// Large enough for the startup and for small requests; a lane's first chunk makes it grow once.
+// Large enough for the startup and for small requests; it grows once for a lane's first chunk.
 constexpr size_t kFirstOutputCapacity = 8 * 1024;
-// A larger buffer is given back once it is empty: one huge value must not stay in each connection
-// of a pool. Far above a lane's chunks, which must stay where they are.
+// A larger buffer is freed once it is empty, so that one huge value does not stay allocated in each
+// connection of a pool. Far above a lane's chunks, whose buffer is kept.
 constexpr size_t kKeptOutputCapacityMax = 16 * 1024 * 1024;
 
 }  // namespace
@@ -21,8 +21,8 @@ std::byte* OutputBuffer::reserve(size_t size) {
     const size_t needed = unsent_size + size;
     if (needed < size) return nullptr;
     if (data_ != nullptr && needed <= capacity_ && unsent_size <= begin_) {
-      // The halves do not overlap and at least as many bytes were sent as are moved, so that the
-      // cost of moving is paid by the bytes that went.
+      // The halves do not overlap, and at least as many bytes were sent as are moved: so moving
+      // costs at most a constant per byte sent.
       std::memcpy(data_.get(), data_.get() + begin_, unsent_size);
     } else {
       const size_t capacity = std::max({needed, capacity_ + capacity_ / 2, kFirstOutputCapacity});
@@ -49,7 +49,7 @@ void OutputBuffer::mark_sent(size_t size) {
   PGPROTO_ASSERT(size <= end_ - begin_);
   begin_ += size;
   sent_position_ += size;
-  // While room is handed out the offsets stay: somebody is writing there.
+  // While reserved room is in use the offsets must not change: the caller is writing there.
   if (begin_ != end_ || reserved_ != 0) return;
   begin_ = end_ = 0;
   if (capacity_ > kKeptOutputCapacityMax) {

@@ -65,7 +65,7 @@ std::array<std::byte, kStandbyStatusBytes> encode_standby_status(Lsn received, L
   body[0] = std::byte{'r'};
   store_be(&body[1], received);
   store_be(&body[9], flushed);
-  store_be(&body[17], flushed);  // Applied: there is nothing between the two here.
+  store_be(&body[17], flushed);  // Applied: here it equals flushed.
   store_be(&body[25], client_us);
   body[33] = std::byte{reply_requested};
   return body;
@@ -76,14 +76,14 @@ std::array<std::byte, kStandbyStatusBytes> encode_standby_status(Lsn received, L
 namespace pgoutput {
 namespace {
 
-/// The transaction that a message of a stream block begins with.
+/// The transaction id at the begin of messages in a stream block.
 uint32_t read_xid(ByteReader& reader, bool in_stream) {
   return in_stream ? reader.read<uint32_t>() : 0;
 }
 
 Tuple read_tuple(ByteReader& reader) {
   using Kind = TupleValue::Kind;
-  const size_t count = reader.read_count_u16(1);  // A value takes at least its kind.
+  const size_t count = reader.read_count_u16(1);  // A value takes at least its kind byte.
   Tuple tuple;
   tuple.reserve(count);
   for (size_t i = 0; i < count && reader.ok(); ++i) {
@@ -101,7 +101,7 @@ Tuple read_tuple(ByteReader& reader) {
   return tuple;
 }
 
-/// A tuple behind its letter.
+/// A tuple after its kind byte.
 Tuple read_tuple_of(ByteReader& reader, char letter) {
   if (reader.read<char>() != letter) reader.fail();
   return read_tuple(reader);

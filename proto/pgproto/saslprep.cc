@@ -13,7 +13,8 @@ namespace {
 
 using saslprep_tables::CodeRange;
 
-// Hangul syllables are composed by arithmetic. Source: The Unicode Standard, section 3.12.
+// Hangul syllables are composed by arithmetic.
+// Source: The Unicode Standard, section 3.12.
 constexpr char32_t kSyllableBase = 0xac00;
 constexpr char32_t kLeadBase = 0x1100;
 constexpr char32_t kVowelBase = 0x1161;
@@ -78,8 +79,8 @@ std::u32string normalize_nfkc(const std::u32string& input) {
   std::u32string text;
   for (const char32_t code : input) append_decomposed(text, code);
 
-  // Each run of combining characters is put in the order of their classes, keeping equals: an
-  // insertion sort, because runs are short.
+  // Sorts each run of combining characters by class, keeping the order of equals. An insertion
+  // sort, because runs are short.
   for (auto at = text.begin(); at != text.end(); ++at) {
     const uint8_t code_class = combining_class(*at);
     auto to = at;
@@ -89,7 +90,7 @@ std::u32string normalize_nfkc(const std::u32string& input) {
 
   std::u32string composed;
   size_t starter = std::u32string::npos;
-  int last_class = -1;  // Of what stands behind the starter: -1 nothing.
+  int last_class = -1;  // Class of the last character after the starter; -1: none.
   for (const char32_t code : text) {
     const int code_class = combining_class(code);
     if (starter != std::u32string::npos && last_class < code_class) {

@@ -8,9 +8,9 @@
 
 namespace pgproto {
 
-/// saslprep returns the prepared password. An all-ASCII text stays as it is, and so does one that
-/// is not UTF-8, becomes empty, or has prohibited, unassigned or wrongly directed characters: the
-/// server takes the raw bytes of such a password too.
+/// saslprep returns the prepared password. An all-ASCII text is returned unchanged, and so is one
+/// that is not UTF-8, becomes empty, or has prohibited, unassigned or wrongly directed characters:
+/// the server uses the raw bytes of such a password too.
 std::string saslprep(std::string_view password);
 
 }  // namespace pgproto

@@ -20,7 +20,7 @@ const unsigned char* as_unsigned(Bytes bytes) {
   return reinterpret_cast<const unsigned char*>(bytes.data());
 }
 
-// SCRAM texts are lists "a=value,b=value". This takes the next element off the front.
+// SCRAM texts are lists "a=value,b=value". Removes the next element from the front.
 std::string_view take_element(std::string_view& text) {
   const size_t comma = text.find(',');
   const std::string_view element = text.substr(0, comma);
@@ -46,7 +46,7 @@ std::string gs2_header(Gs2Flag flag) {
   return std::string(1, static_cast<char>(flag)) + ",,";
 }
 
-// A cache key: hashing the parts with their lengths keeps ("ab","c") and ("a","bc") apart.
+// A cache key. Hashing the parts with their lengths keeps ("ab","c") and ("a","bc") apart.
 Result<Sha256> key_fingerprint(std::string_view password, Bytes salt, uint32_t iterations) {
   std::string text = std::to_string(iterations) + "," + std::to_string(salt.size()) + ",";
   text.append(as_text(salt)).append(password);
@@ -62,7 +62,7 @@ struct ServerFirst {
 };
 
 // Source: RFC 5802, server-first-message = [reserved-mext ","] nonce "," salt "," iteration-count
-// ["," extensions]. A mandatory extension (m=) is one that we do not know.
+// ["," extensions]. A mandatory extension (m=) is unknown here and refused.
 Result<ServerFirst> parse_server_first(std::string_view text) {
   ServerFirst parsed;
   const auto nonce = attribute(take_element(text), 'r');
@@ -81,7 +81,7 @@ Result<ServerFirst> parse_server_first(std::string_view text) {
   const auto [rest, error] =
       std::from_chars(count->data(), count->data() + count->size(), parsed.iterations);
   if (error == std::errc::result_out_of_range && rest == end) {
-    parsed.iterations = UINT32_MAX;  // Too large for us is too large for the limit.
+    parsed.iterations = UINT32_MAX;  // A number that does not fit exceeds the limit as well.
   } else if (error != std::errc() || rest != end || parsed.iterations == 0) {
     return refuse_scram("SCRAM: the server's iteration count is not a positive number");
   }
@@ -172,7 +172,7 @@ Result<std::string> Scram::client_final(std::string_view server_first) {
   if (config_.gs2_flag == Gs2Flag::kUsed) binding.append(as_text(config_.channel_binding));
   const std::string message =
       "c=" + base64_encode(as_bytes(binding)) + ",r=" + std::string(parsed->nonce);
-  // The server's text goes in as it came: rebuilt from its parts it would lose extensions.
+  // The server's text is used as received: rebuilt from its parts it would lose extensions.
   const std::string auth_message =
       client_first_bare_ + "," + std::string(server_first) + "," + message;
 
@@ -190,7 +190,7 @@ Result<std::string> Scram::client_final(std::string_view server_first) {
 Status Scram::verify(std::string_view server_final) {
   const std::string_view element = take_element(server_final);
   if (attribute(element, 'e')) {
-    // The text of the error is not shown: nobody has proven to be our server yet.
+    // The text of the error is not shown: the server has not proven its identity yet.
     return refuse_scram("SCRAM: the server refused the proof; is the password right?");
   }
   const auto text = attribute(element, 'v');

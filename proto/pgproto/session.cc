@@ -135,7 +135,9 @@ void Session::flush() {
 }
 
 void Session::terminate() {
-  if (!state_->may(Command::kTerminate)) return;  // Nothing to end, or ended already.
+  if (!state_->may(Command::kTerminate))
+    return;  // There is nothing to end, or it has ended
+             // already.
   if (auto status = encode_terminate(state_->output); !status) {
     return state_->break_with(std::move(status.error()));
   }
@@ -177,7 +179,8 @@ void Session::copy_done() {
 
 void Session::copy_fail(std::string_view reason) {
   if (!state_->may(Command::kCopyEnd)) return state_->break_by_misuse("copy_fail()");
-  // The reason is a hint for the server's log; it must not be what keeps a COPY from failing.
+  // The reason is a hint for the server's log; it must not be the cause that a COPY cannot be
+  // failed.
   reason = reason.substr(0, reason.find('\0')).substr(0, kCopyFailReasonBytesMax);
   state_->end_copy(encode_copy_fail(state_->output, reason));
 }
@@ -199,7 +202,7 @@ MutableBytes Session::receive_space() {
 }
 
 void Session::received(size_t size) {
-  // After a failure what arrives is not looked at any more; it may stand in `scratch`.
+  // After a failure, received bytes are ignored; they may be in `scratch`.
   if (!state_->failure) state_->framer.received(size);
 }
 

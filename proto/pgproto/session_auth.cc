@@ -50,7 +50,7 @@ bool Authenticator::allows(AuthMethod method) const {
   return (config_.require_auth & static_cast<uint8_t>(method)) != 0;
 }
 
-// What holds for a proof by password that cannot bind the channel.
+// Rules for a password proof that cannot bind the channel.
 Status Authenticator::allow_password_method(AuthMethod method, const char* name) const {
   if (config_.channel_binding == ChannelBinding::kRequire) {
     return refuse_login(std::string("channel_binding=require, but the server asks for ") + name +
@@ -82,7 +82,7 @@ Status Authenticator::answer_md5(Bytes salt, OutputBuffer& out) {
   return encode_password(out, *hashed);
 }
 
-// Reads the list of mechanisms, each ended by NUL, and the list by another.
+// Reads the list of mechanisms: each ends with NUL, and so does the list.
 Status Authenticator::choose_mechanism(Bytes mechanisms, bool& plus) const {
   ByteReader reader(mechanisms);
   bool plain_offered = false;
@@ -147,7 +147,7 @@ Status Authenticator::start_sasl(Bytes mechanisms, OutputBuffer& out) {
                                       as_bytes(*message));
 }
 
-// AuthenticationOk. That a SASL exchange is complete is already decided by the table.
+// Handles AuthenticationOk. The table has already checked that a SASL exchange is complete.
 Status Authenticator::accept() const {
   if (config_.channel_binding == ChannelBinding::kRequire && !channel_bound_) {
     return refuse_login(

@@ -1,8 +1,8 @@
 #pragma once
 // Authenticator answers the server's authentication requests and refuses those that the
-// configuration forbids. The order of the messages is not its business: session_table.h decides
-// that. Source: PostgreSQL documentation, "Message Flow" and the connection parameters require_auth
-// and channel_binding of libpq, whose meaning this follows.
+// configuration forbids. session_table.h checks the order of the messages. Source: PostgreSQL
+// documentation, "Message Flow" and libpq's connection parameters require_auth and channel_binding,
+// whose meaning this follows.
 
 #include <memory>
 
@@ -14,7 +14,7 @@
 
 namespace pgproto {
 
-/// Authenticator carries one startup from the first request to AuthenticationOk.
+/// Authenticator handles one startup from the first request to AuthenticationOk.
 class Authenticator {
  public:
   Authenticator(StartupConfig config, const SessionLimits& limits);
@@ -22,9 +22,8 @@ class Authenticator {
   Authenticator(const Authenticator&) = delete;
   Authenticator& operator=(const Authenticator&) = delete;
 
-  /// answer appends what a request asks for. Fails with kAuthentication if the configuration
-  /// forbids the method, the server is not to be trusted, or there is no password; nothing is
-  /// appended then.
+  /// answer appends the answer to a request. Fails with kAuthentication, and appends nothing, if
+  /// the configuration forbids the method, the server cannot be trusted, or there is no password.
   Status answer(const Authentication& request, OutputBuffer& out);
 
   const StartupConfig& config() const { return config_; }
@@ -41,8 +40,8 @@ class Authenticator {
   StartupConfig config_;
   uint32_t scram_iterations_max_;
   std::unique_ptr<Scram> scram_;
-  bool asked_ = false;          ///< The server asked for some proof.
-  bool channel_bound_ = false;  ///< The exchange under way binds the TLS channel.
+  bool asked_ = false;          ///< The server asked for a proof.
+  bool channel_bound_ = false;  ///< The current exchange binds the TLS channel.
 };
 
 }  // namespace pgproto

@@ -33,13 +33,13 @@ Input classify_authentication(Authentication::Code code) {
   }
 }
 
-// The severity that is never localised is there since 9.6.
+// The severity that is never localised exists since PostgreSQL 9.6.
 bool is_fatal(const DiagnosticFields& fields) {
   const auto severity = fields.severity_plain.empty() ? fields.severity : fields.severity_plain;
   return severity == "FATAL" || severity == "PANIC";
 }
 
-// The inputs whose meaning is in their type alone.
+// The inputs that follow from the message's type alone.
 template <typename Message>
 constexpr Input plain_input() {
   if constexpr (std::is_same_v<Message, BackendKeyData>) return Input::kBackendKeyData;
@@ -96,8 +96,8 @@ Result<std::optional<Event>> Session::State::next_event() {
   }
 }
 
-// A server that cannot start a process for us says so in the form of protocol 2: an 'E' and a text
-// without length, whose first bytes then read as an impossible one.
+// A server that cannot start a process reports it in the format of protocol 2: an 'E' and a text
+// without length, whose first bytes then look like an impossible length.
 std::unexpected<Error> Session::State::broken_frame(Error error) {
   if (phase == Phase::kStartupSent && framer.buffered()[0] == std::byte{'E'}) {
     return broken(Errc::kConnect,
@@ -195,7 +195,7 @@ Status Session::State::move_to(Phase to) {
     case Phase::kSkip:
       skip_to_sync();
       return {};
-    case Phase::kIdle:  // Only the end of the startup leads there by the table.
+    case Phase::kIdle:  // By the table only the end of the startup leads there.
       authenticator.reset();
       startup_done = true;
       phase = Phase::kIdle;
@@ -226,8 +226,8 @@ void Session::State::skip_to_sync() {
   skipping = requests.empty();
 }
 
-// What the server says about the request whose COPY we are still sending means that it will not
-// take it: it failed, or was no COPY.
+// An answer to the request whose COPY is still being sent means that the server will not take it:
+// the request failed, or was not a COPY.
 void Session::State::note_copy_refused(RequestId id) {
   if (send_state == SendState::kCopyOpen && id == copy_request) copy_refused = true;
 }
@@ -321,7 +321,7 @@ Status Session::State::end_of_input() {
   if (failure) return fail(*failure);
   if (send_state == SendState::kTerminated && requests.empty()) return {};
   Error error;
-  if (fatal) error = *fatal;  // The server's reason, not only that the connection broke.
+  if (fatal) error = *fatal;  // Report the server's reason, not only that the connection broke.
   error.code = startup_done ? Errc::kConnectionLost : Errc::kConnect;
   // Class 28 is "invalid authorization specification": a wrong password, no such user, pg_hba.conf.
   if (!startup_done && error.sqlstate.class_code() == "28") error.code = Errc::kAuthentication;

@@ -1,4 +1,4 @@
-// The sending half of Session, and how it fails.
+// The sending half of Session, and its failures.
 
 #include <cstring>
 

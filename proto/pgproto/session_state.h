@@ -1,6 +1,5 @@
 #pragma once
-// The inside of Session: what it remembers, and the steps of both directions. Not part of the
-// interface.
+// The state of Session, and the steps of both directions. Not part of the interface.
 
 #include <array>
 #include <deque>
@@ -20,24 +19,26 @@
 
 namespace pgproto {
 
-/// CopyFail reasons are cut here: the server accepts small messages only, and it is a hint.
+/// CopyFail reasons are cut to this size: the server accepts only small messages, and the reason is
+/// a hint.
 inline constexpr size_t kCopyFailReasonBytesMax = 1'000;
 
-/// A request that awaits (the rest of) its answer.
+/// A request that awaits its answer, or the rest of it.
 struct PendingRequest {
   RequestId id = 0;
   session_table::Phase kind{};  ///< The phase in which its answer begins.
-  bool copy_announced = false;  ///< CopyData follow it, and the server did not start the COPY yet.
-  uint64_t position = 0;        ///< Where in the output it begins.
+  bool copy_announced = false;  ///< CopyData follow it, and the server has not started the COPY
+                                ///< yet.
+  uint64_t position = 0;        ///< Its position in the output.
 };
 
-/// is_utf8_name says whether a name of an encoding means UTF-8; case, '-' and '_' do not matter.
+/// is_utf8_name says whether the name of an encoding means UTF-8; case, '-' and '_' are ignored.
 bool is_utf8_name(std::string_view encoding);
 
 struct Session::State {
   explicit State(const SessionLimits& session_limits) : limits(session_limits) {}
 
-  // Failures. A broken session does nothing any more; the first reason stays.
+  // Failures. A broken session does nothing more; the first reason is kept.
   template <typename Function>
   auto guarded(Function&& function) noexcept -> decltype(function());
   void break_with(Error error);
@@ -78,7 +79,7 @@ struct Session::State {
 
   OutputBuffer output;
   session_table::SendState send_state = session_table::SendState::kNew;
-  std::byte* copy_header = nullptr;  ///< Where copy_space() left room for the header.
+  std::byte* copy_header = nullptr;  ///< The room that copy_space() reserved for the header.
   RequestId copy_request = 0;        ///< The request whose COPY is open for sending.
   bool copy_refused = false;
 
@@ -86,9 +87,11 @@ struct Session::State {
   session_table::Phase phase = session_table::Phase::kNew;
   std::deque<PendingRequest> requests;
   RequestId last_request = 0;
-  bool skipping = false;                ///< The server discards what we send until a Sync.
-  std::optional<size_t> row_columns;    ///< Of the result under way, once known.
-  std::optional<Error> fatal;           ///< The last FATAL: why the connection is about to end.
+  bool skipping = false;                ///< The server discards everything sent before the next
+                                        ///< Sync.
+  std::optional<size_t> row_columns;    ///< Columns of the current result, once known.
+  std::optional<Error> fatal;           ///< The last FATAL: the reason why the connection is about
+                                        ///< to end.
   std::array<std::byte, 64> scratch{};  ///< Room to receive into when there is no memory.
 
   std::unique_ptr<Authenticator> authenticator;  ///< Until the startup is done.
@@ -101,14 +104,14 @@ struct Session::State {
   std::vector<std::byte> cancel_key;
 };
 
-// Runs a public function: memory that is not there breaks the session, nothing is thrown.
+// Runs a public function: a failed allocation breaks the session instead of throwing.
 template <typename Function>
 auto Session::State::guarded(Function&& function) noexcept -> decltype(function()) {
   try {
     return function();
   } catch (const std::bad_alloc&) {
     break_out_of_memory();
-    return fail(Error(*failure));  // A short text: copying it takes no memory.
+    return fail(Error(*failure));  // A short text: copying it allocates nothing.
   }
 }
 

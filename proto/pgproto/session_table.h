@@ -1,6 +1,7 @@
 #pragma once
-// The legal transitions of a session, in two constexpr tables: what the server may say when, and
-// what we may say when. Nothing else decides a state; session.cc looks up, applies and acts.
+// The legal transitions of a session, in two constexpr tables: what the server may send when, and
+// what the client may send when. Only these tables decide a state; session.cc looks up, applies and
+// acts.
 //
 // Source: PostgreSQL documentation, "Message Flow".
 
@@ -11,18 +12,18 @@
 
 namespace pgproto::session_table {
 
-// ---- what the server may say --------------------------------------------------------------------
+// ---- what the server may send -------------------------------------------------------------------
 
-/// Phase is where the answer to the oldest unanswered request stands. The first block is the
-/// startup; the phases of the second block that start a request double as the request's kind.
+/// Phase says how far the answer to the oldest unanswered request has come. The first block is the
+/// startup; a phase of the second block that starts a request is also the request's kind.
 enum class Phase : uint8_t {
   kNew,            ///< Nothing sent.
-  kTlsRequested,   ///< SSLRequest sent: one byte, no message, answers.
+  kTlsRequested,   ///< SSLRequest sent: the answer is one byte, not a message.
   kStartupSent,    ///< StartupMessage sent.
   kNegotiated,     ///< NegotiateProtocolVersion came.
   kPasswordSent,   ///< Cleartext or MD5 password sent.
   kSaslStarted,    ///< SASLInitialResponse sent.
-  kSaslResponded,  ///< SASLResponse with our proof sent.
+  kSaslResponded,  ///< SASLResponse with the client's proof sent.
   kSaslProven,     ///< The server proved that it knows the password.
   kAuthenticated,  ///< AuthenticationOk came; ReadyForQuery ends the startup.
   kIdle,           ///< Every request is answered.
@@ -35,7 +36,7 @@ enum class Phase : uint8_t {
   kQueryCopyOutDone,
   kQueryCopyBoth,
   kQueryCopyBothDone,  ///< The server ended its side.
-  kQueryFailed,        ///< ErrorResponse came: only ReadyForQuery is left.
+  kQueryFailed,        ///< ErrorResponse came: only ReadyForQuery may follow.
   kParse,
   kBind,
   kDescribeStatement,
@@ -65,7 +66,7 @@ enum class Input : uint8_t {
   kAuthSasl,
   kAuthSaslContinue,
   kAuthSaslFinal,
-  kAuthOther,  ///< A method that this library does not have.
+  kAuthOther,  ///< A method that this library does not support.
   kNegotiateProtocolVersion,
   kBackendKeyData,
   kParameterStatus,
@@ -77,11 +78,12 @@ enum class Input : uint8_t {
   kRowDescription,
   kDataRow,
   kCommandComplete,
-  kCommandCompleteEarly,  ///< While we have not ended our side of the COPY.
+  kCommandCompleteEarly,  ///< CommandComplete before the client ended its side of the COPY.
   kEmptyQueryResponse,
   kCopyInResponse,
-  kCopyInUnannounced,  ///< No COPY was announced for this request, nothing was sent after it.
-  kCopyUnanswerable,   ///< Not announced, and too late: requests sent after it are swallowed by it.
+  kCopyInUnannounced,  ///< No COPY was announced for this request, and nothing was sent after it.
+  kCopyUnanswerable,   ///< Not announced, and too late: the COPY swallows the requests sent after
+                       ///< it.
   kCopyOutResponse,
   kCopyBothResponse,
   kCopyData,
@@ -92,7 +94,7 @@ enum class Input : uint8_t {
   kNoData,
   kPortalSuspended,
   kParameterDescription,
-  kOther,  ///< FunctionCallResponse: the session sends no FunctionCall.
+  kOther,  ///< FunctionCallResponse and others: the session sends no FunctionCall.
 };
 inline constexpr size_t kInputCount = static_cast<size_t>(Input::kOther) + 1;
 
@@ -129,7 +131,7 @@ inline constexpr PhaseSet kReady = set_of(kIdle) | kSimple | kExtended | set_of(
 inline constexpr PhaseSet kResultMayStart = set_of(kQuery, kQueryNext);
 
 inline constexpr Transition kTransitions[] = {
-    // Startup. AuthenticationOk is in order only where a proof is not under way: after
+    // Startup. AuthenticationOk is legal only while no proof is in progress: after
     // AuthenticationSASL the server must prove itself first.
     {set_of(kStartupSent), Input::kNegotiateProtocolVersion, kNegotiated},
     {kNegotiating | set_of(kPasswordSent, kSaslProven), Input::kAuthOk, kAuthenticated},
@@ -141,7 +143,7 @@ inline constexpr Transition kTransitions[] = {
     {set_of(kAuthenticated), Input::kReadyForQuery, kIdle},
     {kStartup, Input::kErrorResponse, kFatal},
 
-    // May come at any time. What is not authenticated yet may only send notices.
+    // May come at any time. A server that is not authenticated yet may only send notices.
     {kStartup | kReady | set_of(kFatal), Input::kNoticeResponse, kStay},
     {kReady | set_of(kAuthenticated, kFatal), Input::kParameterStatus, kStay},
     {kReady | set_of(kAuthenticated, kFatal), Input::kNotificationResponse, kStay},
@@ -171,7 +173,7 @@ inline constexpr Transition kTransitions[] = {
     {kResultMayStart, Input::kCopyBothResponse, kQueryCopyBoth},
     {set_of(kQueryCopyBoth), Input::kCopyData, kStay},
     {set_of(kQueryCopyBoth), Input::kCopyDone, kQueryCopyBothDone},
-    // A server that shuts down ends the stream so, without CopyDone, and closes.
+    // A server that shuts down ends the stream this way, without CopyDone, and closes.
     {set_of(kQueryCopyBoth), Input::kCommandComplete, kQueryNext},
     {set_of(kQueryCopyBoth), Input::kCommandCompleteEarly, kQueryNext},
     {set_of(kQueryCopyBothDone), Input::kCommandComplete, kQueryNext},
@@ -209,7 +211,7 @@ using Cell = uint8_t;
 inline constexpr Cell kIllegal = 0xff;
 using PhaseTable = std::array<std::array<Cell, kInputCount>, kPhaseCount>;
 
-/// build_phase_table spreads the rows out.
+/// build_phase_table fills the table from its rows.
 consteval PhaseTable build_phase_table() {
   PhaseTable table{};
   for (auto& row : table) row.fill(kIllegal);
@@ -223,7 +225,7 @@ consteval PhaseTable build_phase_table() {
 }
 inline constexpr PhaseTable kPhaseTable = build_phase_table();
 
-/// phase_rows_are_unique says whether no two rows speak of the same phase and input.
+/// phase_rows_are_unique says whether no two rows have the same phase and input.
 consteval bool phase_rows_are_unique() {
   std::array<PhaseSet, kInputCount> seen{};
   for (const Transition& transition : rows::kTransitions) {
@@ -281,7 +283,7 @@ static_assert(std::size(kInputNames) == kInputCount);
 /// name_of is the name of a message.
 constexpr const char* name_of(Input input) { return kInputNames[static_cast<size_t>(input)]; }
 
-/// place_of says where the session stands, to be read after "the server sent X ".
+/// place_of says how far the session has come, to follow "the server sent X ".
 constexpr const char* place_of(Phase phase) {
   using enum Phase;
   if (phase < kAuthenticated) return "during the authentication";
@@ -302,21 +304,21 @@ constexpr const char* place_of(Phase phase) {
   return "as the answer to Sync";
 }
 
-// ---- what we may say ----------------------------------------------------------------------------
+// ---- what the client may send -------------------------------------------------------------------
 
-/// SendState is what the owner of the session may do next.
+/// SendState says what the owner of the session may do next.
 enum class SendState : uint8_t {
   kNew,
   kTlsRequested,
   kTlsAnswered,
-  kStarting,    ///< StartupMessage sent; the session itself talks.
+  kStarting,    ///< StartupMessage sent; the session answers by itself.
   kOpen,        ///< Requests may be sent.
   kCopyOpen,    ///< A COPY was announced: CopyData, until CopyDone or CopyFail.
   kTerminated,  ///< Terminate was sent.
 };
 inline constexpr size_t kSendStateCount = 7;
 
-/// Command is what the owner asks for, and two events that open a state.
+/// Command is a request of the owner, or one of two events that open a state.
 enum class Command : uint8_t {
   kRequestTls,
   kTlsAnswer,
@@ -350,7 +352,7 @@ inline constexpr SendTransition kSendTransitions[] = {
     {SendState::kOpen, Command::kRequestWithCopy, SendState::kCopyOpen},
     {SendState::kOpen, Command::kFlush, SendState::kOpen},
     {SendState::kOpen, Command::kTerminate, SendState::kTerminated},
-    // No request inside a COPY: the server would take a Sync or Query for a part of it and never
+    // No request inside a COPY: the server would take a Sync or Query as part of it and never
     // answer. Flush is ignored there.
     {SendState::kCopyOpen, Command::kCopyData, SendState::kCopyOpen},
     {SendState::kCopyOpen, Command::kFlush, SendState::kCopyOpen},
@@ -361,7 +363,7 @@ inline constexpr SendTransition kSendTransitions[] = {
 
 using SendTable = std::array<std::array<Cell, kCommandCount>, kSendStateCount>;
 
-/// build_send_table spreads the rows out.
+/// build_send_table fills the table from its rows.
 consteval SendTable build_send_table() {
   SendTable table{};
   for (auto& row : table) row.fill(kIllegal);

@@ -6,7 +6,7 @@
 namespace pgproto {
 namespace {
 
-// How a message is written, one letter a field:
+// How a message is written, one letter per field:
 //   b character   h 16-bit integer   i 32-bit integer   s text
 //   H, I          a 16-bit count, then as many h or i
 //   V             a 16-bit count, then as many values: a length (-1: NULL) and bytes
@@ -80,7 +80,7 @@ constexpr AuthenticationFormat kAuthenticationFormats[] = {
     {Authentication::Code::kSaslFinal, "AuthenticationSASLFinal", "B"},
 };
 
-// Reads fields off a body and appends each to the line, a blank before it.
+// Reads fields from a body and appends each to the line, after a blank.
 class FieldPrinter {
  public:
   FieldPrinter(std::string& text, Bytes body) : text_(text), reader_(body) {}
@@ -332,7 +332,7 @@ void trace_startup_packet(std::string& text, Bytes body) {
   end_line(text, printer.reader(), length);
 }
 
-// The header is complete: how much follows, and how much of it is kept.
+// The header is complete: how many bytes follow, and how many of them are kept.
 void Tracer::read_header(Stream& stream) {
   const Bytes header = as_bytes(stream.kept);
   const size_t length = load_be<uint32_t>(header.data() + header.size() - 4);

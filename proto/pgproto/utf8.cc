@@ -12,7 +12,7 @@
 namespace pgproto {
 namespace {
 
-/// Length of the front part whose bytes are all in 1 … 127.
+/// Length of the prefix whose bytes are all in 1 … 127.
 size_t ascii_prefix(const char* text, size_t size) {
   size_t at = 0;
 #if defined(__SSE2__)
@@ -20,7 +20,7 @@ size_t ascii_prefix(const char* text, size_t size) {
   for (; at + 32 <= size; at += 32) {
     const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + at));
     const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + at + 16));
-    // As signed bytes, plain ASCII is what is greater than zero.
+    // As signed bytes, plain ASCII is greater than zero.
     const auto low = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpgt_epi8(a, zero)));
     const auto high = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpgt_epi8(b, zero)));
     const uint32_t good = low | high << 16;
@@ -57,8 +57,8 @@ std::optional<char32_t> utf8_decode_next(std::string_view& text) {
     text.remove_prefix(1);
     return lead;
   }
-  // What the lead byte says: the number of bytes, and the range of the second, which is narrower
-  // where a full one would allow overlong forms, surrogates or too large codes.
+  // By lead byte: the number of bytes, and the range of the second byte, which is narrower where
+  // the full range would allow overlong forms, surrogates or too large codes.
   size_t size = 0;
   unsigned char low = 0x80;
   unsigned char high = 0xbf;
@@ -117,7 +117,7 @@ size_t utf8_fault_at(std::string_view text) {
   std::string_view rest = text;
   while (true) {
     rest.remove_prefix(ascii_prefix(rest.data(), rest.size()));
-    // A run of other characters: stay with them until the next ASCII one.
+    // Stay in a run of other characters until the next ASCII one.
     do {
       if (rest.empty()) return std::string_view::npos;
       if (rest[0] == '\0' || !utf8_decode_next(rest)) return text.size() - rest.size();

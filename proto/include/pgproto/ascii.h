@@ -1,6 +1,6 @@
 #pragma once
-// ASCII text: what protocol keywords, option values and identifiers are made of. Locale plays no
-// part; bytes above 127 are left as they are.
+// ASCII text: protocol keywords, option values and identifiers. Independent of the locale; bytes
+// above 127 are never changed.
 
 #include <algorithm>
 #include <string_view>
@@ -10,7 +10,7 @@ namespace pgproto::ascii {
 /// lower maps A–Z to a–z and leaves every other byte as it is.
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-/// equal_folded compares two texts without regard to the case of ASCII letters.
+/// equal_folded compares two texts and ignores the case of ASCII letters.
 constexpr bool equal_folded(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
 }

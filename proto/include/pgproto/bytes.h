@@ -1,6 +1,6 @@
 #pragma once
-// Reading and writing network-order bytes. ByteReader is the only way in which bytes of a peer are
-// read: it checks every length against what is there, and its failure sticks.
+// Reading and writing bytes in network order. Bytes of a peer are read only by ByteReader: it
+// checks every length against the bytes at hand, and once it has failed it stays failed.
 
 #include <bit>
 #include <concepts>
@@ -52,12 +52,15 @@ inline T load_be(const std::byte* from) {
   return big_endian(value);
 }
 
-/// ByteReader walks over bytes of a peer. The first read past the end makes ok() false for good;
-/// that read and all after it return zero or nothing, so a decoder checks once at its end.
+/// ByteReader reads through bytes of a peer. The first read past the end makes ok() false
+/// permanently; that read and all later ones return zero or nothing, so a decoder checks once at
+/// its end.
 class ByteReader {
  public:
+  /// `bytes` must outlive the reader and its results.
   explicit ByteReader(Bytes bytes) : rest_(bytes) {}
 
+  /// read reads an integer in network order.
   template <std::integral T>
   T read() {
     if (!take(sizeof(T))) return 0;
@@ -76,18 +79,23 @@ class ByteReader {
     take(size + 1);
     return as_text(taken_.first(size));
   }
-  /// A count whose elements take at least `element_bytes_min` each: fails unless they can be there.
+  /// A count whose elements take at least `element_bytes_min` each. Fails unless that many bytes
+  /// are left.
   size_t read_count_u16(size_t element_bytes_min) {
     const size_t count = read<uint16_t>();
     if (count * element_bytes_min > rest_.size()) fail();
     return ok_ ? count : 0;
   }
 
+  /// rest is what was not read yet; empty after a failure.
   Bytes rest() const { return rest_; }
+  /// remaining is the number of bytes not read yet.
   size_t remaining() const { return rest_.size(); }
+  /// ok says whether no read has failed.
   bool ok() const { return ok_; }
   /// True if nothing failed and every byte was read.
   bool done() const { return ok_ && rest_.empty(); }
+  /// fail makes the reader fail, for a decoder that finds a fault itself.
   void fail() {
     ok_ = false;
     rest_ = {};

@@ -1,11 +1,11 @@
 #pragma once
-// What the client says. Each message has an encoder, which appends one whole message to an
+// What the client sends. Each message has an encoder, which appends one whole message to an
 // OutputBuffer or nothing at all, and a struct that decode_frontend() fills, so that tests and
 // traces can read what was sent. Names are PostgreSQL's.
 // Source: PostgreSQL documentation, "Message Formats".
 //
-// All encoders fail with kUsage on a NUL inside a text (the server would read what follows as the
-// next field), with kLimit if a field or the message is larger than the server accepts, and with
+// All encoders fail with kUsage on a NUL inside a text (the server would read the rest as the next
+// field), with kLimit if a field or the message is larger than the server accepts, and with
 // kOutOfMemory. They check before they write.
 
 #include <cstdint>
@@ -37,18 +37,18 @@ inline constexpr size_t kParametersMax = 65'535;
 /// CancelRequest keys: 4 bytes under protocol 3.0, up to 256 under 3.2.
 inline constexpr size_t kCancelKeyBytesMin = 4;
 inline constexpr size_t kCancelKeyBytesMax = 256;
-/// What stands before the body of a message: the type byte and the length.
+/// Bytes before the body of a message: the type byte and the length.
 inline constexpr size_t kMessageHeaderBytes = 5;
 
-/// The codes that stand where a StartupMessage has its protocol version.
+/// The codes in the place of the protocol version of a StartupMessage.
 inline constexpr int32_t kCancelRequestCode = (1234 << 16) | 5678;
 inline constexpr int32_t kSslRequestCode = (1234 << 16) | 5679;
 inline constexpr int32_t kGssEncRequestCode = (1234 << 16) | 5680;
 
-/// What Describe and Close name.
+/// Target is the kind of object that Describe and Close name.
 enum class Target : char { kStatement = 'S', kPortal = 'P' };
 
-/// One parameter of a Bind: nullopt is NULL; format 0 is text, 1 binary.
+/// BindParameter is one parameter of a Bind: nullopt is NULL; format 0 is text, 1 binary.
 struct BindParameter {
   std::optional<Bytes> value;
   int16_t format = 0;
@@ -56,11 +56,14 @@ struct BindParameter {
 
 // ---- messages without a type byte, only legal as the first of a connection ----------------------
 struct StartupMessage {
-  int32_t protocol_version = 0;
+  int32_t protocol_version = 0;  ///< Major version in the upper 16 bits.
   std::vector<std::pair<std::string_view, std::string_view>> parameters;
 };
+/// SSLRequest asks for TLS before the startup.
 struct SSLRequest {};
+/// GSSENCRequest asks for GSSAPI encryption before the startup.
 struct GSSENCRequest {};
+/// CancelRequest asks the server to cancel what a backend executes.
 struct CancelRequest {
   int32_t process_id = 0;
   Bytes secret_key;
@@ -70,53 +73,68 @@ struct CancelRequest {
 struct PasswordMessage {
   std::string_view password;
 };
+/// SASLInitialResponse chooses a mechanism and starts it.
 struct SASLInitialResponse {
   std::string_view mechanism;
   std::optional<Bytes> data;
 };
+/// SASLResponse continues a SASL exchange.
 struct SASLResponse {
   Bytes data;
 };
+/// Query runs SQL text of one or more statements.
 struct Query {
   std::string_view sql;
 };
+/// Parse prepares a statement; "" is the unnamed one.
 struct Parse {
   std::string_view name;
   std::string_view sql;
   std::vector<Oid> types;
 };
+/// Bind makes a portal of a prepared statement and parameters.
 struct Bind {
   std::string_view portal;
   std::string_view statement;
   std::vector<BindParameter> parameters;
   std::vector<int16_t> result_formats;
 };
+/// Describe asks for the columns of a statement or portal.
 struct Describe {
   Target target = Target::kStatement;
   std::string_view name;
 };
+/// Execute runs a portal; `rows_max` 0 means all rows.
 struct Execute {
   std::string_view portal;
   int32_t rows_max = 0;
 };
+/// Close drops a statement or portal.
 struct Close {
   Target target = Target::kStatement;
   std::string_view name;
 };
+/// Sync ends a series of the extended protocol.
 struct Sync {};
+/// Flush asks the server to send what it has.
 struct Flush {};
+/// FunctionCall calls a function by OID.
 struct FunctionCall {
   Oid function = 0;
   std::vector<BindParameter> arguments;
   int16_t result_format = 0;
 };
+/// FrontendCopyData is a piece of a COPY's data.
 struct FrontendCopyData {
   Bytes data;
 };
+/// FrontendCopyDone ends the data of a COPY.
 struct FrontendCopyDone {};
+/// CopyFail aborts a COPY.
 struct CopyFail {
   std::string_view reason;
 };
+/// Terminate ends the session.
 struct Terminate {};
 
 using StartupPacket = std::variant<StartupMessage, SSLRequest, GSSENCRequest, CancelRequest>;
@@ -177,7 +195,7 @@ Status encode_copy_fail(OutputBuffer& out, std::string_view reason);
 /// encode_terminate appends a Terminate.
 Status encode_terminate(OutputBuffer& out);
 
-/// What a message of type 'p' is depends on what the server asked before.
+/// AuthResponse says how to read a message of type 'p', which depends on the server's last request.
 enum class AuthResponse : uint8_t { kPassword, kSaslInitial, kSasl };
 
 /// decode_startup_packet decodes what follows the length of a message without type byte. Views into

@@ -1,7 +1,7 @@
 #pragma once
-// OutputBuffer holds the bytes that wait to be sent, in one piece. It is written at its end and
-// read at its front; once everything was read both offsets return to 0, so that in the steady state
-// (write a chunk, send all of it) one allocation serves for ever and no byte is moved.
+// OutputBuffer holds the bytes that wait to be sent, in one piece. They are appended at the end and
+// sent from the front. When everything is sent, both offsets return to 0, so that in the steady
+// state (write a chunk, send all of it) one allocation is reused and no byte is moved.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,14 +18,14 @@ class OutputBuffer {
   OutputBuffer(const OutputBuffer&) = delete;
   OutputBuffer& operator=(const OutputBuffer&) = delete;
 
-  /// reserve returns room for `size` bytes behind what is written, nullptr if there is no memory.
-  /// Valid until the next call of reserve(), append() or clear(). Moves the unsent bytes only when
-  /// they do not fit otherwise.
+  /// reserve returns room for `size` bytes after what is written, nullptr without memory. Valid
+  /// until the next call of reserve(), append() or clear(). It moves the unsent bytes only if they
+  /// do not fit otherwise.
   std::byte* reserve(size_t size);
   /// append adds the first `size` bytes of the room given by reserve(). REQUIRES: as much was
   /// reserved.
   void append(size_t size);
-  /// release frees the room of a reserve() that will not be appended.
+  /// release gives up the room of a reserve() without appending.
   void release() { reserved_ = 0; }
 
   /// unsent is all that was appended and not marked as sent.

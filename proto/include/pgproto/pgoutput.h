@@ -1,5 +1,5 @@
 #pragma once
-// Logical replication: what travels inside the CopyData of a replication stream, and inside that
+// Logical replication: the messages inside the CopyData of a replication stream, and inside those
 // the messages of the output plugin pgoutput, protocol versions 1 to 4.
 //
 // Sources: PostgreSQL documentation, "Streaming Replication Protocol" and "Logical Replication
@@ -24,7 +24,7 @@ using Lsn = uint64_t;
 
 /// format_lsn writes a position as PostgreSQL does: "16/B374D848".
 std::string format_lsn(Lsn lsn);
-/// parse_lsn reads it; nullopt if the text is none.
+/// parse_lsn reads such a text; nullopt if it is malformed.
 std::optional<Lsn> parse_lsn(std::string_view text);
 
 // ---- the stream ---------------------------------------------------------------------------------
@@ -47,9 +47,10 @@ using ReplicationMessage = std::variant<XLogData, PrimaryKeepalive>;
 /// decode_replication decodes the body of one CopyData. Fails with kProtocol.
 Result<ReplicationMessage> decode_replication(Bytes body);
 
+/// The size of a Standby status update.
 inline constexpr size_t kStandbyStatusBytes = 34;
 /// encode_standby_status is the body of a Standby status update: everything before `flushed` is
-/// safe here and need not be sent again. `received` is at least that.
+/// stored here and need not be sent again. `received` is at least that.
 std::array<std::byte, kStandbyStatusBytes> encode_standby_status(Lsn received, Lsn flushed,
                                                                  int64_t client_us,
                                                                  bool reply_requested);
@@ -60,7 +61,7 @@ std::array<std::byte, kStandbyStatusBytes> encode_standby_status(Lsn received, L
 struct TupleValue {
   enum class Kind : char {
     kNull = 'n',
-    kUnchanged = 'u',  ///< A TOASTed value that the update left alone: it is not sent.
+    kUnchanged = 'u',  ///< A TOASTed value that the update did not change: it is not sent.
     kText = 't',
     kBinary = 'b',
   };
@@ -71,68 +72,78 @@ using Tuple = std::vector<TupleValue>;
 
 namespace pgoutput {
 
+/// Begin starts a transaction. Times here and below are microseconds since 2000-01-01 UTC.
 struct Begin {
   Lsn commit_lsn = 0;  ///< Where the transaction's commit record begins.
   int64_t commit_us = 0;
   uint32_t xid = 0;
 };
+/// Commit ends a transaction.
 struct Commit {
   Lsn commit_lsn = 0;
-  Lsn end_lsn = 0;  ///< Right behind the commit record: what to confirm.
+  Lsn end_lsn = 0;  ///< Right after the commit record: the position to confirm.
   int64_t commit_us = 0;
 };
+/// Origin names the replication origin of a transaction, and its position there.
 struct Origin {
   Lsn lsn = 0;
   std::string_view name;
 };
+/// Column describes a column of a Relation.
 struct Column {
-  bool key = false;  ///< Of the replica identity.
+  bool key = false;  ///< Whether it belongs to the replica identity.
   std::string_view name;
   Oid type_oid = 0;
   int32_t type_modifier = -1;
 };
-/// Relation describes a table, before its first change and whenever it has changed.
+/// Relation describes a table. It comes before the table's first change and after each change of
+/// the table's definition.
 struct Relation {
-  uint32_t xid = 0;  ///< Here and below: inside a stream block only.
+  uint32_t xid = 0;  ///< Here and below: set inside a stream block only.
   Oid oid = 0;
   std::string_view schema, name;
   char replica_identity = 'd';
   std::vector<Column> columns;
 };
+/// Type names a type that is not built in.
 struct Type {
   uint32_t xid = 0;
   Oid oid = 0;
   std::string_view schema, name;
 };
+/// Insert is a new row.
 struct Insert {
   uint32_t xid = 0;
   Oid relation = 0;
   Tuple row;
 };
-/// What is known of a row as it was.
+/// OldRow says what is known of a row before the change.
 enum class OldRow : uint8_t {
   kNone,
   kKey,    ///< The columns of the replica identity; all others are NULL.
   kWhole,  ///< REPLICA IDENTITY FULL.
 };
+/// Update is a changed row, with its old values as far as they are known.
 struct Update {
   uint32_t xid = 0;
   Oid relation = 0;
   OldRow old_kind = OldRow::kNone;
   Tuple old_row, row;
 };
+/// Delete is a removed row.
 struct Delete {
   uint32_t xid = 0;
   Oid relation = 0;
   OldRow old_kind = OldRow::kKey;
   Tuple old_row;
 };
+/// Truncate empties tables.
 struct Truncate {
   uint32_t xid = 0;
   bool cascade = false, restart_identity = false;
   std::vector<Oid> relations;
 };
-/// Message is what pg_logical_emit_message() wrote.
+/// Message is the content of a pg_logical_emit_message().
 struct Message {
   uint32_t xid = 0;
   bool transactional = false;
@@ -165,9 +176,10 @@ struct Prepared {
     kStreamPrepare,
   };
   Step step = Step::kPrepare;
-  Lsn lsn = 0;  ///< Of the prepare or commit record; kRollbackPrepared: the end of the prepare.
+  Lsn lsn = 0;  ///< The position of the prepare or commit record; kRollbackPrepared: the end of the
+                ///< prepare.
   Lsn end_lsn = 0;
-  int64_t us = 0;          ///< When this step was.
+  int64_t us = 0;          ///< Time of this step.
   int64_t prepare_us = 0;  ///< kRollbackPrepared only.
   uint32_t xid = 0;
   std::string_view gid;
@@ -176,9 +188,9 @@ struct Prepared {
 using Any = std::variant<Begin, Commit, Origin, Relation, Type, Insert, Update, Delete, Truncate,
                          Message, StreamStart, StreamStop, StreamCommit, StreamAbort, Prepared>;
 
-/// decode decodes one message; its views point into `body`. `in_stream`: it stands between a
-/// StreamStart and its StreamStop, where most messages carry the transaction they belong to. Fails
-/// with kProtocol on an unknown message, a count that cannot fit the body, or bytes left over.
+/// decode decodes one message; its views point into `body`. `in_stream`: the message is between a
+/// StreamStart and its StreamStop, where most messages carry their transaction. Fails with
+/// kProtocol on an unknown message, a count that cannot fit the body, or bytes left over.
 Result<Any> decode(Bytes body, bool in_stream = false);
 
 }  // namespace pgoutput

@@ -1,5 +1,5 @@
 #pragma once
-// Quoting of SQL identifiers and literals. Values travel as parameters or COPY data; a literal is
+// Quoting of SQL identifiers and literals. Values travel as parameters or COPY data; literals are
 // for the few statements that take neither. Source: PostgreSQL documentation, "Lexical Structure".
 
 #include <string>
@@ -9,11 +9,11 @@
 
 namespace pgproto {
 
-/// quote_identifier returns the name between double quotes, quotes in it doubled. Fails with kUsage
-/// on an empty name, a NUL, or what is not UTF-8 (an incomplete character could swallow the quote).
+/// quote_identifier returns the name in double quotes, with quotes in it doubled. Fails with kUsage
+/// on an empty name, a NUL, or invalid UTF-8 (an incomplete character could swallow the quote).
 Result<std::string> quote_identifier(std::string_view name);
-/// quote_literal returns the text as a literal that means the same whatever
-/// standard_conforming_strings says. Fails with kUsage on a NUL or what is not UTF-8.
+/// quote_literal returns the text as a literal that means the same under both settings of
+/// standard_conforming_strings. Fails with kUsage on a NUL or invalid UTF-8.
 Result<std::string> quote_literal(std::string_view text);
 
 }  // namespace pgproto

@@ -1,6 +1,7 @@
 #pragma once
-// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, the client's side, as a pure value machine: the nonce comes
-// in, texts go out. Source: RFC 5802, RFC 7677; PostgreSQL documentation, "SASL Authentication".
+// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, the client's side, without I/O: the nonce is an input,
+// texts are the output. Source: RFC 5802, RFC 7677; PostgreSQL documentation, "SASL
+// Authentication".
 
 #include <array>
 #include <cstdint>
@@ -17,32 +18,33 @@ namespace pgproto {
 /// A SHA-256 digest or an HMAC with it.
 using Sha256 = std::array<std::byte, 32>;
 
-/// What SCRAM derives from password, salt and iterations: the only costly step.
+/// ScramKeys are derived from password, salt and iterations, which is the only expensive step.
 struct ScramKeys {
   Sha256 client_key{};
   Sha256 server_key{};
 };
 
 /// SaltedKeyCache keeps derived keys, so that the connections of a pool derive them once. It is an
-/// interface because this floor has no locks: whoever shares one between threads makes it safe for
-/// them. The keys are as secret as the password.
+/// interface because pgproto has no locks: an implementation that is shared between threads must be
+/// thread-safe. The keys are as secret as the password.
 class SaltedKeyCache {
  public:
   virtual ~SaltedKeyCache() = default;
   /// find returns the keys stored for that fingerprint of (password, salt, iterations).
   virtual std::optional<ScramKeys> find(const Sha256& fingerprint) = 0;
-  /// store keeps keys that a server has proven right; it may forget older ones.
+  /// store keeps keys that a server has accepted; it may drop older ones.
   virtual void store(const Sha256& fingerprint, const ScramKeys& keys) = 0;
 };
 
-/// The first letter of the GS2 header: what we say about channel binding.
+/// Gs2Flag is the first letter of the GS2 header: what the client says about channel binding.
 enum class Gs2Flag : char {
-  kNotSupported = 'n',  ///< We do not want it, or the connection has no TLS.
-  kNotOffered = 'y',    ///< We could, the server did not offer: it will notice a downgrade.
+  kNotSupported = 'n',  ///< The client does not want it, or the connection has no TLS.
+  kNotOffered = 'y',    ///< The client could, but the server did not offer it: the server will
+                        ///< notice a downgrade.
   kUsed = 'p',          ///< SCRAM-SHA-256-PLUS with tls-server-end-point.
 };
 
-/// Scram carries one authentication through its three steps, to be called in this order.
+/// Scram runs one authentication through its three steps, to be called in this order.
 class Scram {
  public:
   struct Config {
@@ -66,8 +68,8 @@ class Scram {
   /// client_first returns the client-first-message. Fails with kUsage on a nonce that is empty or
   /// has a character outside of printable ASCII without ','.
   Result<std::string> client_first();
-  /// client_final answers the server-first-message. Fails with kAuthentication if that is
-  /// malformed, its nonce does not extend ours, or its iterations exceed the limit.
+  /// client_final answers the server-first-message. Fails with kAuthentication if it is malformed,
+  /// its nonce does not extend the client's, or its iterations exceed the limit.
   Result<std::string> client_final(std::string_view server_first);
   /// verify checks the server-final-message: only a server that knows the password's verifier
   /// passes. Fails with kAuthentication.

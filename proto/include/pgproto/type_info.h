@@ -21,22 +21,22 @@ struct TypeInfo {
     kRange = 'r',
     kMultirange = 'm',
     kPseudo = 'p',
-    kArray = 'a'  ///< 'a' is ours: pg_type says 'b' with typcategory 'A'.
+    kArray = 'a'  ///< Defined here: pg_type says 'b' with typcategory 'A'.
   };
   Oid oid = 0;
   std::string name;  ///< format_type(): "numeric", "public.mood", "integer[]".
   Kind kind = Kind::kBase;
-  Oid array_oid = 0;           ///< Of the array type of this type; 0: none.
-  Oid element_oid = 0;         ///< Of an array; of a range its subtype.
-  Oid base_oid = 0;            ///< Of a domain: the type below, all domains peeled off.
-  int32_t type_modifier = -1;  ///< Of a domain.
+  Oid array_oid = 0;           ///< The array type of this type; 0: none.
+  Oid element_oid = 0;         ///< Arrays: the element type; ranges: the subtype.
+  Oid base_oid = 0;            ///< Domains: the type below all domains.
+  int32_t type_modifier = -1;  ///< Domains only.
   struct Attribute {
     std::string name;
     Oid type_oid = 0;
     int32_t type_modifier = -1;
   };
-  std::vector<Attribute> attributes;  ///< Of a composite, dropped ones left out.
-  std::vector<std::string> labels;    ///< Of an enum, in their order.
+  std::vector<Attribute> attributes;  ///< Composites: the attributes without dropped ones.
+  std::vector<std::string> labels;    ///< Enums: the labels in their order.
 };
 
 using TypeMap = std::map<Oid, TypeInfo>;

@@ -1,6 +1,6 @@
 #pragma once
 // The three structs of the Arrow C Data and C Stream Interfaces, as their specification lays them
-// out; programs that have them already (the guards are the specification's) keep their own. Source:
+// out. Programs that have them already keep their own: the guards are the specification's. Source:
 // https://arrow.apache.org/docs/format/CDataInterface.html
 
 #include <cstdint>

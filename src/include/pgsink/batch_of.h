@@ -1,5 +1,6 @@
 #pragma once
-// batch_of: a vector or span of structs, or columns of scalars, as a RecordBatch, nothing copied.
+// batch_of: a vector or span of structs, or columns of scalars, as a RecordBatch. Nothing is
+// copied.
 //
 //   struct Trade { int64_t id; double price; std::optional<std::string> venue; };
 //   std::vector<Trade> trades = …;
@@ -30,8 +31,9 @@
 
 namespace pgsink {
 
-/// MemberType says how a C++ type lies in a column: describe() fills the field, view() the view of
-/// values `stride` bytes apart, heap_bytes() counts what a value owns elsewhere.
+/// MemberType says how a C++ type is stored in a column: describe() fills the field, view() makes
+/// the view of values that are `stride` bytes apart, heap_bytes() counts the memory that a value
+/// owns elsewhere.
 template <class T>
 struct MemberType {
   static_assert(!sizeof(T), "batch_of does not know this member type; see the list in batch_of.h");
@@ -74,7 +76,7 @@ constexpr TimeUnit time_unit() {
   }
 }
 
-/// A member whose values are plain memory of one kind.
+/// Base of the member types whose values are plain memory of one kind.
 template <class T, ColumnKind kind>
 struct PlainMember {
   static void describe(Field& field) { field.kind = kind; }
@@ -89,7 +91,7 @@ struct PlainMember {
 template <class T, class D, bool utc>
 struct TimeMember {
   static constexpr bool kDays = std::is_same_v<D, std::chrono::days>;
-  // A library's days count in 32 bits or in 64.
+  // The days of std::chrono have 32 or 64 bits, depending on the standard library.
   static constexpr bool kNarrow = sizeof(typename D::rep) == 4;
   static constexpr ColumnKind kDaysKind = kNarrow ? ColumnKind::kDate32 : ColumnKind::kDays64;
   static constexpr ColumnKind kKind = kDays ? kDaysKind : ColumnKind::kTimestamp;
@@ -155,7 +157,7 @@ struct MemberType<std::chrono::duration<int64_t, Period>>
 
 template <class T>
 struct MemberType<std::optional<T>> {
-  // Every standard library keeps the value first and the flag right behind it; a test looks at it.
+  // Every standard library stores the value first and the flag right after it; a test checks that.
   struct Layout {
     T value;
     bool engaged;
@@ -231,11 +233,11 @@ MemberColumn<Row, T> column(std::string name, T Row::* member) {
   return {std::move(name), member};
 }
 
-/// ValuesColumn is a column of its own: owned (a vector moved in) or lent (a span).
+/// ValuesColumn is a column of separate values: owned (a vector moved in) or borrowed (a span).
 template <class T>
 struct ValuesColumn {
   std::string name;
-  std::shared_ptr<const std::vector<T>> owner;  ///< Null: lent.
+  std::shared_ptr<const std::vector<T>> owner;  ///< Null: borrowed.
   std::span<const T> values;
 };
 
@@ -245,7 +247,7 @@ ValuesColumn<T> column(std::string name, std::vector<T>&& values) {
   const std::span<const T> view(*owner);
   return {std::move(name), std::move(owner), view};
 }
-/// column of lent values: they must stay as they are until the batch is gone.
+/// column borrows the values: they must not change or move until the batch is destroyed.
 template <class T>
 ValuesColumn<T> column(std::string name, std::span<const T> values) {
   return {std::move(name), nullptr, values};
@@ -297,7 +299,8 @@ struct BatchBuilder {
 
 }  // namespace detail
 
-/// batch_of lends rows: they must stay as they are until the batch is gone, which the sink reports.
+/// batch_of borrows the rows: they must not change or move until the batch is destroyed, which the
+/// sink does when they are durable.
 template <class Row, class... T>
 RecordBatch batch_of(std::span<const Row> rows, const MemberColumn<Row, T>&... columns) {
   detail::BatchBuilder builder;
@@ -306,7 +309,7 @@ RecordBatch batch_of(std::span<const Row> rows, const MemberColumn<Row, T>&... c
   return builder.finish(rows.size(), nullptr);
 }
 
-/// batch_of takes rows over.
+/// batch_of takes the rows over.
 template <class Row, class... T>
 RecordBatch batch_of(std::vector<Row>&& rows, const MemberColumn<Row, T>&... columns) {
   auto owner = std::make_shared<const std::vector<Row>>(std::move(rows));
@@ -317,7 +320,8 @@ RecordBatch batch_of(std::vector<Row>&& rows, const MemberColumn<Row, T>&... col
   return builder.finish(view.size(), [owner]() mutable { owner.reset(); });
 }
 
-/// batch_of_columns joins columns of equal length; kMalformedBatch if their lengths differ.
+/// batch_of_columns joins columns of equal length. Fails with kMalformedBatch if their lengths
+/// differ.
 template <class First, class... T>
 Result<RecordBatch> batch_of_columns(ValuesColumn<First> first, ValuesColumn<T>... columns) {
   const size_t count = first.values.size();

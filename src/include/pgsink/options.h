@@ -1,8 +1,8 @@
 #pragma once
 // SinkOptions: everything that CREATE CONNECTION … TO postgresql (…) can say, typed; and the one
-// table that knows each option's key, type, default, range and meaning.
-// docs/reference/options.md, `pgsink options`, completion and the "nearest key" of an error are all
-// made from that table.
+// table that knows each option's key, type, default, range and meaning. docs/reference/options.md,
+// `pgsink options`, completion, the "nearest key" of an error, and the comments of SinkOptions come
+// from that table.
 
 #include <chrono>
 #include <cstdint>
@@ -25,143 +25,310 @@ using pgproto::fail;
 using pgproto::Result;
 using pgproto::Status;
 
+/// WriteMode is what a row does to the target: see SinkOptions::write_mode.
 enum class WriteMode : uint8_t { kInsert, kUpsert, kUpdate, kDelete, kInsertIgnore, kChangelog };
+/// IsolationLevel is PostgreSQL's isolation level of each transaction.
 enum class IsolationLevel : uint8_t {
   kReadUncommitted,
   kReadCommitted,
   kRepeatableRead,
   kSerializable
 };
+/// PartitionType is PostgreSQL's partitioning strategy.
 enum class PartitionType : uint8_t { kRange, kList, kHash };
+/// FireTriggers says which triggers of the target fire: see SinkOptions::fire_triggers.
 enum class FireTriggers : uint8_t { kAlways, kReplica, kDisabled };
+/// Delivery is what is guaranteed about each row across failures; two-phase commit is use_2pc.
 enum class Delivery : uint8_t { kAtLeastOnce, kExactlyOnce };
+/// SchemaEvolution says what happens to columns that the table lacks.
 enum class SchemaEvolution : uint8_t { kNone, kValidate, kAddColumns };
+/// ConnectionType says whether rows are written (a sink) or changes are read (a source).
 enum class ConnectionType : uint8_t { kSink, kSource };
 
 /// SinkOptions are the options of one connection after checking. Members are named as the keys;
 /// times keep the key's unit in their name.
 struct SinkOptions {
-  std::string connection_name;  ///< From CREATE CONNECTION; labels errors and metrics.
+  /// The name in CREATE CONNECTION. It labels errors, log lines and metrics.
+  std::string connection_name;
+  /// Whether rows are written to the table or its changes are read.
   ConnectionType type = ConnectionType::kSink;
 
-  // where
-  std::string url;            ///< libpq URI or keyword/value string; excludes host … ssl_….
-  std::string host;           ///< Comma list, or a directory for a Unix socket.
-  std::string port = "5432";  ///< Comma list parallel to host, or one for all.
-  std::string database, username, password;
-  std::string schema = "public", table;
+  // ---- Server, table, TLS and time limits -------------------------------------------------------
+  /// A libpq URI or keyword/value string instead of `host`, `port`, `database`, `username`,
+  /// `password`, `target_session_attrs`, `load_balance_hosts` and the TLS options.
+  std::string url;
+  /// Host name or address, a comma list of them to be tried in order, or a directory
+  /// (`/var/run/postgresql`) for a Unix socket.
+  std::string host;
+  /// TCP port, or the number in a Unix socket's name. With several hosts also a text of ports
+  /// separated by commas, one for each host.
+  std::string port = "5432";
+  /// Database name.
+  std::string database;
+  /// Role to log in as.
+  std::string username;
+  /// Password. Empty or left out: `PGPASSWORD`, then the password file as in libpq; trust, peer and
+  /// certificate logins need none.
+  std::string password;
+  /// Schema of the table.
+  std::string schema = "public";
+  /// Target table. Always quoted: `a.b` is a table of that name, not table `b` of schema `a`.
+  std::string table;
+  /// Which kind of server is taken if there are several hosts: the first of this kind, as in libpq.
+  /// A sink needs one that accepts writes.
   std::string target_session_attrs = "read-write";
+  /// `random` tries the hosts in random order.
   std::string load_balance_hosts = "disable";
-  std::string application_name;  ///< Default "pgsink/<connection>".
-  std::string ssl_mode = "prefer", ssl_cert, ssl_key, ssl_root_cert, ssl_crl;
-  std::string ssl_min_version = "TLSv1.2", ssl_negotiation = "postgres";
-  std::string channel_binding = "prefer", require_auth;
-  int64_t keepalives_idle_s = 0, keepalives_interval_s = 0, keepalives_count = 0;
+  /// What `pg_stat_activity` shows.
+  std::string application_name;
+  /// Whether TLS is used and what is verified, as libpq's sslmode. Only `verify-full` protects
+  /// against an impostor.
+  std::string ssl_mode = "prefer";
+  /// File of the client's certificate (PEM).
+  std::string ssl_cert;
+  /// File of the client's private key (PEM), readable by its owner only.
+  std::string ssl_key;
+  /// File of the certificate authorities that may sign the server's certificate (PEM).
+  std::string ssl_root_cert;
+  /// File of revoked certificates (PEM).
+  std::string ssl_crl;
+  /// Oldest TLS version that is accepted.
+  std::string ssl_min_version = "TLSv1.2";
+  /// `direct` starts TLS with the first byte (PostgreSQL 17 and later), which saves a round trip;
+  /// needs `ssl_mode` `require` or stricter.
+  std::string ssl_negotiation = "postgres";
+  /// Ties the password proof to the TLS connection. `require` refuses every other login.
+  std::string channel_binding = "prefer";
+  /// Login methods that the server may ask for, separated by commas: `none`, `password`, `md5`,
+  /// `scram-sha-256`; or, each with a `!` before it, those that it may not.
+  std::string require_auth;
+  /// Seconds without traffic before TCP probes the server; 0: the system's.
+  int64_t keepalives_idle_s = 0;
+  /// Seconds between unanswered TCP probes; 0: the system's.
+  int64_t keepalives_interval_s = 0;
+  /// Unanswered TCP probes before the connection counts as lost; 0: the system's.
+  int64_t keepalives_count = 0;
+  /// How long sent bytes may stay unacknowledged before the connection counts as lost; 0: the
+  /// system's.
   int64_t tcp_user_timeout_ms = 0;
-  int64_t connection_timeout_ms = 5000, statement_timeout_ms = 0, lock_timeout_ms = 0;
+  /// Longest wait for each host, including TLS and login, and longest wait for a connection of the
+  /// pool to become free.
+  int64_t connection_timeout_ms = 5000;
+  /// The server ends a statement that takes longer; 0: never.
+  int64_t statement_timeout_ms = 0;
+  /// The server ends a statement that waits longer for a lock; 0: never.
+  int64_t lock_timeout_ms = 0;
 
-  // what is written
+  // ---- What is written --------------------------------------------------------------------------
+  /// What a row does to the table: insert, insert or update (`upsert`), update, delete, insert
+  /// unless it exists (`insert_ignore`), or what its column `_op` says (`changelog`).
   WriteMode write_mode = WriteMode::kInsert;
-  std::vector<std::string> conflict_columns, update_columns, key_columns;
+  /// Columns of upsert's conflict target; a unique index on them must exist.
+  std::vector<std::string> conflict_columns;
+  /// Columns that are set if the row exists already.
+  std::vector<std::string> update_columns;
+  /// Columns by which update and delete find their row.
+  std::vector<std::string> key_columns;
+  /// Column that decides which row is newer: an update happens only if the incoming value is
+  /// greater.
   std::string newer_by;
+  /// Creates the table from the query's columns if it is missing, with `conflict_columns` or
+  /// `key_columns` as its primary key.
   bool create_table = false;
+  /// `add_columns` adds the columns that the query has and the table lacks, which is an error
+  /// otherwise. `validate` requires the query to fill every column of the table that can be
+  /// written.
   SchemaEvolution schema_evolution = SchemaEvolution::kNone;
 
-  // how much at once
-  int64_t batch_size = 1000, batch_timeout_ms = 1000, batch_bytes = 16 << 20;
+  // ---- Batches, transactions and memory ---------------------------------------------------------
+  /// Rows of a batch. A batch is sent when it has this many rows, or is old enough, or large
+  /// enough.
+  int64_t batch_size = 1000;
+  /// Age at which a batch is sent, however small it is.
+  int64_t batch_timeout_ms = 1000;
+  /// Bytes of rows at which a batch ends before it has `batch_size` rows. If neither
+  /// `transaction_size` nor `use_2pc` is set, its transaction ends too. At most `buffer_bytes`; if
+  /// only `buffer_bytes` is set, lowered to it.
+  int64_t batch_bytes = 16 << 20;
+  /// Rows of a batch when `use_copy = true`, instead of `batch_size`.
   int64_t copy_batch_size = 10000;
-  std::optional<bool> use_copy;  ///< Unset: the faster one for the mode and batch size.
-  int64_t transaction_size = 0;  ///< 0: one batch.
-  int64_t buffer_bytes = 64 << 20, in_flight_max = 16;
+  /// Whether rows are sent by binary COPY. If not, they are sent as arrays in one statement. Views
+  /// and tables with rules for INSERT take no COPY in `write_mode = 'insert'`.
+  std::optional<bool> use_copy;
+  /// Rows of a transaction: a multiple or a fraction of a batch.
+  int64_t transaction_size = 0;
+  /// Bytes that may be accepted and not durable yet. The producer waits while they are used up.
+  int64_t buffer_bytes = 64 << 20;
+  /// Transactions of a lane that may be sent before the first is answered. A higher number helps
+  /// with long round trips. Behind a pooler it is always one.
+  int64_t in_flight_max = 16;
+  /// Whether statements are prepared once for each connection. Writing by COPY prepares nothing, so
+  /// both values do the same there. Behind a pooler statements have no name.
   bool use_prepared_statements = true;
+  /// Prepared statements kept for each connection.
   int64_t statement_cache_size = 100;
 
-  // transactions and delivery
+  // ---- Transactions and delivery ----------------------------------------------------------------
+  /// Isolation level of every transaction, also with a blank instead of `_`.
   IsolationLevel isolation_level = IsolationLevel::kReadCommitted;
+  /// Ends every transaction with PREPARE TRANSACTION. All transactions of an epoch are committed
+  /// together; flush(), the end of a pipeline or the host ends an epoch.
   bool use_2pc = false;
+  /// Identifier of prepared transactions: a prefix that only this sink uses, and `${uuid}`.
   std::string prepared_transaction_id = "pgsink_${uuid}";
+  /// `exactly_once` stores in the target database, in the transaction of the rows, how far each
+  /// lane has come, with a fence against a second writer of the same `sink_id`.
   Delivery delivery = Delivery::kAtLeastOnce;
+  /// Name by which the sink is known to its next process. `exactly_once` and `use_2pc` store their
+  /// progress under it, so another load needs another name; without it they use the connection's
+  /// name and the table. At least once, in modes other than insert: opening the sink terminates the
+  /// sessions that a previous writer left.
   std::string sink_id;
 
-  // connections and lanes
-  int64_t connection_pool_size = 4, idle_timeout_ms = 600000;
+  // ---- Connections and lanes --------------------------------------------------------------------
+  /// Connections that all users of this connection name share: each sink takes one for each lane,
+  /// and one more with `use_2pc`. If it is not set, it grows to what one sink needs.
+  int64_t connection_pool_size = 4;
+  /// An idle pooled connection is closed after this time; 0: never.
+  int64_t idle_timeout_ms = 600000;
+  /// Number of lanes: each writes at the same time, with a connection and an encoder of its own.
   int64_t parallelism = 1;
+  /// Which lane a row takes: `hash(column, …)` or `round_robin`. Rows of one key keep their order
+  /// only if they take the same lane.
   std::string partition_by;
 
-  // partitions, triggers, foreign tables, replication
-  std::string partition_column, partition_interval, partition_name;
+  // ---- Partitions, triggers, foreign tables, replication ----------------------------------------
+  /// Column by which the table is partitioned. It is compared with the catalog.
+  std::string partition_column;
+  /// Width of a created range: `hour`, `day`, `week` (from Monday), `month` or `year`, in UTC for
+  /// timestamptz; or a number for integer columns, which require one. For `hash`, the number of
+  /// partitions that a table without any gets, by default 8.
+  std::string partition_interval;
+  /// Template for the names of created partitions: `{table}`; for ranges `{start}` and `{end}`,
+  /// optionally with a format of strftime(), in UTC for timestamptz; for lists `{value}`; for
+  /// hashes `{remainder}` and `{modulus}`.
+  std::string partition_name;
+  /// How the table is partitioned. It is compared with the catalog.
   std::optional<PartitionType> partition_type;
+  /// Creates a missing partition before its rows are written. Without it, a row that has no
+  /// partition is rejected.
   bool create_partitions = false;
+  /// How many rows of one transaction each of at least four partitions must get on average (a fifth
+  /// of that for more than 32 partitions) for the rows to be copied straight into the partitions,
+  /// where the result is the same as through the table. 0: always through the table.
   int64_t partition_copy_min_rows = 50'000;
+  /// Disables the table's triggers for the sink's own transactions, including those of foreign
+  /// keys, which are then not checked.
   bool disable_triggers = false;
+  /// Which triggers fire: all as usual, only those enabled REPLICA or ALWAYS, or none. Unless
+  /// `ALWAYS`, foreign keys are not checked either, and the role needs `GRANT SET ON PARAMETER
+  /// session_replication_role`.
   FireTriggers fire_triggers = FireTriggers::kAlways;
+  /// States that the table is a foreign table. The catalog knows that anyway; a contradiction is an
+  /// error. Foreign tables take insert, update and delete.
   std::optional<bool> is_foreign_table;
-  std::string replication_slot, publication, replication_origin;
+  /// Logical slot (pgoutput), created if missing. It retains the changes of the publication for its
+  /// reader, and with them the server's log.
+  std::string replication_slot;
+  /// Publication of the table, created if missing; if it exists, the table is added to it. Needs
+  /// wal_level = logical on the server.
+  std::string publication;
+  /// Marks the sink's transactions, so that replication in both directions does not loop: a
+  /// subscription WITH (origin = none) leaves them out. Created if missing; the second lane has
+  /// `NAME_2`, the third `NAME_3`, because one session at a time may use an origin.
+  std::string replication_origin;
+  /// A batch counts as durable only when the server has decoded it for `replication_slot`. The sink
+  /// reads the slot only for that.
   bool confirm_slot = false;
+  /// A source whose slot is missing yields the table's rows before its changes.
   bool snapshot = true;
 
-  // sessions
+  // ---- Roles and settings -----------------------------------------------------------------------
+  /// Role of every transaction (`SET LOCAL ROLE`), also through a pooler.
   std::string set_role;
+  /// Settings made in every transaction (`set_config(…, true)`), also through a pooler; they never
+  /// outlive it.
   std::vector<std::pair<std::string, std::string>> session_variables;
 
-  // failures
-  int64_t max_retries = 5, retry_backoff_ms = 1000, retry_timeout_ms = 0;
+  // ---- Failures and rejected rows ---------------------------------------------------------------
+  /// How often a transaction that a transient failure rolled back is sent again.
+  int64_t max_retries = 5;
+  /// Wait before the first retry. It doubles with each further retry, with jitter.
+  int64_t retry_backoff_ms = 1000;
+  /// How long a lane retries while nothing succeeds, even if some of `max_retries` are left. 0: no
+  /// limit.
+  int64_t retry_timeout_ms = 0;
+  /// Failures that are retried, and no others: condition names, the short words `deadlock`,
+  /// `serialization`, `connection`, `timeout`, classes (`40`), SQLSTATEs (`40001`).
   std::vector<std::string> retry_on_errors;
-  std::string dead_letter_table, dead_letter_file;
+  /// Table in the target's schema that takes rejected rows, in the transaction of the good ones.
+  /// Created if missing. Without this, `dead_letter_file` or a callback, a rejected row stops the
+  /// sink, with nothing of its transaction committed.
+  std::string dead_letter_table;
+  /// File that takes rejected rows (gzip, one JSON object per line), on disk before the good ones
+  /// commit. At 64 MiB it is renamed with a number after its name, and a new one begins.
+  std::string dead_letter_file;
+  /// How many rows may be rejected. One more stops the sink, with nothing of its transaction
+  /// committed. 0: no limit.
   int64_t max_rejects = 0;
+  /// Share of all rows so far that may be rejected; one may be in any case, unless the ratio is 0.
+  /// More stop the sink, as with `max_rejects`.
   std::optional<double> max_reject_ratio;
-  /// Takes rejected rows, beside table and file or instead of them. No key of SQL's.
+  /// Takes rejected rows, in addition to table and file or instead of them. C++ only: scripts have
+  /// no such option. See DeadLetterCallback.
   DeadLetterCallback on_dead_letters;
 };
 
+/// OptionType is the type of an option's value.
 enum class OptionType : uint8_t { kText, kInteger, kDecimal, kBoolean, kChoice, kColumns, kMap };
 
-/// OptionValue is what stands right of `=` in CREATE CONNECTION, before it is checked.
+/// OptionValue is the value right of `=` in CREATE CONNECTION, before it is checked.
 struct OptionValue {
   enum class Kind : uint8_t { kText, kInteger, kDecimal, kBoolean, kMap };
-  Kind kind = Kind::kText;
+  Kind kind = Kind::kText;  ///< How the value was written.
   std::string text{};  ///< Text without quotes; a number or boolean as written. Secrets filled in.
+  /// The entries of a MAP, in the order as written.
   std::vector<std::pair<std::string, std::string>> map{};
 };
 
 /// OptionInfo is one row of the table of options.
 struct OptionInfo {
   // Each member has an initializer, so that a row may leave it out.
-  std::string_view key{};
-  std::string_view group{};  ///< Heading of the documentation; rows of a group stand together.
+  std::string_view key{};    ///< The key in lower case, which is also the member's name.
+  std::string_view group{};  ///< The heading in the documentation; rows of a group are adjacent.
   OptionType type = OptionType::kText;
   std::string_view default_text{};  ///< The value that equals leaving the option out; "" for none.
-  std::string_view unset{};         ///< What leaving it out means where no value says so.
+  std::string_view unset{};         ///< What leaving it out means if no value says so.
   int64_t min = 0, max = 0;         ///< kInteger and kDecimal only; both ends are allowed.
   std::string_view choices{};  ///< kChoice only: "insert|upsert|…"; case, '_' or ' ' do not matter.
-  std::string_view aliases{};  ///< What other programs call it, "user|login"; to suggest the key.
-  bool required = false;       ///< Unless `url` gives it.
-  bool secret = false;         ///< Never shown.
-  bool in_specification = false;  ///< Otherwise an extension ("+").
-  bool replaced_by_url = false;   ///< May not stand beside `url`, which says it too.
+  std::string_view aliases{};  ///< Names in other programs, "user|login"; used to suggest the key.
+  bool required = false;       ///< Required unless `url` is given.
+  bool secret = false;         ///< The value is never shown.
+  bool in_specification = false;  ///< Part of the specification; otherwise an extension ("+").
+  bool replaced_by_url = false;   ///< Excludes `url`, which contains it.
   std::string_view meaning{};     ///< One sentence or two, for the documentation.
   std::string_view example{};     ///< The value as it would be written, quotes included.
-  /// Stores a checked value; fails with kOptionValue and a message that names what is allowed and
-  /// never holds the value, which may come from a secret.
+  /// Stores a checked value. Fails with kOptionValue and a message that names the allowed values
+  /// and never contains the value, which may come from a secret.
   Status (*store)(const OptionValue& value, const OptionInfo& info, SinkOptions& options) = nullptr;
   /// Whether the option differs from its default.
   bool (*is_set)(const SinkOptions& options) = nullptr;
 };
 
-/// option_table lists all options, in the order of the documentation. Valid for ever.
+/// option_table lists all options, in the order of the documentation. Valid forever.
 std::span<const OptionInfo> option_table();
-/// find_option gives the row of a key (lower case); null if unknown.
+/// find_option returns the row of a key (lower case); null if unknown.
 const OptionInfo* find_option(std::string_view key);
-/// nearest_option gives the known key most like `key`, or the one that other programs call so; ""
-/// if none is near.
+/// nearest_option returns the known key most similar to `key`, or the one that other programs call
+/// so; "" if none is similar.
 std::string_view nearest_option(std::string_view key);
-/// option_documentation is docs/reference/options.md, whole.
+/// option_documentation is the whole text of docs/reference/options.md.
 std::string option_documentation();
 /// option_json is the table for programs (`pgsink options --json`): an array of objects.
 std::string option_json();
 
-/// check_options checks what single options cannot say: required ones, contradictions (url with
-/// host, use_2pc with a foreign table, …). All faults, not only the first.
+/// check_options checks what involves more than one option: required ones, contradictions (url with
+/// host, use_2pc with a foreign table, …). It returns all faults, not only the first.
 std::vector<Error> check_options(const SinkOptions& options);
 
 /// stored_sink_id is the name under which the database remembers a sink with delivery exactly_once

@@ -1,6 +1,6 @@
 #pragma once
 // ConnectionPool: the connections of one name, shared by all sinks that write through it and by the
-// program itself. A sink that is given none makes one for itself.
+// program itself. A sink without a pool makes its own.
 //
 //   auto pool = pgsink::ConnectionPool::create(options);            // connects to nothing yet
 //   auto sink = pgsink::Sink::open(options, schema, nullptr, *pool);
@@ -25,30 +25,31 @@ namespace pgsink {
 struct Env;
 class Pool;
 
-/// QueryRows is what a statement returned, as text.
+/// QueryRows is the result of a statement, as text.
 struct QueryRows {
-  std::vector<std::string> columns;
-  std::vector<std::vector<std::optional<std::string>>> rows;  ///< nullopt: NULL
-  std::string tag;  ///< Of the last command, for example "UPDATE 3".
+  std::vector<std::string> columns;                           ///< Names of the columns.
+  std::vector<std::vector<std::optional<std::string>>> rows;  ///< nullopt is NULL.
+  std::string tag;  ///< The tag of the last command, for example "UPDATE 3".
 };
 
-/// PooledConnection is a session that its holder has alone, until it gives it back: by the
-/// destructor or give_back(). It comes as after login, and whatever its holder does to it (roles,
-/// settings, temporary tables, prepared statements, locks) is undone before the next one gets it;
-/// an open transaction is rolled back. One user at a time.
+/// PooledConnection is a session for exclusive use until it is given back, by the destructor or
+/// give_back(). It is in the state after login. Whatever its user changes (roles, settings,
+/// temporary tables, prepared statements, locks) is undone before the next user gets it; an open
+/// transaction is rolled back. One thread at a time.
 class PooledConnection {
  public:
   PooledConnection(PooledConnection&&) noexcept;
   PooledConnection& operator=(PooledConnection&&) noexcept;
   ~PooledConnection();
 
-  /// Query runs one statement with $1… given as text, or, without parameters, one or several. An
-  /// error of the server (kServer, with its SQLSTATE) leaves the connection usable; a `timeout`,
-  /// or a broken connection, does not: then check out another. Fails with kUsage once given back.
+  /// query runs one statement with $1… given as text, or, without parameters, one or several
+  /// statements. An error of the server (kServer, with its SQLSTATE) leaves the connection usable;
+  /// a `timeout`, or a broken connection, does not: then check out another one. Fails with kUsage
+  /// after give_back().
   Result<QueryRows> query(std::string_view sql,
                           std::span<const std::optional<std::string>> parameters = {},
                           std::chrono::milliseconds timeout = std::chrono::seconds(60));
-  /// Gives the session back. Idempotent.
+  /// give_back returns the session to the pool. Idempotent.
   void give_back();
 
  private:
@@ -61,28 +62,29 @@ class PooledConnection {
 /// ConnectionPool is thread-safe. Sinks and connections that were taken from it may outlive it.
 class ConnectionPool {
  public:
-  /// Create makes a pool of options.connection_pool_size connections to where `options` say. Left
-  /// at its default, the size is what one sink of these options needs if that is more: a connection
-  /// for each lane, and with use_2pc one more. Nothing is opened yet. Fails as check_options().
-  /// `env` as in Sink::open(): it must outlive everything of the pool.
+  /// create makes a pool of options.connection_pool_size connections to the server in `options`. If
+  /// that option has its default and one sink of these options needs more, the size is what it
+  /// needs: a connection for each lane, and one more with use_2pc. Nothing is opened yet. Fails as
+  /// check_options(). `env` as in Sink::open(): it must outlive the pool and everything taken from
+  /// it.
   static Result<std::shared_ptr<ConnectionPool>> create(const SinkOptions& options,
                                                         Env* env = nullptr);
-  /// Closes.
+  /// The destructor closes.
   ~ConnectionPool();
   ConnectionPool(const ConnectionPool&) = delete;
   ConnectionPool& operator=(const ConnectionPool&) = delete;
 
-  /// Checkout lends a connection. Waits for its turn, up to connection_timeout_ms: fails with
-  /// kPoolTimeout, and the state of the pool in the message, after that; with kInterrupted once the
-  /// pool is closed; or as connecting fails.
+  /// checkout takes a connection. It waits for its turn, up to connection_timeout_ms. Fails with
+  /// kPoolTimeout and the state of the pool after that time, with kInterrupted once the pool is
+  /// closed, or with the error of connecting.
   Result<PooledConnection> checkout();
-  /// A snapshot. Any thread.
+  /// metrics returns a snapshot. Thread-safe.
   PoolMetrics metrics() const;
-  /// Close ends idle connections now, the others when they are given back. Sinks that are open go
-  /// on. Idempotent.
+  /// close closes idle connections now, and the others when they are given back. Open sinks
+  /// continue. Idempotent.
   void close();
 
-  /// For the library itself.
+  /// The library's own pool. Internal.
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
 // RecordBatch: rows as columns, in memory that stays where it is. A column is a view with a stride,
-// so an Arrow column, a std::vector<double> and the member &Trade::price of a std::span<Trade> are
-// the same thing to the encoder, and nothing is copied before the COPY buffer.
+// so the encoder reads an Arrow column, a std::vector<double> and the member &Trade::price of a
+// std::span<Trade> in the same way, and nothing is copied before the COPY buffer.
 //
 // Made from C++ structs and vectors by batch_of.h, from Arrow arrays by arrow.h, or by hand.
 
@@ -25,11 +25,11 @@ using pgproto::fail;
 using pgproto::Result;
 using pgproto::Status;
 
-/// How the values of a column lie in memory, and what they mean.
+/// ColumnKind says how the values of a column are stored, and what they mean.
 enum class ColumnKind : uint8_t {
   kNull,       ///< No values: every row is NULL.
-  kBoolBits,   ///< One bit a value, least significant first (Arrow).
-  kBoolBytes,  ///< One byte a value, 0 or 1 (C++ bool).
+  kBoolBits,   ///< One bit per value, least significant first (Arrow).
+  kBoolBytes,  ///< One byte per value, 0 or 1 (C++ bool).
   kInt8,
   kInt16,
   kInt32,
@@ -44,13 +44,13 @@ enum class ColumnKind : uint8_t {
   kDecimal32,
   kDecimal64,
   kDecimal128,
-  kDecimal256,  ///< Two's complement, `scale` digits behind the point.
+  kDecimal256,  ///< Two's complement, `scale` digits after the decimal point.
   kDate32,      ///< int32 days since 1970-01-01
   kDate64,      ///< int64 milliseconds since 1970-01-01
   kDays64,      ///< int64 days since 1970-01-01 (std::chrono::days of libstdc++)
   kTime32,
   kTime64,     ///< int32/int64 of `unit` since midnight
-  kTimestamp,  ///< int64 of `unit` since 1970-01-01; `utc` says an instant, otherwise a local time
+  kTimestamp,  ///< int64 of `unit` since 1970-01-01; an instant if `utc`, otherwise a local time
   kDuration,   ///< int64 of `unit`
   kIntervalMonths,         ///< int32
   kIntervalDayTime,        ///< int32 days, int32 milliseconds
@@ -62,72 +62,74 @@ enum class ColumnKind : uint8_t {
   kBinary64,  ///< int32/int64 offsets into `heap`
   kTextView,
   kBinaryView,   ///< Arrow's 16-byte views; `heaps` are the variadic buffers
-  kFixedBinary,  ///< `width` bytes a value
-  kUuid,         ///< 16 bytes a value, in RFC 9562 order
+  kFixedBinary,  ///< `width` bytes per value
+  kUuid,         ///< 16 bytes per value, in RFC 9562 order
   kStdString,
   kStdStringView,  ///< C++ objects at `values` with `stride_bytes`
   kStdBytes,       ///< C++ vectors of std::byte at `values`, read by `read_list`
   kList32,
   kList64,      ///< int32/int64 offsets into children[0]
-  kFixedList,   ///< `width` elements of children[0] a value
-  kStdVector,   ///< C++ vectors at `values`; `read_list` says where their elements are
-  kStruct,      ///< children by position; validity of its own
+  kFixedList,   ///< `width` elements of children[0] per value
+  kStdVector,   ///< C++ vectors at `values`; `read_list` returns where their elements are
+  kStruct,      ///< children by position, with its own validity
   kMap,         ///< as kList32 of kStruct(key, value)
   kDictionary,  ///< integer indexes (kind `index_kind`) into children[0]
 };
 
+/// TimeUnit is the unit of times, timestamps and durations.
 enum class TimeUnit : uint8_t { kSecond, kMilli, kMicro, kNano };
 
 /// Field names and types one column of the input.
 struct Field {
-  std::string name;
+  std::string name;  ///< The table's column of that name receives the values.
   ColumnKind kind = ColumnKind::kNull;
-  TimeUnit unit = TimeUnit::kMicro;
-  bool utc = false;
-  int32_t scale = 0;
-  int32_t precision = 0;
-  int32_t width = 0;
-  ColumnKind index_kind = ColumnKind::kInt32;
+  TimeUnit unit = TimeUnit::kMicro;            ///< Of times, timestamps and durations.
+  bool utc = false;                            ///< kTimestamp: instants in UTC, not local times.
+  int32_t scale = 0;                           ///< Decimals: digits after the decimal point.
+  int32_t precision = 0;                       ///< Decimals: all digits.
+  int32_t width = 0;                           ///< kFixedBinary: bytes; kFixedList: elements.
+  ColumnKind index_kind = ColumnKind::kInt32;  ///< kDictionary: the kind of the indexes.
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).
   bool json = false;
-  /// The text is a JSON value that stands for what it means: into a column of text a string goes
-  /// without its quotes, into an array column a JSON array as an array, and null is NULL.
+  /// The text is a JSON value that is written as the value it means: into a text column a string
+  /// goes without its quotes, into an array column a JSON array goes as an array, and null is NULL.
   bool json_value = false;
-  /// The largest number of a date or timestamp, and its negative, mean ±infinity (DuckDB).
-  /// Otherwise they are numbers like all others.
+  /// The largest number of a date or timestamp means infinity, and its negative -infinity (DuckDB).
+  /// Otherwise these are ordinary numbers.
   bool infinities = false;
-  std::vector<Field> children;
+  std::vector<Field> children;  ///< Elements of lists, members of structs, values of a dictionary.
 };
 
 using Schema = std::vector<Field>;
 
-/// ListSpan is where the elements of one C++ list object are.
+/// ListSpan says where the elements of one C++ list object are.
 struct ListSpan {
   const void* data = nullptr;
   size_t count = 0;
 };
 
-/// ColumnView points at the values of one column of one batch; it owns nothing.
+/// ColumnView points at the values of one column of one batch. It owns nothing.
 struct ColumnView {
   ColumnKind kind = ColumnKind::kNull;
-  const void* values = nullptr;        ///< First value, offset, view or index (see ColumnKind).
-  ptrdiff_t stride_bytes = 0;          ///< From one value to the next; kBoolBits: unused.
-  const void* heap = nullptr;          ///< What kText/kBinary offsets count from.
-  const void* const* heaps = nullptr;  ///< What k…View refer to.
-  /// First bit (kBoolBits) or element (offsets, validity bits) that belongs to row 0.
+  const void* values = nullptr;        ///< The first value, offset, view or index (see ColumnKind).
+  ptrdiff_t stride_bytes = 0;          ///< Bytes from one value to the next; unused for kBoolBits.
+  const void* heap = nullptr;          ///< The base of the offsets of kText and kBinary.
+  const void* const* heaps = nullptr;  ///< The buffers that k…View refer to.
+  /// The first bit (kBoolBits) or element (offsets, validity bits) that belongs to row 0.
   int64_t offset = 0;
-  /// Which rows are not NULL: nullptr says all. Bits least significant first, from bit `offset`; …
+  /// Bits that are set for rows that are not NULL, least significant first, from bit `offset`; or
+  /// nullptr if no row is NULL, or with …
   const uint8_t* validity_bits = nullptr;
-  /// … or one byte a row, 0 for NULL (std::optional's flag), `validity_stride_bytes` apart.
+  /// … one byte per row, 0 for NULL (the flag of std::optional), `validity_stride_bytes` apart.
   const uint8_t* validity_bytes = nullptr;
   ptrdiff_t validity_stride_bytes = 0;
-  /// Only of kStdVector and kStdBytes: reads the object. `values` and `validity_bytes` of
-  /// children[0] are then offsets into an element, not addresses.
+  /// Only for kStdVector and kStdBytes: reads the object. Then `values` and `validity_bytes` of
+  /// children[0] are offsets into an element, not addresses.
   ListSpan (*read_list)(const void* object) = nullptr;
   std::vector<ColumnView> children;
 };
 
-/// RowRange is rows [begin, begin + count) of a batch, or, with `indexes`, the rows that
+/// RowRange is the rows [begin, begin + count) of a batch, or, with `indexes`, the rows that
 /// indexes[begin … begin + count) name.
 struct RowRange {
   size_t begin = 0;
@@ -135,7 +137,7 @@ struct RowRange {
   const uint32_t* indexes = nullptr;
 };
 
-/// HostPosition is a position of the host's (RecordBatch::position), and what the host stored with
+/// HostPosition is a position of the host (RecordBatch::position), and what the host stored with
 /// it.
 struct HostPosition {
   HostPosition(uint64_t at = 0, std::string proof_of_rows = {})  // NOLINT: a number is a position
@@ -147,34 +149,41 @@ struct HostPosition {
   bool operator==(const HostPosition&) const = default;
 };
 
-/// RecordBatch is a number of rows with the memory that holds them. Movable; the memory is given
-/// back (the release function runs once) when the batch is destroyed, which the sink does when its
-/// rows are durable. A host that lends memory must not change it before.
+/// RecordBatch is a number of rows with the memory that holds them. Movable. Destroying the batch
+/// gives the memory back: the release function runs once. The sink does so when the rows are
+/// durable. A host that lends memory must not change it before.
 class RecordBatch {
  public:
   using Release = std::function<void()>;
 
   RecordBatch() = default;
-  /// `memory_bytes` is what these rows hold, as counted against buffer_bytes.
+  /// `memory_bytes` is the memory of these rows, as counted against buffer_bytes.
   RecordBatch(std::shared_ptr<const Schema> schema, std::vector<ColumnView> columns,
               size_t row_count, size_t memory_bytes, Release release);
   RecordBatch(RecordBatch&& other) noexcept;
   RecordBatch& operator=(RecordBatch&& other) noexcept;
   ~RecordBatch();
 
+  /// row_count is the number of rows.
   size_t row_count() const { return row_count_; }
+  /// memory_bytes is the memory of the rows, as counted against buffer_bytes.
   size_t memory_bytes() const { return memory_bytes_; }
+  /// schema has a field for each column.
   const std::shared_ptr<const Schema>& schema() const { return schema_; }
+  /// columns are the views, in the order of the schema. Valid as long as the batch.
   std::span<const ColumnView> columns() const { return columns_; }
 
-  /// The host's position behind the last row, reported back once every row up to it is durable.
+  /// The host's position after the last row. It is reported back once every row up to it is
+  /// durable.
   uint64_t position = 0;
   /// What the host wants to know with that position in its next run, for example a digest of all
-  /// rows up to it (RowDigest): it is stored with the position where delivery is exactly once or
-  /// two-phase, and given back by Sink::resume_points(). At most kProofBytesMax printable ASCII
-  /// characters; pgsink does not look at it.
+  /// rows up to it (RowDigest). It is stored with the position where delivery is exactly once or
+  /// two-phase, and returned by Sink::resume_points(). At most kProofBytesMax printable ASCII
+  /// characters, which pgsink does not interpret.
   std::string position_proof;
+  /// The largest size of position_proof, in bytes.
   static constexpr size_t kProofBytesMax = 64;
+  /// host_position is `position` with `position_proof`.
   HostPosition host_position() const { return {position, position_proof}; }
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
-// RowDigest: a number over rows in their order. A host that must show that its input is still the
-// one that it was keeps it with each position (RecordBatch::position_proof) and compares when it
-// reads the input again.
+// RowDigest: a number over rows in their order. A host that must prove that its input has not
+// changed stores the digest with each position (RecordBatch::position_proof) and compares it when
+// it reads the input again.
 //
 //   RowDigest digest;
 //   digest.add(batch);
@@ -16,19 +16,20 @@
 
 namespace pgsink {
 
+/// RowDigest counts rows and computes their digest. One thread at a time; copies are independent.
 class RowDigest {
  public:
-  /// Add takes in the rows of a batch, or `count` of them from `begin` on, after those before. All
-  /// batches must have the same schema. Needs a few nanoseconds a value, and no memory.
+  /// add includes the rows of a batch, or `count` of them from `begin` on, after the rows before.
+  /// All batches must have the same schema. Takes a few nanoseconds per value, and no memory.
   void add(const RecordBatch& batch);
   void add(const RecordBatch& batch, size_t begin, size_t count);
 
-  /// Text is 16 hexadecimal digits, the same in every process and build: equal if the same rows
-  /// came in the same order, under the same column names and types, however they were cut into
+  /// text is 16 hexadecimal digits, the same in every process and build. It is equal if the same
+  /// rows came in the same order, under the same column names and types, however they were cut into
   /// batches and whatever the order of the named columns; otherwise different, except by a chance
   /// of one in 2^64. NULL differs from every value. It protects from mistakes, not from forgery.
   std::string text() const;
-  /// Rows taken in.
+  /// Number of rows added.
   uint64_t rows() const { return rows_; }
 
  private:
