@@ -13,14 +13,14 @@ namespace {
 using pgproto::TypeInfo;
 using Row = std::vector<std::optional<std::string>>;
 
-// What is no type of the server itself has an OID from here on. Source: FirstNormalObjectId in the
+// OIDs from here on belong to objects that are not built in. Source: FirstNormalObjectId in the
 // server's src/include/access/transam.h.
 constexpr Oid kFirstOwnOid = 16384;
 
-// One statement, so one round trip: every row says in its first column what it is about, and they
-// come in no order that could be relied on. With the search path set to pg_catalog no function or
-// operator of anybody else can be meant, and format_type() names every other schema. $SCHEMA and
-// $TABLE are replaced by literals.
+// One statement, so one round trip. The first column of each row says which kind of row it is; rows
+// come in no defined order. The search path pg_catalog makes sure that no function or operator of
+// another schema is called, and that format_type() qualifies every type of another schema. $SCHEMA
+// and $TABLE are replaced by literals.
 constexpr std::string_view kSql = R"(SET LOCAL search_path TO pg_catalog;
 WITH RECURSIVE target AS (
   SELECT c.oid, c.relname, n.nspname, c.relkind,
@@ -141,7 +141,7 @@ char letter(const std::optional<std::string>& text) {
   return text && !text->empty() ? text->front() : '\0';
 }
 
-// The rows sorted into what they are about.
+// Reads the rows by their kind.
 class Reader {
  public:
   void take(const Row& row);
@@ -170,7 +170,7 @@ class Reader {
   struct Order {
     std::string equal, less;
   };
-  std::map<Oid, Order> orders_;  ///< Of types that have operators of their own.
+  std::map<Oid, Order> orders_;  ///< For types that have their own operators.
   std::map<Oid, std::map<int, TypeInfo::Attribute>> attributes_;
   std::map<Oid, std::map<int64_t, std::string>> labels_;
   std::vector<std::pair<std::string, std::string>> similar_;
@@ -214,7 +214,7 @@ void Reader::take_column(const Row& row) {
   column.type_modifier = number<int32_t>(row[4]);
   column.not_null = truth(row[5]);
   column.generated = static_cast<CatalogColumn::Generated>(letter(row[7]));
-  // The catalog keeps the expression of a generated column as its default, which it is not.
+  // The catalog stores the expression of a generated column as its default, which it is not.
   column.has_default = truth(row[6]) && column.generated == CatalogColumn::Generated::kNo;
   column.identity = static_cast<CatalogColumn::Identity>(letter(row[8]));
   // Source: PostgreSQL documentation, "ACL Privilege Abbreviations".
@@ -252,7 +252,7 @@ void Reader::take_order(const Row& row) {
 void Reader::take_index(const Row& row) {
   CatalogIndex index;
   index.name = row[1].value_or("");
-  // The columns of INCLUDE stand behind the key's.
+  // The columns of INCLUDE come after the key's.
   const std::string numbers = row[2].value_or("") + " ";
   const size_t key_count = number<size_t>(row[3]);
   for (size_t begin = 0; begin < numbers.size() && index.columns.size() < key_count;) {
@@ -286,8 +286,8 @@ void Reader::put_in_order() {
   }
 }
 
-// A column of a domain must obey every domain on the way down; only the outermost one's default
-// counts, because CREATE DOMAIN copies that of its base.
+// A column of a domain must obey all domains below it; only the outermost default counts, because
+// CREATE DOMAIN copies the default of its base.
 void Reader::apply_domain_rules() {
   for (CatalogColumn& column : table_.columns) {
     const DomainRule outermost = domain_rules_[column.type_oid];
@@ -303,7 +303,7 @@ void Reader::apply_domain_rules() {
   }
 }
 
-// TypeInfo::base_oid has all domains peeled off; the nearest modifier on the way down counts.
+// TypeInfo::base_oid is the type below all domains; the outermost modifier counts.
 void Reader::resolve_domains() {
   std::map<Oid, std::pair<Oid, int32_t>> resolved;
   for (const auto& [oid, type] : table_.types) {
@@ -324,7 +324,7 @@ void Reader::resolve_domains() {
   }
 }
 
-// A column of a domain is compared as its base type is. REQUIRES: domains are resolved.
+// A column of a domain is compared like its base type. REQUIRES: domains are resolved.
 void Reader::apply_orders() {
   for (CatalogColumn& column : table_.columns) {
     const auto type = table_.types.find(column.type_oid);
@@ -370,7 +370,7 @@ std::unexpected<Error> Reader::no_such_table(std::string_view schema,
     name.append(other_schema).append("\".\"").append(other) += '"';
     near.emplace_back(distance, std::move(name));
   }
-  std::sort(near.begin(), near.end());  // nearest first, then by name
+  std::sort(near.begin(), near.end());  // the most similar first, then by name
   std::string message =
       "there is no table \"" + std::string(schema) + "\".\"" + std::string(table) + "\"";
   for (size_t i = 0; i < std::min(near.size(), kNamedMax); ++i) {

@@ -1,5 +1,5 @@
 #pragma once
-// What the server's catalog says of a table and of the types of its columns.
+// What the server's catalog says about a table and the types of its columns.
 
 #include <string>
 #include <vector>
@@ -23,11 +23,12 @@ struct CatalogColumn {
   Generated generated = Generated::kNo;
   enum class Identity : char { kNo = 0, kAlways = 'a', kByDefault = 'd' };
   Identity identity = Identity::kNo;
-  std::string collation;  ///< Quoted, if the column's is not its type's: it says what is equal.
-  bool nondeterministic = false;  ///< For the column's collation different texts may be equal.
-  /// The operators of the type's default order, as they are written in a statement.
+  std::string collation;  ///< Quoted, and only if it differs from its type's: it decides which
+                          ///< values are equal.
+  bool nondeterministic = false;  ///< The column's collation may call different texts equal.
+  /// The operators of the type's default order, as written in a statement.
   std::string equal = "OPERATOR(pg_catalog.=)", less = "OPERATOR(pg_catalog.<)";
-  bool own_equality = false;  ///< An extension's type says what is equal (citext).
+  bool own_equality = false;  ///< An extension's type decides which values are equal (citext).
   bool insertable = true, updatable = true, selectable = true;  ///< has_column_privilege()
 };
 
@@ -50,12 +51,12 @@ struct CatalogTable {
     kMaterializedView = 'm'
   };
   Kind kind = Kind::kTable;
-  std::vector<CatalogColumn> columns;  ///< In attnum order, dropped ones left out.
+  std::vector<CatalogColumn> columns;  ///< In attnum order, without dropped ones.
   std::vector<CatalogIndex> indexes;
   bool row_security = false;  ///< Policies decide which rows the role may see and write.
   bool insert_rules = false;  ///< Rules rewrite an INSERT; COPY ignores them.
   bool has_insert_privilege = true, has_delete_privilege = true;
-  std::string role;  ///< Whose privileges these are.
+  std::string role;  ///< The role that has these privileges.
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.
   pgproto::TypeMap types;
 
@@ -63,9 +64,9 @@ struct CatalogTable {
   const CatalogIndex* primary_key() const;
 };
 
-/// read_table reads one table in one round trip. Fails with kNoSuchTable, naming similar tables
-/// that do exist; fails with kPrivilege if the schema may not be used. Privileges are those of
-/// `role` if that is not empty, which the session must be allowed to take.
+/// read_table reads one table in one round trip. Fails with kNoSuchTable, and names similar tables
+/// that exist; with kPrivilege if the role may not use the schema. Privileges are those of `role`
+/// if that is not empty; the session must be allowed to become it.
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
                                 std::string_view table, Deadline deadline,
                                 std::string_view role = {});

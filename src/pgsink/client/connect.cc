@@ -23,7 +23,7 @@ std::string seconds_text(Duration duration) {
   return text + " s";
 }
 
-// A server that is starting up, shutting down or in recovery: another host may be ready.
+// The server is starting up, shutting down or in recovery: another host may be ready.
 bool cannot_connect_now(const Error& error) { return error.sqlstate == "57P03"; }
 
 bool is_transport_failure(const Error& error) {
@@ -31,7 +31,7 @@ bool is_transport_failure(const Error& error) {
          error.code == Errc::kTimeout;
 }
 
-// What to do about it, where the server does not say so itself; "" if it needs no word.
+// What to do about the error, if the server does not say so itself; "" if nothing needs to be said.
 std::string_view advice(const Error& error) {
   if (error.code == Errc::kConnect &&
       error.message.find("cannot connect to") != std::string::npos) {
@@ -41,7 +41,7 @@ std::string_view advice(const Error& error) {
     return "check user name and password; if no password is given, PGPASSWORD or the password file "
            "has it";
   }
-  // The name stands there in every language. A role that may not log in has the same SQLSTATE.
+  // The file's name occurs in every language. A role that may not log in has the same SQLSTATE.
   if (error.sqlstate == "28000" && error.message.find("pg_hba.conf") != std::string::npos) {
     return "check the server's pg_hba.conf";
   }
@@ -49,7 +49,7 @@ std::string_view advice(const Error& error) {
   return {};
 }
 
-// Moves what waits in both directions once, before there is a Connection to do it.
+// Sends and receives what is pending once, before a Connection exists.
 Status exchange_once(Transport& transport, pgproto::Session& session, Deadline deadline) {
   const auto moved = transport.exchange(session.output(), session.receive_space(), deadline);
   if (!moved) return fail(moved.error());
@@ -106,7 +106,7 @@ Result<std::unique_ptr<Connection>> Connector::open() {
   std::vector<Error> errors;
   std::unique_ptr<Connection> connection;
   bool done = false;
-  // prefer-standby looks for a standby first and takes anything in a second round.
+  // prefer-standby looks for a standby first and accepts any server in a second round.
   const bool two_rounds = options_.target_session_attrs == TargetSessionAttrs::kPreferStandby;
   for (int round = 0; round < (two_rounds ? 2 : 1) && !done; ++round) {
     for (size_t i = 0; i < hosts.size() && !done; ++i) {
@@ -115,7 +115,7 @@ Result<std::unique_ptr<Connection>> Connector::open() {
   }
   if (connection) return connection;
   if (errors.empty()) return fail(Errc::kConnect, "there is no host to connect to");
-  // The last error decides what the caller may do; all of them are told.
+  // The last error decides what the caller may do; the message contains all of them.
   Error error = errors.back();
   error.message.clear();
   for (const Error& one : errors) {
@@ -154,7 +154,7 @@ Connector::Attempt Connector::try_address(const Address& address, bool any_role)
   return attempt;
 }
 
-// One transport, one session. Whatever it leaves behind is destroyed with the Connection.
+// One transport, one session. All of its state is destroyed with the Connection.
 Connector::Attempt Connector::try_encryption(const Address& address, bool tls, bool may_fall_back,
                                              Deadline deadline) {
   Attempt attempt;
@@ -180,7 +180,7 @@ Connector::Attempt Connector::try_encryption(const Address& address, bool tls, b
   }
   attempt.error = std::move(status.error());
   Error& error = attempt.error;
-  // A server without TLS was already tried in the clear, on the same connection.
+  // A server without TLS was already tried without encryption, on the same connection.
   const bool both_tried = tls && connection->transport_ && connection->tls_.empty();
   if (attempt.next == Attempt::Next::kOtherEncryption && both_tried) {
     attempt.next = Attempt::Next::kStop;
@@ -225,7 +225,8 @@ Status Connector::open_transport(Connection& connection, const Address& address,
   return {};
 }
 
-// SSLRequest and its one byte of answer. A refusal is an error unless the plain connection will do.
+// SSLRequest and the one byte of its answer. A refusal is an error unless a plain connection is
+// allowed.
 Status Connector::ask_for_tls(Transport& transport, pgproto::Session& session, bool may_fall_back,
                               bool& accepted, Deadline deadline) {
   using Answer = pgproto::Session::TlsAnswer;
@@ -260,7 +261,7 @@ Result<pgproto::StartupConfig> Connector::startup_config(const Address& address,
   std::array<std::byte, kNonceBytes> nonce{};
   env_.random.fill(nonce);
   config.scram_nonce = pgproto::base64_encode(nonce);
-  // Poolers take these and refuse most others; what else must be fixed is set after the login.
+  // Poolers accept these and refuse most others; the other settings are made after the login.
   config.parameters = {{"database", options_.database},
                        {"application_name", options_.application_name},
                        {"DateStyle", "ISO, MDY"},
@@ -293,7 +294,8 @@ Status Connector::log_in(Connection& connection, Attempt& attempt, Deadline dead
     if (const auto* refusal = std::get_if<pgproto::ErrorResponse>(&message)) {
       Error error = refusal->to_error();
       if (error.sqlstate.class_code() == "28") error.code = Errc::kAuthentication;
-      // Another way to encrypt may meet another line of pg_hba.conf, as long as nobody is let in.
+      // With another encryption another line of pg_hba.conf may apply, but only before the login
+      // has succeeded.
       attempt.next = !authenticated ? Attempt::Next::kOtherEncryption : Attempt::Next::kStop;
       if (cannot_connect_now(error)) attempt.next = Attempt::Next::kNextHost;
       return fail(std::move(error));
@@ -307,7 +309,8 @@ Status Connector::log_in(Connection& connection, Attempt& attempt, Deadline dead
   const auto replication = std::find_if(
       options_.parameters.begin(), options_.parameters.end(),
       [](const auto& pair) { return pair.first == "replication" && pair.second != "database"; });
-  if (replication != options_.parameters.end()) return {};  // No SQL there.
+  // A physical replication connection has no SQL.
+  if (replication != options_.parameters.end()) return {};
   bool read_only = false;
   auto identity = read_identity(connection, env_.random, read_only, deadline);
   if (!identity) return fail(std::move(identity.error()));
@@ -359,15 +362,15 @@ Status Connector::cancel(const Address& address, bool tls, const pgproto::Sessio
   if (auto status = open_transport(connection, address, tls, false, deadline, end_point); !status) {
     return status;
   }
-  connection.broken_ = true;  // Not a session: it must not say Terminate when it goes.
+  connection.broken_ = true;  // Not a session: it must not send Terminate when it is closed.
   pgproto::OutputBuffer out;
   if (auto status =
           pgproto::encode_cancel_request(out, session.backend_process_id(), session.cancel_key());
       !status) {
     return status;
   }
-  // The server answers by closing, after it sent the signal: only then can the signal not hit a
-  // later query any more.
+  // The server closes the connection after it has sent the signal: only then can the signal no
+  // longer hit a later query.
   std::array<std::byte, 256> ignored{};
   for (size_t received = 0; received < ignored.size();) {
     const auto moved = connection.transport_->exchange(out.unsent(), ignored, deadline);

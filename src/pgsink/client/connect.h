@@ -1,6 +1,6 @@
 #pragma once
-// Connector makes connections: which host, with or without TLS, the login, and what is asked of the
-// server right after it.
+// Connector opens connections: it chooses the host, negotiates TLS, logs in, and reads the server's
+// identity.
 
 #include <memory>
 #include <string>
@@ -11,22 +11,23 @@
 
 namespace pgsink {
 
-/// Connector tries the hosts of its options. Nothing of one attempt (passwords, certificates, what
-/// a server said) reaches the next: each has its own transport, session and TLS context.
+/// Connector tries the hosts of its options. No state of one attempt (passwords, certificates, the
+/// server's messages) reaches the next: each has its own transport, session and TLS context.
 class Connector {
  public:
   /// `options` must have been through apply_environment(), and outlive the Connector.
   Connector(Env& env, const ConnectOptions& options, pgproto::SaltedKeyCache* salted_keys)
       : env_(env), options_(options), salted_keys_(salted_keys) {}
 
-  /// Connection::open().
+  /// open implements Connection::open().
   Result<std::unique_ptr<Connection>> open();
-  /// Connection::cancel(): asks the server behind `address` to cancel what `session` runs.
+  /// cancel implements Connection::cancel(): asks the server at `address` to cancel what `session`
+  /// executes.
   Status cancel(const Address& address, bool tls, const pgproto::Session& session,
                 Deadline deadline);
 
  private:
-  /// What one attempt came to, and what may be tried after it.
+  /// The result of one attempt, and what may be tried next.
   struct Attempt {
     std::unique_ptr<Connection> connection;
     Error error;

@@ -1,4 +1,4 @@
-// What a connection takes from its surroundings: service file, PG* variables, libpq's defaults.
+// The defaults of a connection: service file, PG* variables, libpq's defaults.
 // Source: PostgreSQL documentation, "Environment Variables", "The Connection Service File".
 
 #include <algorithm>
@@ -16,7 +16,8 @@ constexpr size_t kServiceFileBytesMax = size_t{1} << 20;
 
 using pgproto::ascii::trim;
 
-// Sets what the service file says, unless it was given: the file comes before the environment.
+// Sets an option of the service file unless it is given: the file has precedence over the
+// environment.
 Status apply_service_line(ConnectOptions& options, std::string_view line,
                           const std::string& place) {
   const size_t equals = line.find('=');
@@ -50,7 +51,7 @@ Result<bool> apply_service_file(ConnectOptions& options, const std::string& serv
     begin = end + 1;
     if (line.empty() || line.front() == '#') continue;
     if (line.front() == '[') {
-      if (found) break;  // The service's own lines are over.
+      if (found) break;  // The lines of this service end here.
       found = line.substr(1).starts_with(service + "]");
     } else if (found) {
       const std::string place = path + ", line " + std::to_string(number + 1);
@@ -104,7 +105,7 @@ Status apply_variables(ConnectOptions& options, Files& files) {
                                            ": " + status.error().message);
     }
   }
-  // An old way to say sslmode=require.
+  // An old form of sslmode=require.
   const bool no_mode =
       !options.given.contains("sslmode") && files.environment("PGSSLMODE").value_or("").empty();
   if (no_mode && options.ssl_mode == SslMode::kPrefer &&
@@ -114,7 +115,7 @@ Status apply_variables(ConnectOptions& options, Files& files) {
   return {};
 }
 
-// Where Debian's servers listen, else where PostgreSQL's own default is.
+// Where Debian's servers listen, otherwise PostgreSQL's own default.
 std::string default_socket_directory(Files& files) {
   for (const char* directory : {"/var/run/postgresql", "/run/postgresql"}) {
     if (const auto info = files.info(directory); info && info->directory) return directory;
@@ -144,7 +145,7 @@ Status place_default_hosts(ConnectOptions& options, Files& files) {
 
 Result<ConnectOptions> apply_environment(ConnectOptions options, Files& files) {
   if (auto status = apply_service(options, files); !status) return fail(status.error());
-  // PGPORT also serves hosts whose port nobody gave.
+  // PGPORT also applies to hosts without a port.
   if (!options.given.contains("port") &&
       (options.given.contains("host") || options.given.contains("hostaddr"))) {
     if (const auto port = files.environment("PGPORT"); port && !port->empty()) {

@@ -23,7 +23,7 @@ std::unexpected<Error> unsupported(std::string_view keyword, std::string_view wh
                                             " is not supported: " + std::string(why));
 }
 
-// As libpq reads integers: blanks around are fine, anything else is not.
+// Like libpq's integers: blanks around are allowed, anything else is not.
 Result<int> parse_integer(std::string_view keyword, std::string_view text) {
   text = pgproto::ascii::trim(text);
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
@@ -55,7 +55,7 @@ Status choose(std::string_view keyword, std::string_view text,
   return bad_value(keyword, "one of " + allowed);
 }
 
-// ---- one function a kind of option --------------------------------------------------------------
+// ---- one function per kind of option ------------------------------------------------------------
 
 template <std::string ConnectOptions::* kMember>
 Status set_text(const KeywordInfo&, const std::string& value, ConnectOptions& options) {
@@ -72,7 +72,7 @@ Status set_socket_integer(const KeywordInfo& info, const std::string& value,
   return {};
 }
 
-// libpq's integers that are taken for booleans.
+// libpq's integers that mean booleans.
 template <bool ConnectOptions::* kMember>
 Status set_flag(const KeywordInfo& info, const std::string& value, ConnectOptions& options) {
   if (value != "0" && value != "1") return bad_value(info.keyword, "0 or 1");
@@ -106,7 +106,7 @@ Status set_ssl_mode(const KeywordInfo& info, const std::string& value, ConnectOp
   return choose(info.keyword, value, kModes, options.ssl_mode);
 }
 
-// Of old libpq: 1 stands for require.
+// From old versions of libpq: 1 means require.
 Status set_require_ssl(const KeywordInfo&, const std::string& value, ConnectOptions& options) {
   return set_connect_option(options, "sslmode", value.starts_with('1') ? "require" : "prefer");
 }
@@ -172,8 +172,8 @@ Status set_load_balance(const KeywordInfo& info, const std::string& value,
   return choose(info.keyword, value, kWays, options.load_balance_hosts);
 }
 
-// A method with '!' is forbidden, one without is allowed; the two ways do not mix. Methods that
-// this library does not speak are known, but give nothing.
+// A method with '!' is forbidden, one without is allowed; the two cannot be mixed. Methods that
+// this library does not support are recognized but allow nothing.
 Status set_require_auth(const KeywordInfo& info, const std::string& value,
                         ConnectOptions& options) {
   using pgproto::AuthMethod;
@@ -211,7 +211,7 @@ Status set_require_auth(const KeywordInfo& info, const std::string& value,
         info.keyword,
         "it allows none of the supported methods: password, md5, scram-sha-256, none");
   }
-  // kAny is all bits; anything less keeps only what was named.
+  // kAny is all bits; anything less keeps only the named methods.
   options.require_auth =
       allowed == kSpoken ? static_cast<uint8_t>(AuthMethod::kAny) : static_cast<uint8_t>(allowed);
   return {};
@@ -238,10 +238,10 @@ Status set_gss_mode(const KeywordInfo& info, const std::string& value, ConnectOp
   return choose(info.keyword, value, kModes, ignored);
 }
 
-// Hosts, ports and addresses are lists beside each other: combined once all are known.
+// Hosts, ports and addresses are parallel lists: they are combined once all are known.
 Status keep_only(const KeywordInfo&, const std::string&, ConnectOptions&) { return {}; }
 
-// Options that change nothing as long as no GSSAPI and no compression is there.
+// Options that have no effect as long as there is no GSSAPI and no compression.
 Status ignore(const KeywordInfo&, const std::string&, ConnectOptions&) { return {}; }
 
 Status refuse(const KeywordInfo& info, const std::string& value, ConnectOptions&) {
@@ -254,7 +254,7 @@ using S = SocketOptions;
 constexpr const char* kNoOauth = "OAuth is not supported";
 constexpr const char* kNoKeys = "give the password instead";
 
-// Whether a member still has its default, so that nobody set it by hand.
+// Whether a member still has its default, so that it was not set explicitly.
 template <auto kMember>
 bool untouched(const ConnectOptions& options) {
   return options.*kMember == ConnectOptions{}.*kMember;
@@ -282,7 +282,7 @@ constexpr KeywordInfo secret(KeywordInfo info) {
   return info;
 }
 
-// Every keyword of libpq up to 19. PGCLIENTENCODING is left alone: it is meant for other programs.
+// Every keyword of libpq up to 19. PGCLIENTENCODING is ignored: it is meant for other programs.
 constexpr KeywordInfo kKeywords[] = {
     other("service", "PGSERVICE", &keep_only),
     other("servicefile", "PGSERVICEFILE", &keep_only),
@@ -436,7 +436,7 @@ std::string given_text(const ConnectOptions& options, std::string_view keyword) 
 
 namespace {
 
-// Sets one option; hosts and ports wait for each other.
+// Sets one option. Hosts and ports are combined later.
 Status store_option(ConnectOptions& options, std::string_view keyword, std::string value) {
   const KeywordInfo* info = find_keyword(keyword);
   if (info == nullptr) {
@@ -453,8 +453,8 @@ Status store_option(ConnectOptions& options, std::string_view keyword, std::stri
   return {};
 }
 
-// What host, hostaddr and port say together. Without the first two, ports go to the hosts that are
-// there already, if any; the environment may still name some.
+// Combines host, hostaddr and port. Without the first two, the ports apply to the existing hosts,
+// if any; the environment may still name some.
 Status place_hosts(ConnectOptions& options) {
   const std::string ports = given_text(options, "port");
   if (options.given.contains("host") || options.given.contains("hostaddr")) {
@@ -487,7 +487,7 @@ Result<ConnectOptions> parse_conninfo(std::string_view text, ConnectOptions base
     }
   }
   if (auto status = place_hosts(base); !status) return fail(status.error());
-  // What the environment may still complete is judged after it.
+  // Options that the environment may still complete are checked after it was read.
   if (base.given.contains("sslmode")) {
     if (auto status = check_connect_options(base); !status) return fail(status.error());
   }

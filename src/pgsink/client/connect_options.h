@@ -1,6 +1,6 @@
 #pragma once
 // What is needed to reach a server, and where it comes from: a libpq URI or keyword/value string,
-// PG* variables, service and pass files.
+// PG* variables, service and password files.
 // Source: PostgreSQL documentation, "Database Connection Control Functions".
 
 #include <map>
@@ -25,16 +25,17 @@ enum class TargetSessionAttrs : uint8_t {
   kPreferStandby
 };
 
-/// ConnectOptions holds libpq's connection options under libpq's meanings.
+/// ConnectOptions holds libpq's connection options, with libpq's meanings.
 struct ConnectOptions {
-  std::vector<Address> hosts;  ///< Tried in order (or shuffled); empty: libpq's default socket.
+  std::vector<Address> hosts;  ///< Tried in order, or in random order; empty: libpq's default
+                               ///< socket.
   std::string database;        ///< Empty: the user's name.
   std::string user;            ///< Empty: the operating system's.
-  std::string password;        ///< Empty: passfile, else none.
+  std::string password;        ///< Empty: from the password file, or none.
   std::string passfile;
   std::string application_name = "pgsink";
   std::string options;  ///< Command-line options for the server.
-  std::vector<std::pair<std::string, std::string>> parameters;  ///< More startup parameters.
+  std::vector<std::pair<std::string, std::string>> parameters;  ///< Additional startup parameters.
 
   SslMode ssl_mode = SslMode::kPrefer;
   bool ssl_direct = false;  ///< sslnegotiation=direct: TLS from the first byte, with ALPN.
@@ -53,25 +54,25 @@ struct ConnectOptions {
   Duration connect_timeout = std::chrono::seconds(5);  ///< For each host; covers TLS and login too.
   SocketOptions socket;
 
-  /// libpq's keywords that were set on purpose, with their texts (secrets left empty): what the
-  /// environment and the service file leave alone. Set by parse_conninfo() and
+  /// libpq's keywords that were set explicitly, with their texts (empty for secrets): the
+  /// environment and the service file do not change these. Set by parse_conninfo() and
   /// set_connect_option().
   std::map<std::string, std::string, std::less<>> given;
 
   friend bool operator==(const ConnectOptions&, const ConnectOptions&) = default;
 };
 
-/// set_connect_option sets one option by libpq's keyword, as parse_conninfo() would, and remembers
-/// that it was set on purpose. Fails with kUnknownOption, kOptionUnsupported, kOptionValue; the
-/// value of a secret never stands in the error.
+/// set_connect_option sets one option by libpq's keyword, as parse_conninfo() would, and records
+/// that it was set explicitly. Fails with kUnknownOption, kOptionUnsupported, kOptionValue; the
+/// error never contains the value of a secret.
 Status set_connect_option(ConnectOptions& options, std::string_view keyword, std::string value);
 
 /// parse_conninfo reads a libpq URI ("postgresql://…") or keyword/value string into options; keys
-/// it does not mention keep the values of `base`. Unknown keys, and libpq's keys that we do not
-/// honour, are refused by name. The password never stands in the error.
+/// it does not mention keep the values of `base`. Unknown keys, and keys of libpq that are not
+/// supported, are refused by name. The error never contains the password.
 Result<ConnectOptions> parse_conninfo(std::string_view text, ConnectOptions base = {});
 
-/// apply_environment fills what is still empty from PG* variables, service file, passfile and
+/// apply_environment fills empty options from PG* variables, service file, password file and
 /// libpq's defaults, in libpq's order of precedence.
 Result<ConnectOptions> apply_environment(ConnectOptions options, Files& files);
 

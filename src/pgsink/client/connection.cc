@@ -12,7 +12,7 @@ using pgproto::Event;
 
 namespace {
 
-// Statements of query_each() that wait for answers: more do not make it faster.
+// Statements of query_each() that may await answers; more do not make it faster.
 constexpr size_t kQueriesAtOnceMax = 64;
 
 std::string cut(std::string_view text) { return std::string(text.substr(0, kNoticeBytesMax)); }
@@ -30,7 +30,7 @@ Result<std::unique_ptr<Connection>> Connection::open(Env& env, const ConnectOpti
 
 Connection::~Connection() {
   if (!transport_) return;
-  // Output that waits may hold a COMMIT that its owner gave up: it must not be what we leave with.
+  // Unsent output may contain a COMMIT that its owner gave up: it must not be sent on destruction.
   if (!broken_ && session_ && session_->output().empty()) {
     session_->terminate();
     if (!session_->output().empty()) {
@@ -50,7 +50,7 @@ std::unexpected<Error> Connection::break_with(Error error) {
   return fail(std::move(error));
 }
 
-// The connection ended. What the server said before is read first: a FATAL explains the end better
+// The connection ended. The server's last messages are read first: a FATAL explains the end better
 // than the socket does.
 std::unexpected<Error> Connection::lost(const Error* cause) {
   if (auto status = stash_events(); !status) return break_with(std::move(status.error()));
@@ -137,7 +137,7 @@ void Connection::keep_notice(const pgproto::NoticeResponse& notice) {
   notices_.push_back(std::move(kept));
 }
 
-// True if the event is nobody's answer: notices, parameters (the session keeps them, and insists on
+// True if the event answers no request: notices, parameters (the session keeps them, and requires
 // UTF8), notifications.
 bool Connection::consume(const Event& event) {
   if (const auto* notice = std::get_if<pgproto::NoticeResponse>(&event.message)) {
@@ -170,7 +170,9 @@ Result<std::optional<Event>> Connection::ready_event() {
     stash_.pop_front();
     stashed_bytes_ -= shown_.body.size() + sizeof(StashedEvent);
     auto message = pgproto::decode_backend(shown_.type, shown_.body);
-    if (!message) return break_with(std::move(message.error()));  // It was decoded once before.
+    if (!message)
+      return break_with(std::move(message.error()));  // It was decoded successfully
+                                                      // once before.
     return Event{shown_.request, *std::move(message), shown_.type, shown_.body};
   }
   if (broken_) return fail(*failure_);
@@ -187,7 +189,7 @@ Result<std::optional<Event>> Connection::next_event(Deadline deadline) {
     if (!event || *event) return event;
     const auto moved = pump(deadline);
     if (!moved) {
-      if (!stash_.empty()) continue;  // What came before the end is told before the end.
+      if (!stash_.empty()) continue;  // Events from before the end are returned first.
       return fail(moved.error());
     }
     if (!*moved) return std::nullopt;
@@ -210,7 +212,8 @@ Result<QueryResult> Connection::collect(Deadline deadline) {
       if (!broken_) return break_with(event.error());
       return fail(event.error());
     }
-    // interrupt() is for pump(): half a query cannot be left, and its deadline bounds the wait.
+    // interrupt() is only for pump(): a query cannot be left in the middle, and its deadline limits
+    // the wait.
     if (!*event) continue;
     if (collector.take((*event)->message)) return collector.finish();
   }
@@ -234,7 +237,7 @@ Result<QueryResult> Connection::query(std::string_view sql,
     if (parameter) value.value = pgproto::as_bytes(*parameter);
     values.push_back(value);
   }
-  // What fails here fails before anything of it is in the output, or breaks the session.
+  // A failure here happens before any of it is in the output, or breaks the session.
   if (const auto sent = session_->parse("", sql, {}); !sent) return fail(sent.error());
   Status bound;
   if (const auto sent = session_->bind("", "", values); !sent) bound = fail(sent.error());
@@ -255,7 +258,7 @@ Result<std::vector<Result<QueryResult>>> Connection::query_each(
   std::vector<Result<QueryResult>> results;
   size_t sent = 0;
   while (results.size() < statements.size()) {
-    // Few enough that their answers fit where nobody reads yet.
+    // Few enough that their answers fit into the buffers while they are not being read.
     for (; sent < statements.size() && sent - results.size() < kQueriesAtOnceMax; ++sent) {
       if (const auto request = session_->query(statements[sent]); !request) {
         return break_with(request.error());

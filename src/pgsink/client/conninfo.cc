@@ -171,7 +171,7 @@ class UriParser {
       if (!name) return fail(name.error());
       auto content = decode(value);
       if (!content) return fail(content.error());
-      if (*name == "ssl" && *content == "true") {  // as JDBC says it
+      if (*name == "ssl" && *content == "true") {  // the spelling of JDBC
         pairs_.emplace_back("sslmode", "require");
       } else {
         pairs_.emplace_back(*std::move(name), *std::move(content));
@@ -180,7 +180,7 @@ class UriParser {
     return {};
   }
 
-  // What is empty is not set.
+  // An empty part sets nothing.
   Status store(const char* keyword, Part part) {
     if (part.text.empty()) return {};
     auto value = decode(part);

@@ -1,6 +1,6 @@
 #pragma once
-// The two forms of a libpq connection string, taken apart. What the keywords mean is not known
-// here. Source: PostgreSQL documentation, "Connection Strings".
+// Parses the two forms of a libpq connection string. It does not know the meaning of the keywords.
+// Source: PostgreSQL documentation, "Connection Strings".
 
 #include <string>
 #include <string_view>
@@ -11,12 +11,12 @@
 
 namespace pgsink {
 
-/// ConninfoPairs are keywords and values in their order; of a repeated keyword the last one counts.
+/// ConninfoPairs are keywords and values in their order; the last one of a repeated keyword counts.
 using ConninfoPairs = std::vector<std::pair<std::string, std::string>>;
 
-/// split_conninfo takes a URI ("postgresql://…", "postgres://…") or a keyword/value string apart.
-/// Fails with kOptionValue. A connection string may hold a password anywhere, also where it does
-/// not belong, so errors tell positions and never quote the text.
+/// split_conninfo parses a URI ("postgresql://…", "postgres://…") or a keyword/value string. Fails
+/// with kOptionValue. A connection string may contain a password anywhere, also where it does not
+/// belong, so errors give positions and never quote the text.
 Result<ConninfoPairs> split_conninfo(std::string_view text);
 
 }  // namespace pgsink

@@ -1,7 +1,7 @@
 #pragma once
-// Env: the five seams through which alone the library meets the world. Production implements them
-// with the operating system (os_env.h); a simulation can implement them with fibers and virtual
-// time.
+// Env: the five interfaces through which the library reaches the outside: time, randomness,
+// network, threads, files. Production implements them with the operating system (os_env.cc); a
+// simulation can implement them with fibers and virtual time.
 //
 // Rules that keep the simulation possible: no thread_local, no mutable statics, no lock held over
 // an exchange, no decision from hash or pointer order or from the wall clock.
@@ -33,15 +33,15 @@ using TimePoint = std::chrono::time_point<std::chrono::steady_clock, std::chrono
 using Duration = std::chrono::nanoseconds;
 using Deadline = TimePoint;
 inline constexpr Deadline kNoDeadline = TimePoint::max();
-/// A deadline that has passed: what can be done without waiting is done.
+/// A deadline that has passed: only what is possible without waiting is done.
 inline constexpr Deadline kAtOnce = TimePoint{};
 
-/// Clock tells time. Thread-safe.
+/// Clock returns the time. Thread-safe.
 class Clock {
  public:
   virtual ~Clock() = default;
   virtual TimePoint now() = 0;
-  /// Microseconds since 1970-01-01 UTC, for reports only: nothing is decided by it.
+  /// Microseconds since 1970-01-01 UTC, for reports only: no decision depends on it.
   virtual int64_t wall_us() = 0;
 };
 
@@ -59,8 +59,8 @@ class Monitor {
   virtual ~Monitor() = default;
   virtual void lock() = 0;
   virtual void unlock() = 0;
-  /// Releases, sleeps until notify_all(), the deadline, or for no reason, and locks again. False if
-  /// the deadline has passed.
+  /// Unlocks, sleeps until notify_all(), the deadline, or a spurious wakeup, and locks again. False
+  /// if the deadline has passed.
   virtual bool wait(Deadline deadline) = 0;
   virtual void notify_all() = 0;
 
@@ -83,7 +83,7 @@ class Task {
   virtual void join() = 0;
 };
 
-/// Tasks starts functions side by side and makes monitors. Thread-safe.
+/// Tasks starts concurrent functions and makes monitors. Thread-safe.
 class Tasks {
  public:
   virtual ~Tasks() = default;
@@ -92,8 +92,8 @@ class Tasks {
   virtual std::unique_ptr<Monitor> monitor() = 0;
 };
 
-/// Transport is one byte stream to a server: TCP, Unix socket, or TLS over one of them. One user at
-/// a time, except interrupt().
+/// Transport is one byte stream to a server: TCP, Unix socket, or TLS over one of them. Not
+/// thread-safe, except interrupt().
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -104,45 +104,47 @@ class Transport {
     bool eof = false;     ///< The peer closed its side; only with received == 0.
     bool interrupted = false;
   };
-  /// exchange moves bytes in both directions and returns as soon as some moved: a blocked send
-  /// still receives, so the server can always say what it has to. Sends `out` if not empty,
-  /// receives into `in` if not empty. With `out` empty it waits for bytes to arrive. It takes what
-  /// is there in one send and one receive, and does not wait for the rest. Fails with kTimeout,
-  /// kConnectionLost, kTls. A call that moved bytes succeeds, and a failure shows in the next one:
-  /// `sent` is the truth about what can have left, which decides whether a lost COMMIT was ever on
-  /// its way. What arrived before an error is received first.
+  /// exchange moves bytes in both directions and returns as soon as some moved. A blocked send
+  /// still receives, so the server is always heard. Sends `out` if not empty, receives into `in` if
+  /// not empty. With `out` empty it waits for bytes to arrive. It does one send and one receive,
+  /// and does not wait for the rest. Fails with kTimeout, kConnectionLost, kTls. A call that moved
+  /// bytes succeeds, and a failure is reported by the next one: `sent` counts exactly the bytes
+  /// that may have left, which decides whether a lost COMMIT can have reached the server. Bytes
+  /// that arrived before an error are received first.
   virtual Result<Moved> exchange(Bytes out, MutableBytes in, Deadline deadline) = 0;
-  /// Makes the running or the next exchange() return with `interrupted`. Any thread.
+  /// Makes the running or the next exchange() return with `interrupted`. Thread-safe.
   virtual void interrupt() = 0;
-  /// Says that nothing more will be sent, where the transport has a word for it (TLS:
-  /// close_notify), if that is possible without waiting.
+  /// Announces that nothing more will be sent, if the transport has a message for that (TLS:
+  /// close_notify) and sending it does not block.
   virtual void end_stream() {}
-  /// Closes at once, without a farewell. Idempotent.
+  /// Closes at once, without such an announcement. Idempotent.
   virtual void close() = 0;
 };
 
-/// Where to dial: a TCP host and port, or a Unix socket's path.
+/// Address is where to connect: a TCP host and port, or a Unix socket's path.
 struct Address {
   std::string
-      host;  ///< Name or literal; a leading '/' makes it a Unix socket directory, '@' abstract.
+      host;  ///< Name or numeric address; a leading '/' makes it a Unix socket directory, '@'
+             ///< abstract.
   uint16_t port = 5432;
   std::string host_address;  ///< libpq: hostaddr, skips the name lookup.
   friend bool operator==(const Address&, const Address&) = default;
 };
 struct SocketOptions {
   bool keepalives = true;
-  int keepalives_idle_s = 0, keepalives_interval_s = 0, keepalives_count = 0;  ///< 0: system's
+  int keepalives_idle_s = 0, keepalives_interval_s = 0, keepalives_count = 0;  ///< 0: the system's
+                                                                               ///< default
   int tcp_user_timeout_ms = 0;
   friend bool operator==(const SocketOptions&, const SocketOptions&) = default;
 };
-/// Network dials. Thread-safe.
+/// Network connects. Thread-safe.
 class Network {
  public:
   virtual ~Network() = default;
   /// All addresses of a name, in the resolver's order: each a literal host_address. A Unix socket
   /// resolves to itself.
   virtual Result<std::vector<Address>> resolve(const Address& address, Deadline deadline) = 0;
-  /// A connected plain Transport.
+  /// A connected Transport without TLS.
   virtual Result<std::unique_ptr<Transport>> dial(const Address& resolved, const SocketOptions&,
                                                   Deadline deadline) = 0;
 };
@@ -151,11 +153,11 @@ class Network {
 class OutputFile {
  public:
   virtual ~OutputFile() = default;
-  /// Appends all of it, or fails with kFile, having appended some.
+  /// Appends all of it, or fails with kFile after appending a part.
   virtual Status append(std::string_view bytes) = 0;
-  /// What was appended is on disk when this returns.
+  /// When this returns, everything appended is on disk.
   virtual Status sync() = 0;
-  /// Cuts the file off behind so many bytes.
+  /// Truncates the file to that many bytes.
   virtual Status truncate(uint64_t bytes) = 0;
 };
 
@@ -172,10 +174,10 @@ class Files {
   };
   virtual Result<Info> info(const std::string& path) = 0;
   virtual Result<std::string> read(const std::string& path, size_t bytes_max) = 0;
-  /// Opens or creates a regular file, readable and writable by its owner only; where it lies is on
-  /// disk too. It is locked as long as it is open: a second one fails.
+  /// Opens or creates a regular file, readable and writable by its owner only; its directory entry
+  /// is on disk too. It is locked while open: opening it again fails.
   virtual Result<std::unique_ptr<OutputFile>> open_to_append(const std::string& path) = 0;
-  /// Gives a file a name that no other has: false if one has it.
+  /// Gives a file a new name: false if a file has that name already.
   virtual Result<bool> rename(const std::string& from, const std::string& to) = 0;
   virtual std::optional<std::string> environment(const std::string& name) = 0;
   virtual std::string user_name() = 0;       ///< Of the effective user.
@@ -190,7 +192,7 @@ struct Env {
   Files& files;
 };
 
-/// OsEnv is the operating system's: threads, sockets, the system's clocks and random source.
+/// OsEnv implements Env by the operating system: threads, sockets, clocks and random source.
 class OsEnv {
  public:
   OsEnv();

@@ -30,9 +30,10 @@ constexpr const char* kIncarnationColumns =
     "  END,"
     " (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter b)";
 
-// IntervalStyle and extra_float_digits have these values unless somebody changed them for the role;
-// texts that we write and read must not depend on that. A pooler lends the session to others, who
-// would find them changed, and us another: only a backend that is ours is set.
+// IntervalStyle and extra_float_digits have these values unless they were changed for the role; the
+// texts that pgsink writes and reads must not depend on that. A pooler shares the session with
+// other clients, who would get the changed settings, and this client would get another session: so
+// they are set only in a backend of our own.
 std::string set_if_ours(int32_t our_pid) {
   return ", CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) '" +
          std::to_string(our_pid) +
@@ -66,8 +67,8 @@ Integer to_int(const std::string& text) {
   return value;
 }
 
-// Stands for what cannot be read: equal to nothing, so that no answer of this server is ever
-// trusted to be from the same life of it.
+// Stands for an unreadable value. It equals nothing, so that no answer of this server is ever
+// trusted to come from the same incarnation.
 std::string unreadable(Random& random) {
   return "unreadable " + std::to_string(random.next_u64()) + std::to_string(random.next_u64());
 }
@@ -84,7 +85,8 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
   auto answer =
       connection.query(std::string(kCommonColumns) + kIncarnationColumns + rest, deadline);
   if (!answer && may_not_or_cannot(answer.error())) {
-    // A hardened server: it works, but after a lost COMMIT the outcome will always be unknown.
+    // A hardened server hides these values: pgsink works, but after a lost COMMIT the outcome is
+    // always unknown.
     answer = connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL" + rest, deadline);
   }
   if (!answer) return fail(answer.error());
@@ -110,7 +112,7 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
 }
 
 std::span<const std::string_view> restoring_statements() {
-  // RESET ALL, which DISCARD ALL contains, undoes what read_identity() has set.
+  // RESET ALL, a part of DISCARD ALL, undoes what read_identity() has set.
   static constexpr std::array<std::string_view, 2> kStatements{
       "DISCARD ALL",
       "SELECT pg_catalog.set_config('IntervalStyle', 'postgres', false),"
@@ -122,8 +124,8 @@ std::span<const std::string_view> restoring_statements() {
 
 namespace {
 
-// The server looks every tenth of a second whether the backend is gone; asking in pieces lets our
-// own deadline decide, whatever its clock does.
+// The server checks every tenth of a second whether the backend has ended. Waiting in short steps
+// makes our own deadline decide, independent of the server's clock.
 constexpr int64_t kTerminateWaitMs = 1000;
 
 constexpr const char* kTerminate =
@@ -169,7 +171,7 @@ Status fence(Connection& connection, const BackendIdentity& backend, Deadline de
       if (error.code == Errc::kTimeout) return cannot_fence(backend, kStillRunning);
       return fail(error);
     }
-    if (answer->rows.empty() || answer->rows[0].size() != 2) return {};  // Gone already.
+    if (answer->rows.empty() || answer->rows[0].size() != 2) return {};  // It has ended already.
     if (answer->rows[0][0] == "t") {
       return cannot_fence(backend,
                           "it belongs to another role, and this role may not see it; connect as "

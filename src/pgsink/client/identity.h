@@ -8,16 +8,16 @@
 
 namespace pgsink {
 
-/// read_identity asks for the ServerIdentity, and sets what must be the same in every session of
-/// ours and cannot be said in the startup message because poolers refuse it there. Behind one, no
-/// session is ours, and none is set.
-/// `read_only` tells whether transactions are read-only by default.
+/// read_identity reads the ServerIdentity, and makes the settings that every session needs and that
+/// cannot be in the startup message because poolers refuse them there. Behind a pooler no session
+/// is our own, so nothing is set. `read_only` returns whether transactions are read-only by
+/// default.
 Result<ServerIdentity> read_identity(Connection& connection, Random& random, bool& read_only,
                                      Deadline deadline);
 
-/// restoring_statements brings a session back to how read_identity() left it, each as a Query of
-/// its own: no role, no setting, no temporary table, no prepared statement, no lock of the session.
-/// What stays is an origin of replication. REQUIRES: no transaction is open.
+/// restoring_statements returns a session to its state after read_identity(), each as a separate
+/// Query: no role, no setting, no temporary table, no prepared statement, no session lock. A
+/// replication origin stays. REQUIRES: no transaction is open.
 std::span<const std::string_view> restoring_statements();
 
 }  // namespace pgsink

@@ -41,7 +41,7 @@ class OsRandom final : public Random {
       const ssize_t size = ::getrandom(to.data(), to.size(), 0);
       if (size < 0) {
         if (errno == EINTR) continue;
-        // A nonce that can be guessed would be worse than no program.
+        // A predictable nonce would break authentication: better no program at all.
         pgproto::assertion_failed("getrandom() works", __FILE__, __LINE__);
       }
       to = to.subspan(static_cast<size_t>(size));
@@ -55,7 +55,7 @@ class OsMonitor final : public Monitor {
   void unlock() override { mutex_.unlock(); }
   void notify_all() override { condition_.notify_all(); }
   bool wait(Deadline deadline) override {
-    // The caller holds the mutex and gets it back: the guard only lends it to the condition.
+    // The caller holds the mutex before and after: the guard only passes it to the condition.
     std::unique_lock lock(mutex_, std::adopt_lock);
     bool in_time = true;
     if (deadline == kNoDeadline) {
@@ -182,7 +182,7 @@ class OsFiles final : public Files {
   }
 
   Result<bool> rename(const std::string& from, const std::string& to) override {
-    // A link fails where a rename would replace what is there.
+    // A link fails where a rename would replace an existing file.
     if (::link(from.c_str(), to.c_str()) != 0) {
       if (errno == EEXIST) return false;
       return fail(Errc::kFile, from + ": " + describe_errno(errno));
@@ -210,7 +210,7 @@ class OsFiles final : public Files {
   }
 
  private:
-  /// The entry of a file in its folder is on disk when this returns.
+  /// When this returns, the file's entry in its directory is on disk.
   static Status sync_folder(const std::string& path) {
     const size_t slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);

@@ -47,8 +47,8 @@ Answer ask(const std::string& host, int flags) {
   return answer;
 }
 
-// One question between the asking thread and the one that waits. Both own it, so that the waiter
-// may leave at its deadline while getaddrinfo(), which nothing can stop, goes on.
+// One lookup, shared by the resolving thread and the waiting one. Both own it, so that the waiter
+// can leave at its deadline while getaddrinfo(), which cannot be stopped, continues.
 struct Question {
   std::mutex mutex;
   std::condition_variable answered;

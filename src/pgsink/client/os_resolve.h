@@ -1,5 +1,5 @@
 #pragma once
-// Names to addresses, within a deadline, which getaddrinfo() does not know.
+// Resolves names to addresses within a deadline, which getaddrinfo() does not support.
 
 #include <string>
 #include <vector>
@@ -9,8 +9,8 @@
 namespace pgsink {
 
 /// resolve_host returns the numeric addresses of a host name, in the resolver's order. A numeric
-/// address is returned as it is, without asking anybody. Fails with kConnect if there is none, with
-/// kTimeout at the deadline; then the question goes on in the background and its answer is dropped.
+/// address is returned unchanged, without a lookup. Fails with kConnect if there is none, with
+/// kTimeout at the deadline; then the lookup continues in the background and its result is dropped.
 Result<std::vector<std::string>> resolve_host(const std::string& host, Deadline deadline);
 
 }  // namespace pgsink

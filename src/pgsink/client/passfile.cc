@@ -9,8 +9,8 @@ namespace {
 
 constexpr size_t kPassfileBytesMax = size_t{1} << 20;
 
-// Compares the field at the start of `line` with a value and drops it with its colon. A backslash
-// makes the next character itself.
+// Compares the field at the start of `line` with a value and removes it with its colon. A backslash
+// escapes the next character.
 bool take_field(std::string_view& line, std::string_view value) {
   const bool any = line.starts_with("*:");
   bool equal = true;
@@ -35,8 +35,8 @@ std::string unescape(std::string_view text) {
   return plain;
 }
 
-// libpq's name for a server in the file: that of the host, else of the address; the default socket
-// is "localhost".
+// libpq's name of a server in the file: the host, else the address; the default socket is
+// "localhost".
 std::string file_host(const Address& address) {
   const std::string& host = address.host.empty() ? address.host_address : address.host;
   const bool default_socket =

@@ -1,5 +1,5 @@
 #pragma once
-// Passwords from libpq's password file: host:port:database:user:password a line, "*" for any.
+// Passwords from libpq's password file: one host:port:database:user:password per line, "*" for any.
 // Source: PostgreSQL documentation, "The Password File".
 
 #include <optional>
@@ -9,14 +9,14 @@
 
 namespace pgsink {
 
-/// PassfileAnswer is what the file says for one server.
+/// PassfileAnswer is the file's entry for one server.
 struct PassfileAnswer {
   std::optional<std::string> password;
-  /// Why the file was not used although it exists; "" otherwise. For the error of a failed login.
+  /// Why an existing file was not used; "" otherwise. For the error of a failed login.
   std::string ignored;
 };
 
-/// find_password looks a server up in options.passfile. A file that does not exist is no error.
+/// find_password looks a server up in options.passfile. A missing file is not an error.
 PassfileAnswer find_password(const ConnectOptions& options, const Address& address, Files& files);
 
 }  // namespace pgsink

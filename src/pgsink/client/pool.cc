@@ -14,16 +14,16 @@ namespace {
 using pgproto::ErrorResponse;
 using pgproto::ReadyForQuery;
 
-// The answers to DISCARD ALL are nearly always there; a server that takes that long is not well.
+// The answers to DISCARD ALL have nearly always arrived; a server that takes longer has a problem.
 constexpr Duration kCleaningMax = std::chrono::seconds(5);
-// A session that talks without being asked, so often that a look at it never ends, is replaced.
+// A session that sends unsolicited messages so often that draining them never ends is replaced.
 constexpr int kLooksMax = 64;
 
 int64_t milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
 
-/// Plainly idle: nothing is under way in either direction, no transaction is open.
+/// Idle: nothing is pending in either direction, no transaction is open.
 bool is_idle(Connection& connection) {
   if (connection.broken()) return false;
   const pgproto::Session& session = connection.session();
@@ -33,16 +33,16 @@ bool is_idle(Connection& connection) {
   return event && !*event;
 }
 
-/// Whether the connection may go to the next user, who finds it as after login. What that takes is
-/// sent as far as the socket takes it at once, and not waited for.
+/// Whether the connection can go to the next user, who finds it as after login. The cleaning
+/// statements are sent as far as the socket takes them at once, without waiting.
 bool clean(Connection& connection, uint64_t clean_position) {
   if (!is_idle(connection)) return false;
-  // A standby that is promoted keeps its sessions, and what we know of them would be wrong then.
+  // A standby that is promoted keeps its sessions, but our ServerIdentity would be wrong then.
   if (connection.server().in_recovery) return false;
   std::ignore = connection.take_notices();
   pgproto::Session& session = connection.session();
   if (session.appended_position() == clean_position) return true;
-  // A pooler would run DISCARD ALL on a session that is another's by then.
+  // By then, a pooler would run DISCARD ALL on a session of another client.
   if (!connection.is_direct()) return false;
   for (const std::string_view statement : restoring_statements()) {
     if (!session.query(statement)) return false;
@@ -57,20 +57,20 @@ bool finish_cleaning(Connection& connection, Deadline deadline) {
   while (connection.session().pending_requests() > 0) {
     const auto event = connection.next_event(deadline);
     if (!event) return false;
-    if (!*event) continue;  // A late interrupt() of the former user.
+    if (!*event) continue;  // A late interrupt() of the previous user.
     if (std::holds_alternative<ErrorResponse>((*event)->message)) clean = false;
   }
   return clean;
 }
 
-/// Whether an idle connection is alive and clean. No round trip, if its cleaning is done.
+/// Whether an idle connection is alive and clean. Needs no round trip if its cleaning is done.
 bool is_alive(Connection& connection, Clock& clock) {
   if (!finish_cleaning(connection, clock.now() + kCleaningMax)) return false;
   for (int look = 0; look < kLooksMax; ++look) {
     const auto moved = connection.pump(kAtOnce);
     if (!moved) return moved.error().code == Errc::kTimeout;
     const auto event = connection.ready_event();
-    if (!event || *event) return false;  // The reason for its end.
+    if (!event || *event) return false;  // The reason why it ended.
   }
   return false;
 }
@@ -120,7 +120,7 @@ void PoolLease::give_back() {
   const bool had_connection = connection_ != nullptr;
   bool kept = had_connection && pool_->config_.keeps_idle;
   try {
-    // An idle one that was never looked at is as it was.
+    // An idle connection that was not checked yet is unchanged.
     if (kept && ready_) kept = clean(*connection_, clean_position_);
   } catch (const std::bad_alloc&) {
     kept = false;
@@ -133,7 +133,8 @@ void PoolLease::give_back() {
 
 void PoolLease::drop() {
   if (!pool_) return;
-  reset();  // Before the place is free: the server sees it go before it sees another come.
+  reset();  // Before the place is free, so that the server sees the old connection end before the
+            // new one starts.
   pool_->take_back(nullptr, false);
   pool_.reset();
 }
@@ -150,7 +151,7 @@ Pool::Pool(Env& env, PoolConfig config)
       salted_keys_(env.tasks),
       monitor_(env.tasks.monitor()) {
   PGPROTO_ASSERT(config_.size > 0);
-  idle_.reserve(config_.size);  // Giving back cannot fail.
+  idle_.reserve(config_.size);  // Giving back must not fail.
 }
 
 Pool::~Pool() { close(); }
@@ -197,7 +198,7 @@ Result<std::vector<PoolLease>> Pool::take(size_t count, Duration wait_max) {
     const Monitor::Lock lock(*monitor_);
     if (closed_) return fail(closed());
     expired = take_expired();
-    // Nobody overtakes who waits already, however few places are asked for.
+    // Requests are served in order, however few places a later one asks for.
     if (waiters_.empty() && can_grant(count)) {
       grant(waiter);
     } else {
@@ -216,14 +217,14 @@ Result<std::vector<PoolLease>> Pool::take(size_t count, Duration wait_max) {
     if (!waiter.granted) {
       const Error error = closed_ ? closed() : timed_out(count, env_.clock.now() - began);
       std::erase(waiters_, &waiter);
-      serve_waiters();  // Who stands behind may need fewer.
+      serve_waiters();  // Requests further back may need fewer places.
       return fail(error);
     }
   }
   return make_leases(count, std::move(waiter.idle));
 }
 
-/// Gives places, and the connections that were used last. REQUIRES: locked, can_grant().
+/// Grants places, with the most recently used connections. REQUIRES: locked, can_grant().
 void Pool::grant(Waiter& to) {
   for (size_t i = 0; i < to.count && !idle_.empty(); ++i) {
     to.idle.push_back(std::move(idle_.back().connection));
@@ -254,7 +255,7 @@ void Pool::serve_waiters() {
   }
 }
 
-/// REQUIRES: the pool is locked, so that the waiter cannot go away.
+/// REQUIRES: the pool is locked, so that the waiter cannot end.
 void Pool::wake(Waiter& waiter) {
   const Monitor::Lock lock(*waiter.monitor);
   waiter.woken = true;
@@ -279,8 +280,8 @@ Result<std::unique_ptr<Connection>> Pool::open() {
 
 Status Pool::connect_all(std::span<PoolLease> leases) {
   if (leases.empty()) return {};
-  // The first goes alone: it finds the key that the others use, and a password that is wrong is
-  // refused once and not a dozen times.
+  // The first connects alone: it derives the key that the others use, and a wrong password is
+  // refused once instead of a dozen times.
   if (auto first = leases.front().connect(); !first) return first;
   std::vector<Status> outcomes(leases.size());
   const auto connect = [&leases, &outcomes](size_t i) {
@@ -298,7 +299,7 @@ Status Pool::connect_all(std::span<PoolLease> leases) {
     if (task) {
       tasks.push_back(std::move(*task));
     } else {
-      connect(i);  // No thread to be had: one behind the other.
+      connect(i);  // No thread could be started: connect one after the other.
     }
   }
   for (const auto& task : tasks) task->join();
@@ -316,7 +317,8 @@ void Pool::note_reset(bool broken) {
 
 void Pool::take_back(std::unique_ptr<Connection> kept, bool had_connection) {
   const TimePoint now = env_.clock.now();
-  const Monitor::Lock lock(*monitor_);  // `kept`, if it is not, goes after the lock.
+  const Monitor::Lock lock(*monitor_);  // `kept`, if the connection is not kept, is destroyed after
+                                        // unlocking.
   --lent_;
   if (had_connection) --connected_;
   if (kept && !closed_) {
@@ -328,7 +330,7 @@ void Pool::take_back(std::unique_ptr<Connection> kept, bool had_connection) {
 
 // ---- idle connections --------------------------------------------------------------------------
 
-/// REQUIRES: locked. What it returns is to be closed without the lock.
+/// REQUIRES: locked. Close the returned connections after unlocking.
 Pool::Connections Pool::take_expired() {
   Connections expired;
   if (config_.idle_max <= Duration::zero()) return expired;
@@ -341,24 +343,24 @@ Pool::Connections Pool::take_expired() {
   return expired;
 }
 
-/// REQUIRES: locked, and something is idle.
+/// REQUIRES: locked, and at least one connection is idle.
 void Pool::start_reaper() {
   if (config_.idle_max <= Duration::zero()) return;
-  if (idle_.size() == 1) monitor_->notify_all();  // It had nothing to wait for.
+  if (idle_.size() == 1) monitor_->notify_all();  // The reaper had nothing to wait for.
   if (reaper_) return;
   try {
     auto task = env_.tasks.spawn("pgsink-pool", [this] { reap(); });
     if (task) reaper_ = std::move(*task);
   } catch (const std::bad_alloc&) {
-    reaper_.reset();  // Whoever comes by does its work.
+    reaper_.reset();  // Without a thread, the next caller closes idle connections.
   }
 }
 
-/// The reaper's life: it sleeps until the next one has been idle for long enough.
+/// The reaper's thread: it sleeps until the next connection has been idle for long enough.
 void Pool::reap() {
   try {
     for (;;) {
-      Connections expired;  // Closed at the end of a round, when the lock is gone.
+      Connections expired;  // Destroyed at the end of a round, after unlocking.
       const Monitor::Lock lock(*monitor_);
       if (closed_) return;
       expired = take_expired();
@@ -385,7 +387,7 @@ void Pool::close() {
   if (reaper) reaper->join();
 }
 
-// ---- what it says of itself --------------------------------------------------------------------
+// ---- state for messages and metrics -------------------------------------------------------------
 
 PoolStats Pool::stats() {
   Connections expired;

@@ -1,5 +1,5 @@
 #pragma once
-// The events that answer one query, gathered into a QueryResult.
+// Collects the events that answer one query into a QueryResult.
 
 #include <optional>
 
@@ -10,14 +10,14 @@
 namespace pgsink {
 
 /// QueryCollector takes the messages of one query up to its ReadyForQuery. The first ErrorResponse
-/// becomes the error; rows after it are dropped.
+/// becomes the error; later rows are dropped.
 class QueryCollector {
  public:
   /// take returns true once the answer is complete.
   bool take(const pgproto::BackendMessage& message);
   /// The routine of the server that raised the error; "" without one.
   const std::string& error_routine() const { return error_routine_; }
-  /// The result or the error. Once, after take() returned true.
+  /// The result or the error. Call it once, after take() returned true.
   Result<QueryResult> finish();
 
  private:

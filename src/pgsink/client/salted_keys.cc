@@ -6,8 +6,8 @@ namespace pgsink {
 
 namespace {
 
-// Keys are as good as the password: they do not stay in freed memory. A plain fill could be
-// optimised away, because nothing reads it.
+// Keys are as valuable as the password: they must not stay in freed memory. The compiler could
+// remove a plain fill, because nothing reads the memory afterwards.
 void wipe(pgproto::ScramKeys& keys) {
   for (pgproto::Sha256* key : {&keys.client_key, &keys.server_key}) {
     volatile std::byte* bytes = key->data();

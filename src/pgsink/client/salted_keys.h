@@ -11,11 +11,12 @@
 
 namespace pgsink {
 
-/// Keys kept at most: one for each (password, salt, iterations), so one for each server and role.
+/// Maximum of keys kept: one for each (password, salt, iterations), so one for each server and
+/// role.
 inline constexpr size_t kSaltedKeysMax = 64;
 
-/// SharedSaltedKeys is a SaltedKeyCache for many threads: twenty connections to one server derive
-/// the costly keys once. The oldest entry goes when it is full.
+/// SharedSaltedKeys is a thread-safe SaltedKeyCache: twenty connections to one server derive the
+/// expensive keys once. When it is full, the oldest entry is removed.
 class SharedSaltedKeys final : public pgproto::SaltedKeyCache {
  public:
   explicit SharedSaltedKeys(Tasks& tasks) : monitor_(tasks.monitor()) {}

@@ -12,7 +12,7 @@ StatementCache::StatementCache(Connection& connection, Random& random, size_t st
   forget_all();
 }
 
-// Names are drawn, not only counted: behind a pooler other clients prepare statements on the same
+// Names are random, not only counted: behind a pooler other clients prepare statements on the same
 // server connection.
 void StatementCache::forget_all() {
   entries_.clear();
@@ -48,7 +48,7 @@ Result<std::string_view> StatementCache::prepare(std::string_view sql,
   if (!sent) return fail(sent.error());
   entry.parse_request = *sent;
   if (entries_.size() >= statements_max_) {
-    // Close of a statement that does not exist is no error.
+    // Close of a statement that does not exist is not an error.
     if (const auto closed = session.close_statement(entries_.back().name); !closed) {
       return fail(closed.error());
     }
@@ -65,7 +65,7 @@ void StatementCache::observe(const pgproto::Event& event) {
       if (entry.parse_request == event.request) entry.parse_request = 0;
     }
   } else if (std::holds_alternative<pgproto::ReadyForQuery>(event.message)) {
-    // A Parse before this end of a pipeline that was not answered was skipped, or failed.
+    // A Parse in this pipeline that was not answered was skipped, or failed.
     std::erase_if(entries_, [&](const Entry& entry) {
       return entry.parse_request != 0 && entry.parse_request < event.request;
     });
@@ -77,7 +77,7 @@ void StatementCache::observe(const pgproto::Event& event) {
 bool StatementCache::stale(const pgproto::Sqlstate& sqlstate, std::string_view routine,
                            std::string_view sql) {
   if (sqlstate == "26000" || sqlstate == "42P05") {
-    forget_all();  // What holds for this statement will hold for the others.
+    forget_all();  // The reason that made this statement stale applies to the others too.
     return true;
   }
   if (sqlstate == "0A000" && routine == "RevalidateCachedQuery") {
@@ -135,14 +135,17 @@ Result<QueryResult> StatementCache::query(std::string_view sql,
                                           std::span<const std::optional<std::string>> parameters,
                                           Deadline deadline) {
   for (int attempt = 0;; ++attempt) {
-    if (connection_.broken()) return connection_.query("", deadline);  // Its error, not ours.
+    if (connection_.broken())
+      return connection_.query("", deadline);  // The connection's error,
+                                               // not one of this statement.
     PGPROTO_ASSERT(connection_.session().pending_requests() == 0);
-    // Inside a transaction the error has undone what came before: only its owner can repeat that.
+    // Inside a transaction the error has undone earlier statements: only the caller can repeat
+    // those.
     const bool alone =
         connection_.session().transaction_status() == pgproto::ReadyForQuery::Status::kIdle;
     bool described = true;
     const Status sent = send(sql, parameters, described);
-    connection_.session().sync();  // Also when the rest could not be said: what was said needs it.
+    connection_.session().sync();  // Also if a part could not be sent: what was sent needs a Sync.
     bool again = false;
     auto result = collect(sql, described, again, deadline);
     if (!sent) return fail(sent.error());

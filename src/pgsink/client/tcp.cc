@@ -22,23 +22,23 @@ namespace pgsink {
 
 namespace {
 
-// While sends go through, the socket is looked at for input only so often: each look is a syscall.
-// It cannot deadlock: a send that would block polls both directions and receives. The number only
-// bounds how late we notice that the server refuses what we send.
+// While sends succeed, the socket is checked for input only this often, because each check is a
+// system call. This cannot deadlock: a send that would block polls both directions and receives.
+// The number only limits how late a server's refusal is noticed.
 constexpr size_t kSentBetweenReceives = size_t{256} << 10;
 
-// Unix sockets do not grow their buffer by themselves. With the default of 208 KiB the client is
-// woken about every 150 KiB; the kernel caps what we ask for at wmem_max, and doubles it.
+// Unix sockets do not grow their buffer automatically. With the default of 208 KiB the client is
+// woken about every 150 KiB; the kernel limits the request to wmem_max, and doubles it.
 constexpr int kUnixSendBufferBytes = 1 << 20;
 
-// The time left as ppoll() wants it; null waits for ever.
+// The time left as ppoll() takes it; null waits forever.
 class Timeout {
  public:
   Timeout(Clock& clock, Deadline deadline) {
     if (deadline == kNoDeadline) return;
     const Duration left = std::max(deadline - clock.now(), Duration::zero());
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-    // A deadline that far away never passes within a poll; the caller polls again.
+    // A deadline that far away never passes within one poll; the caller polls again.
     time_.tv_sec = static_cast<time_t>(std::min<int64_t>(seconds.count(), 1'000'000));
     time_.tv_nsec = static_cast<long>((left - seconds).count());
     limited_ = true;
@@ -60,7 +60,7 @@ class SocketTransport final : public Transport {
   void interrupt() override {
     interrupted_.store(true, std::memory_order_release);
     const uint64_t one = 1;
-    // It can only fail when the counter is full, and then poll() wakes up all the same.
+    // It can fail only if the counter is full, and then poll() wakes up as well.
     [[maybe_unused]] const ssize_t written = ::write(wakeup_.get(), &one, sizeof one);
   }
 
@@ -79,11 +79,11 @@ class SocketTransport final : public Transport {
   std::atomic<bool> interrupted_ = false;
   size_t sent_since_receive_ = 0;
   bool send_blocked_ = false;  // the kernel is full: ask poll() before the next send
-  int send_error_ = 0;         // sticks: what the server said before it left is received first
+  int send_error_ = 0;         // kept: what the server sent before it left is received first
 };
 
-// An interrupt that comes between the two lines is reported again by the next call: once too often
-// does no harm, once too seldom would.
+// An interrupt that comes between the two lines is reported again by the next call: a spurious
+// report does no harm, a missed one would.
 void SocketTransport::clear_interrupt() {
   interrupted_.store(false, std::memory_order_release);
   uint64_t count = 0;
@@ -109,7 +109,7 @@ void SocketTransport::send_some(Bytes out, Moved& moved) {
   }
 }
 
-// True if something was received or the end is reached.
+// True if something was received or the end was reached.
 Result<bool> SocketTransport::receive_some(MutableBytes in, Moved& moved) {
   sent_since_receive_ = 0;
   for (;;) {
@@ -119,18 +119,18 @@ Result<bool> SocketTransport::receive_some(MutableBytes in, Moved& moved) {
       return true;
     }
     if (size == 0) {
-      // The peer is gone for good: PostgreSQL never closes only one direction.
+      // The peer has closed both directions: PostgreSQL never closes only one.
       moved.eof = moved.sent == 0;
       return true;
     }
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-    if (moved.sent > 0) return true;  // The next call meets the error again.
+    if (moved.sent > 0) return true;  // The next call gets the error again.
     return lost(errno);
   }
 }
 
-// What poll() says of the socket; 0 if an interrupt ended the wait.
+// The result of poll() for the socket; 0 if an interrupt ended the wait.
 Result<short> SocketTransport::wait(bool to_send, bool to_receive, Deadline deadline) {
   pollfd polled[2] = {};
   polled[0].fd = socket_.get();
@@ -142,7 +142,9 @@ Result<short> SocketTransport::wait(bool to_send, bool to_receive, Deadline dead
     const int count = ::ppoll(polled, 2, timeout.get(), nullptr);
     if (count < 0 && errno != EINTR) return lost(errno);
     if (count > 0) {
-      if (polled[0].revents == 0) clear_interrupt();  // Else bytes first, the interrupt next time.
+      if (polled[0].revents == 0)
+        clear_interrupt();  // Otherwise move bytes first; the next call
+                            // reports the interrupt.
       return polled[0].revents;
     }
     if (deadline != kNoDeadline && clock_.now() >= deadline) {
@@ -161,8 +163,8 @@ Result<Transport::Moved> SocketTransport::exchange(Bytes out, MutableBytes in, D
     moved.interrupted = true;
     return moved;
   }
-  // Each look at the socket is a system call: sending is tried without asking first, receiving only
-  // where poll() saw bytes, where nothing is to be sent, or where nobody looked for a while.
+  // Each check of the socket is a system call: sending is tried without a check, receiving only if
+  // poll() reported bytes, if there is nothing to send, or if the last check was long ago.
   bool look = out.empty();
   for (;;) {
     if (!out.empty() && !send_blocked_ && send_error_ == 0) {
@@ -272,8 +274,8 @@ Result<FileDescriptor> SocketNetwork::dial_unix(const Address& address, Deadline
       static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
   FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.open()) return refused(path, errno);
-  // A full backlog makes a non-blocking connect() fail at once; a blocking one waits for its turn,
-  // as long as SO_SNDTIMEO says.
+  // If the server's backlog is full, a non-blocking connect() fails at once; a blocking one waits,
+  // up to SO_SNDTIMEO.
   const Timeout left(clock_, deadline);
   if (left.get() != nullptr) {
     const timeval limit = {left.get()->tv_sec, left.get()->tv_nsec / 1000 + 1};

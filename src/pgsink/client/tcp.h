@@ -8,12 +8,11 @@
 namespace pgsink {
 
 /// make_socket_network makes the Network of the operating system. `clock` must outlive it and every
-/// transport it dials.
+/// transport that it connects.
 std::unique_ptr<Network> make_socket_network(Clock& clock);
 
-/// unix_socket_path is where a server that listens in the directory `host` on `port` has its
-/// socket;
-/// "@…" stays abstract.
+/// unix_socket_path is the socket of a server that listens in the directory `host` on `port`; "@…"
+/// stays abstract.
 std::string unix_socket_path(const Address& address);
 
 /// is_unix_socket says whether an address is a Unix socket's and not a TCP host's.

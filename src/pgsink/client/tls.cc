@@ -10,10 +10,10 @@ namespace pgsink {
 
 namespace {
 
-// Plain bytes encrypted at a time: a chunk of 64 KiB with its header and what follows it, in one
-// system call.
+// Plain bytes encrypted at a time: a chunk of 64 KiB with its header and the messages after it, in
+// one system call.
 constexpr size_t kPlainBytesPerTurn = size_t{128} << 10;
-// A record has at most 16 KiB and a little: room to receive two at once.
+// A record has at most 16 KiB and some overhead: room to receive two at once.
 constexpr size_t kReceiveBufferBytes = size_t{36} << 10;
 
 class OpenSslTransport final : public TlsTransport {
@@ -34,7 +34,7 @@ class OpenSslTransport final : public TlsTransport {
     return std::string(SSL_get_version(ssl_.get())) + ", " + SSL_get_cipher_name(ssl_.get());
   }
 
-  // What OpenSSL calls.
+  // The callbacks of OpenSSL.
   static int bio_write(BIO* bio, const char* data, size_t size, size_t* written);
   static int bio_read(BIO* bio, char* data, size_t size, size_t* read);
   static long bio_control(BIO* bio, int command, long, void*);
@@ -54,16 +54,17 @@ class OpenSslTransport final : public TlsTransport {
   SslPtr ssl_;
   std::vector<std::byte> end_point_;
 
-  std::vector<std::byte> out_;  // encrypted; from out_begin_ on not sent
+  std::vector<std::byte> out_;  // encrypted; not sent from out_begin_ on
   size_t out_begin_ = 0;
-  size_t plain_in_out_ = 0;  // plain bytes that out_ stands for and that were not reported as sent
-  std::vector<std::byte> in_;  // encrypted; [in_begin_, in_end_) is not read by OpenSSL
+  size_t plain_in_out_ = 0;    // plain bytes whose encrypted form is in out_, not reported as sent
+                               // yet
+  std::vector<std::byte> in_;  // encrypted; OpenSSL has not read [in_begin_, in_end_)
   size_t in_begin_ = 0, in_end_ = 0;
   bool more_to_decrypt_ = false;
   bool failed_ = false;
 };
 
-// ---- the two buffers as OpenSSL sees them -------------------------------------------------------
+// ---- the two buffers that OpenSSL reads and writes ----------------------------------------------
 
 int OpenSslTransport::bio_write(BIO* bio, const char* data, size_t size, size_t* written) {
   auto* self = static_cast<OpenSslTransport*>(BIO_get_data(bio));
@@ -137,11 +138,11 @@ Status OpenSslTransport::shake_hands(Deadline deadline) {
   for (;;) {
     ERR_clear_error();
     const int result = SSL_do_handshake(ssl_.get());
-    if (result == 1) return {};  // Our last message leaves with the first bytes that follow.
+    if (result == 1) return {};  // Our last handshake message is sent with the first data.
     const int error = SSL_get_error(ssl_.get(), result);
     if (error != SSL_ERROR_WANT_READ) {
       auto failure = broken("the TLS handshake");
-      // The peer should learn why, if it can be told without waiting.
+      // Tells the peer the reason, if that is possible without waiting.
       if (!waiting().empty()) (void)plain_->exchange(waiting(), {}, kAtOnce);
       return failure;
     }
@@ -177,7 +178,7 @@ Status OpenSslTransport::check_peer(bool verify_host, const std::string& host) {
 
 // ---- moving bytes -------------------------------------------------------------------------------
 
-// One exchange of encrypted bytes below.
+// One exchange of encrypted bytes with the transport below.
 Result<Transport::Moved> OpenSslTransport::move(bool receive, Deadline deadline) {
   MutableBytes room;
   if (receive) {
@@ -206,8 +207,8 @@ Status OpenSslTransport::encrypt(Bytes out) {
   return {};
 }
 
-// Reads until OpenSSL has nothing left or `in` is full: bytes that stayed inside would be waited
-// for at the socket, where they never come again.
+// Reads until OpenSSL has nothing left or `in` is full. Bytes that stay inside OpenSSL would
+// otherwise be waited for at the socket, where they never arrive.
 Status OpenSslTransport::decrypt(MutableBytes in, Moved& moved) {
   more_to_decrypt_ = false;
   while (moved.received < in.size()) {
@@ -221,7 +222,7 @@ Status OpenSslTransport::decrypt(MutableBytes in, Moved& moved) {
     const int error = SSL_get_error(ssl_.get(), 0);
     if (error == SSL_ERROR_WANT_READ) return {};
     if (moved.received > 0) {
-      more_to_decrypt_ = true;  // The next call meets the same end again, with nothing before it.
+      more_to_decrypt_ = true;  // The next call finds the same end again, with nothing before it.
       return {};
     }
     if (error == SSL_ERROR_ZERO_RETURN) {
@@ -258,8 +259,8 @@ Result<Transport::Moved> OpenSslTransport::exchange(Bytes out, MutableBytes in, 
   for (;;) {
     auto below = move(!in.empty(), deadline);
     if (!below) return below;
-    // Bytes count as sent when all of their records are: the caller offers the others again, and
-    // finds them encrypted already.
+    // Bytes count as sent when all of their records are. Until then the caller offers them again;
+    // they are encrypted already and are not encrypted twice.
     if (waiting().empty() && !out.empty()) {
       PGPROTO_ASSERT(out.size() >= plain_in_out_);
       moved.sent = std::exchange(plain_in_out_, 0);
@@ -276,7 +277,7 @@ Result<Transport::Moved> OpenSslTransport::exchange(Bytes out, MutableBytes in, 
 }
 
 void OpenSslTransport::end_stream() {
-  if (failed_ || plain_in_out_ != 0) return;  // A half-sent record cannot be followed by another.
+  if (failed_ || plain_in_out_ != 0) return;  // A partly sent record cannot be followed by another.
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();

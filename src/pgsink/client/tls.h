@@ -1,10 +1,10 @@
 #pragma once
-// TLS over a plain Transport, through OpenSSL 3. Nothing else of the library knows OpenSSL's SSL.
+// TLS over a plain Transport, through OpenSSL 3. Only the tls files use OpenSSL's SSL.
 //
-// OpenSSL never touches a socket here: it reads from and writes to two buffers of the TlsTransport,
-// which moves them through the plain transport below. So a write never has to be retried by OpenSSL
-// (its "bad length" trap), a batch of records leaves in one system call, SIGPIPE cannot happen, and
-// any Transport will do, a simulated one too.
+// OpenSSL never uses a socket here: it reads from and writes to two buffers of the TlsTransport,
+// which moves them through the plain transport below. So OpenSSL never has to retry a write (the
+// "bad length" error), several records leave in one system call, SIGPIPE cannot happen, and any
+// Transport will do, also a simulated one.
 
 #include <memory>
 #include <string>
@@ -15,17 +15,17 @@
 
 namespace pgsink {
 
-/// TlsContext is what one connection attempt needs of certificates, keys and versions. Immutable.
+/// TlsContext holds the certificates, keys and versions of one connection attempt. Immutable.
 class TlsContext {
  public:
   /// make reads the files that `options` name, or libpq's default ones in ~/.postgresql. Fails with
-  /// kTls naming the file and what is wrong with it.
+  /// kTls, naming the file and its problem.
   static Result<std::unique_ptr<TlsContext>> make(const ConnectOptions& options, Files& files);
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
-  struct State;  ///< In tls_state.h, for the files of TLS only.
+  struct State;  ///< Defined in tls_state.h, for the tls files only.
 
  private:
   friend class TlsTransport;
@@ -44,14 +44,14 @@ class TlsTransport : public Transport {
                                                          Deadline deadline);
 
   /// The "tls-server-end-point" channel binding of the server's certificate (RFC 5929); empty if
-  /// its signature algorithm names no hash, as Ed25519's.
+  /// its signature algorithm names no hash, such as Ed25519.
   virtual const std::vector<std::byte>& server_end_point() const = 0;
   /// For messages: "TLSv1.3, TLS_AES_256_GCM_SHA384".
   virtual std::string description() const = 0;
 };
 
 /// certificate_name_matches says whether a name in a certificate, which may begin with "*.", covers
-/// a host. Case does not count; the star stands for exactly one label.
+/// a host. Case is ignored; the star matches exactly one label.
 bool certificate_name_matches(std::string_view pattern, std::string_view host);
 
 }  // namespace pgsink

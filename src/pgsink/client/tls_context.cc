@@ -1,4 +1,4 @@
-// Files and options to an SSL_CTX.
+// Makes an SSL_CTX from files and options.
 
 #include <algorithm>
 #include <cstring>
@@ -13,7 +13,7 @@ namespace pgsink {
 
 namespace {
 
-// Bundles of roots have some 200 KiB; a certificate file beyond this is not one.
+// Bundles of root certificates have some 200 KiB; a larger file is not a certificate file.
 constexpr size_t kPemFileBytesMax = size_t{16} << 20;
 
 using KeyPtr = std::unique_ptr<EVP_PKEY, OpenSslDeleter<EVP_PKEY_free>>;
@@ -49,7 +49,7 @@ int version_number(std::string_view name) {
 }
 
 Status set_versions(SSL_CTX* context, const ConnectOptions& options) {
-  // TLS 1.2 stays the least also where nothing is said.
+  // TLS 1.2 is the minimum also if no version is given.
   const std::string_view min =
       options.ssl_min_version.empty() ? std::string_view("TLSv1.2") : options.ssl_min_version;
   if (SSL_CTX_set_min_proto_version(context, version_number(min)) != 1) {
@@ -62,7 +62,7 @@ Status set_versions(SSL_CTX* context, const ConnectOptions& options) {
   return {};
 }
 
-// Adds the certificates and revocation lists of a PEM file to what is trusted.
+// Adds the certificates and revocation lists of a PEM file to the trusted ones.
 Status load_trusted(SSL_CTX* context, Files& files, const std::string& path, const char* what) {
   const auto text = files.read(path, kPemFileBytesMax);
   if (!text) return fail(Errc::kTls, std::string(what) + ": " + text.error().message);
@@ -88,7 +88,7 @@ struct Password {
   const std::string& text;
 };
 
-// OpenSSL would ask on the terminal if there were no callback.
+// Without a callback OpenSSL would ask on the terminal.
 int give_password(char* buffer, int size, int /*writing*/, void* user) {
   const std::string& text = static_cast<Password*>(user)->text;
   if (text.size() > static_cast<size_t>(size)) return 0;
@@ -103,7 +103,7 @@ Result<KeyPtr> read_key(Files& files, const std::string& path, const std::string
                                 info.error().message);
   }
   if (!info->regular) return fail(Errc::kTls, "the private key " + path + " is not a regular file");
-  // Of root's files a group may read: so a certificate can be shared by services.
+  // A group may read root's files, so that several services can share a certificate.
   const uint32_t forbidden = info->owner == 0 ? 0037U : 0077U;
   if ((info->mode & forbidden) != 0) {
     return fail(Errc::kTls, "the private key " + path +
@@ -146,11 +146,11 @@ Status load_certificate_chain(SSL_CTX* context, const std::string& text, const s
       return tls_failure("the chain in the client certificate " + path + " cannot be used");
     }
   }
-  ERR_clear_error();  // Its last error says that the file is at its end.
+  ERR_clear_error();  // The last error only says that the file ended.
   return {};
 }
 
-// The client's certificate, if there is one: as in libpq, a file that does not exist means none.
+// The client's certificate, if there is one: as in libpq, a missing file means none.
 Status load_client_certificate(SSL_CTX* context, const ConnectOptions& options, Files& files) {
   if (!options.ssl_client_certificate) return {};
   const std::string path =
@@ -170,7 +170,7 @@ Status load_client_certificate(SSL_CTX* context, const ConnectOptions& options, 
   return {};
 }
 
-// The roots to verify against, and the list of what they revoked.
+// The roots to verify against, and the list of revoked certificates.
 Status load_roots(TlsContext::State& state, const ConnectOptions& options, Files& files) {
   SSL_CTX* context = state.context.get();
   const bool must_verify = options.ssl_mode >= SslMode::kVerifyCa;
@@ -197,7 +197,7 @@ Status load_roots(TlsContext::State& state, const ConnectOptions& options, Files
     return status;
   }
   state.verify_certificate = true;
-  // A list that is named must be there: to go on without would accept what was revoked.
+  // A list that is named must exist: to continue without it would accept revoked certificates.
   const std::string crl =
       options.ssl_crl.empty() ? default_file(files, "root.crl") : options.ssl_crl;
   if (crl.empty() || (options.ssl_crl.empty() && !exists(files, crl))) return {};
@@ -209,7 +209,8 @@ Status load_roots(TlsContext::State& state, const ConnectOptions& options, Files
   return {};
 }
 
-// Direct TLS needs the answer; otherwise servers from 17 on like to be asked, older ones ignore it.
+// Direct TLS needs the answer; otherwise servers from 17 on expect the question, and older ones
+// ignore it.
 constexpr unsigned char kAlpn[] = "\x0apostgresql";
 
 }  // namespace
@@ -240,7 +241,7 @@ Result<std::unique_ptr<TlsContext>> TlsContext::make(const ConnectOptions& optio
   if (auto status = load_client_certificate(context, options, files); !status) {
     return fail(status.error());
   }
-  // A root certificate that is there is used, also by the modes that do not demand it.
+  // An existing root certificate is used, also by the modes that do not require one.
   SSL_CTX_set_verify(context, state->verify_certificate ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
                      nullptr);
   state->verify_host = options.ssl_mode == SslMode::kVerifyFull;

@@ -1,5 +1,5 @@
 #pragma once
-// What the files of TLS share; OpenSSL's objects with their owners.
+// What the tls files share; OpenSSL's objects with their owners.
 
 #include <memory>
 #include <string>
@@ -35,12 +35,12 @@ struct TlsContext::State {
   bool sni = true;
 };
 
-/// The oldest of OpenSSL's queued errors in words, and the queue emptied: what stays in it would be
-/// taken for an error of the next call.
+/// The oldest of OpenSSL's queued errors as text. It empties the queue: remaining errors would be
+/// taken for those of the next call.
 std::string take_tls_error();
 
 /// check_certificate_host fails with kTls unless the certificate covers the host, as verify-full
-/// wants it.
+/// requires.
 Status check_certificate_host(X509* certificate, const std::string& host);
 /// certificate_end_point is TlsTransport::server_end_point().
 std::vector<std::byte> certificate_end_point(X509* certificate);

@@ -1,4 +1,4 @@
-// Which certificate is good for which host, and what binds a login to it.
+// Which hosts a certificate covers, and the channel binding of a login.
 // Source: RFC 6125, RFC 5929; PostgreSQL documentation, "SSL Support", for the rules of
 // verify-full.
 
@@ -36,10 +36,10 @@ std::string numeric_address(const std::string& host) {
   return {};
 }
 
-// What a certificate says about itself, gathered for the error.
+// The names in a certificate, collected for the error.
 struct Names {
   bool matched = false;
-  bool forged = false;  // A NUL inside a name: somebody hopes that we read only what is before it.
+  bool forged = false;  // A name contains NUL: an attempt to make us read only the part before it.
   std::vector<std::string> seen;
 
   void judge_text(std::string_view name, const std::string& host) {
@@ -52,7 +52,7 @@ struct Names {
   }
 };
 
-// True if an alternative name is of the host's own kind: then the common name does not count.
+// True if there is an alternative name of the host's kind: then the common name does not count.
 bool judge_alternative_names(X509* certificate, const std::string& host, Names& names) {
   const GeneralNames alternatives(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
@@ -124,7 +124,7 @@ Status check_certificate_host(X509* certificate, const std::string& host) {
 std::vector<std::byte> certificate_end_point(X509* certificate) {
   int digest_nid = NID_undef;
   if (X509_get_signature_info(certificate, &digest_nid, nullptr, nullptr, nullptr) != 1) return {};
-  // RFC 5929: where the signature uses a hash that is broken, SHA-256 takes its place.
+  // RFC 5929: if the signature uses a broken hash, SHA-256 is used instead.
   if (digest_nid == NID_md5 || digest_nid == NID_sha1) digest_nid = NID_sha256;
   const EVP_MD* digest = digest_nid == NID_undef ? nullptr : EVP_get_digestbynid(digest_nid);
   if (digest == nullptr) return {};

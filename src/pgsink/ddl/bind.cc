@@ -1,5 +1,5 @@
-// From the options as written to SinkOptions: everything that can be said without a server is said
-// here, and all of it at once.
+// From the options as written to SinkOptions. Everything that can be checked without a server is
+// checked here, and all faults are reported together.
 
 #include <algorithm>
 #include <map>
@@ -16,7 +16,7 @@
 namespace pgsink {
 namespace {
 
-/// At most so many bytes of a script's text go into a message, cut between characters.
+/// The maximum of bytes of a script's text in a message, cut between characters.
 std::string shortened(std::string_view text) {
   constexpr size_t kShownBytesMax = 60;
   if (text.size() <= kShownBytesMax) return std::string(text);
@@ -25,7 +25,7 @@ std::string shortened(std::string_view text) {
   return std::string(text.substr(0, end)) + "…";
 }
 
-/// A value as it may be shown: as written, so that what ${…} stands for stays hidden.
+/// A value as shown in messages: as written, so that the content of ${…} stays hidden.
 std::string shown_value(const OptionValue& value) {
   if (value.kind == OptionValue::Kind::kMap) return "this MAP";
   if (holds_a_password(value.text)) return "this connection string";
@@ -56,7 +56,7 @@ class Binder {
     fault.error.message = std::move(message);
     fault.begin = begin;
     fault.length = length;
-    // In the order of the script; those of one place in the order in which they were found.
+    // In the order of the script; faults at one place in the order in which they were found.
     const auto place = std::ranges::upper_bound(
         faults_, begin.offset, {}, [](const Diagnostic& other) { return other.begin.offset; });
     faults_.insert(place, std::move(fault));
@@ -109,7 +109,7 @@ class Binder {
       if (!info->secret) message += ", not " + shown_value(raw.value);
       return add_at_value(raw, stored.error().code, std::move(message));
     }
-    // Cannot fail: it did not a moment ago.
+    // Cannot fail: it succeeded above.
     (void)info->store(*value, *info, options_);
   }
 
@@ -154,7 +154,7 @@ class Binder {
     return !key.empty() && std::ranges::find(faulty_, key) != faulty_.end();
   }
 
-  /// What contradicts an option that is wrong by itself is not told: it would only confuse.
+  /// A contradiction with an option that is wrong itself is not reported: it would only confuse.
   void check_together() {
     const auto given = [this](std::string_view key) { return given_.contains(key); };
     for (OptionFault& fault : option_faults(options_, given)) {
@@ -166,7 +166,7 @@ class Binder {
         continue;
       }
       const RawOption& raw = *at->second;
-      // What is wrong inside a text is told with parts of it.
+      // A fault inside a text is described with parts of the text.
       const bool inside = fault.key == "url" && fault.other.empty();
       if (inside && raw.value.text.find("${") != std::string::npos) {
         fault.error.message =

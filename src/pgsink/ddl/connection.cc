@@ -1,7 +1,7 @@
 // CREATE CONNECTION and DROP CONNECTION.
 //
-// No message of this file shows what stands in the statement: it may be a password with a quote too
-// many. The place says where to look, and render_diagnostic() hides the value.
+// No message of this file shows the statement's text: it may be a password with a quote too many.
+// The position says where to look, and render_diagnostic() hides the value.
 
 #include "pgsink/ddl/token_parser.h"
 #include "pgsink/options/names.h"
@@ -93,7 +93,7 @@ void Parser::connection_options(CreateConnection& connection, std::vector<Diagno
   if (auto end = expect_end("the ')' of the options"); !end) note(std::move(end.error()));
 }
 
-/// After a fault: to the comma or bracket that ends the option.
+/// After a fault: skips to the comma or bracket that ends the option.
 void Parser::skip_to_next_option() {
   size_t depth = inside_map_ ? 1 : 0;
   inside_map_ = false;

@@ -17,8 +17,8 @@ bool is_ascii_blank(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
-/// Blanks beyond ASCII, which come along when a statement is copied from a web page; DuckDB takes
-/// them for blanks too. U+FEFF is the byte order mark.
+/// Blanks beyond ASCII, which get into a statement that is copied from a web page; DuckDB treats
+/// them as blanks too. U+FEFF is the byte order mark.
 bool is_unicode_blank(char32_t c) {
   return c == 0xa0 || (c >= 0x2000 && c <= 0x200b) || c == 0x202f || c == 0x205f || c == 0x3000 ||
          c == 0xfeff;
@@ -196,7 +196,7 @@ std::string without_doubled(std::string_view text, char quote) {
   value.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
     value += text[i];
-    if (text[i] == quote) ++i;  // the lexer saw its twin
+    if (text[i] == quote) ++i;  // the lexer has seen the second quote
   }
   return value;
 }
@@ -207,7 +207,7 @@ int digit_value(char c) {
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : 99;
 }
 
-/// Reads up to `digits_max` digits of `base` at `i` and moves it behind them.
+/// Reads up to `digits_max` digits of `base` at `i` and moves it after them.
 struct Digits {
   char32_t value = 0;
   size_t count = 0;
@@ -223,7 +223,7 @@ Digits read_digits(std::string_view text, size_t& i, int base, size_t digits_max
   return digits;
 }
 
-/// Decodes the escape whose first character after the backslash stands at `i`; moves `i` behind it.
+/// Decodes the escape whose first character after the backslash is at `i`; moves `i` after it.
 // Source: PostgreSQL documentation, "String Constants with C-Style Escapes".
 std::expected<void, std::string> decode_escape(std::string_view text, size_t& i,
                                                std::string& value) {
@@ -284,7 +284,7 @@ std::expected<std::string, std::string> decode_escapes(std::string_view text) {
   size_t i = 0;
   while (i < text.size()) {
     if (text[i] == '\\') {
-      ++i;  // the lexer saw a character behind it
+      ++i;  // the lexer has seen a character after it
       if (auto done = decode_escape(text, i, value); !done) return std::unexpected(done.error());
     } else {
       value += text[i];

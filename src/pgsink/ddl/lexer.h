@@ -1,7 +1,7 @@
 #pragma once
-// The words of a script: one lexer for splitting, parsing and hiding secrets, so that all three
+// The tokens of a script: one lexer for splitting, parsing and hiding secrets, so that all three
 // agree on where a quote or a comment ends. It follows PostgreSQL's lexical structure, which DuckDB
-// shares. Source: PostgreSQL documentation, "Lexical Structure".
+// shares.
 
 #include <cstdint>
 #include <expected>
@@ -13,30 +13,31 @@
 namespace pgsink {
 
 enum class TokenKind : uint8_t {
-  kEnd,         ///< Nothing follows but blanks and comments.
+  kEnd,         ///< Only blanks and comments follow.
   kWord,        ///< A keyword or a name without quotes.
   kQuotedName,  ///< "name"
   kText,        ///< 'text', E'text', $tag$text$tag$, …
   kNumber,
-  kSymbol,    ///< One character of anything else.
+  kSymbol,    ///< One other character.
   kUnclosed,  ///< A quote or comment that reaches to the end of the text.
 };
 
-/// How a text or name is written, which decides how it is decoded.
+/// TextForm says how a text or name is written, which decides how it is decoded.
 enum class TextForm : uint8_t {
   kPlain,    ///< 'it''s', "name"
   kEscape,   ///< E'a\n'
   kDollar,   ///< $tag$text$tag$
-  kForeign,  ///< U&'…', B'…', X'…', N'…': recognised so as to find their end, never decoded.
+  kForeign,  ///< U&'…', B'…', X'…', N'…': recognised to find their end, never decoded.
 };
 
-/// Token is one word, a view into the script.
+/// Token is one token, a view into the script.
 struct Token {
   TokenKind kind = TokenKind::kEnd;
   TextForm form = TextForm::kPlain;
   std::string_view text{};  ///< As written.
   SourcePosition begin{};
-  std::string_view unclosed{};  ///< kUnclosed: what is not closed, "comment" for example.
+  std::string_view unclosed{};  ///< kUnclosed: the kind of what is not closed, for example
+                                ///< "comment".
 
   size_t end_offset() const { return begin.offset + text.size(); }
   bool is_symbol(char symbol) const {
@@ -49,7 +50,7 @@ struct Token {
 /// Lexer reads tokens one after the other. It is a small value: to look ahead, copy it.
 class Lexer {
  public:
-  /// Begin is the place of `text` in the script.
+  /// `begin` is the position of `text` in the script.
   explicit Lexer(std::string_view text, SourcePosition begin = {}) : text_(text), place_(begin) {}
 
   Token next();
@@ -62,10 +63,10 @@ class Lexer {
     return text_.substr(position_).starts_with(prefix);
   }
   void advance(size_t bytes);
-  /// Skips blanks and comments; the token of a comment that is not closed, else kEnd.
+  /// Skips blanks and comments. Returns the token of an unclosed comment, else kEnd.
   Token skip_blanks();
   bool skip_block_comment();
-  /// The end of a quote that opens at position `from`, npos if it is not closed.
+  /// The end of a quote that opens at `from`, npos if it is not closed.
   size_t find_quote_end(size_t from, char quote, bool backslashes) const;
   size_t dollar_tag_bytes() const;
   size_t word_bytes() const;
@@ -81,12 +82,12 @@ class Lexer {
   size_t position_ = 0;
 };
 
-/// position_behind is the place that follows `passed`, which begins at `begin`.
+/// position_behind is the position after `passed`, which begins at `begin`.
 SourcePosition position_behind(SourcePosition begin, std::string_view passed);
 
-/// decode_text yields the value of a kText token, or what is wrong with it (without showing it).
+/// decode_text returns the value of a kText token, or what is wrong with it (without showing it).
 std::expected<std::string, std::string> decode_text(const Token& token);
-/// decode_name yields the name that a kWord (in lower case) or kQuotedName (exact) stands for.
+/// decode_name returns the name of a kWord (in lower case) or kQuotedName (exact).
 std::expected<std::string, std::string> decode_name(const Token& token);
 
 }  // namespace pgsink

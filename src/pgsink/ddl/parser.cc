@@ -60,7 +60,7 @@ bool Parser::accept_words(std::initializer_list<std::string_view> upper) {
 
 std::unexpected<Diagnostic> Parser::fail_here(std::string message, Errc code) const {
   if (token_.kind == TokenKind::kUnclosed) {
-    // Whatever was expected: the quote or comment swallowed it.
+    // Reported instead of what was expected: the quote or comment has swallowed it.
     message = "this " + std::string(token_.unclosed) + " is never closed";
   }
   return fail_at(token_, std::move(message), code);
@@ -95,7 +95,7 @@ std::string_view Parser::source(size_t begin, size_t end) const {
 
 // ---- dispatch ------------------------------------------------------------------------------
 
-/// What is ours must be text that PostgreSQL can take, and of a sane size.
+/// A statement of pgsink must be text that PostgreSQL can hold, and of a sane size.
 Parsed<void> Parser::check_text(size_t bytes_max) const {
   if (statement_.text.size() > bytes_max) {
     return fail_here("the statement has " + std::to_string(statement_.text.size()) +
@@ -113,8 +113,8 @@ Parsed<void> Parser::check_text(size_t bytes_max) const {
   return std::unexpected(std::move(fault));
 }
 
-/// A statement of the engine. Only what is never closed is reported here: it swallows all that
-/// follows in the script, which the engine, seeing this statement alone, could not tell.
+/// A statement of the engine. Only an unclosed quote or comment is reported here: it swallows the
+/// rest of the script, which the engine cannot know because it gets this statement alone.
 Parsed<Statement> Parser::engine_statement() const {
   if (!statement_.terminated) {
     Lexer lexer(statement_.text, statement_.begin);

@@ -1,5 +1,5 @@
 // CREATE PIPELINE and INSERT INTO. The queries inside stay text: only brackets, quotes and comments
-// are followed, to know where a branch ends.
+// are followed, to find the end of a branch.
 
 #include "pgsink/ddl/token_parser.h"
 
@@ -64,8 +64,8 @@ Parsed<Statement> Parser::create_pipeline(bool or_replace) {
   return pipeline;
 }
 
-// bare_insert: [WITH …] branches. Whatever has another shape is left to the engine, whose own
-// tables can be written in more ways than a connection can.
+// bare_insert: [WITH …] branches. Any other shape is left to the engine, whose tables can be named
+// in more ways than a connection.
 Parsed<Statement> Parser::bare_insert() {
   CreatePipeline pipeline;
   pipeline.name_position = peek().begin;
@@ -84,8 +84,8 @@ Parsed<Statement> Parser::bare_insert() {
   return pipeline;
 }
 
-/// Goes over WITH a AS (…), b AS (…) to the statement behind it: after a bracket that closes at the
-/// top, only AS or a comma goes on with the list. Says whether that statement is an INSERT.
+/// Skips WITH a AS (…), b AS (…) up to the statement after it: after a bracket that closes at the
+/// top level, only AS or a comma continues the list. Says whether that statement is an INSERT.
 Parsed<bool> Parser::with_before_insert() {
   Brackets brackets;
   bool after_bracket = false;
@@ -139,7 +139,7 @@ Parsed<InsertBranch> Parser::branch() {
     if (!listed) return std::unexpected(std::move(listed.error()));
     branch.columns = std::move(*listed);
   }
-  accept_words({"BY", "NAME"});  // columns always go by name
+  accept_words({"BY", "NAME"});  // columns are always matched by name
   branch.query_position = peek().begin;
   auto text = query();
   if (!text) return std::unexpected(std::move(text.error()));
@@ -170,8 +170,7 @@ Parsed<std::vector<std::string>> Parser::columns() {
   }
 }
 
-/// Whether a bare INSERT has the shape of branch(): one plain target, and if columns then plain
-/// ones.
+/// Whether a bare INSERT has the shape of branch(): one plain target, and plain columns if any.
 bool Parser::insert_head_is_ours() const {
   Parser trial(statement_);
   trial.lexer_ = lexer_;
@@ -182,8 +181,8 @@ bool Parser::insert_head_is_ours() const {
   return !alias_or_schema && trial.peek().kind != TokenKind::kEnd;
 }
 
-/// The query of a branch: up to the end, or to a UNION ALL outside of all brackets that an INSERT
-/// INTO follows. Any other UNION belongs to the query.
+/// The query of a branch: up to the end, or to a UNION ALL outside of all brackets that is followed
+/// by an INSERT INTO. Any other UNION belongs to the query.
 Parsed<std::string_view> Parser::query() {
   const Token first = peek();
   Brackets brackets;

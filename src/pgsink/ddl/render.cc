@@ -12,10 +12,10 @@ namespace {
 /// Cell is one character of a line as it is shown.
 struct Cell {
   char32_t character = 0;
-  bool marked = false;  ///< The caret line points here.
+  bool marked = false;  ///< The caret line marks it.
 };
 
-/// What a terminal may be sent: no control character but the tab, and no broken UTF-8.
+/// What may be sent to a terminal: no control character but the tab, and no invalid UTF-8.
 char32_t printable(const pgproto::CodePoint& point) {
   constexpr char32_t kReplacement = 0xfffd;
   const char32_t c = point.value;
@@ -34,7 +34,7 @@ std::string printable_text(std::string_view text) {
   return shown;
 }
 
-/// Line is the line of a script that holds a place, as offsets, without its line break.
+/// Line is the line of a script that contains a position, as offsets, without its line break.
 struct Line {
   size_t begin = 0;
   size_t end = 0;
@@ -49,7 +49,7 @@ Line line_around(std::string_view script, size_t offset) {
   return line;
 }
 
-/// The cells of a line; what is hidden becomes three stars.
+/// The cells of a line; a hidden part becomes three stars.
 std::vector<Cell> cells_of(std::string_view script, Line line, size_t mark_begin, size_t mark_end) {
   const std::vector<HiddenBytes> secrets = find_secrets(script);
   auto hidden = secrets.begin();
@@ -72,7 +72,7 @@ std::vector<Cell> cells_of(std::string_view script, Line line, size_t mark_begin
   return cells;
 }
 
-/// Of a long line, the part around the mark; generated scripts have lines of megabytes.
+/// The part of a long line around the mark; generated scripts have lines of megabytes.
 std::vector<Cell> shortened(std::vector<Cell> cells) {
   constexpr size_t kCellsMax = 160;
   constexpr size_t kCellsBeforeMark = 60;
@@ -88,7 +88,7 @@ std::vector<Cell> shortened(std::vector<Cell> cells) {
   return part;
 }
 
-/// The line, and below it the carets. Tabs are repeated, so that both lines keep step.
+/// The line, and the carets below it. Tabs are repeated, so that both lines stay aligned.
 void append_marked_line(const std::vector<Cell>& cells, std::string& text) {
   std::string carets;
   bool marked_before = false;

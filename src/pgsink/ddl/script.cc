@@ -5,7 +5,7 @@
 namespace pgsink {
 
 std::vector<ScriptStatement> split_script(std::string_view script) {
-  // A byte order mark is no character of the first line: editors neither show nor count it.
+  // A byte order mark is not a character of the first line: editors neither show nor count it.
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   const size_t skipped = script.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   Lexer lexer(script.substr(skipped), {.offset = skipped});

@@ -12,7 +12,7 @@
 namespace pgsink {
 namespace {
 
-/// Parts of names that tell a secret, whatever program invented the name.
+/// Parts of names that suggest a secret, in any program.
 constexpr std::array<std::string_view, 7> kTelling{"pass",   "pwd",     "secret",    "token",
                                                    "creden", "api_key", "access_key"};
 
@@ -68,7 +68,7 @@ class SecretFinder {
   }
 
  private:
-  /// CREATE … name TO system (, be CONNECTION spelt as it may.
+  /// CREATE … name TO system (, with CONNECTION in any spelling.
   static bool is_connection(const ScriptStatement& statement) {
     constexpr size_t kHeadTokensMax = 8;
     Lexer lexer(statement.text);
@@ -81,8 +81,8 @@ class SecretFinder {
     return false;
   }
 
-  /// Whether every quote of the options closes where its writer meant it to: behind a text come a
-  /// comma, a bracket, the colon of a MAP, the end, or (a comma forgotten) the next option.
+  /// Whether every quote of the options closes where its writer meant it to: a text is followed by
+  /// a comma, a bracket, the colon of a MAP, the end, or (a comma was forgotten) the next option.
   static bool quotes_are_sound(const ScriptStatement& statement) {
     Lexer lexer(statement.text);
     bool after_text = false;
@@ -99,8 +99,8 @@ class SecretFinder {
     return true;
   }
 
-  /// Unsound quotes: nobody knows any more what is text. From the first hint of a secret on,
-  /// nothing is shown.
+  /// With unbalanced quotes it is unknown which parts are text. Hide everything from the first hint
+  /// of a secret on.
   void hide_from_first_hint(const ScriptStatement& statement) {
     constexpr std::array<std::string_view, 4> kConnectionStrings{"url", "uri", "dsn", "conninfo"};
     const std::string lower = lower_ascii(statement.text);
@@ -114,7 +114,8 @@ class SecretFinder {
     hide(statement.begin.offset + first, statement.begin.offset + lower.size());
   }
 
-  /// Behind a telling key, all up to the comma or bracket that ends the option.
+  /// After a key that suggests a secret: everything up to the comma or bracket that ends the
+  /// option.
   void scan_connection(const ScriptStatement& statement) {
     Lexer lexer(statement.text, statement.begin);
     Token token = lexer.next();
@@ -138,7 +139,7 @@ class SecretFinder {
     }
   }
 
-  /// Elsewhere only a literal that directly follows a telling name, and connection strings.
+  /// Elsewhere only a literal directly after such a name, and connection strings.
   void scan_other(const ScriptStatement& statement) {
     Lexer lexer(statement.text, statement.begin);
     Token token = lexer.next();
@@ -154,8 +155,8 @@ class SecretFinder {
     }
   }
 
-  /// Whether the value of a key of that name is likely to be a secret: it says so, or it is, or may
-  /// be a slip of, an option of ours that is one.
+  /// Whether the value of a key of that name is likely to be a secret: the name suggests it, or is,
+  /// or may be a misspelling of, an option whose value is secret.
   bool tells(const Token& token) const {
     if (!is_name(token)) return false;
     const auto decoded = decode_name(token);

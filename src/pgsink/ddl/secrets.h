@@ -1,5 +1,5 @@
 #pragma once
-// Where passwords stand in a script.
+// Finds passwords in a script.
 
 #include <cstddef>
 #include <string_view>
@@ -13,7 +13,7 @@ struct HiddenBytes {
   size_t end = 0;
 };
 
-/// find_secrets finds what must not be shown of a script, in order, without overlaps.
+/// find_secrets returns the parts of a script that must not be shown, in order, without overlaps.
 std::vector<HiddenBytes> find_secrets(std::string_view script);
 
 /// holds_a_password says whether a text is a connection string with a password in it: "password=…"

@@ -13,8 +13,8 @@ bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/// Names of variables are words. Those of secrets are also file names: '.' and '-' are common
-/// there, while anything that could lead out of the directory is not.
+/// Names of variables are words. Names of secrets are also file names: '.' and '-' are common
+/// there, but a path that leaves the directory is not allowed.
 bool is_secret_name(std::string_view name) {
   const auto allowed = [](char c) { return is_name_char(c) || c == '-' || c == '.'; };
   return !name.empty() && name.front() != '.' && std::ranges::all_of(name, allowed);

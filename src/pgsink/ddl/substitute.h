@@ -8,9 +8,9 @@
 
 namespace pgsink {
 
-/// fill_in replaces every ${…} of a text; `$${` becomes a literal `${`. What is filled in is not
-/// read again. With `keeps_uuid`, ${uuid} stays, to be filled in for each transaction; elsewhere it
-/// is an error. Errors name the reference and never hold a value.
+/// fill_in replaces every ${…} of a text; `$${` becomes a literal `${`. Inserted values are not
+/// substituted again. With `keeps_uuid`, ${uuid} stays, to be filled in for each transaction;
+/// elsewhere it is an error. Errors name the reference and never contain a value.
 Result<std::string> fill_in(std::string_view text, const Substitution& substitution,
                             bool keeps_uuid);
 

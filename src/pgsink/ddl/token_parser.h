@@ -1,6 +1,6 @@
 #pragma once
-// Parser: recursive descent over one statement of ours. Each function is one rule of the grammar,
-// which stands above it; a rule fails with the fault and its place.
+// Parser: recursive descent over one pgsink statement. Each function is one rule of the grammar,
+// written above it; a rule fails with the fault and its position.
 
 #include <expected>
 #include <optional>
@@ -15,7 +15,7 @@
 
 namespace pgsink {
 
-/// Parsed is what a rule yields, or why it does not apply.
+/// Parsed is the result of a rule, or the reason why it does not apply.
 template <typename T>
 using Parsed = std::expected<T, Diagnostic>;
 
@@ -23,7 +23,7 @@ class Parser {
  public:
   explicit Parser(const ScriptStatement& statement);
 
-  /// The whole statement; EngineStatement if it is none of ours.
+  /// The whole statement; EngineStatement if it is not one of pgsink's.
   std::expected<Statement, std::vector<Diagnostic>> statement();
 
  private:
@@ -33,7 +33,7 @@ class Parser {
     size_t length = 0;
   };
 
-  // ---- tokens
+  // ---- tokens -----------------------------------------------------------------------------------
   const Token& peek() const { return token_; }
   Token take();
   bool accept_symbol(char symbol);
@@ -43,10 +43,10 @@ class Parser {
   bool words_follow(std::initializer_list<std::string_view> upper) const;
   Parsed<void> expect_end(std::string_view after) const;
   Parsed<Name> name(std::string_view of_what);
-  /// A fault at the token under way.
+  /// A fault at the current token.
   std::unexpected<Diagnostic> fail_here(std::string message, Errc code = Errc::kSyntax) const;
 
-  // ---- rules (ddl.cc: dispatch; ddl_connection.cc; ddl_pipeline.cc)
+  // ---- rules, in parser.cc, connection.cc and pipeline.cc ---------------------------------------
   Parsed<void> check_text(size_t bytes_max) const;
   Parsed<Statement> engine_statement() const;
   std::expected<Statement, std::vector<Diagnostic>> create_connection(bool or_replace);
@@ -74,16 +74,16 @@ class Parser {
   const ScriptStatement& statement_;
   Lexer lexer_;
   Token token_;
-  size_t last_end_ = 0;      ///< Offset behind the last token taken.
-  bool inside_map_ = false;  ///< A MAP { is open; a fault inside must skip its }.
+  size_t last_end_ = 0;      ///< Offset after the last token taken.
+  bool inside_map_ = false;  ///< A MAP { is open; after a fault inside its } must be skipped.
 };
 
-/// Brackets follows ( [ { of a query, so that a word can be known to stand outside of all.
+/// Brackets follows the ( [ { of a query, to know whether a word is outside of all of them.
 class Brackets {
  public:
   bool empty() const { return open_.empty(); }
-  /// Takes notice of a token. Fails on a closing bracket without its opening one, on too many open
-  /// ones, and on what never closes.
+  /// Processes a token. Fails on a closing bracket without its opening one, on too many open ones,
+  /// and on an unclosed quote or comment.
   Parsed<void> follow(const Token& token);
   /// Fails at the innermost bracket that is still open.
   Parsed<void> check_closed() const;

@@ -1,4 +1,4 @@
-// docs/reference/options.md and `pgsink options --json`, both made from the table.
+// docs/reference/options.md and `pgsink options --json`, both generated from the table.
 
 #include <cstdio>
 
@@ -75,7 +75,7 @@ std::string default_of(const OptionInfo& info) {
   return info.unset.empty() ? "–" : std::string(info.unset);
 }
 
-/// A cell of a Markdown table must not hold a bare '|'.
+/// A cell of a Markdown table cannot contain a bare '|'.
 std::string cell(std::string_view text) {
   std::string escaped;
   for (const char c : text) {

@@ -6,8 +6,7 @@
 namespace pgsink {
 namespace {
 
-constexpr size_t kMisspeltBytesMax =
-    128;  // Longer "names" are not misspelt, they are something else.
+constexpr size_t kMisspeltBytesMax = 128;  // Longer "names" are not misspelt options.
 
 /// Edits between two names, ignoring case: insert, delete, replace, or swap of neighbours.
 size_t edits(std::string_view a, std::string_view b) {

@@ -1,5 +1,5 @@
 #pragma once
-// What single options cannot say: which are missing and which contradict each other.
+// Checks of several options together: which are missing and which contradict each other.
 
 #include <functional>
 #include <string_view>
@@ -9,15 +9,15 @@
 
 namespace pgsink {
 
-/// OptionFault is an error about one option, or about two that do not go together.
+/// OptionFault is an error about one option, or about two that exclude each other.
 struct OptionFault {
   Error error;
-  std::string_view key;    ///< Where to look; a missing option has no place.
+  std::string_view key;    ///< The option at fault; a missing one has no position in the script.
   std::string_view other;  ///< The option that it contradicts, "" if none.
 };
 
-/// option_faults finds all such faults. `given` says whether a key was written at all: beside `url`
-/// even a default value contradicts.
+/// option_faults finds all such faults. `given` says whether a key was written: besides `url` even
+/// a default value is a contradiction.
 std::vector<OptionFault> option_faults(const SinkOptions& options,
                                        const std::function<bool(std::string_view key)>& given);
 

@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, 15> kTransientSqlstates{
     "25006",  // read only: this server was demoted, another may be the primary
     "40001",  // serialization failure
     "40P01",  // deadlock detected
-    "53000", "53100", "53300", "53400",  // resources; not 53200: prepared slots do not come back
+    "53000", "53100", "53300", "53400",  // resources; not 53200: slots of max_prepared_transactions
+                                         // do not become free by themselves
     "55006",                             // object in use
     "55P03",                             // lock not available
     "57P01", "57P02", "57P03",           // shutdown, crash, starting up
@@ -24,10 +25,11 @@ constexpr std::array<std::string_view, 15> kTransientSqlstates{
 
 struct Condition {
   std::string_view name;
-  std::string_view sqlstate;  ///< Or its beginning.
+  std::string_view sqlstate;  ///< Or its prefix.
 };
 
-// What can pass by itself. Source: PostgreSQL documentation, "PostgreSQL Error Codes".
+// Failures that can pass without a change. Source: PostgreSQL documentation, "PostgreSQL Error
+// Codes".
 constexpr Condition kConditions[] = {
     {"connection_exception", "08"},
     {"connection_does_not_exist", "08003"},
@@ -82,7 +84,7 @@ constexpr Condition kConditions[] = {
     {"timeout", "57P05"},
 };
 
-// Known to everybody, and permanent.
+// Known names, and permanent.
 constexpr std::string_view kPermanentNames[] = {
     "integrity_constraint_violation",
     "restrict_violation",
@@ -102,7 +104,7 @@ constexpr std::string_view kPermanentNames[] = {
 };
 constexpr std::string_view kPermanentClasses[] = {"22", "23", "42"};
 
-/// What a lost connection is, whatever was said last over it.
+/// The failure of a lost connection, whatever message came last.
 constexpr std::string_view kConnectionFailure = "08006";
 constexpr std::string_view kNoConnection = "08001";
 constexpr std::string_view kQueryCanceled = "57014";

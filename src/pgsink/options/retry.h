@@ -1,5 +1,5 @@
 #pragma once
-// What may be tried again, and when.
+// Which failures are retried, and when.
 
 #include <optional>
 #include <string>
@@ -11,39 +11,39 @@
 
 namespace pgsink {
 
-/// is_transient says whether the same work may succeed if it is done again: lost connections,
-/// server restarts, deadlocks, serialization failures, lock timeouts, resource shortages. Decides
-/// from Error::code and SQLSTATE only. Data and constraint errors (22, 23, 42) never are.
+/// is_transient says whether the same work may succeed if it is repeated: lost connections, server
+/// restarts, deadlocks, serialization failures, lock timeouts, resource shortages. Decides by
+/// Error::code and SQLSTATE only. Data and constraint errors (22, 23, 42) never are.
 bool is_transient(const Error& error);
 
-/// RetryRule says which failures a sink tries again: the transient ones, or only those that the
-/// option retry_on_errors lists.
+/// RetryRule says which failures a sink retries: the transient ones, or only those that the option
+/// retry_on_errors lists.
 class RetryRule {
  public:
   RetryRule() = default;
 
   /// from reads names of conditions (a class's own name, which ends in 000, means the class), the
   /// words deadlock, serialization, connection and timeout, classes and SQLSTATEs. Fails with
-  /// kOptionValue for a name that is none, and for what fails again however often it is tried.
+  /// kOptionValue for an unknown name, and for a failure that no retry can change.
   static Result<RetryRule> from(const std::vector<std::string>& conditions);
 
-  /// Of a transaction that the server rolled back.
+  /// For a transaction that the server rolled back.
   bool allows(const Error& error) const;
-  /// Of a connection that was lost or did not come about: whatever the server gave as its reason,
-  /// that is a failure of the connection too.
+  /// For a connection that was lost or could not be opened: whatever reason the server gave, the
+  /// connection failed too.
   bool allows_reconnect(const Error& error) const;
 
  private:
   bool lists(std::string_view sqlstate) const;
 
-  std::vector<std::string> listed_;  ///< Beginnings of SQLSTATEs. None: the transient ones.
+  std::vector<std::string> listed_;  ///< Prefixes of SQLSTATEs. Empty: the transient ones.
 };
 
-/// RetryPolicy is all that the options say of repetition.
+/// RetryPolicy holds the options about retries.
 struct RetryPolicy {
   RetryRule rule{};
-  uint32_t retries_max = 5;  ///< Of one thing, in a row.
-  /// And how long, since something failed and nothing has succeeded; 0: as often as that takes.
+  uint32_t retries_max = 5;  ///< Maximum of retries in a row.
+  /// Maximum time since the first failure without a success; 0: no limit.
   Duration timeout{};
   Duration backoff = std::chrono::seconds(1), backoff_max = std::chrono::seconds(60);
 
@@ -51,17 +51,17 @@ struct RetryPolicy {
   static RetryPolicy from(const SinkOptions& options);
 };
 
-/// RetryLimit says when it is enough: after too many repetitions, or too long without a success.
+/// RetryLimit decides when to stop: after too many retries, or too long without a success.
 class RetryLimit {
  public:
   explicit RetryLimit(const RetryPolicy& policy)
       : retries_max_(policy.retries_max), timeout_(policy.timeout) {}
 
-  /// Notes that something failed, `failures` times in a row by now. Fails with `error`, and why it
-  /// is not tried again, if that was one too many.
+  /// Records a failure, the `failures`th in a row. Fails with `error` and the reason if it must not
+  /// be retried again.
   Status failed(uint32_t failures, const Error& error, TimePoint now);
   void succeeded() { failing_since_.reset(); }
-  /// Whether something failed, and nothing has succeeded since.
+  /// Whether there was a failure, and no success since.
   bool failing() const { return failing_since_.has_value(); }
 
  private:
@@ -70,8 +70,8 @@ class RetryLimit {
   std::optional<TimePoint> failing_since_;
 };
 
-/// Backoff draws delays: exponential from `base`, capped at `cap`, with full jitter. Deterministic
-/// in its seed.
+/// Backoff computes delays: exponential from `base`, capped at `cap`, with full jitter.
+/// Deterministic in its seed.
 class Backoff {
  public:
   Backoff(const RetryPolicy& policy, uint64_t seed)

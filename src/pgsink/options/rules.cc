@@ -35,7 +35,7 @@ const OptionInfo* find_option(std::string_view key) {
 }
 
 std::string_view nearest_option(std::string_view key) {
-  // So short a word is one slip away from anything; only what others really say counts then.
+  // Such a short word is one edit away from anything: then only known aliases count.
   constexpr size_t kGuessedBytesMin = 3;
   std::vector<std::string_view> words;
   std::vector<std::string_view> meanings;
@@ -85,11 +85,11 @@ class Faults {
     fault.other = other;
     faults_.push_back(std::move(fault));
   }
-  /// A contradiction, if `wrong`.
+  /// Reports a contradiction if `wrong`.
   void conflict_if(bool wrong, std::string_view key, std::string_view other, std::string message) {
     if (wrong) add(Errc::kOptionConflict, std::move(message), key, other);
   }
-  /// `key` makes no sense unless `condition` holds, which `other` says.
+  /// `key` requires `condition`, which `other` describes.
   void needs(std::string_view key, bool condition, std::string_view other, std::string_view what) {
     conflict_if(is_set(key) && !condition, key, other,
                 std::string(key) + " has no meaning without " + std::string(what));
@@ -217,13 +217,13 @@ class Faults {
               " = " + std::string(find_option(key)->example),
           key);
     }
-    constexpr size_t kSourceNameBytesMax = 54;  // "_snapshot" is appended at first
+    constexpr size_t kSourceNameBytesMax = 54;  // "_snapshot" is appended during the snapshot
     if (options_.replication_slot.size() > kSourceNameBytesMax) {
       add(Errc::kOptionValue, "replication_slot of a source takes a name of up to 54 characters",
           "replication_slot");
     }
   }
-  /// As the server wants it, which says so only at the first connection.
+  /// The server's rule, which it would report only at the first connection.
   void slot_name() {
     constexpr size_t kSlotNameBytesMax = 63;  // Source: NAMEDATALEN of the server
     constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789_";

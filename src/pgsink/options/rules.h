@@ -1,5 +1,5 @@
 #pragma once
-// What follows from several options together.
+// Values that follow from several options.
 
 #include <cstddef>
 
@@ -7,16 +7,16 @@
 
 namespace pgsink {
 
-/// takes_dead_letters says whether a rejected row has somewhere to go.
+/// takes_dead_letters says whether there is a destination for rejected rows.
 bool takes_dead_letters(const SinkOptions& options);
 
-/// sink_connections is how many connections a sink of these options holds: one for each lane; with
-/// use_2pc one more, which decides and commits. It takes all of them at once, at open, and
-/// reconnects in their places, so sinks never wait for each other's half.
+/// sink_connections is the number of connections of a sink with these options: one for each lane;
+/// with use_2pc one more, which decides and commits. It takes all of them at once, at open, and
+/// reconnects in their places, so two sinks never wait for each other.
 size_t sink_connections(const SinkOptions& options);
 
-/// pool_size is the size of the pool that options ask for: connection_pool_size, or what a sink
-/// needs if that is more and the size was left at its default.
+/// pool_size is the size of the pool for these options: connection_pool_size, or what a sink needs
+/// if that is more and the option has its default.
 size_t pool_size(const SinkOptions& options);
 
 }  // namespace pgsink

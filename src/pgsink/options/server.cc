@@ -32,7 +32,7 @@ constexpr std::array<Word<pgproto::ChannelBinding>, 3> kBindings{
      {"prefer", pgproto::ChannelBinding::kPrefer},
      {"require", pgproto::ChannelBinding::kRequire}}};
 
-// The option table checked the words already; an unknown one here is a bug.
+// The option table has checked the words; an unknown one here is a bug.
 template <typename T, size_t N>
 T value_of(const std::array<Word<T>, N>& words, std::string_view word) {
   const auto found = std::ranges::find(words, word, &Word<T>::word);

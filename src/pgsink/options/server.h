@@ -7,11 +7,11 @@
 
 namespace pgsink {
 
-/// to_connect_options says in libpq's terms how to reach the server of `options`, completed by PG*
-/// variables, service and pass files.
+/// to_connect_options converts `options` to libpq's terms, completed by PG* variables, service and
+/// password files.
 Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files);
 
-/// fail_at says in the error which connection it is about.
+/// fail_at adds to an error which connection it is about.
 std::unexpected<Error> fail_at(const SinkOptions& options, Error error);
 
 }  // namespace pgsink

@@ -1,6 +1,6 @@
-// The table of options: one row an option, in the order of the documentation. To add one: a member
-// of SinkOptions, a row here, `docs/reference/options.md` generated anew (the test options says
-// how).
+// The table of options: one row per option, in the order of the documentation. To add one: a member
+// of SinkOptions with the meaning as its comment, a row here, and a newly generated
+// `docs/reference/options.md` (the test options says how).
 
 #include <array>
 #include <iterator>
@@ -11,7 +11,7 @@
 namespace pgsink {
 namespace {
 
-// ---- how a row is tied to its member ---------------------------------------------------------
+// ---- how a row stores its member ----------------------------------------------------------------
 
 template <auto Member, auto Read>
 Status store_read(const OptionValue& value, const OptionInfo& info, SinkOptions& options) {
@@ -65,7 +65,7 @@ template <auto Member>
 consteval OptionInfo columns(OptionInfo row) {
   return read_by<Member, read_names>(OptionType::kColumns, row);
 }
-/// The choices stand in the order of the enumerators.
+/// The choices are in the order of the enumerators.
 template <auto Member>
 consteval OptionInfo choice(OptionInfo row) {
   row.type = OptionType::kChoice;
@@ -74,7 +74,7 @@ consteval OptionInfo choice(OptionInfo row) {
   return row;
 }
 
-// ---- groups, and why an option is refused ----------------------------------------------------
+// ---- groups, and reasons why an option is refused -----------------------------------------------
 
 constexpr std::string_view kServer = "The server and the table";
 constexpr std::string_view kSecurity = "TLS and authentication";

@@ -115,7 +115,7 @@ Result<Choice> read_choice(const OptionValue& value, const OptionInfo& info) {
 
 namespace {
 
-/// Reads one name of a list at the front of `rest` and removes it; nullopt if it is malformed.
+/// Reads and removes the first name of a list in `rest`; nullopt if it is malformed.
 std::optional<std::string> next_name(std::string_view& rest) {
   rest = pgproto::ascii::trim(rest);
   std::string name;
@@ -158,7 +158,7 @@ Result<std::vector<std::string>> read_names(const OptionValue& value, const Opti
 
 namespace {
 
-/// Settings that the sink needs to control itself, and what to use instead.
+/// Settings that the sink controls itself, and what to use instead.
 struct ReservedSetting {
   std::string_view name;
   std::string_view instead;

@@ -48,7 +48,7 @@ class Reader {
     if (constant.text == "MAXVALUE") constant.kind = Kind::kMax;
     return true;
   }
-  /// Behind the opening quote. With standard_conforming_strings only quotes are doubled.
+  /// After the opening quote. With standard_conforming_strings only quotes are doubled.
   bool quoted(std::string& text) {
     while (!rest_.empty()) {
       const char c = rest_.front();

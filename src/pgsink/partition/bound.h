@@ -1,5 +1,5 @@
 #pragma once
-// What the catalog says of a partition's bounds, read from the text that pg_get_expr() gives.
+// The bounds of a partition, parsed from the text of pg_get_expr().
 
 #include <cstdint>
 #include <optional>
@@ -20,7 +20,7 @@ struct PartitionBound {
   enum class Kind : uint8_t { kDefault, kList, kRange, kHash };
   Kind kind = Kind::kDefault;
   std::vector<BoundConstant> values{};      ///< kList.
-  std::vector<BoundConstant> from{}, to{};  ///< kRange, a constant a key column.
+  std::vector<BoundConstant> from{}, to{};  ///< kRange: one constant per key column.
   uint64_t modulus = 0, remainder = 0;      ///< kHash.
 };
 

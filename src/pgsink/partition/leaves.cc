@@ -10,7 +10,7 @@
 namespace pgsink {
 namespace {
 
-/// Before it, a partition that is being detached concurrently cannot be told from others.
+/// Before this version, a partition that is being detached concurrently looks like any other.
 constexpr int kVersionMin = 140000;
 
 /// A rule for reading values and bounds; the width of its ranges does not matter.
@@ -19,8 +19,9 @@ Result<RangeRule> any_rule(const encode::Target& target) {
   return of_times ? std::move(of_times) : RangeRule::create(target, "1");
 }
 
-/// A COPY into the parent costs little more for few partitions; more of them than the server keeps
-/// buffers for, much more. Each COPY of its own costs it a millisecond (docs/how-to/partitions.md).
+/// For few partitions a COPY into the parent costs little more; for more partitions than the server
+/// keeps buffers for, it costs much more. Each separate COPY costs the server a millisecond
+/// (docs/how-to/partitions.md).
 /// Source: MAX_PARTITION_BUFFERS of the server's copyfrom.c.
 constexpr size_t kPartitionsMin = 4, kBuffered = 32, kTimesDearer = 5;
 
@@ -46,7 +47,8 @@ std::string Leaves::check(std::span<const Leaf* const> used) const {
 
 void LeafFinder::find(const Leaves& leaves, const RecordBatch& batch, RowRange rows,
                       std::span<uint32_t> numbers) {
-  PartitionMap::Range before{.span = {.first = 1, .last = 0}};  // Of the row before: none yet.
+  PartitionMap::Range before{.span = {.first = 1, .last = 0}};  // The range of the previous row;
+                                                                // none yet.
   while (rows.count > 0) {
     const size_t count = std::min(rows.count, KeyReader::kRowsMax);
     const KeyReader::Values& keys = key_.read(batch, rows);
@@ -149,7 +151,7 @@ Status LeafCatalog::refresh(Connection& connection, Deadline deadline) {
   }
   if (!quoted.status()) return quoted.status();
   auto map = PartitionMap::create(std::move(*partitions), rule_ ? &*rule_ : nullptr, target_);
-  // With bounds that we cannot read, no row's partition is known.
+  // If bounds cannot be read, no row's partition is known.
   auto seen = std::make_shared<const Leaves>(scheme_.oid, map ? std::move(*map) : PartitionMap(),
                                              std::move(leaves));
   const Monitor::Lock lock(*monitor_);

@@ -1,13 +1,13 @@
 #pragma once
-// Leaves: the partitions that rows are copied into directly, which spares the server the search for
-// each row's partition.
+// Leaves: the partitions that rows are copied into directly, so that the server need not find each
+// row's partition.
 //
-// Only those where that does the same as a COPY into the parent (Sql::kPlainLeaves says when), and
-// only where the key is one column whose bounds we can read. What changes at the table later does
-// no harm: a row that does not fit its partition is an error, and so is, behind the rows of a
-// transaction, a partition that is none of the table's by then (Leaves::check). As COPY locks the
-// partition until the transaction ends, that answer holds until its commit. Either way the
-// transaction is sent again through the parent.
+// Only partitions where that has the same result as a COPY into the parent (see Sql::kPlainLeaves),
+// and only if the key is one column whose bounds can be read. Later changes of the table do no
+// harm: a row that does not fit its partition is an error, and so is, at the end of a transaction,
+// a partition that no longer belongs to the table (Leaves::check). COPY locks the partition until
+// the transaction ends, so that check holds until the commit. In both cases the transaction is sent
+// again through the parent.
 
 #include <memory>
 #include <optional>
@@ -25,14 +25,14 @@
 
 namespace pgsink {
 
-/// Leaf is a partition that takes rows as well as its parent would.
+/// Leaf is a partition that can take rows directly.
 struct Leaf {
   Oid oid = 0;
-  std::string copy;   ///< The statement that rows follow.
+  std::string copy;   ///< The COPY statement.
   std::string check;  ///< Its part of Leaves::check().
 };
 
-/// Leaves are those of one table at some moment. Immutable.
+/// Leaves are those of one table at one moment. Immutable.
 class Leaves {
  public:
   /// `of_partition` holds a leaf or nothing for each of the map's partitions.
@@ -45,7 +45,7 @@ class Leaves {
   const Leaf* leaf(size_t partition) const {
     return partition < leaves_.size() && leaves_[partition] ? &*leaves_[partition] : nullptr;
   }
-  /// The statement that fails if one of them is not a partition of the table any more.
+  /// The statement that fails if one of them no longer is a partition of the table.
   std::string check(std::span<const Leaf* const> used) const;
 
  private:
@@ -54,13 +54,13 @@ class Leaves {
   std::vector<std::optional<Leaf>> leaves_;
 };
 
-/// LeafFinder tells which partition each row belongs to. One a thread.
+/// LeafFinder finds the partition of each row. One per thread.
 class LeafFinder {
  public:
   LeafFinder(KeyReader key, std::optional<RangeRule> rule)
       : key_(std::move(key)), rule_(std::move(rule)) {}
 
-  /// Writes a number for each of `rows`: that of its partition, or leaves.count() if its way is
+  /// Writes a number for each of `rows`: that of its partition, or leaves.count() if the row goes
   /// through the parent. `numbers` has room for all.
   void find(const Leaves& leaves, const RecordBatch& batch, RowRange rows,
             std::span<uint32_t> numbers);
@@ -73,21 +73,21 @@ class LeafFinder {
   std::optional<RangeRule> rule_;
 };
 
-/// LeafCatalog knows the leaves as they were when somebody looked last.
+/// LeafCatalog holds the leaves as of the last look at the catalog.
 class LeafCatalog {
  public:
-  /// Null if rows go through the parent only: the table has no partitions, or none that can be told
-  /// from a row, the mode is none that copies into it, or transactions are
-  /// too small for partition_copy_min_rows.
+  /// Null if rows go through the parent only: the table has no partitions, or none that a row's key
+  /// determines, the mode does not copy into the table, or transactions are too small for
+  /// partition_copy_min_rows.
   static Result<std::unique_ptr<LeafCatalog>> open(const SinkOptions& options, const Plan& plan,
                                                    const CatalogTable& table, Env& env,
                                                    Connection& connection, Deadline deadline);
 
-  /// Whether it is faster to copy so many rows straight into so many partitions.
+  /// Whether it is faster to copy that many rows directly into that many partitions.
   bool pays(size_t rows, size_t partitions) const;
-  /// Looks again, in a transaction of its own.
+  /// Reads the catalog again, in a separate transaction.
   Status refresh(Connection& connection, Deadline deadline);
-  /// Any thread.
+  /// Thread-safe.
   std::shared_ptr<const Leaves> leaves() const;
   Result<LeafFinder> finder() const;
 
@@ -101,7 +101,7 @@ class LeafCatalog {
   const PartitionScheme scheme_;
   std::string role_sql_;     ///< Takes the role that will write; "" if it is the session's.
   std::string sent_sql_;     ///< An array of the columns that the rows have.
-  std::string columns_sql_;  ///< A list of them.
+  std::string columns_sql_;  ///< A list of the columns that the rows have.
   EncodeColumn key_;
   pgproto::TypeMap types_;
   encode::Target target_;

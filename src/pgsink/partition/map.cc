@@ -69,7 +69,7 @@ void PartitionMap::read_list(const Partition& partition, size_t number,
       null_ = number;
       continue;
     }
-    // A value that we cannot read, or in another form, is found when its partition is to be made.
+    // A value that cannot be read, or has another form, is found when its partition is created.
     encode::Scratch bytes;
     encode::Fault fault;
     if (!encode::parse_value(target, constant.text, bytes, fault)) continue;

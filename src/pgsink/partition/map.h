@@ -16,11 +16,11 @@ namespace pgsink {
 
 using pgproto::Oid;
 
-/// Partition is one partition of the target, as the catalog has it.
+/// Partition is one partition of the target, as in the catalog.
 struct Partition {
   Oid oid = 0;
   std::string name;
-  bool partitioned = false;  ///< It has partitions itself.
+  bool partitioned = false;  ///< It is partitioned itself.
   PartitionBound bound;
 };
 
@@ -36,29 +36,30 @@ class PartitionMap {
   /// Whether both were made of the same partitions.
   bool same_partitions(const PartitionMap& other) const;
 
-  /// kCreated is the number of a partition that came about since.
+  /// kCreated is the number of a partition that was created later.
   static constexpr size_t kCreated = static_cast<size_t>(-1);
-  /// Range is what one partition takes.
+  /// Range is the values of one partition.
   struct Range {
     RangeSpan span;
     size_t partition = kCreated;  ///< Its number in partitions().
   };
-  /// The range that takes a value, the default partition aside; null if none does.
+  /// The range that contains a value, not counting the default partition; null if none does.
   const Range* find_range(int64_t value) const;
-  /// What no partition takes of `span` around a value in it. REQUIRES: find_range(value) is null.
+  /// The part of `span` around a value in it that has no partition. REQUIRES: find_range(value) is
+  /// null.
   RangeSpan clip(RangeSpan span, int64_t value) const;
 
-  /// The number of the partition that takes a value in binary form, nothing for NULL, the default
-  /// one aside. Nothing if none does.
+  /// The number of the partition for a value in binary form, nothing for NULL, not counting the
+  /// default one. Nothing if there is none.
   std::optional<size_t> find_value(const std::optional<std::string_view>& value) const;
-  /// add_range and add_value note what a partition was created for; add_value also a value that a
-  /// partition takes in another form, such as 1.0 for 1.00.
+  /// add_range and add_value record the values of a created partition; add_value also a value that
+  /// a partition takes in another form, such as 1.0 for 1.00.
   void add_range(const RangeSpan& span);
   void add_value(std::optional<std::string> value);
 
   /// The greatest modulus of hash partitions; 0 without any.
   uint64_t modulus() const;
-  /// The remainders of `modulus`, a multiple of all, that no partition takes.
+  /// The remainders of `modulus`, a multiple of all, that have no partition.
   std::vector<uint64_t> missing_remainders(uint64_t modulus) const;
 
  private:
@@ -68,9 +69,10 @@ class PartitionMap {
 
   std::vector<Partition> partitions_;
   std::vector<Range> ranges_;                          ///< In order.
-  std::map<std::string, size_t, std::less<>> values_;  ///< And who takes them.
-  std::optional<size_t> null_;                         ///< Who takes NULL.
-  bool padded_ = false;                                ///< Blanks behind a value mean nothing.
+  std::map<std::string, size_t, std::less<>> values_;  ///< The partition number of each list value.
+  std::optional<size_t> null_;                         ///< The partition of NULL.
+  bool padded_ = false;                                ///< Blanks at the end of a value are
+                                                       ///< ignored.
 };
 
 }  // namespace pgsink

@@ -102,7 +102,7 @@ Result<PartitionName> PartitionName::parse(std::string_view text, PartitionType 
 }
 
 Status PartitionName::check_distinct(const RangeRule& rule) const {
-  // Neighbours, and ranges a day, a month, a year and a decade apart.
+  // Neighbours, and ranges that are a day, a month, a year and a decade apart.
   std::vector<RangeSpan> spans;
   if (!rule.is_time()) {
     spans.push_back(rule.around(0));

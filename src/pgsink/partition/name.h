@@ -12,13 +12,13 @@
 
 namespace pgsink {
 
-/// The longest name that a server as it is usually built takes (NAMEDATALEN - 1).
+/// The longest name in a server with default settings (NAMEDATALEN - 1).
 inline constexpr size_t kNameBytesMax = 63;
 
 class PartitionName {
  public:
   /// parse reads a template: text with {table}, and {start} or {end} (with a format of strftime()
-  /// behind a colon) for ranges, {value} for lists, {remainder} and {modulus} for hashes; {{ and }}
+  /// after a colon) for ranges, {value} for lists, {remainder} and {modulus} for hashes; {{ and }}
   /// are braces. "" is the default of the type. Fails with kOptionValue on anything else, and if
   /// all partitions would have the same name.
   static Result<PartitionName> parse(std::string_view text, PartitionType type);
@@ -34,7 +34,7 @@ class PartitionName {
   struct Part {
     enum class Kind : uint8_t { kText, kTable, kStart, kEnd, kValue, kRemainder, kModulus };
     Kind kind = Kind::kText;
-    std::string text{};  ///< Of kText; the format of kStart and kEnd.
+    std::string text{};  ///< The text of kText; the format of kStart and kEnd.
   };
   static std::optional<Part> placeholder(std::string_view text, PartitionType type);
 

@@ -11,20 +11,20 @@ namespace {
 
 using pgproto::as_text;
 
-/// Of a hash-partitioned table without any partition, unless partition_interval says otherwise.
+/// For a hash-partitioned table without any partition, unless partition_interval is given.
 constexpr uint64_t kModulusDefault = 8;
 constexpr uint64_t kModulusMax = 4096;
-// What one batch may ask for: more are a mistake in the data or the interval, and every partition
-// costs each query on the table something.
+// The maximum for one batch: more is a mistake in the data or the interval, and every partition
+// makes each query on the table slower.
 constexpr size_t kMissingMax = 4096;
-// What one transaction creates: each takes some of the locks that the server has room for.
+// The maximum for one transaction: each partition takes some of the server's lock table.
 constexpr size_t kCreatedAtOnceMax = 32;
-// Where ranges are clipped, each look at the rows finds the next gaps.
+// If ranges are clipped, each look at the rows finds the next gaps.
 constexpr int kLooksMax = 1000;
-// How often others, who do not take turns with us, may come first.
+// How often other sessions that do not use our lock may come first.
 constexpr int kRacesMax = 10;
 constexpr Duration kLockTimeout = std::chrono::seconds(10);
-// A default partition is read from end to end for each partition that is created.
+// For each partition that is created, a default partition is scanned completely.
 constexpr Duration kCreateTimeout = std::chrono::minutes(10);
 
 Duration lock_timeout(const SinkOptions& options) {
@@ -170,7 +170,7 @@ Status Partitioner::ensure_rows(const RecordBatch& batch, RowRange rows, const R
 Partitioner::Missing Partitioner::find_missing(Readers& readers, const PartitionMap& map,
                                                const RecordBatch& batch, RowRange rows) const {
   Missing missing;
-  RangeSpan known{1, 0};  // Where the value before was found: none yet.
+  RangeSpan known{1, 0};  // The range of the previous value; none yet.
   while (rows.count > 0) {
     const size_t count = std::min(rows.count, KeyReader::kRowsMax);
     const KeyReader::Values* keys = &readers.key->read(batch, rows);
@@ -208,7 +208,7 @@ void Partitioner::look_at_ranges(const PartitionMap& map, const KeyReader::Value
     }
     if (!rule_->is_finite(value)) continue;
     known = rule_->around(value);
-    // A range that is missing already, or a gap of it: the next look finds what is left.
+    // A range that is missing already, or a gap of it: the next look finds the rest.
     const bool noted =
         std::ranges::any_of(missing.values, [&](int64_t other) { return known.contains(other); });
     if (!noted) missing.values.push_back(value);
@@ -239,7 +239,7 @@ void Partitioner::look_at_list(const PartitionMap& map, const KeyReader::Values&
 
 // ---- creating ----------------------------------------------------------------------------------
 
-/// One thread at a time; whoever waited looks at the rows again.
+/// One thread at a time; a thread that waited checks the rows again.
 Status Partitioner::change(const Missing& missing, const RetryPolicy& retry) {
   Map before;
   {
@@ -250,7 +250,7 @@ Status Partitioner::change(const Missing& missing, const RetryPolicy& retry) {
     busy_ = true;
     before = map_;
   }
-  // Also when memory runs out, it must be the next one's turn.
+  // Also without memory the next thread must get its turn.
   struct Turn {
     Partitioner& owner;
     ~Turn() {
@@ -282,7 +282,8 @@ Result<PartitionMap> Partitioner::create_with_retries(const Missing& missing,
 }
 
 bool Partitioner::retries(const Error& error) const {
-  // What our own prepared transactions lock stays so until the host, who waits here, commits them.
+  // Locks of our own prepared transactions are held until the host commits them, and the host is
+  // waiting in this call.
   if (setup_.options.use_2pc && error.sqlstate == "55P03") return false;
   const bool lost = error.code == Errc::kConnect || error.code == Errc::kConnectionLost ||
                     error.code == Errc::kTimeout;
@@ -319,13 +320,13 @@ Result<PartitionMap> Partitioner::create_once(const Missing& missing) {
       done = rule_ ? create_range(store, *map, missing.values[next])
                    : create_list(store, *map, missing.list[next], other_forms);
     }
-    // What an error leaves behind ends with the connection.
+    // State that an error leaves ends with the connection.
     if (!done) return fail(done.error());
     auto after = make_map(store.commit());
     if (!after) return after;
     for (const std::string& value : other_forms) after->add_value(value);
     if (next < missing.size()) continue;
-    // Until somebody does, their rows go through the parent.
+    // Until the catalog is read again, their rows go through the parent.
     if (setup_.leaves != nullptr) std::ignore = setup_.leaves->refresh(**connection, soon);
     return after;
   }
@@ -381,7 +382,7 @@ Status Partitioner::create_list(PartitionStore& store, PartitionMap& map,
     map = std::move(*now);
     if (takes()) return {};
     if (*made == PartitionStore::Outcome::kNameTaken) return fail(store.name_taken(name, bound));
-    // Some partition takes it all the same.
+    // Some partition takes it nevertheless.
     if (value) {
       map.add_value(value);
       other_forms.push_back(*value);
@@ -433,7 +434,7 @@ Error Partitioner::lost_race(const std::string& what) const {
 
 Result<bool> Partitioner::restore(const std::vector<Rows>& rows, uint64_t sent) {
   if (generation() != sent) return true;
-  RetryPolicy at_once = retry_;  // Who asks tries again itself.
+  RetryPolicy at_once = retry_;  // The caller retries itself.
   at_once.retries_max = 0;
   const bool hash = setup_.scheme.type == PartitionType::kHash;
   if (auto looked = change({.values = {}, .list = {}, .remainders = hash}, at_once); !looked) {

@@ -1,15 +1,15 @@
 #pragma once
-// Partitioner: partitions that are missing for rows are created before the rows are sent.
+// Partitioner: creates missing partitions before the rows are sent.
 //
-// It stands in front of the lanes: write() asks it about each batch. A pass over the key column,
-// as it will be sent, finds the values that no known partition takes; usually there are none. Else
-// one thread at a time creates what is missing (partition_store.h), and the others look again. As a
-// COPY under way does not see partitions that came about after its start, a flight begins only when
-// it has all of its rows (Lane::send). Where somebody drops a partition meanwhile, the server tells
-// so, and the lane asks for it to be restored.
+// It comes before the lanes: write() calls it for each batch. A pass over the key column, in the
+// form in which it will be sent, finds the values that no known partition takes; usually there are
+// none. Otherwise one thread at a time creates what is missing (store.h), and the others check
+// again. A running COPY does not see partitions that are created after its start, so a flight
+// begins only when it has all of its rows. If another session drops a partition meanwhile, the
+// server reports it, and the lane asks for it to be restored.
 //
-// A row whose key the encoder rejects, a NULL or an infinity in a range: none of these makes a
-// partition. The server decides what becomes of them.
+// No partition is created for a row whose key the encoder rejects, or for a NULL or an infinity in
+// a range. The server decides about such rows.
 
 #include <memory>
 #include <optional>
@@ -39,44 +39,43 @@ class Partitioner {
     ConnectOptions connect;
     pgproto::SaltedKeyCache* salted_keys = nullptr;
     PartitionScheme scheme;
-    LeafCatalog* leaves = nullptr;  ///< To be told of new ones.
+    LeafCatalog* leaves = nullptr;  ///< Is informed of new partitions.
   };
-  /// Reads the partitions through `connection`, and creates those that are missing of a hash. Fails
-  /// with kColumnRequired if the input lacks the key.
+  /// Reads the partitions through `connection`, and creates the missing ones of a hash. Fails with
+  /// kColumnRequired if the input lacks the key.
   static Result<std::unique_ptr<Partitioner>> open(Setup setup, const Plan& plan,
                                                    const CatalogTable& table,
                                                    Connection& connection);
 
-  /// What whoever runs the sink should know.
+  /// Messages for the operator.
   std::vector<std::string> warnings() const;
 
-  /// ensure creates the partitions that are missing for a batch. Any thread.
+  /// ensure creates the partitions that are missing for a batch. Thread-safe.
   Status ensure(const RecordBatch& batch);
 
-  /// A number that grows with each change of the partitions known.
+  /// A number that grows with each change of the known partitions.
   uint64_t generation() const;
   /// Some rows of a batch.
   struct Rows {
     const RecordBatch* batch = nullptr;
     RowRange rows;
   };
-  /// restore looks anew which partitions there are, after the server found none for one of these
-  /// rows, which were sent when generation() was `sent`, and creates those that are missing,
-  /// without retries. False if nothing changed since: sending them again would not help. Any
-  /// thread.
+  /// restore reads the partitions again, after the server found none for one of these rows, which
+  /// were sent when generation() was `sent`, and creates the missing ones, without retries. False
+  /// if nothing has changed since: sending the rows again would not help. Thread-safe.
   Result<bool> restore(const std::vector<Rows>& rows, uint64_t sent);
 
  private:
   using Map = std::shared_ptr<const PartitionMap>;
-  /// Readers are what one thread needs to look at rows.
+  /// Readers are what one thread needs to read keys.
   struct Readers {
     std::optional<KeyReader> key, change;
   };
-  /// Missing are values that no partition takes: one of each range; nothing stands for NULL.
+  /// Missing are values without a partition: one of each range; nothing stands for NULL.
   struct Missing {
     std::vector<int64_t> values;
     std::vector<std::optional<std::string>> list;
-    bool remainders = false;  ///< Of a hash.
+    bool remainders = false;  ///< For a hash.
 
     size_t size() const { return values.size() + list.size(); }
     bool empty() const { return size() == 0 && !remainders; }
@@ -84,7 +83,8 @@ class Partitioner {
 
   explicit Partitioner(Setup setup);
 
-  // looking
+  // ---- finding what is missing
+  // --------------------------------------------------------------------
   Map map() const;
   Result<std::unique_ptr<Readers>> borrow();
   void give_back(std::unique_ptr<Readers> readers);
@@ -96,7 +96,8 @@ class Partitioner {
   void look_at_list(const PartitionMap& map, const KeyReader::Values& keys, size_t count,
                     Missing& missing) const;
 
-  // creating
+  // ---- creating
+  // -----------------------------------------------------------------------------------
   Status change(const Missing& missing, const RetryPolicy& retry);
   Result<PartitionMap> create_with_retries(const Missing& missing, const RetryPolicy& retry);
   Result<PartitionMap> create_once(const Missing& missing);
@@ -115,17 +116,17 @@ class Partitioner {
   std::optional<RangeRule> rule_;
   encode::Target target_;
   Oid type_oid_ = 0;
-  uint64_t modulus_ = 0;  ///< As the options say; 0: they do not.
+  uint64_t modulus_ = 0;  ///< From the options; 0: not given.
   RetryPolicy retry_;
   EncodeColumn key_;
-  std::optional<EncodeColumn> change_;  ///< Of a changelog: which rows are inserted.
+  std::optional<EncodeColumn> change_;  ///< For a changelog: which rows are inserted.
   pgproto::TypeMap types_;
 
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:
   Map map_;
   uint64_t generation_ = 0;
-  bool busy_ = false;  ///< Somebody creates.
+  bool busy_ = false;  ///< A thread is creating partitions.
   std::vector<std::unique_ptr<Readers>> idle_;
 };
 

@@ -17,7 +17,7 @@ using Limits64 = std::numeric_limits<int64_t>;
 
 constexpr int64_t kMicrosPerHour = 3'600 * encode::kMicrosPerSecond;
 constexpr int64_t kDaysPerWeek = 7;
-constexpr int64_t kThursday = 3;  // 1970-01-01, counted from Monday.
+constexpr int64_t kThursday = 3;  // The weekday of 1970-01-01, counted from Monday.
 
 std::string padded(int64_t value, size_t width) {
   std::string digits = std::to_string(value < 0 ? -value : value);
@@ -27,7 +27,7 @@ std::string padded(int64_t value, size_t width) {
 
 int64_t monday_of(int64_t day) { return day - encode::floor_mod(day + kThursday, kDaysPerWeek); }
 
-/// The week of ISO 8601 that a day is in, and its year: that of its Thursday.
+/// The ISO 8601 week of a day, and its year: that of its Thursday.
 std::pair<int64_t, int64_t> iso_week(int64_t day) {
   const int64_t thursday = monday_of(day) + kThursday;
   const int64_t year = encode::civil_from_days(thursday).year;
@@ -89,7 +89,7 @@ Result<RangeRule> RangeRule::create(const encode::Target& target, std::string_vi
     rule.key_ = key;
     rule.value_bytes_ = sizeof(int64_t);
     rule.min_ = encode::kTimestampMinMicros - encode::kEpochMicros;
-    // As far as microseconds since 1970 can be counted, 29 years before the type's end.
+    // The last year that microseconds since 1970 can express, 29 years before the type's end.
     rule.max_ = Limits64::max() - encode::kEpochMicros;
   };
   switch (target.kind) {
@@ -149,7 +149,7 @@ int64_t RangeRule::load(pgproto::Bytes value) const {
       return pgproto::load_be<int16_t>(value.data());
     case sizeof(int32_t): {
       const auto days = pgproto::load_be<int32_t>(value.data());
-      // Of dates ±infinity are the ends of a smaller type.
+      // For dates, ±infinity are the ends of a smaller type.
       if (key_ == Key::kDate && days == std::numeric_limits<int32_t>::max()) return Limits64::max();
       if (key_ == Key::kDate && days == std::numeric_limits<int32_t>::min()) return Limits64::min();
       return days;

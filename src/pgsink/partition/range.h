@@ -1,5 +1,5 @@
 #pragma once
-// RangeRule: how the values of a key are cut into ranges, each to be a partition. Pure.
+// RangeRule: divides the values of a key into ranges, one per partition. Pure.
 
 #include <cstdint>
 #include <optional>
@@ -29,32 +29,32 @@ struct RangeSpan {
 
 class RangeRule {
  public:
-  /// `interval` is the option partition_interval, "" if it is not given. Fails with
-  /// kOptionConflict if the type has no ranges that could be made by rule, or not of that interval.
+  /// `interval` is the option partition_interval, "" if it is not given. Fails with kOptionConflict
+  /// if ranges of the type cannot be computed, or not with that interval.
   static Result<RangeRule> create(const encode::Target& target, std::string_view interval);
 
   bool is_time() const { return key_ != Key::kInteger; }
-  /// The format that tells the starts of two ranges apart.
+  /// The format that distinguishes the starts of any two ranges.
   std::string_view default_format() const { return default_format_; }
 
   /// load reads a value in binary form.
   int64_t load(pgproto::Bytes value) const;
   /// parse reads a value in text form, as the server prints it with DateStyle ISO.
   std::optional<int64_t> parse(std::string_view text) const;
-  /// Whether a range can be made around the value: not for ±infinity.
+  /// Whether a range can contain the value: not ±infinity.
   bool is_finite(int64_t value) const { return min_ <= value && value <= max_; }
 
-  /// around gives the range of the rule that holds a finite value.
+  /// around returns the range of the rule that contains a finite value.
   RangeSpan around(int64_t value) const;
 
   /// The ends of a span as constants for FROM (…) and TO (…).
   std::string from_sql(const RangeSpan& span) const;
   std::string to_sql(const RangeSpan& span) const;
-  /// The ends of a span by a format of strftime(), of which check_format() was told; "" prints
-  /// numbers. What is not bounded is "min" or "max".
+  /// The ends of a span in a format of strftime() that check_format() has accepted; "" prints
+  /// numbers. An unbounded end is "min" or "max".
   std::string name_of_start(const RangeSpan& span, std::string_view format) const;
   std::string name_of_end(const RangeSpan& span, std::string_view format) const;
-  /// Fails with kOptionValue, naming what is known, at the first conversion that is not.
+  /// Fails with kOptionValue at the first unknown conversion, naming the known ones.
   static Status check_format(std::string_view format);
 
  private:
@@ -71,7 +71,7 @@ class RangeRule {
   Key key_ = Key::kInteger;
   Unit unit_ = Unit::kNumber;
   std::string_view default_format_;
-  int64_t width_ = 0;  ///< kNumber.
+  int64_t width_ = 0;  ///< For kNumber.
   size_t value_bytes_ = 0;
   int64_t min_ = 0, max_ = 0;
 };

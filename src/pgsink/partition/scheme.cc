@@ -20,7 +20,7 @@ constexpr std::array<char, 3> kTypeLetters{'r', 'l', 'h'};
 
 std::string_view word_of(PartitionType type) { return kTypeWords[static_cast<size_t>(type)]; }
 
-/// Row is what the catalog says of the partition key.
+/// Row is the catalog's answer about the partition key.
 struct Row {
   PartitionScheme scheme;
   std::string definition;  ///< As pg_get_partkeydef() shows it.
@@ -64,7 +64,7 @@ Result<std::optional<Row>> read_key(const SinkOptions& options, const CatalogTab
   return row;
 }
 
-/// Checks collects what does not fit.
+/// Checks collects all faults.
 class Checks {
  public:
   Checks(const SinkOptions& options, const CatalogTable& table)

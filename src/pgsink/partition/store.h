@@ -1,13 +1,13 @@
 #pragma once
-// PartitionStore: the transaction that creates partitions, on a connection of its own.
+// PartitionStore: the transaction that creates partitions, on a separate connection.
 //
-// Creators of one parent take turns by an advisory lock of the transaction, and look again behind
-// it, so that each partition is created once however many writers miss it. A partition is a table
-// made LIKE its parent and then attached, which stops no writer: ATTACH PARTITION locks the parent
-// in SHARE UPDATE EXCLUSIVE mode only (CREATE TABLE … PARTITION OF would need ACCESS EXCLUSIVE, and
-// so wait for every transaction that writes, while all others wait behind it). Only a default
-// partition is locked for as long as the server looks whether it holds rows of the new one.
-// What others, who know nothing of that lock, create at the same time makes us look once more.
+// Creators of one parent take turns with a transaction-level advisory lock, and look again after
+// they got it, so that each partition is created once however many writers miss it. A partition is
+// created LIKE its parent and then attached, which blocks no writer: ATTACH PARTITION locks the
+// parent in SHARE UPDATE EXCLUSIVE mode only. (CREATE TABLE … PARTITION OF would need ACCESS
+// EXCLUSIVE, and so would wait for every writing transaction while all others wait for it.) Only a
+// default partition is locked, while the server checks whether it holds rows of the new one. If
+// sessions that do not use that lock create partitions at the same time, we look again.
 
 #include <optional>
 #include <string>
@@ -21,17 +21,17 @@
 
 namespace pgsink {
 
-/// read_partitions reads the partitions of the target, in a transaction of its own.
+/// read_partitions reads the partitions of the target, in a separate transaction.
 Result<std::vector<Partition>> read_partitions(Connection& connection,
                                                const PartitionScheme& scheme, Deadline deadline);
 
 class PartitionStore {
  public:
-  /// `role` is set_role; all must be done until the deadline.
+  /// `role` is set_role; everything must be done before the deadline.
   PartitionStore(Connection& connection, const PartitionScheme& scheme, std::string role,
                  Duration lock_timeout, Deadline deadline);
 
-  /// begin starts the transaction, waits for its turn and reads the partitions.
+  /// begin starts the transaction, waits for the lock and reads the partitions.
   Result<std::vector<Partition>> begin();
   /// read reads them again.
   Result<std::vector<Partition>> read();
@@ -42,14 +42,14 @@ class PartitionStore {
   };
   Result<Constant> constant(const std::optional<std::string>& value, Oid type);
 
-  /// create makes one partition, or finds that its name or values are taken by now: look again.
-  /// Fails with kPartition, kPrivilege or as the server does, naming the partition and what to do.
+  /// create creates one partition. False if its name or values are taken by now: read them again.
+  /// Fails with kPartition, kPrivilege or the server's error, naming the partition and what to do.
   enum class Outcome : uint8_t { kCreated, kNameTaken, kOverlaps };
   Result<Outcome> create(const std::string& name, const std::string& bound);
-  /// name_taken explains who has a name that create() found taken.
+  /// name_taken explains which relation has the name that create() found taken.
   Error name_taken(const std::string& name, const std::string& bound);
 
-  /// commit ends the transaction; the partitions as they are then.
+  /// commit ends the transaction and returns the partitions as they are then.
   Result<std::vector<Partition>> commit();
 
  private:

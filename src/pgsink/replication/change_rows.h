@@ -12,19 +12,19 @@
 
 namespace pgsink {
 
-/// text_schema is that many nullable columns of texts.
+/// text_schema has that many nullable text columns.
 std::shared_ptr<const Schema> text_schema(const std::vector<std::string>& names);
 
 class ChangeRows {
  public:
   explicit ChangeRows(std::shared_ptr<const Schema> schema);
 
-  /// Adds one value; a row is one of each column, in their order.
+  /// Adds one value; a row is one value for each column, in order.
   void add(std::optional<std::string_view> value);
   const std::shared_ptr<const Schema>& schema() const { return schema_; }
   size_t rows() const { return values_ / schema_->size(); }
   size_t bytes() const { return bytes_; }
-  /// The rows so far; begins anew. REQUIRES: the last row is complete.
+  /// Returns the rows so far and starts again. REQUIRES: the last row is complete.
   RecordBatch take(uint64_t position);
   void clear();
 

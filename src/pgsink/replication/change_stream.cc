@@ -60,8 +60,8 @@ Status ChangeStream::take(pgproto::Bytes message) {
   return std::visit([this](const auto& one) { return on(one); }, *decoded);
 }
 
-/// Origins and types say nothing that is needed; streams and prepared transactions were not asked
-/// for.
+/// Origins and types contain nothing that is needed; streams and prepared transactions were not
+/// requested.
 template <typename Other>
 Status ChangeStream::on(const Other&) {
   constexpr bool kHarmless = std::is_same_v<Other, Origin> || std::is_same_v<Other, Type> ||
@@ -84,7 +84,7 @@ Status ChangeStream::on(const Commit& commit) {
   in_transaction_ = false;
   const bool known = commit.end_lsn <= after_;
   if (!known && truncated_) {
-    // Emptying the table is a batch of its own, which nobody confirms alone if more follows.
+    // A truncate is a separate batch, which must not be confirmed alone if more rows follow.
     ChangeRows alone(rows_.schema());
     for (size_t i = 0; i < table_.columns.size(); ++i) alone.add(std::nullopt);
     for (const std::string_view text :
@@ -170,7 +170,7 @@ Status ChangeStream::on(const Insert& insert) {
   return add("I", insert.row);
 }
 
-/// Values that the update left alone are taken from the row as it was, if that came along.
+/// Values that the update did not change are taken from the old row, if the message has it.
 Status ChangeStream::fill_unchanged(const Update& update, Tuple& row) const {
   for (size_t i = 0; i < row.size(); ++i) {
     if (row[i].kind != Kind::kUnchanged) continue;
@@ -191,7 +191,8 @@ Status ChangeStream::fill_unchanged(const Update& update, Tuple& row) const {
   return {};
 }
 
-/// Whether the row is another one after the update, to who knows rows by their key.
+/// Whether the update changed the key, so that it is another row for a reader that knows rows by
+/// key.
 bool ChangeStream::moves(const Update& update, const Tuple& row) const {
   if (update.old_kind == OldRow::kNone || update.old_row.size() != row.size()) return false;
   for (size_t i = 0; i < mapped_->from.size(); ++i) {
@@ -221,7 +222,7 @@ Status ChangeStream::on(const Truncate& truncate) {
   if (!mapped_ || std::ranges::find(truncate.relations, mapped_->oid) == truncate.relations.end()) {
     return {};
   }
-  rows_.clear();  // Nothing is left of what this transaction did before.
+  rows_.clear();  // The truncate removes everything that this transaction did before.
   truncated_ = true;
   return {};
 }

@@ -1,6 +1,6 @@
 #pragma once
 // ChangeStream turns the messages of a replication stream into transactions of one table's rows.
-// Pure: it knows no socket, clock or thread.
+// Pure: it uses no socket, clock or thread.
 
 #include <deque>
 #include <optional>
@@ -19,7 +19,7 @@ struct SourceTable {
   struct Column {
     std::string name;
     uint32_t type_oid = 0;
-    bool primary = false;  ///< Of the primary key.
+    bool primary = false;  ///< Part of the primary key.
   };
   std::string schema, name;
   std::vector<Column> columns;
@@ -34,26 +34,26 @@ class ChangeStream {
   ChangeStream(SourceTable table, std::shared_ptr<const Schema> schema, uint64_t after,
                size_t transaction_bytes_max);
 
-  /// A new connection: the server begins anew with a whole transaction, and describes the tables
-  /// again.
+  /// A new connection: the server starts with a whole transaction, and describes the tables again.
   void begin_connection();
-  /// Takes the data of one XLogData. Fails with kReplication if the table is not what it was, an
-  /// update lacks a value, or a transaction is too large; with kProtocol.
+  /// Takes the data of one XLogData. Fails with kReplication if the table has changed, an update
+  /// lacks a value, or a transaction is too large; with kProtocol.
   Status take(pgproto::Bytes message);
   /// The server has sent everything up to `lsn`.
   void take_keepalive(pgproto::Lsn lsn);
 
-  /// Whole transactions that are complete, in their order; the taker empties it.
+  /// Complete transactions, in order; the taker empties it.
   std::deque<SourceBatch>& ready() { return ready_; }
-  /// Everything up to here was seen, and had rows only in batches that were ready.
+  /// Everything up to here was seen, and its rows were all in batches that were ready.
   uint64_t seen() const { return seen_; }
 
  private:
-  /// How the columns of a Relation lie in ours.
+  /// Mapping of a Relation's columns to the source's.
   struct Mapped {
     uint32_t oid = 0;
-    std::vector<std::optional<size_t>> from;  ///< By our columns; none: it has no such column.
-    std::vector<bool> key;                    ///< By our columns: what identifies a row.
+    std::vector<std::optional<size_t>> from;  ///< By source column; nothing: the Relation has no
+                                              ///< such column.
+    std::vector<bool> key;                    ///< By source column: whether it identifies a row.
     size_t width = 0;
   };
 

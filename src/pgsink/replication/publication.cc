@@ -9,20 +9,20 @@
 namespace pgsink {
 namespace {
 
-// Each attempt that fails because another session created the same finds it there the next time.
+// If an attempt fails because another session created the same object, the next one finds it.
 constexpr int kCreateAttemptsMax = 5;
 constexpr std::string_view kInsufficientPrivilege = "42501";
 constexpr std::string_view kObjectInUse = "55006";
 constexpr std::string_view kNoFreeSlot = "53400";
 constexpr std::string_view kQueryCanceled = "57014";
 constexpr std::string_view kPlugin = "pgoutput";
-// A new slot begins where no transaction is under way any more, so it waits for them.
+// A new slot begins when no earlier transaction is running, so creating it waits for them.
 constexpr std::string_view kSlotTimeoutMs = "30000";
 constexpr Duration kSlotTimeout = std::chrono::seconds(35);
-// How often it is looked whether somebody else's session is done with what we need.
+// How often to check whether another session has released what is needed.
 constexpr std::string_view kNapSeconds = "0.1";
 
-/// Facts are what the catalog says, in the order of kReplicationFacts.
+/// Facts are the catalog's answers, in the order of kReplicationFacts.
 struct Facts {
   enum Column : size_t {
     kWalLevel,
@@ -53,7 +53,7 @@ struct Facts {
   bool has_publication() const { return !text(kPublication).empty(); }
   bool published() const { return has_publication() && (is(kAllTables) || is(kHoldsTable)); }
   bool has_slot() const { return !text(kSlotType).empty(); }
-  /// Somebody creates it at this moment, and may fail to.
+  /// Another session is creating it at this moment, and may fail to.
   bool slot_comes() const { return text(kSlotType) == "logical" && text(kSlotPosition).empty(); }
 };
 
@@ -93,7 +93,8 @@ Status check_server(const SinkOptions& options, const Facts& facts) {
   return {};
 }
 
-/// An update or delete of a published table fails if the server cannot say which row it was.
+/// An update or delete of a published table fails if its rows have no identity for the server to
+/// log.
 Status check_identity(const SinkOptions& options, const CatalogTable& table, const Facts& facts) {
   const WriteMode mode = options.write_mode;
   const bool changes = mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore;

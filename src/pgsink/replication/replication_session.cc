@@ -12,7 +12,7 @@
 namespace pgsink {
 namespace {
 
-/// wal_sender_timeout is a minute, if not changed.
+/// wal_sender_timeout is a minute by default.
 constexpr Duration kStatusInterval = std::chrono::seconds(10);
 constexpr int64_t kStatusesInTimeout = 4;
 constexpr Duration kGoodbyeTimeout = std::chrono::seconds(2);

@@ -1,5 +1,5 @@
 // Source: a task reads the snapshot and the stream into a queue of bounded size, tells the server
-// what is confirmed, and comes back when the connection is lost.
+// what is confirmed, and reconnects when the connection is lost.
 
 #include "pgsink/source.h"
 
@@ -22,13 +22,13 @@
 namespace pgsink {
 namespace {
 
-/// Positions below are numbers of batches of the snapshot: no log begins so early.
+/// Positions below this are numbers of batches of the snapshot: no log begins so early.
 constexpr uint64_t kFirstLsn = uint64_t{1} << 24;
 constexpr size_t kSnapshotBatchRows = 10'000;
-/// What a batch of the snapshot may hold, and a transaction, of buffer_bytes.
+/// The parts of buffer_bytes that a batch of the snapshot and a transaction may hold.
 constexpr size_t kSnapshotBatchesInBuffer = 8;
 constexpr size_t kTransactionsInBuffer = 2;
-/// The server hears of confirmations at most so often.
+/// Confirmations are sent to the server at most this often.
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
 
 class SourceImpl final : public Source {
@@ -165,7 +165,7 @@ class SourceImpl final : public Source {
   }
   Deadline soon() const { return env_.clock.now() + kAskTimeout; }
 
-  /// An ordinary session, with nobody behind it who still has our slot.
+  /// An ordinary session, after fencing a former one that may still hold the slot.
   Result<std::unique_ptr<Connection>> ask() {
     auto opened = Connection::open(env_, setup_.connect);
     if (!opened) return opened;
@@ -176,7 +176,7 @@ class SourceImpl final : public Source {
     return opened;
   }
 
-  /// The session that streams; it understands SQL too, but only as simple queries.
+  /// The session that streams; it also runs SQL, but only as simple queries.
   Status connect() {
     auto opened = open_replication(env_, setup_.connect);
     if (!opened) return fail(opened.error());
@@ -209,13 +209,14 @@ class SourceImpl final : public Source {
       }
     } else if (there->interim) {
       std::ignore =
-          slots_.drop_interim(*connection_);  // Its copy was made; if not now, the next time.
+          slots_.drop_interim(*connection_);  // Its copy exists; if this fails, the next start
+                                              // drops it.
     }
     had_slot_ = true;
     return stream();
   }
 
-  /// A slot that should be there and is not has taken the changes since with it.
+  /// If the slot existed and is gone, the changes that it retained are lost.
   Status may_begin() {
     if (!had_slot_ && queued_ < kFirstLsn) return {};
     return fail(Errc::kReplication,
@@ -227,7 +228,8 @@ class SourceImpl final : public Source {
 
   // ---- the snapshot ----------------------------------------------------------------------------
 
-  /// True when all of it is confirmed and the slot kept; false if the source was closed.
+  /// True when all of it is confirmed and the slot has its final name; false if the source was
+  /// closed.
   Result<bool> take_snapshot(bool interim) {
     const auto begun = connection_->query(sql_text(Sql::kSnapshotBegin), soon());
     if (!begun) return fail(begun.error());
@@ -256,7 +258,7 @@ class SourceImpl final : public Source {
     for (const auto& column : setup_.table.columns) {
       columns += (columns.empty() ? "" : ", ") + quoted.identifier(column.name);
     }
-    // The rows of tables that inherit from it are published under their own names.
+    // Rows of tables that inherit from it are published under their own names.
     const std::string table = std::string(setup_.partitioned ? "" : "ONLY ") +
                               quoted.identifier(setup_.table.schema) + "." +
                               quoted.identifier(setup_.table.name);
@@ -352,7 +354,7 @@ class SourceImpl final : public Source {
     return say_goodbye();
   }
 
-  /// False if something else is due first.
+  /// False if something else must be done first.
   bool wait_for_room() {
     const Deadline until = next_status();
     const Monitor::Lock lock(*monitor_);
@@ -382,7 +384,8 @@ class SourceImpl final : public Source {
     return {};
   }
 
-  /// What the server may forget: what is confirmed; and where nothing waits to be, what was seen.
+  /// What the server may discard: what is confirmed; and if nothing waits to be confirmed, what was
+  /// seen.
   uint64_t flushed() const {
     const Monitor::Lock lock(*monitor_);
     if (confirmed_ < queued_) return confirmed_ >= kFirstLsn ? confirmed_ : 0;
@@ -394,8 +397,8 @@ class SourceImpl final : public Source {
     return status_sent_ + (news ? kStatusPause : status_interval_);
   }
 
-  /// Tells the server how far we are, if that is due. Answers to its keepalives are so in time also
-  /// while nobody takes batches.
+  /// Sends the status to the server if it is due. So keepalives are answered in time also while no
+  /// batches are taken.
   Status send_status() {
     if (env_.clock.now() < next_status()) return {};
     return say_status();
@@ -431,9 +434,9 @@ class SourceImpl final : public Source {
   bool closing_ = false;
   std::unique_ptr<Connection> connection_;
 
-  // The task's own.
+  // Used by the task only.
   std::optional<ChangeStream> stream_;
-  BackendIdentity former_;  ///< Who streamed to us last and may have our slot still.
+  BackendIdentity former_;  ///< The session that streamed last and may still hold the slot.
   bool had_slot_ = false;
   bool progress_ = false;
   bool status_due_ = false;

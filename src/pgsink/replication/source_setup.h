@@ -1,5 +1,5 @@
 #pragma once
-// What a source must know of its table and publication before it can read.
+// What a source must know about its table and publication before it can read.
 
 #include <string>
 #include <vector>
@@ -15,12 +15,12 @@ struct SourceSetup {
   ConnectOptions connect;
   SourceTable table;
   bool partitioned = false;
-  std::string filter;  ///< Of the publication, as SQL; "": every row.
+  std::string filter;  ///< The publication's row filter, as SQL; "": every row.
   std::vector<std::string> warnings;
 };
 
 /// find_source checks options, server, table, publication and slot. With `changes` it also creates
-/// the publication if it is missing, and reads what that shows; without, it only checks.
+/// the publication if it is missing, and reads what it shows; without, it only checks.
 Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool changes);
 
 }  // namespace pgsink

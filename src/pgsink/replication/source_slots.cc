@@ -8,7 +8,7 @@
 namespace pgsink {
 namespace {
 
-/// A new slot waits for the transactions under way.
+/// A new slot waits for the transactions in progress.
 constexpr Duration kCreateTimeout = std::chrono::seconds(60);
 
 }  // namespace

@@ -1,13 +1,13 @@
 #pragma once
 // The replication slot of a source.
 //
-// It is the only memory of how far the consumer is, so it must not exist under its name before the
-// snapshot is with the consumer. Until then it is called NAME_snapshot, the interim slot. When all
-// of the snapshot is confirmed the server copies it to NAME, which is one step: a crash before it
-// finds no slot of that name and reads the whole table again, one behind it goes on with the
-// changes. The changes begin where the first snapshot was taken in any case, so what a second one
-// has seen later comes again, in order, and a table with a key is equal in the end, rows deleted in
-// between included.
+// It is the only record of how far the consumer is, so it must not exist under its final name
+// before the consumer has the snapshot. Until then it is called NAME_snapshot, the interim slot.
+// When all of the snapshot is confirmed, the server copies it to NAME in one step: after a crash
+// before that step there is no slot of that name, and the whole table is read again; after a crash
+// later the source continues with the changes. The changes always begin where the first snapshot
+// was taken. So what a second snapshot has already seen comes again, in order, and a table with a
+// key is equal in the end, including rows that were deleted in between.
 
 #include <string>
 
@@ -28,9 +28,9 @@ class SourceSlots {
 
   /// The slot itself, for a source that takes no snapshot.
   Status create(Connection& connection) const;
-  /// The interim slot, at what the open transaction sees.
+  /// The interim slot, at the snapshot of the open transaction.
   Status create_interim(Connection& connection) const;
-  /// The one step from "take the snapshot again" to "go on with the changes".
+  /// The step from "take the snapshot again" to "continue with the changes".
   Status keep(Connection& connection) const;
   Status drop_interim(Connection& connection) const;
 

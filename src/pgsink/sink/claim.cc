@@ -29,7 +29,7 @@ std::vector<HostPosition> Claim::resume_points() const {
 
 namespace {
 
-/// Positions are right for one table and for rows that take the lanes that they took before.
+/// Positions are valid for one table, and for rows that take the same lanes as before.
 Status check_origin(std::span<const StoredLane> before, const LaneOrigin& origin, size_t lanes,
                     StoredTable table) {
   if (before.empty()) return {};

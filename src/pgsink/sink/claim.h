@@ -1,6 +1,6 @@
 #pragma once
-// What a sink claims of its target at open, where delivery is more than at-least-once: the rows of
-// its epochs, or the right to prepare and commit. Whoever wrote before is fenced then.
+// What a sink takes over at open if its delivery is more than at-least-once: the rows of its lanes,
+// or the right to prepare and commit. The previous writer is fenced then.
 
 #include <optional>
 #include <vector>
@@ -15,26 +15,25 @@
 
 namespace pgsink {
 
-/// How long the former writer's transactions may keep us waiting.
+/// How long to wait for transactions of the previous writer.
 inline constexpr Duration kClaimTimeout = std::chrono::seconds(30);
 
-/// Claim is what exactly-once holds of the target: the rows of this sink's lanes.
+/// Claim is the result for exactly-once: the rows of this sink's lanes.
 struct Claim {
   Epochs epochs;
   std::vector<LaneEpoch> rows;
 
   /// By lane.
   std::vector<uint64_t> positions() const;
-  /// Without repetition, in growing order; lanes that have committed nothing have none.
+  /// Without duplicates, in growing order; lanes that have committed nothing have none.
   std::vector<HostPosition> resume_points() const;
 };
-/// claim_epochs takes them over. Fails with kOptionConflict if lanes would not get the rows that
-/// they got before; with kCannotResume if the rows of before went into another table.
+/// claim_epochs takes the rows over. Fails with kOptionConflict if lanes would not get the same
+/// rows as before; with kCannotResume if the previous rows went into another table.
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
                            const Router& router, Connection& connection);
 
-/// TwoPhaseClaim is what is claimed of the target under two-phase commit: the sink, with what
-/// former runs left.
+/// TwoPhaseClaim is the result for two-phase commit: the sink, with what previous runs left.
 struct TwoPhaseClaim {
   TwoPhase two_phase;
   PoolLease connection;
@@ -42,8 +41,8 @@ struct TwoPhaseClaim {
   HostPosition position;
   std::optional<uint64_t> waiting;
 };
-/// claim_two_phase resolves what former runs left, as far as that is known: an epoch that waits for
-/// its host's decision goes on waiting, for recover().
+/// claim_two_phase resolves what previous runs left, as far as its outcome is known: an epoch that
+/// waits for its host's decision keeps waiting, for recover().
 Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
                                       const CatalogTable& table, PoolLease connection);
 

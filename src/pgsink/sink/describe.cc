@@ -1,4 +1,4 @@
-// The target's columns, for people: what system.postgresql_tables shows.
+// The target's columns for display: the content of system.postgresql_tables.
 
 #include <algorithm>
 #include <new>

@@ -6,10 +6,10 @@
 namespace pgsink {
 namespace {
 
-// A transaction may hold this part of buffer_bytes, so that one can travel while the next fills.
+// A transaction may hold this part of buffer_bytes, so that one can be sent while the next fills.
 constexpr int64_t kFlightsInBuffer = 4;
-// Where a lane prepares one transaction an epoch, two epochs share the buffer: one is being written
-// while the next one fills; and with keys one statement takes all of an epoch's rows.
+// If a lane prepares one transaction per epoch, two epochs share the buffer: one is being written
+// while the next one fills; and with keys one statement takes all rows of an epoch.
 constexpr size_t kEpochsInBuffer = 2;
 constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
 
@@ -17,7 +17,7 @@ constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
 
 size_t flight_bytes_max(const SinkOptions& options) {
   const int64_t share = options.buffer_bytes / kFlightsInBuffer / options.parallelism;
-  // A prepared transaction takes one of few places on the server, so it is as large as it may be.
+  // A prepared transaction takes one of few slots on the server, so it is as large as possible.
   const bool is_one_batch = options.transaction_size == 0 && !options.use_2pc;
   return static_cast<size_t>(is_one_batch ? std::min(share, options.batch_bytes) : share);
 }

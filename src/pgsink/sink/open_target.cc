@@ -13,7 +13,7 @@
 namespace pgsink {
 namespace {
 
-/// The table as it is, or as the options say to make it for the schema.
+/// The table as it is, or as the options say to create it for the schema.
 Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema,
                                 Connection& connection, Deadline deadline) {
   const auto read = [&] {

@@ -1,5 +1,5 @@
 #pragma once
-// The table that a sink writes to, as it is found or made when the sink is opened.
+// The table that a sink writes to: read, and if necessary created, when the sink is opened.
 
 #include <optional>
 
@@ -11,20 +11,20 @@
 
 namespace pgsink {
 
-/// Opened is what the catalog says of the target.
+/// Opened is what the catalog says about the target.
 struct Opened {
   CatalogTable table;
-  std::optional<PartitionScheme> partitions;  ///< If the options speak of them.
+  std::optional<PartitionScheme> partitions;  ///< If the options are about partitions.
 };
 
-/// open_target reads the target, makes it first if the options say so, and looks at all that can be
-/// looked at: kind, partitions, dead letters, triggers. `schema` is the input's; null: there is
-/// none yet, and nothing is made.
+/// open_target reads the target, creates it first if the options say so, and checks everything that
+/// can be checked: kind, partitions, dead letters, triggers. `schema` is the input's; null: there
+/// is none yet, and nothing is created.
 Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Connection& connection,
                            Deadline deadline);
 
-/// check_target says what can be said of the table before there is a schema: privileges, and keys
-/// if all columns come.
+/// check_target checks what does not depend on a schema: privileges, and keys as if all columns
+/// were filled.
 Status check_target(const SinkOptions& options, const CatalogTable& table);
 
 }  // namespace pgsink

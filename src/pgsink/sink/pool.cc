@@ -29,7 +29,8 @@ Result<std::shared_ptr<Pool>> make_sink_pool(const SinkOptions& options, Env* en
 Status check_sink_pool(const Pool& pool, const SinkOptions& options) {
   auto wanted = to_connect_options(options, pool.env().files);
   if (!wanted) return fail(wanted.error());
-  // What tells the server who we are and how long we wait makes no other session of it.
+  // Options that do not change the session: what identifies the client to the server, and time
+  // limits.
   const ConnectOptions& there = pool.config().connect;
   wanted->application_name = there.application_name;
   wanted->connect_timeout = there.connect_timeout;
@@ -73,7 +74,7 @@ Result<QueryRows> PooledConnection::query(std::string_view sql,
     if (!result) return fail(std::move(result.error()));
     return QueryRows{std::move(result->columns), std::move(result->rows), std::move(result->tag)};
   } catch (const std::bad_alloc&) {
-    lease_->lease.drop();  // What was being read or written is half done.
+    lease_->lease.drop();  // A statement may be half done.
     lease_.reset();
     return fail(Errc::kOutOfMemory, "out of memory");
   }

@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kScratchBytes = size_t{1} << 20;
 
-/// The target, checked without a schema; nothing if it is still to be made.
+/// The target, checked without a schema; nothing if it has yet to be created.
 Result<std::optional<CatalogTable>> test_target(const SinkOptions& options, Env& env) {
   const auto connect = to_connect_options(options, env.files);
   if (!connect) return fail_at(options, connect.error());

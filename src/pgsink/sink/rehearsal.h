@@ -1,5 +1,5 @@
 #pragma once
-// Rehearsal: what a sink would make of rows, without writing any.
+// Rehearsal: finds out what a sink would do with rows, without writing any.
 
 #include <memory>
 #include <optional>
@@ -15,16 +15,16 @@ namespace pgsink {
 
 class Rehearsal {
  public:
-  /// Connects, checks what test_connection() does and that the columns of `schema` fit the table,
-  /// and hangs up. Creates and changes nothing.
+  /// Connects, does the checks of test_connection(), checks that the columns of `schema` fit the
+  /// table, and disconnects. Creates and changes nothing.
   static Result<std::unique_ptr<Rehearsal>> open(const SinkOptions& options, const Schema& schema,
                                                  Env* env = nullptr);
 
   /// Why rows cannot be encoded: what open() of a sink would create first. "" if they can.
   const std::string& missing() const { return missing_; }
-  /// encode encodes a batch of the schema and throws the bytes away; returns their number. Rows
-  /// that cannot become what the columns are, are appended to `rejected`. What only the server can
-  /// tell, by constraints and triggers, is not known. REQUIRES: missing() is "".
+  /// encode encodes a batch of the schema, discards the bytes and returns their number. Rejected
+  /// rows are appended to `rejected`. Faults that only the server finds, by constraints and
+  /// triggers, are not reported. REQUIRES: missing() is "".
   Result<size_t> encode(const RecordBatch& batch, std::vector<Rejection>& rejected);
 
  private:

@@ -17,18 +17,18 @@
 namespace pgsink {
 namespace {
 
-/// How often `goes_on` is asked while nothing comes.
+/// How often `goes_on` is called while no batch comes.
 constexpr std::chrono::milliseconds kPause{100};
-/// TRUNCATE waits for whoever reads the table.
+/// TRUNCATE waits for readers of the table.
 constexpr Duration kTruncateTimeout = std::chrono::seconds(60);
 
-/// Empties the sink's table, in a session of its own.
+/// Empties the sink's table, in a separate session.
 Status empty_target(const SinkOptions& options, Env& env) {
   const auto connect = to_connect_options(options, env.files);
   if (!connect) return fail(connect.error());
   auto connection = Connection::open(env, *connect);
   if (!connection) return fail(connection.error());
-  // The rest of a killed process must not do it later, when there are new rows.
+  // A session left by a killed process must not run it later, when there are new rows.
   const WriterSessions sessions(options.schema, stored_sink_id(options) + " truncates", env.random);
   const Deadline deadline = env.clock.now() + kTruncateTimeout;
   if ((*connection)->is_direct()) {
@@ -56,7 +56,7 @@ Status move_batch(Source& source, Sink& sink, const SinkOptions& options, Env& e
   auto batch = source.next(kPause);
   if (!batch) return fail(batch.error());
   if (*batch && (*batch)->truncate) {
-    // What came before is in the table first, so that it is emptied too.
+    // Earlier rows must be in the table first, so that they are removed too.
     if (auto flushed = sink.flush(); !flushed) return flushed;
     if (auto emptied = empty_target(options, env); !emptied) return emptied;
     source.confirm((*batch)->position);

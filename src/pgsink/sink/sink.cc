@@ -34,14 +34,14 @@
 namespace pgsink {
 namespace {
 
-/// Null if rejected rows have nowhere to go.
+/// Null if there is no destination for rejected rows.
 Result<std::unique_ptr<DeadLetters>> open_dead_letters(const SinkOptions& options, Env& env) {
   if (!takes_dead_letters(options)) return nullptr;
   return DeadLetters::open(options, env);
 }
 
-/// Null if no partitions are to be created. The connections that create them come beside the pool:
-/// they are few and short.
+/// Null if partitions are not created. Its connections are outside the pool: they are few and
+/// short.
 Result<std::unique_ptr<Partitioner>> open_partitioner(const SinkOptions& options,
                                                       const Opened& opened, const Plan& plan,
                                                       LeafCatalog* leaves, Pool& pool,
@@ -144,7 +144,7 @@ class SinkImpl final : public Sink {
     if (committer_) committer_->close();
   }
 
-  /// Rows go into `leaves` directly, and partitions that they miss are created; either may be null.
+  /// Rows may go into `leaves` directly, and missing partitions are created; either may be null.
   /// REQUIRES: not started.
   void use_partitions(std::unique_ptr<LeafCatalog> leaves,
                       std::unique_ptr<Partitioner> partitioner) {
@@ -252,20 +252,20 @@ class SinkImpl final : public Sink {
   std::vector<std::string> warnings() const override { return warnings_; }
 
  private:
-  /// What must be so before a batch is accepted: its schema, and partitions for its rows.
+  /// Conditions for accepting a batch: its schema, and partitions for its rows.
   Status check_batch(const RecordBatch& batch) {
     if (auto fits = check_schema(batch, *schema_); !fits) return fits;
     if (auto fits = check_proof(batch.position_proof); !fits) return fits;
     if (committer_) {
       if (auto ready = committer_->check_ready(); !ready) return ready;
     }
-    // What exactly-once knows to be there already is not written again.
+    // Rows that exactly-once knows to be delivered are not written again.
     const bool replayed =
         plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
     return partitioner_ && !replayed ? ensure_partitions(batch) : Status();
   }
 
-  /// Ends the epoch because a batch finds no room in it.
+  /// Ends the epoch because a batch does not fit into it.
   Status make_room() {
     if (!committer_->host_decides()) return committer_->end_epoch();
     return fail(Errc::kLimit,
@@ -278,12 +278,12 @@ class SinkImpl final : public Sink {
     const Status there = partitioner_->ensure(batch);
     const bool locked = !there && there.error().sqlstate == "55P03";
     if (!locked || !committer_ || committer_->host_decides()) return there;
-    // What this epoch prepared may hold that lock, until it is committed.
+    // Prepared transactions of this epoch may hold that lock until it is committed.
     if (auto ended = committer_->end_epoch(); !ended) return ended;
     return partitioner_->ensure(batch);
   }
 
-  /// Flushes, does `last` with what two-phase commit has, and gives the connections back.
+  /// Flushes, calls `last` with the state of two-phase commit, and gives the connections back.
   template <typename F>
   Status close_after(F&& last) {
     return guarded([&]() -> Status {
@@ -319,13 +319,13 @@ class SinkImpl final : public Sink {
     });
   }
 
-  /// How a lane keeps the sink's promise.
+  /// The delivery of a lane.
   std::unique_ptr<LaneDelivery> make_delivery(size_t lane) {
     if (committer_) return deliver_two_phase(env_, *committer_);
     if (claim_) return deliver_exactly_once(env_, plan_.commit, claim_->epochs, claim_->rows[lane]);
     return deliver_at_least_once(env_, plan_.commit, sessions_ ? &*sessions_ : nullptr);
   }
-  /// Where lanes report what is durable.
+  /// Where lanes report durable batches.
   DurableReports& reports() {
     if (confirmer_) return *confirmer_;
     return inbox_;
@@ -373,7 +373,7 @@ class SinkImpl final : public Sink {
     return lanes_.back()->start(std::move(connection));
   }
 
-  /// Memory that runs out is an Error at this boundary, not an exception.
+  /// A failed allocation is an Error at this boundary, not an exception.
   template <typename F>
   static Status guarded(F&& body) {
     try {
@@ -400,7 +400,8 @@ class SinkImpl final : public Sink {
   std::unique_ptr<Partitioner> partitioner_;
   std::vector<HostPosition> resume_points_;
   std::optional<Status> closed_;
-  std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before what they work on goes.
+  std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before the objects that they use are
+                                              // destroyed.
 };
 
 /// The places that the sink holds as long as it lives, the first with a connection in it.
@@ -411,7 +412,7 @@ Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& poo
   return places;
 }
 
-/// What every lane's connection must have before its first flight.
+/// What every lane's connection needs before its first flight.
 Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
                      const std::optional<WriterSessions>& sessions, Clock& clock,
                      std::span<PoolLease> lanes) {
@@ -427,7 +428,7 @@ Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
   const auto timeout = std::chrono::milliseconds(options.connection_timeout_ms);
   if (done) done = mark_sessions(lanes, options.replication_origin, clock.now() + timeout);
   if (done) return done;
-  for (PoolLease& lane : lanes) lane.drop();  // A marked session is not for others.
+  for (PoolLease& lane : lanes) lane.drop();  // A marked session must not be used by others.
   return fail_at(options, done.error());
 }
 
@@ -466,7 +467,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     if (!claimed) return fail_at(options, claimed.error());
     two_phase = std::move(*claimed);
     places->erase(places->begin());
-    // A server with few places: each lane makes do with one.
+    // A server with few slots: each lane uses only one.
     if (epoch_transactions(options, *two_phase->connection) == 0) plan->take_whole_epochs();
   }
   std::optional<WriterSessions> sessions;
@@ -487,7 +488,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   return sink;
 }
 
-/// The given pool, if it is one for these options, or a new one.
+/// The given pool, if it fits these options, or a new one.
 Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Schema* schema,
                                           Env* env, const ConnectionPool* shared) {
   if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");

@@ -1,5 +1,5 @@
 #pragma once
-// What is no error, but what whoever runs the sink should know before it writes.
+// What is not an error, but what the operator should know before the sink writes.
 
 #include <string>
 #include <vector>
@@ -10,8 +10,8 @@
 
 namespace pgsink {
 
-/// open_warnings gives a line for each such thing, with what to do about it.
-/// `hosts` is how many there are to go to.
+/// open_warnings returns a line for each such condition, with what to do about it. `hosts` is the
+/// number of hosts.
 std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
                                        Connection& connection);
 

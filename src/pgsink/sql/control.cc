@@ -15,8 +15,8 @@ namespace {
 struct Shape {
   std::string_view name;
   Sql create;
-  std::string_view columns;  ///< As kTableShape answers.
-  // An earlier version made the table without its last columns:
+  std::string_view columns;  ///< In the format of kTableShape.
+  // The columns if an earlier version created the table, without its last columns:
   Sql upgrade;
   std::string_view columns_before;
 };
@@ -42,15 +42,16 @@ constexpr std::array<Shape, 3> kShapes{{
      "sink_id text, epoch numeric(20,0), host_position numeric(20,0), decided boolean, "
      "gids text[], recorded_at timestamp with time zone"},
 }};
-// Each attempt that fails because another session created the table finds it there the next time.
+// If an attempt fails because another session created the table, the next one finds it.
 constexpr int kCreateAttemptsMax = 5;
-// How long an upgrade waits for writers of before.
+// How long an upgrade waits for writers of an earlier version.
 constexpr int64_t kUpgradeMs = 5000;
 
 const Shape& shape_of(ControlTable table) { return kShapes[static_cast<size_t>(table)]; }
 
-/// Adds the columns that a table of an earlier version lacks. Writers of before go on meanwhile;
-/// one with a long transaction is waited for, but not for long, because others queue behind us.
+/// Adds the columns that the table of an earlier version lacks. Writers of that version continue
+/// meanwhile. One with a long transaction is waited for, but not for long, because other sessions
+/// queue for the lock.
 Status upgrade(Connection& connection, std::string_view schema, const Shape& shape,
                Deadline deadline) {
   Quoted quoted;

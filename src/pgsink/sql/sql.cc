@@ -10,13 +10,13 @@ struct Template {
   std::string_view text;
 };
 
-// Who writes, for people: the text of a column, from pg_stat_get_activity() AS a.
+// A description of the writer for people: the text of a column, from pg_stat_get_activity() AS a.
 #define PGSINK_WRITER_NAME                                                        \
   "format('\"%s\" from %s, server process %s, since %s UTC', a.application_name," \
   " coalesce(host(a.client_addr), 'the local socket'), a.pid,"                    \
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
-// READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
+// READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
 constexpr std::array<Template, 134> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
@@ -29,8 +29,8 @@ constexpr std::array<Template, 134> kTemplates{{
      " 1 OPERATOR(pg_catalog./) (pg_catalog.current_setting('pgsink.flight')::pg_catalog.int8"
      " OPERATOR(pg_catalog.=) $1::pg_catalog.int8)::pg_catalog.int4, "
      "pg_catalog.set_config('pgsink.flight', $2::pg_catalog.text, false)"},
-    // Each array has another length: the planner would rather plan every time than trust a plan for
-    // any length, and takes longer for that than the server for the rows.
+    // Each array has another length. The planner would make a new plan each time instead of using a
+    // generic one, which takes longer than writing the rows.
     {Sql::kSessionDefaults,
      "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {isolation} READ WRITE; SET "
      "plan_cache_mode = force_generic_plan"},
@@ -53,23 +53,23 @@ constexpr std::array<Template, 134> kTemplates{{
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},
     {Sql::kAbandon, "ROLLBACK"},
-    // A session setting rolls back with its transaction, so it is that of the last flight that
+    // A session setting is rolled back with its transaction, so it names the last flight that
     // committed.
     {Sql::kSetFlight, "SELECT pg_catalog.set_config('pgsink.flight', '{number}', false)"},
     {Sql::kGuard,
      "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.current_setting('pgsink.flight')"
      "::pg_catalog.int8 OPERATOR(pg_catalog.=) {before}::pg_catalog.int8)::pg_catalog.int4, "
      "pg_catalog.set_config('pgsink.flight', '{number}', false)"},
-    // Above some thousand rows the planner would rather hash and read the target from end to end.
-    // A plan that must scan all the same (the staging table) then looks so dear that it would be
-    // compiled, which takes longer than running it.
+    // Above some thousand rows the planner would hash and scan the whole target. If a plan has to
+    // scan anyway (the staging table), its estimated cost becomes so high that it would be
+    // JIT-compiled, which takes longer than running it.
     {Sql::kIndexOnly,
      "SELECT pg_catalog.set_config('enable_hashjoin', 'off', {local}),"
      " pg_catalog.set_config('enable_mergejoin', 'off', {local}),"
      " pg_catalog.set_config('enable_seqscan', 'off', {local}),"
      " pg_catalog.set_config('jit', 'off', {local})"},
-    // The place of a row in the table says nothing of its order: the server puts a short one where
-    // a long one left a gap.
+    // A row's place in the table does not show its order: the server puts a short row into a gap on
+    // an earlier page.
     {Sql::kStage,
      "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DELETE ROWS AS"
      " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},
@@ -80,8 +80,8 @@ constexpr std::array<Template, 134> kTemplates{{
      "ALTER TABLE pg_temp.pgsink_staging ADD {ordinal} bigint GENERATED ALWAYS AS IDENTITY"
      " (CACHE 1000)"},
     {Sql::kStaged, "pg_temp.pgsink_staging"},
-    // In the list of a SELECT the functions return row by row; in FROM each one would store all its
-    // rows first, which costs three times as much.
+    // In the list of a SELECT the functions return row by row; in FROM each one would first store
+    // all its rows, which costs three times as much.
     {Sql::kUnnested,
      "(SELECT {unnests}, pg_catalog.generate_series(1, pg_catalog.cardinality($1)) AS {ordinal})"
      " AS given"},
@@ -104,9 +104,9 @@ constexpr std::array<Template, 134> kTemplates{{
      "UPDATE {table} AS target SET {assignments} FROM ({rows}) AS given WHERE {match}"},
     {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} {equal} ANY ($1)"},
     {Sql::kDeleteUsing, "DELETE FROM {table} AS target USING ({rows}) AS given WHERE {match}"},
-    // Deletes and upserts must take their locks in one order of the keys, or two sinks could wait
-    // for each other: so the rows to delete are locked one by one in between the upserts, and
-    // deleted when those are done. OFFSET 0 keeps the condition above the locking.
+    // Deletes and upserts must take their locks in one order of the keys, or two sinks could
+    // deadlock. So the rows to delete are locked one by one between the upserts, and deleted
+    // afterwards. OFFSET 0 keeps the condition above the locking.
     {Sql::kApplyChanges,
      "WITH given AS MATERIALIZED ({rows}), gone AS (DELETE FROM {table} AS target"
      " USING given WHERE {match} AND given.{change} OPERATOR(pg_catalog.=) 'D') {insert}"},
@@ -187,8 +187,9 @@ constexpr std::array<Template, 134> kTemplates{{
      "SELECT c.oid, c.relname, c.relkind, pg_get_expr(c.relpartbound, c.oid)"
      " FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = {oid}"
      " ORDER BY c.oid"},
-    // Through the parent, its own triggers FOR EACH STATEMENT fire and its own defaults are filled
-    // in; those FOR EACH ROW are the partitions' too, but they would see the rows in another order.
+    // An insert through the parent fires the parent's own triggers FOR EACH STATEMENT and uses its
+    // defaults; triggers FOR EACH ROW are the partitions' too, but would see the rows in another
+    // order.
     {Sql::kPlainLeaves,
      "SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_inherits AS i"
      " JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
@@ -204,7 +205,7 @@ constexpr std::array<Template, 134> kTemplates{{
      " OR pg_get_expr(d.adbin, d.adrelid) IS DISTINCT FROM pg_get_expr(pd.adbin, pd.adrelid)))"
      " AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid IN (c.oid, {oid})"
      " AND NOT t.tgisinternal AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D')"},
-    // Its functions see the catalog as it is, whatever the transaction's snapshot.
+    // Its functions use the current catalog, not the transaction's snapshot.
     {Sql::kLeafCheck,
      "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.count(*) OPERATOR(pg_catalog.=)"
      " {count}::pg_catalog.int8)::pg_catalog.int4 FROM (VALUES {rows}) AS leaf (oid, name)"
@@ -213,8 +214,8 @@ constexpr std::array<Template, 134> kTemplates{{
      " WHERE a.relid::pg_catalog.oid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid)"},
     {Sql::kLeafRow, "({oid}::pg_catalog.oid, {name}::pg_catalog.text)"},
     {Sql::kPartitionValue, "SELECT pg_catalog.format('%L', $1), pg_catalog.format('%s', $1)"},
-    // PARTITION OF would stop all who read or write the parent; ATTACH stops other DDL only. What
-    // is left out here ATTACH makes, or a partition cannot have.
+    // PARTITION OF would block all readers and writers of the parent; ATTACH blocks only other DDL.
+    // Parts that are left out here are created by ATTACH, or a partition cannot have them.
     {Sql::kPartitionCreate,
      "SAVEPOINT pgsink_partition; CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL"
      " EXCLUDING IDENTITY EXCLUDING INDEXES EXCLUDING STATISTICS EXCLUDING COMMENTS){tablespace};"
@@ -242,7 +243,7 @@ constexpr std::array<Template, 134> kTemplates{{
      " WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)"
      " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
      " WHERE n.nspname = {schema} AND c.relname = {name}"},
-    // One row is updated by every flight: room on its page lets the updates stay there (HOT).
+    // Every flight updates one row: free space on its page allows HOT updates.
     {Sql::kCreateEpochs,
      "CREATE TABLE IF NOT EXISTS {schema}.pgsink_epochs (sink_id text NOT NULL,"
      " lane integer NOT NULL, epoch bigint NOT NULL, host_position numeric(20,0) NOT NULL,"
@@ -299,8 +300,8 @@ constexpr std::array<Template, 134> kTemplates{{
      " JOIN pg_catalog.pg_locks AS l ON l.locktype = 'transactionid'"
      " AND l.transactionid = e.xmax AND l.granted AND l.mode = 'ExclusiveLock'"
      " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE e.sink_id = {sink}"},
-    // A writer that is not the row's, or not at its epoch, would store NULL: 23502 with table and
-    // column fails the transaction, and says so by itself.
+    // A writer that does not own the row, or is not at its epoch, would store NULL: error 23502
+    // with table and column fails the transaction and identifies the cause.
     {Sql::kEpochGuard,
      "WITH g AS (UPDATE {table} AS e SET epoch = e.epoch OPERATOR(pg_catalog.+) 1,"
      " host_position = {position}, host_proof = {proof}, updated_at = pg_catalog.now()"
@@ -447,7 +448,7 @@ constexpr std::array<Template, 134> kTemplates{{
     {Sql::kCreatePublicationOfRoot,
      "CREATE PUBLICATION {publication} FOR TABLE {table} WITH (publish_via_partition_root = true)"},
     {Sql::kAddToPublication, "ALTER PUBLICATION {publication} ADD TABLE {table}"},
-    // The function waits for every transaction under way, so it is given a time.
+    // The function waits for every transaction in progress, so it has a time limit.
     {Sql::kCreateSlot,
      "SET LOCAL statement_timeout = {milliseconds};"
      " SELECT pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')"},

@@ -1,5 +1,5 @@
 #pragma once
-// All SQL that the sink sends, as one table of statement id and template. Names stand in it only
+// All SQL that the sink sends, as one table of statement id and template. Names are inserted only
 // through quote_identifier, values only as parameters or, where a simple Query allows none, through
 // quote_literal.
 
@@ -12,16 +12,17 @@
 namespace pgsink {
 
 enum class Sql : uint8_t {
-  kBegin,             ///< {isolation}
-  kIdentify,          ///< Row: xid, pid, "" (backend_start as known from login).
-  kIdentifyPooled,    ///< Row: xid, pid, backend_start: behind a pooler each transaction asks anew.
-  kIdentifyGuarded,   ///< kIdentify and kGuard in one: $1 = before, $2 = number.
-  kSessionDefaults,   ///< {isolation}: what kBegin says, for transactions without it; and
-                      ///< statements over arrays are planned once.
-  kSetRole,           ///< {role}
-  kSetVariable,       ///< {name}, {value}
-  kStatementTimeout,  ///< {milliseconds}
-  kLockTimeout,       ///< {milliseconds}
+  kBegin,              ///< {isolation}
+  kIdentify,           ///< Row: xid, pid, "" (backend_start as known from login).
+  kIdentifyPooled,     ///< Row: xid, pid, backend_start: behind a pooler each transaction must ask
+                       ///< again.
+  kIdentifyGuarded,    ///< kIdentify and kGuard in one: $1 = before, $2 = number.
+  kSessionDefaults,    ///< {isolation}: the settings of kBegin, for transactions without it; and
+                       ///< statements over arrays are planned once.
+  kSetRole,            ///< {role}
+  kSetVariable,        ///< {name}, {value}
+  kStatementTimeout,   ///< {milliseconds}
+  kLockTimeout,        ///< {milliseconds}
   kTriggersOfReplica,  ///< Only triggers enabled REPLICA or ALWAYS fire.
   kStubbornTriggers,   ///< {oid}, {oid}. Row: the names of these, of the table and its partitions.
   kCreateTarget,       ///< {table}, {definition}
@@ -33,55 +34,57 @@ enum class Sql : uint8_t {
   kCommit,
   kXactStatus,  ///< $1 = xid8
   kAbandon,
-  kSetFlight,  ///< {number}: the last flight that committed, for the session.
+  kSetFlight,  ///< {number}: records the last flight that committed, for the session.
   kGuard,      ///< {before}, {number}: fails unless flight `before` committed.
-  kIndexOnly,  ///< {local} four times: keys are looked up by index, never by reading all.
+  kIndexOnly,  ///< {local} four times: keys are looked up by index, never by a scan.
   kStage,      ///< {columns}, {table}, kStageOrdinal: the staging table, emptied by every COMMIT.
-  kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that vanishes with its transaction.
+  kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that is dropped with its transaction.
   kStageOrdinal,  ///< {ordinal}: the column that numbers its rows as they arrive.
   kStaged,        ///< Rows source.
   kUnnested,      ///< {unnests}, {ordinal}: rows source.
   kUnnest,        ///< {number} of the parameter, {column}
-  kLastOfKey,     ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
+  kLastOfKey,     ///< {keys}, {columns}, {source}, {order}: the last row of each key, keys in
+                  ///< order.
   /// {keys}, {columns}, {source}, {keys}, {ordinal}, {keys}, {order}: as kLastOfKey, but the
   /// columns may be kFirstValue. All names are those of `given`.
   kFirstAndLastOfKey,
-  kFirstValue,         ///< {column}, {column}: of the first row of the key.
+  kFirstValue,         ///< {column}, {column}: from the first row of the key.
   kInOrder,            ///< {columns}, {source}, {order}: all rows.
   kInsertSelect,       ///< {table}, {columns}, {overriding}, {columns}, {rows}
   kOnConflictUpdate,   ///< {keys}, {assignments}, {condition}
   kOnConflictNothing,  ///< {target}: " (columns)" or nothing
-  kNewer,  ///< {column}, {less}, {column} three times: the row given is newer than the one there.
+  kNewer,  ///< {column}, {less}, {column} three times: the given row is newer than the stored one.
   kUpdateFrom,        ///< {table}, {assignments}, {rows}, {match}
   kDeleteAny,         ///< {table}, {key}, {equal}
   kDeleteUsing,       ///< {table}, {rows}, {match}
   kApplyChanges,      ///< {rows}, {table}, {match}, {change}, {insert}
   kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
-  kCheckConstraints,  ///< What COMMIT would check is checked now.
-  // ---- table_shape.h
+  kCheckConstraints,  ///< Checks now what COMMIT would check.
+  // ---- plan/table_shape.cc ----------------------------------------------------------------------
   kShapeProof,  ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
                 ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
                 ///< name.
   /// Search path pg_catalog. {schema}, {name} as literals, {oid}, {numbers}, {names: text[]},
   /// {types}, {modifiers}. Rows: column, type that it had, type that it has ("": none). An empty
-  /// column stands for the table: whether another one has its name.
+  /// column means the table: whether another table has its name.
   kShapeDifferences,
   kLockTarget,  ///< {table}
-  // ---- dead_letters.h
+  // ---- lane/dead_letters.cc ---------------------------------------------------------------------
   kCreateDeadLetters,  ///< {table}, {json}: the type of the row.
   kServerEncoding,
   kDeadLetterColumns,  ///< {schema}, {name} as literals. Rows: column, whether it may be filled.
-  kDeadLetterInsert,   ///< {table}; $1 = JSON array of letters
-  // ---- partitions (partition_scheme.h, partition_store.h), in transactions of kControlBegin
+  kDeadLetterInsert,   ///< {table}; $1 = JSON array of dead letters
+  // ---- partition/scheme.cc and partition/store.cc, in transactions of kControlBegin -------------
   kPartitionKey,      ///< {oid}. Row: strategy, definition, column, default partition, tablespace,
                       ///< is owner, owner, may create, role.
-  kPartitionSession,  ///< How constants are printed and read; an end to waiting for us.
-  kPartitionLock,     ///< {key}, {oid}: one that creates partitions of that parent at a time.
+  kPartitionSession,  ///< Format of constants, and a time limit for locks.
+  kPartitionLock,     ///< {key}, {oid}: lets one session at a time create partitions of that
+                      ///< parent.
   kPartitionBounds,   ///< {oid}. Rows: oid, name, kind, bounds.
   /// {oid}, {columns sent: text[]}, {oid}, {oid}. Rows: oid, quoted name. Partitions that COPY
   /// fills as it would through the parent {oid}.
   kPlainLeaves,
-  kLeafCheck,        ///< {count}, {kLeafRow …}, {oid}: fails if one is no partition of {oid}.
+  kLeafCheck,        ///< {count}, {kLeafRow …}, {oid}: fails if one is not a partition of {oid}.
   kLeafRow,          ///< {oid}, {quoted name as a literal}
   kPartitionValue,   ///< $1 of any type. Row: as a literal, as text.
   kPartitionCreate,  ///< {partition}, {parent}, {tablespace}, {parent}, {partition}, {bound}
@@ -91,11 +94,12 @@ enum class Sql : uint8_t {
   kInValues,         ///< {value}
   kFromTo,           ///< {start}, {end}
   kWithModulus,      ///< {modulus}, {remainder}
-  // ---- bookkeeping tables (control.h). All of these run in transactions of kControlBegin, which
-  // sets the search path, except those that say otherwise.
+  // ---- control tables (control.h) ----------------------------------------------------------------
+  // All of these run in transactions of kControlBegin, which sets the search path, except where
+  // noted.
   kControlBegin,      ///< READ COMMITTED whatever the role's default is: each statement sees the
-                      ///< newest.
-  kDurable,           ///< This commit waits for the disk, whatever the role's setting says.
+                      ///< latest commits.
+  kDurable,           ///< This commit waits for the disk, whatever the role's setting is.
   kTableShape,        ///< {schema}, {name} as literals. Row: kind, columns as text.
   kCreateEpochs,      ///< {schema}
   kUpgradeEpochs,     ///< {schema}: adds the columns that the table of an earlier version lacks.
@@ -103,8 +107,8 @@ enum class Sql : uint8_t {
   kUpgradeWriters,    ///< {schema}
   kCreateDecisions,   ///< {schema}
   kUpgradeDecisions,  ///< {schema}
-  // ---- epoch.h
-  kEpochInsert,  ///< {table}, {sink}, {writer}, {lanes}: rows that are missing.
+  // ---- delivery/epoch_rows.cc -------------------------------------------------------------------
+  kEpochInsert,  ///< {table}, {sink}, {writer}, {lanes}: inserts missing rows.
   kEpochLock,    ///< {table}, {sink}
   /// {table}, {writer}, {table oid}, {routing}, {sink}. Rows: lane, epoch, host_position, proof.
   kEpochClaim,
@@ -115,7 +119,7 @@ enum class Sql : uint8_t {
   kEpochBlockers,  ///< {table}, {sink}. Rows: pid, backend_start, role, xid.
   kEpochGuard,     ///< Any search path. {table}, {position}, {proof}, {sink}, {lane}, {writer},
                    ///< {epoch}, {table}, {sink}, {lane}
-  // ---- two_phase.h
+  // ---- delivery/two_phase.cc --------------------------------------------------------------------
   kDatabase,        ///< The database's name.
   kPreparedLimits,  ///< {schema}, {table} as literals. Row: foreign partitions, reachable.
   /// {schema}, {sink}, {prefix}, {table oid}, {prefix}, {prefix}. Row: generation.
@@ -126,7 +130,7 @@ enum class Sql : uint8_t {
   kWriterRead,
   kWriterFinish,    ///< {schema}, {sink}, {generation}. A row if it is still this generation.
   kWriterPrefixes,  ///< {schema}, {sink}. Rows: prefix.
-  kWriterTidy,      ///< {schema}, {prefix}, {sink}, {generation}: only this prefix is left.
+  kWriterTidy,      ///< {schema}, {prefix}, {sink}, {generation}: removes all other prefixes.
   /// {classid}, {= or <>}, {objid}, {kBothForms or kKeyOfTwo}. Rows: pid, backend_start, role,
   /// application, address.
   kWriterSessions,
@@ -136,57 +140,62 @@ enum class Sql : uint8_t {
   /// {schema}, {epoch}, {position}, {proof}, {sink}, {generation}, {epoch}, {schema}, {epoch},
   /// {schema}, {epoch}, {position}, {proof}, {gids}
   kDecisionDecide,
-  kDecisionDrop,    ///< {schema}, {schema}, {sink}, {generation}, {epoch}: decided ones.
-  kDecisionForget,  ///< {schema}, {schema}, {sink}, {generation}, {epoch}: undecided ones from it.
+  kDecisionDrop,    ///< {schema}, {schema}, {sink}, {generation}, {epoch}: deletes decided ones.
+  kDecisionForget,  ///< {schema}, {schema}, {sink}, {generation}, {epoch}: deletes undecided ones
+                    ///< from this epoch on.
   /// {schema}, {sink}. Rows: epoch, host_position, proof, decided, gid, owner, is prepared.
   kDecisionRead,
-  kPreparedList,   ///< {prefixes}. Rows: gid, owner, prepared, seconds, is our own role's.
+  kPreparedList,   ///< {prefixes}. Rows: gid, owner, prepared, seconds, whether it belongs to our
+                   ///< role.
   kPreparedAll,    ///< Rows as kPreparedList, of the whole database.
-  kSinkTables,     ///< Rows: schema of each kCreateWriters table that may be read.
+  kSinkTables,     ///< Rows: schema of each kCreateWriters table that can be read.
   kSinkList,       ///< {schema}. Rows: sink_id, prefix, epoch, who.
   kDecisionList,   ///< {schema}. Rows: sink_id, epoch, decided, gid.
   kDescribeTable,  ///< {schema}, {table} as literals. Rows: column, type, not null, default, in the
-                   ///< primary key, generated, ordinal; of a table without columns none.
-  kTableExists,    ///< {schema}, {table} as literals. Row: whether it is there.
+                   ///< primary key, generated, ordinal; no rows for a table without columns.
+  kTableExists,    ///< {schema}, {table} as literals. Row: whether it exists.
   kCurrentRole,
-  kTakeRole,          ///< {role}. Own statement, outside of a transaction.
+  kTakeRole,          ///< {role}. Separate statement, outside of a transaction.
   kGiveBackRole,      ///< As kTakeRole.
   kPrepare,           ///< {gid}. Ends a flight.
-  kCommitPrepared,    ///< {gid}. Own statement, outside of a transaction.
-  kRollbackPrepared,  ///< {gid}. Own statement, outside of a transaction.
+  kCommitPrepared,    ///< {gid}. Separate statement, outside of a transaction.
+  kRollbackPrepared,  ///< {gid}. Separate statement, outside of a transaction.
   kNap,               ///< {seconds}
-  // ---- publication.h
+  // ---- replication/publication.cc ---------------------------------------------------------------
   kReplicationFacts,         ///< Search path pg_catalog. {oid}, {publication}, {publication},
                              ///< {slot}, {oid}. One row: Facts in publication.cc.
   kCreatePublication,        ///< {publication}, {table}
-  kCreatePublicationOfRoot,  ///< {publication}, {table}: a partitioned one, under its own name.
+  kCreatePublicationOfRoot,  ///< {publication}, {table}: a partitioned table, under its own name.
   kAddToPublication,         ///< {publication}, {table}
-  kCreateSlot,               ///< {milliseconds}, {slot}. Own statement, outside of a transaction.
+  kCreateSlot,               ///< {milliseconds}, {slot}. Separate statement, outside of a
+                             ///< transaction.
   kCreateOrigin,             ///< {origin}
-  kMarkSession,              ///< {origin}: what the session commits from now on is of that origin.
-  // ---- source.cc
+  kMarkSession,              ///< {origin}: later commits of the session get that origin.
+  // ---- replication/source.cc --------------------------------------------------------------------
   kPublished,  ///< Search path pg_catalog. {publication}, {schema}, {table}. Rows: filter, column
                ///< (NULL before 15: all).
   kPublishedBefore15,  ///< As kPublished.
   kLargeValues,    ///< Search path pg_catalog. {oid}. Row: replica identity, any TOASTable column.
   kSlotsThere,     ///< {slot}, {slot}. Rows: name.
-  kQuietSession,   ///< No time limit of the server's ends the session; bytea is hexadecimal.
+  kQuietSession,   ///< No time limit of the server ends the session; bytea is hexadecimal.
   kSenderTimeout,  ///< Row: wal_sender_timeout in milliseconds.
-  kFlushedLsn,     ///< All of the log before it is on disk.
+  kFlushedLsn,     ///< All of the log before this position is on disk.
   kCopySlot,       ///< {slot}, {new slot}
   kDropSlot,       ///< {slot}
   kSnapshotBegin,
-  kSlotAtSnapshot,  ///< {slot}. Replication command: the transaction sees what the slot begins at.
+  kSlotAtSnapshot,       ///< {slot}. Replication command: the transaction's snapshot is the slot's
+                         ///< start.
   kSlotWithoutSnapshot,  ///< {slot}. Replication command.
   kSnapshotRows,         ///< {columns}, {table}, {filter}
   kStartReplication,     ///< {slot}, {lsn}, {publications}. Replication command.
   kTruncate,             ///< {table}
 };
 
-/// What pg_locks.objsubid says of an advisory lock: taken by one number of 64 bits or by two of 32.
+/// The value of pg_locks.objsubid for an advisory lock: taken by one number of 64 bits or by two of
+/// 32.
 inline constexpr std::string_view kBothForms = "1, 2", kKeyOfTwo = "2";
 
-/// sql_text fills the placeholders of a template, in their order, with text that is quoted already.
+/// sql_text fills the placeholders of a template, in order, with text that is quoted already.
 std::string sql_text(Sql id, std::initializer_list<std::string_view> arguments = {});
 
 }  // namespace pgsink

@@ -83,7 +83,7 @@ bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratc
 /// exponent.
 std::string text_of(const Digits& value);
 
-/// number_fits_integer turns a decimal without fraction into an integer; false if it has one or is
+/// integer_of turns a decimal without fraction into an integer; false if it has one or is
 /// larger than 64 bits.
 bool integer_of(const Digits& value, Integer& integer);
 
