@@ -29,12 +29,12 @@ namespace {
 
 enum Exit : int { kDone = 0, kFailed = 1, kUsage = 2, kRejected = 3, kSignal = 128 };
 
-/// A script is held whole while it runs.
+/// The largest script: it is held in memory while it runs.
 constexpr size_t kScriptBytesMax = size_t{1} << 30;
 
 Engine::Settings engine_settings() {
   Engine::Settings settings;
-  // One core stays for the lane that encodes and sends what the engine yields.
+  // One core stays free for the lane that encodes and sends the engine's rows.
   const unsigned cores = std::thread::hardware_concurrency();
   settings.threads = cores > 2 ? cores - 1 : 1;
   std::error_code ignored;
@@ -65,7 +65,7 @@ Status write_summary(const std::string& path, const std::vector<SinkReport>& rep
                          path.ends_with(".csv") ? summary_csv(reports) : summary_json(reports));
 }
 
-/// The endpoint of --metrics-listen; null if there is none.
+/// The endpoint of --metrics-listen; null if it was not given.
 Result<std::unique_ptr<MetricsHttp>> serve_metrics(const Flags& flags,
                                                    const Connections& connections) {
   if (flags.metrics_listen.empty()) return nullptr;

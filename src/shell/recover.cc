@@ -16,12 +16,12 @@
 namespace pgsink::shell {
 namespace {
 
-/// What may be done with a transaction takes no longer than this, waits for others included.
+/// Time limit for each transaction, including waiting for others.
 constexpr auto kResolveMax = std::chrono::seconds(60);
 
-/// Database is one to look into; with a connection only what belongs to its sink.
+/// Database is one to search; with a connection, only for transactions of its sink.
 struct Database {
-  std::string name;  ///< As messages show it.
+  std::string name;  ///< As shown in messages.
   ConnectOptions connect;
   std::optional<std::string> schema, sink_id;
 };
@@ -33,14 +33,14 @@ std::unexpected<Error> at(const Database& database, Error error) {
 
 // ---- the connections of a script ---------------------------------------------------------------
 
-/// Reads CREATE CONNECTION of the scripts; what else stands there is not done.
+/// Reads CREATE CONNECTION of the scripts; other statements are not run.
 bool read_connections(const Flags& flags, const std::vector<Script>& scripts,
                       std::vector<SinkOptions>& found, Reporter& reporter) {
   const Substitution substitution = make_substitution(flags.secret_directory, flags.variables);
   for (const Script& script : scripts) {
     for (const ScriptStatement& statement : split_script(script.text)) {
       const auto filled = FilledStatement::fill(statement, flags.variables);
-      // A ${NAME} that nobody set matters to the statement that holds it alone.
+      // An unset ${NAME} matters only to the statement that contains it.
       if (!filled) continue;
       const auto parsed = parse_statement(filled->statement());
       if (!parsed) continue;
@@ -89,7 +89,7 @@ Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Sc
   return found;
 }
 
-// ---- telling -----------------------------------------------------------------------------------
+// ---- output -------------------------------------------------------------------------------------
 
 std::string decision_text(const InDoubt& one) {
   const std::string epoch = one.epoch ? " epoch " + std::to_string(*one.epoch) : "";
@@ -136,7 +136,7 @@ void print_json(const std::vector<InDoubt>& list, Output& output) {
   output.write(out + "\n]\n");
 }
 
-// ---- doing -------------------------------------------------------------------------------------
+// ---- resolving ----------------------------------------------------------------------------------
 
 Status may_resolve(const InDoubt& one, Recovery what) {
   if (what == Recovery::kRollback && one.decided) {
@@ -171,7 +171,7 @@ class Recoverer {
              (database.sink_id && one.sink_id != *database.sink_id);
     });
     if (flags_.recover.what == Recovery::kList) {
-      // Two connections of a script may be one sink.
+      // Two connections of a script may belong to the same sink.
       for (InDoubt& one : *found) {
         if (!listed(one.transaction.gid)) list_.push_back(std::move(one));
       }
@@ -184,7 +184,7 @@ class Recoverer {
   }
 
   const std::vector<InDoubt>& list() const { return list_; }
-  /// The gid that was to be resolved was found and is resolved.
+  /// The requested gid was found and resolved.
   bool found_gid() const { return found_gid_; }
 
  private:

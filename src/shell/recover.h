@@ -1,6 +1,6 @@
 #pragma once
-// `pgsink recover`: the prepared transactions that sinks left in doubt, listed, and resolved by
-// hand where the sink itself will not come back to do it.
+// `pgsink recover`: lists the prepared transactions that sinks left in doubt, and resolves them by
+// hand if the sink itself will not come back to do so.
 
 #include <vector>
 
@@ -11,8 +11,8 @@
 
 namespace pgsink::shell {
 
-/// Recover does what `flags.recover` says in the databases of the scripts' connections, or in that
-/// of `--url`. Only CREATE CONNECTION of the scripts is obeyed. False if anything failed or was
+/// recover does what `flags.recover` says in the databases of the scripts' connections, or in that
+/// of `--url`. It reads only CREATE CONNECTION of the scripts. False if anything failed or was
 /// refused: the reason is reported then.
 bool recover(const Flags& flags, const std::vector<Script>& scripts, Output& output,
              Reporter& reporter);

@@ -21,7 +21,7 @@ void Connections::put(SinkOptions options) {
   connection.options = std::move(options);
   const std::lock_guard lock(mutex_);
   std::swap(connections_[connection.retired.connection_name], connection);
-}  // The former one's pool closes behind the lock.
+}  // The previous pool is closed after unlocking.
 
 bool Connections::drop(const std::string& name) {
   const auto dropped = [&] {

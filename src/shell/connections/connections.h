@@ -1,5 +1,5 @@
 #pragma once
-// Connections: what CREATE CONNECTION made, by name, and what was written through each.
+// Connections: the connections of CREATE CONNECTION, by name, and what was written through each.
 
 #include <map>
 #include <memory>
@@ -15,36 +15,37 @@
 
 namespace pgsink::shell {
 
-/// Adds the counters of one sink's life to another's; gauges and the last error are taken over.
+/// Adds the counters of one sink to those of another; gauges and the last error are replaced.
 void add_metrics(SinkMetrics& total, const SinkMetrics& part);
 
 class Connections {
  public:
-  /// The options of a connection; null if there is none of that name. Names compare exactly, as
-  /// CREATE CONNECTION folded them. Valid until the connection is dropped or replaced.
+  /// The options of a connection; null if it does not exist. Names are compared exactly, as CREATE
+  /// CONNECTION folded them. Valid until the connection is dropped or replaced.
   const SinkOptions* find(const std::string& name) const;
-  /// Stores options under their connection_name, in the place of any before; counters begin anew.
+  /// Stores options under their connection_name and replaces existing ones; counters start again at
+  /// 0.
   void put(SinkOptions options);
-  /// False if there is none of that name. Its sessions end, those of open sinks with their sinks.
+  /// False if it does not exist. Its sessions end, those of open sinks with their sinks.
   bool drop(const std::string& name);
-  /// "; did you mean 'NAME'?" with the connection that a reader would guess was meant, or "".
+  /// "; did you mean 'NAME'?" with the connection that was probably meant, or "".
   std::string did_you_mean(const std::string& name) const;
 
-  /// The pool of a connection, made when it is first asked for. Its sessions outlive the statements
-  /// that use them. Fails with kUnknownConnection, or as ConnectionPool::create().
+  /// The pool of a connection, made on first use. Its sessions outlive the statements that use
+  /// them. Fails with kUnknownConnection, or as ConnectionPool::create().
   Result<std::shared_ptr<ConnectionPool>> pool(const std::string& name);
-  /// Of all connections that are written to, by name, also where nothing was opened yet. Any
-  /// thread.
+  /// The metrics of all connections that are written to, by name, also those that were not opened
+  /// yet. Thread-safe.
   std::vector<PoolMetrics> pool_metrics() const;
 
   /// From now on `sink` is part of the connection's metrics, until it is retired.
   void attach(const std::string& name, const Sink* sink);
   void retire(const std::string& name, const Sink* sink);
-  /// The options of all connections, by name. Any thread.
+  /// The options of all connections, by name. Thread-safe.
   std::vector<SinkOptions> all() const;
-  /// Of all connections, by name, as monitoring sees them. Any thread.
+  /// Reports of all connections for monitoring, by name. Thread-safe.
   std::vector<ConnectionReport> reports() const;
-  /// Of all connections, by name. Any thread.
+  /// The pool metrics of all connections, by name. Thread-safe.
   std::vector<SinkMetrics> metrics() const;
 
  private:
@@ -52,7 +53,7 @@ class Connections {
     SinkOptions options;
     SinkMetrics retired;
     std::vector<const Sink*> live;
-    std::shared_ptr<ConnectionPool> pool;  ///< Null until asked for.
+    std::shared_ptr<ConnectionPool> pool;  ///< Null before its first use.
   };
   mutable std::mutex mutex_;
   std::map<std::string, Connection> connections_;

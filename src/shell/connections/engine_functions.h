@@ -1,5 +1,5 @@
 #pragma once
-// What the engine's SQL knows of connections as functions: test_connection('name').
+// Functions about connections in the engine's SQL: test_connection('name').
 
 #include <pgproto/error.h>
 
@@ -11,7 +11,7 @@ namespace pgsink::shell {
 /// Registers it. `connections` must outlive the engine.
 ///
 /// test_connection(name) connects, authenticates, checks table, columns, privileges and options; it
-/// yields 'ok' or the fault as text. A name that no connection has is an error of the statement.
+/// returns 'ok' or the fault as text. An unknown name is an error of the statement.
 pgproto::Status register_engine_functions(Engine& engine, Connections& connections);
 
 }  // namespace pgsink::shell

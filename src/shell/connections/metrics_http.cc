@@ -20,7 +20,7 @@ using std::chrono::steady_clock;
 
 /// A request is a line and a few headers.
 constexpr size_t kRequestBytesMax = 8 << 10;
-/// Who takes longer to ask, or to listen, is cut off: the next one waits.
+/// A client that sends or reads more slowly is disconnected: the next one waits.
 constexpr std::chrono::seconds kClientTimeout{2};
 
 struct Place {

@@ -1,6 +1,6 @@
 #pragma once
-// MetricsHttp: a small HTTP server for monitoring, in a thread of its own. It answers GET and HEAD
-// of the paths that it is given, one request a connection, and nothing else.
+// MetricsHttp: a small HTTP server for monitoring, in a separate thread. It answers GET and HEAD
+// for a fixed set of paths, one request per connection, and nothing else.
 
 #include <functional>
 #include <map>
@@ -21,15 +21,15 @@ class MetricsHttp {
   };
   using Pages = std::map<std::string, std::function<Answer()>>;
 
-  /// Listens at "PORT", ":PORT", "HOST:PORT" or "[IPv6]:PORT"; without a host on 127.0.0.1 alone.
-  /// Port 0 takes a free one. Pages are asked for in the server's thread.
+  /// Listens at "PORT", ":PORT", "HOST:PORT" or "[IPv6]:PORT"; without a host only on 127.0.0.1.
+  /// Port 0 takes a free one. Pages are generated in the server's thread.
   static pgproto::Result<std::unique_ptr<MetricsHttp>> start(const std::string& address,
                                                              Pages pages);
   ~MetricsHttp();
   MetricsHttp(const MetricsHttp&) = delete;
   MetricsHttp& operator=(const MetricsHttp&) = delete;
 
-  /// "127.0.0.1:9187": where it listens.
+  /// Its address: "127.0.0.1:9187".
   const std::string& address() const { return address_; }
 
  private:

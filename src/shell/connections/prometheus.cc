@@ -14,7 +14,7 @@
 namespace pgsink::shell {
 namespace {
 
-/// Rows that wait for so long without any commit do not get on.
+/// Rows that wait this long without any commit make no progress.
 constexpr int64_t kStuckUs = 30'000'000;
 
 std::string number(double value) {

@@ -1,6 +1,6 @@
 #pragma once
-// The metrics of all connections as Prometheus reads them: names, units and types by its
-// conventions (seconds, bytes, counters end in _total), one name one unit, labels bounded.
+// The metrics of all connections for Prometheus: names, units and types follow its conventions
+// (seconds, bytes, counters end in _total), one name has one unit, labels are bounded.
 
 #include <string>
 #include <vector>
@@ -10,12 +10,12 @@
 
 namespace pgsink::shell {
 
-/// ConnectionReport is one connection as monitoring sees it.
+/// ConnectionReport is one connection for monitoring.
 struct ConnectionReport {
   SinkMetrics metrics;
   std::string mode;              ///< "insert", "upsert", …
   uint64_t connections_max = 0;  ///< connection_pool_size
-  size_t live_sinks = 0;         ///< Of the pipeline that runs now.
+  size_t live_sinks = 0;         ///< In the pipeline that runs now.
 };
 
 /// "insert", "upsert", …
@@ -24,7 +24,7 @@ std::string write_mode_name(WriteMode mode);
 /// prometheus_text is the whole answer to GET /metrics, in the text format 0.0.4.
 std::string prometheus_text(const std::vector<ConnectionReport>& connections);
 
-/// not_ready says why rows of a running pipeline do not get on, one line for each connection;
+/// not_ready says why rows of a running pipeline make no progress, one line for each connection;
 /// empty if all do. `now_wall_us` is microseconds since 1970.
 std::vector<std::string> not_ready(const std::vector<ConnectionReport>& connections,
                                    int64_t now_wall_us);

@@ -111,8 +111,8 @@ std::vector<EngineTable::TableColumn> target_table_columns() {
           {"ordinal", CellKind::kCount}};
 }
 
-/// Collects the connections that the scans of the table below `node` are narrowed to; false if one
-/// is not.
+/// Collects the connections that filters below `node` select; false if a scan of the table has no
+/// such filter.
 bool narrowed(const PlanNode& node, std::string_view function, const std::string& filters,
               std::set<std::string>& names) {
   if (node.name == function) {
@@ -120,7 +120,7 @@ bool narrowed(const PlanNode& node, std::string_view function, const std::string
     names.insert(texts.begin(), texts.end());
     return !texts.empty();
   }
-  // Only what passes rows on as they are keeps a filter above it one of the table's.
+  // Only operators that pass rows on unchanged keep a filter above them a filter of the table.
   std::string below;
   if (node.name == "FILTER") below = node.expression;
   if (node.name == "PROJECTION") below = filters;

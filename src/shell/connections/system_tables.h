@@ -18,17 +18,17 @@ namespace pgsink::shell {
 
 class SystemTables {
  public:
-  /// `warn` is told of connections that cannot be reached. Both outlive this.
+  /// `warn` is called for connections that cannot be reached. Both must outlive this.
   SystemTables(const Connections& connections, std::function<void(const std::string&)> warn)
       : connections_(connections), warn_(std::move(warn)) {}
 
-  /// Makes system.postgresql_sink_metrics, _pool_stats, _tables and _statements known. This must
-  /// outlive the engine.
+  /// Adds system.postgresql_sink_metrics, _pool_stats, _tables and _statements to the engine. This
+  /// must outlive the engine.
   pgproto::Status add_to(Engine& engine);
 
-  /// Looks which connections a query wants of system.postgresql_tables: where all that it reads
-  /// is filtered by connection = 'name', only those are contacted, and one that cannot be reached
-  /// fails the query; otherwise all are, and it is left out with a warning.
+  /// Finds out which connections a query reads from system.postgresql_tables: if all its scans are
+  /// filtered by connection = 'name', only those are contacted, and an unreachable one fails the
+  /// query; otherwise all are, and an unreachable one is left out with a warning.
   void look_at(Engine& engine, const std::string& sql);
 
  private:
@@ -37,7 +37,8 @@ class SystemTables {
   const Connections& connections_;
   std::function<void(const std::string&)> warn_;
   EngineTables tables_;
-  std::optional<std::set<std::string>> asked_;  ///< Of postgresql_tables; nullopt: all.
+  std::optional<std::set<std::string>> asked_;  ///< The selected connections of postgresql_tables;
+                                                ///< nullopt: all.
 };
 
 }  // namespace pgsink::shell

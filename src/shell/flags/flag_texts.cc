@@ -8,7 +8,7 @@ namespace {
 
 bool takes_file(const FlagInfo& flag) { return flag.value == "FILE" || flag.value == "DIR"; }
 
-/// On one line, and without what shells and troff read as their own.
+/// On one line, and without characters that are special to shells and troff.
 std::string plain(std::string_view meaning, std::string_view without) {
   std::string out;
   for (const char c : meaning) {
@@ -26,7 +26,7 @@ std::string spaced(std::string_view choices) {
   return out;
 }
 
-/// "--flag …" of all flags that a command takes.
+/// "--flag …" for all flags of a command.
 std::string flags_of(unsigned of) {
   std::string out;
   for (const FlagInfo& flag : flag_table()) {
@@ -36,7 +36,7 @@ std::string flags_of(unsigned of) {
   return out;
 }
 
-// ---- bash ----------------------------------------------------------------------------------
+// ---- bash ---------------------------------------------------------------------------------------
 
 std::string bash_script() {
   std::string values;
@@ -81,7 +81,7 @@ std::string bash_script() {
          "complete -F _pgsink pgsink\n";
 }
 
-// ---- zsh -----------------------------------------------------------------------------------
+// ---- zsh ----------------------------------------------------------------------------------------
 
 std::string zsh_flags(unsigned of) {
   std::string out;
@@ -130,7 +130,7 @@ std::string zsh_script() {
          "_pgsink \"$@\"\n";
 }
 
-// ---- fish ----------------------------------------------------------------------------------
+// ---- fish ---------------------------------------------------------------------------------------
 
 std::string fish_script() {
   std::string names;
@@ -168,7 +168,7 @@ std::string fish_script() {
   return out;
 }
 
-// ---- manual --------------------------------------------------------------------------------
+// ---- manual -------------------------------------------------------------------------------------
 
 std::string troff(std::string_view text) {
   std::string out;

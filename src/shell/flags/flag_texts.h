@@ -1,5 +1,5 @@
 #pragma once
-// What is generated from the table of flags beside --help: completion scripts and the manual page.
+// What is generated from the table of flags besides --help: completion scripts and the manual page.
 
 #include <string>
 #include <string_view>

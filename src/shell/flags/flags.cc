@@ -11,18 +11,18 @@
 namespace pgsink::shell {
 namespace {
 
-/// What a flag that cannot be taken says; nullopt: taken.
+/// Why a flag is refused; nullopt: it is accepted.
 using Refusal = std::optional<std::string>;
 
 struct Flag {
   std::string_view name;     ///< Without the dashes.
   char letter;               ///< '\0': none.
   std::string_view value;    ///< How --help names the value; "" if there is none; a|b|c: choices.
-  std::string_view meaning;  ///< Lines are broken where it says '\n'.
+  std::string_view meaning;  ///< '\n' breaks a line.
   /// Stores the value; `choice` is its index among the choices, if it has any.
   Refusal (*store)(std::string_view value, size_t choice, Flags& flags);
-  unsigned commands = kOfRun;  ///< Which take it.
-  bool optional = false;       ///< The value may be left out; if not, it stands behind '='.
+  unsigned commands = kOfRun;  ///< The commands that accept it.
+  bool optional = false;       ///< The value may be left out; if not, it comes after '='.
 };
 
 Refusal set_variable(std::string_view value, size_t, Flags& flags) {
@@ -240,7 +240,7 @@ class Reader {
   }
 
  private:
-  /// What must stand behind the command's name.
+  /// The argument that must follow the command's name.
   Refusal take_argument(const CommandInfo& command) {
     const auto choices = split_choices(command.argument);
     if (choices.empty()) return {};
@@ -304,7 +304,7 @@ class Reader {
     return "unknown flag " + std::string(text);
   }
 
-  /// The flag without a value in the same argument: from the next one, if it takes any.
+  /// The value comes from the next argument, if the flag has one and it was not in this argument.
   Refusal take(const Flag& flag, const std::string& as_written) {
     if (flag.value.empty() || flag.optional) return store_value(flag, {}, flags_);
     if (at_ == arguments_.size()) return as_written + " needs a value: " + std::string(flag.value);

@@ -1,6 +1,6 @@
 #pragma once
-// Flags: the command line. One table knows every flag; parsing, --help and the nearest flag of an
-// error are all made from it.
+// Flags: the command line. One table has every flag; parsing, --help and the nearest flag of an
+// error come from it.
 
 #include <cstdint>
 #include <expected>
@@ -14,14 +14,15 @@ namespace pgsink::shell {
 
 enum class Format : uint8_t { kTable, kCsv, kJson, kJsonLines, kLine };
 enum class When : uint8_t { kAuto, kAlways, kNever };
-/// How much is said on stderr besides errors: nothing, what a pipeline did, and each statement.
+/// LogLevel is what is printed on stderr besides errors: nothing, what a pipeline did, and each
+/// statement.
 enum class LogLevel : uint8_t { kError, kInfo, kDebug };
 enum class LogFormat : uint8_t { kText, kJson };
 
 /// What `pgsink recover` does to prepared transactions.
 enum class Recovery : uint8_t { kList, kCommitDecided, kCommit, kRollback };
 
-/// Flags are what the command line asks for.
+/// Flags are the parsed command line.
 struct Flags {
   enum class Command : uint8_t { kRun, kOptions, kRecover, kCompletion, kManual };
   struct Input {
@@ -29,7 +30,7 @@ struct Flags {
     std::string value;  ///< A path, "-" for standard input, or the statements themselves.
   };
   Command command = Command::kRun;
-  std::vector<Input> inputs;  ///< In their order; empty: standard input.
+  std::vector<Input> inputs;  ///< In order; empty: standard input.
   std::map<std::string, std::string> variables;
   std::string secret_directory;
   std::string summary_file;
@@ -42,12 +43,12 @@ struct Flags {
   bool check = false;
   bool check_online = false;
   bool dry_run = false;
-  uint64_t dry_run_rows = 0;  ///< At most so many of each pipeline.
+  uint64_t dry_run_rows = 0;  ///< The maximum for each pipeline.
   std::string shell;          ///< `pgsink completion bash|zsh|fish`
   bool json = false;          ///< `pgsink options --json`, `pgsink recover --json`
   struct Recover {
     std::string url;         ///< Instead of a script.
-    std::string connection;  ///< "": all of the script.
+    std::string connection;  ///< "": all connections of the script.
     Recovery what = Recovery::kList;
     std::string gid;
   } recover;
@@ -55,22 +56,22 @@ struct Flags {
   bool version = false;
 };
 
-/// The commands that take a flag; bits.
+/// The commands that accept a flag; bits.
 enum FlagOf : unsigned { kOfRun = 1, kOfOptions = 2, kOfRecover = 4, kOfNone = 8, kOfAll = 15 };
 
 /// FlagInfo is one flag, for help, completion and the manual.
 struct FlagInfo {
   std::string_view name;     ///< Without the dashes.
   char letter;               ///< '\0': none.
-  std::string_view value;    ///< What a value is called; "" if there is none; a|b|c: choices.
-  std::string_view meaning;  ///< Lines are broken where it says '\n'.
+  std::string_view value;    ///< Name of the value in --help; "" if it has none; a|b|c: choices.
+  std::string_view meaning;  ///< '\n' breaks a line.
   unsigned commands = kOfRun;
-  bool optional = false;  ///< The value may be left out; if not, it stands behind '='.
+  bool optional = false;  ///< The value may be left out; if not, it comes after '='.
 };
 /// flag_table lists all flags, in the order of --help.
 std::vector<FlagInfo> flag_table();
 
-/// CommandInfo is a command behind the program's name.
+/// CommandInfo is a command after the program's name.
 struct CommandInfo {
   std::string_view name;
   Flags::Command command;
@@ -82,7 +83,7 @@ std::span<const CommandInfo> command_table();
 /// split_choices splits a|b|c; empty if there is no '|'.
 std::vector<std::string_view> split_choices(std::string_view value);
 
-/// parse_flags reads the arguments behind the program's name, or says what is wrong with them,
+/// parse_flags reads the arguments after the program's name, or returns what is wrong with them,
 /// naming the nearest flag or choice.
 std::expected<Flags, std::string> parse_flags(std::span<const std::string_view> arguments);
 /// The text of --help.

@@ -10,7 +10,8 @@
 namespace pgsink::shell {
 namespace {
 
-/// What libcrypto says of itself, without its headers: those belong to the TLS transport and SCRAM.
+/// libcrypto's version text, declared here without its headers: those belong to the TLS transport
+/// and SCRAM.
 std::string openssl_version() {
   using Version = const char* (*)(int);
   const auto version = reinterpret_cast<Version>(dlsym(RTLD_DEFAULT, "OpenSSL_version"));

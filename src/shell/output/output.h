@@ -1,6 +1,6 @@
 #pragma once
-// Output: standard output, where results go. A failing write (a closed pipe, a full disk) is kept
-// and reported once, instead of ending the command in the middle of a load.
+// Output: standard output, for results. A failed write (a closed pipe, a full disk) is recorded and
+// reported once, instead of ending the command in the middle of a load.
 
 #include <cstdio>
 #include <string_view>
@@ -12,12 +12,12 @@ namespace pgsink::shell {
 class Output {
  public:
   explicit Output(std::FILE* file) : file_(file) {}
-  /// Writes all or remembers why not.
+  /// Writes all of it, or records why not.
   void write(std::string_view text) {
     if (failed_ || text.empty()) return;
     failed_ = std::fwrite(text.data(), 1, text.size(), file_) != text.size();
   }
-  /// Hands everything to the system. Fails if any write so far failed.
+  /// Flushes to the system. Fails if any write so far failed.
   pgproto::Status flush() {
     if (!failed_) failed_ = std::fflush(file_) != 0;
     if (!failed_) return {};

@@ -12,13 +12,13 @@
 namespace pgsink::shell {
 namespace {
 
-/// Often enough to look alive, seldom enough to cost nothing.
+/// Often enough to look alive, rarely enough to cost nothing.
 constexpr std::chrono::milliseconds kRewriteInterval{200};
 
-/// Before that, the time that is left is a guess.
+/// Before that, the remaining time is a guess.
 constexpr double kFractionToForetell = 0.02;
 
-/// Writes the line over whatever stands in it.
+/// Overwrites the line.
 constexpr std::string_view kLineStart = "\r\x1b[K";
 
 }  // namespace
@@ -77,7 +77,7 @@ Progress::~Progress() {
   }
   changed_.notify_all();
   thread_.join();
-  // The summary line takes the place of the rewritten one.
+  // The summary line replaces the last progress line.
   if (line_open_) std::fwrite(kLineStart.data(), 1, kLineStart.size(), stderr);
 }
 

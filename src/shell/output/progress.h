@@ -18,27 +18,28 @@ namespace pgsink::shell {
 /// How progress is shown on this standard error.
 struct ProgressStyle {
   bool shown = false;
-  bool rewrites = false;  ///< One line that is written over itself: a terminal.
+  bool rewrites = false;  ///< A terminal: one line that is overwritten.
   std::chrono::milliseconds interval{1000};
 
-  bool json = false;  ///< Plain lines as lines of the log.
+  bool json = false;  ///< Plain lines are lines of the JSON log.
 
   static ProgressStyle of(When when, LogFormat format = LogFormat::kText);
 };
 
-/// Columns of the terminal behind standard error; 0 if nobody knows.
+/// Columns of the terminal on standard error; 0 if unknown.
 size_t terminal_columns();
-/// What is known of a running pipeline.
+/// The current state of a running pipeline.
 struct Moved {
   SinkMetrics metrics;
-  std::optional<double> fraction{};  ///< Of the input, 0 to 1, where it has an end that is known.
+  std::optional<double> fraction{};  ///< The part of the input that is done, 0 to 1, if its end is
+                                     ///< known.
 };
-/// "load: 1,234,567 rows, 812,345 rows/s, 55.1 MB/s, 1.5 s", and if the fraction is known also
-/// ", 42 %, 2.1 s left"; cut to `columns` unless that is 0.
+/// "load: 1,234,567 rows, 812,345 rows/s, 55.1 MB/s, 1.5 s", and if the fraction is known also ",
+/// 42 %, 2.1 s left"; cut to `columns` unless that is 0.
 std::string progress_line(const std::string& label, const Moved& moved, double seconds,
                           size_t columns);
 
-/// Progress writes lines in a thread of its own while it lives.
+/// Progress writes lines in its own thread while it exists.
 class Progress {
  public:
   using Source = std::function<Moved()>;

@@ -24,7 +24,7 @@ bool wants_color(When when) {
   return isatty(STDERR_FILENO) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
-/// Now, as "2026-01-02T03:04:05.678Z".
+/// The current time, as "2026-01-02T03:04:05.678Z".
 std::string timestamp() {
   const auto now = std::chrono::system_clock::now();
   const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
@@ -51,7 +51,7 @@ std::string log_line(std::string_view level, std::string_view text, const std::s
 Reporter::Reporter(When color, LogLevel level, LogFormat format)
     : colored_(wants_color(color) && format == LogFormat::kText), level_(level), format_(format) {}
 
-/// Says a line; `before` and a new line only as text, `members` (of a JSON object) only as JSON.
+/// Writes a line; `before` and a newline only as text, `members` (of a JSON object) only as JSON.
 void Reporter::say(std::string_view level, std::string_view before, std::string_view text,
                    const std::string& members) {
   const std::string line = format_ == LogFormat::kJson

@@ -1,5 +1,5 @@
 #pragma once
-// Reporter: what the command says on standard error.
+// Reporter: the messages of the command on standard error.
 
 #include <string>
 #include <string_view>
@@ -11,7 +11,7 @@
 
 namespace pgsink::shell {
 
-/// log_line is one JSON object of the log, with its line break; `members` are more of the object's.
+/// log_line is one JSON object of the log, with its line break; `members` are additional members.
 std::string log_line(std::string_view level, std::string_view text,
                      const std::string& members = "");
 
@@ -19,10 +19,10 @@ class Reporter {
  public:
   Reporter(When color, LogLevel level, LogFormat format = LogFormat::kText);
 
-  /// Errors are always said.
+  /// Errors are always printed.
   void faults(const Script& script, const Faults& faults);
   void error(std::string_view text);
-  /// What may break a promise, though nothing failed yet.
+  /// Warnings: conditions that may break a promise, though nothing failed yet.
   void warning(std::string_view text);
   /// What a pipeline did, and notes.
   void info(std::string_view text);

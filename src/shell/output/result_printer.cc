@@ -49,10 +49,10 @@ class TablePrinter : public ResultPrinter {
   }
 
  private:
-  using Cells = std::vector<std::vector<std::string>>;  ///< Of one row: the lines of each.
+  using Cells = std::vector<std::vector<std::string>>;  ///< For one row: the lines of each cell.
   static constexpr size_t kRowsMeasured = 1000;
 
-  /// Prints the head and the rows that waited for the widths.
+  /// Prints the head and the rows that were held back to compute the widths.
   void release() {
     if (head_printed_) return;
     head_printed_ = true;
@@ -70,7 +70,8 @@ class TablePrinter : public ResultPrinter {
     waiting_.clear();
   }
 
-  /// A row takes as many lines as its tallest cell; a '+' says that a cell goes on in the next.
+  /// A row takes as many lines as its tallest cell; '+' marks a cell that continues in the next
+  /// line.
   void print(const Cells& cells) {
     size_t height = 1;
     for (const auto& cell : cells) height = std::max(height, cell.size());
@@ -142,7 +143,7 @@ class CsvPrinter : public ResultPrinter {
 
  private:
   static void append(std::string& line, const std::string& text) {
-    // A text that is empty, or a lone \. , would read as something else without quotes.
+    // Without quotes an empty text, or a lone \. , would mean something else.
     if (!text.empty() && text != "\\." && text.find_first_of(",\"\r\n") == std::string::npos) {
       line += text;
       return;

@@ -8,7 +8,8 @@
 namespace pgsink::shell {
 namespace {
 
-/// Whoever started us with a signal ignored (a shell its background jobs with SIGINT) means that.
+/// A parent that started this process with a signal ignored (a shell does so for background jobs
+/// with SIGINT) wants it ignored.
 bool is_ignored(int signal) {
   struct sigaction action{};
   sigaction(signal, nullptr, &action);
@@ -23,7 +24,8 @@ sigset_t watched() {
   return set;
 }
 
-/// How often the work is told again after a signal, and how long the destructor may take.
+/// How often the stop function is called again after a signal, and how long the destructor may
+/// take.
 constexpr timespec kTick{.tv_sec = 0, .tv_nsec = 50'000'000};
 
 }  // namespace

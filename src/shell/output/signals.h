@@ -1,6 +1,6 @@
 #pragma once
-// Signals: SIGINT and SIGTERM as a request to end well. The first asks the work under way to stop,
-// the second ends the process at once.
+// Signals: SIGINT and SIGTERM as a request to end. The first one asks the running statement to
+// stop, the second one ends the process at once.
 
 #include <atomic>
 #include <functional>
@@ -11,8 +11,8 @@ namespace pgsink::shell {
 
 class Signals {
  public:
-  /// Blocks both signals in this thread and the ones it starts from now on, and waits for them in a
-  /// thread of its own. REQUIRES: no other thread was started before.
+  /// Blocks both signals in this thread and in all threads that it starts later, and waits for them
+  /// in a separate thread. REQUIRES: no other thread was started before.
   Signals();
   ~Signals();
   Signals(const Signals&) = delete;
@@ -20,10 +20,10 @@ class Signals {
 
   /// The signal that arrived, 0 for none.
   int received() const { return received_.load(); }
-  /// The signal is dealt with: the work goes on.
+  /// The signal is handled: work continues.
   void forget() { received_ = 0; }
-  /// What makes the work under way stop; called from the other thread, again and again until it is
-  /// replaced or taken away (empty), because work may start just after a call.
+  /// The function that stops the running work. It is called from the other thread, repeatedly until
+  /// it is replaced or removed (empty), because work may start just after a call.
   void on_signal(std::function<void()> interrupt);
 
  private:

@@ -18,7 +18,7 @@ struct SinkReport {
   std::string table;    ///< schema.table
   std::string outcome;  ///< "done", "interrupted", "failed" or kDryRun
   uint64_t rows_read = 0, rows_written = 0, rows_rejected = 0, batches_retried = 0;
-  uint64_t rows_delivered_before = 0;  ///< Of rows_read: not written again.
+  uint64_t rows_delivered_before = 0;  ///< The part of rows_read that was not written again.
   uint64_t bytes = 0;                  ///< COPY bytes of committed transactions.
   double seconds = 0;
   double commit_p99_seconds = 0;
@@ -28,7 +28,7 @@ struct SinkReport {
 };
 
 /// "load -> pg_insert (public.events): 1,000,000 rows, 58.2 MB, 1.24 s, 806,451 rows/s, 46.9 MB/s",
-/// with what was rejected or sent again if there is any.
+/// with the counts of rejected rows and retries if there are any.
 std::string summary_line(const SinkReport& report);
 /// The members of its JSON object, without braces.
 std::string summary_members(const SinkReport& report);

@@ -24,10 +24,10 @@ constexpr std::array<const char*, 5> kFormats{"table", "csv", "json", "jsonl", "
 constexpr std::array<const char*, 4> kSystemTables{
     "system.postgresql_sink_metrics", "system.postgresql_pool_stats", "system.postgresql_tables",
     "system.postgresql_statements"};
-/// What .read takes whole.
+/// The largest file that .read accepts.
 constexpr size_t kScriptBytesMax = size_t{1} << 30;
 
-/// Where the history is kept: $PGSINK_HISTORY, else ~/.pgsink_history; "" for nowhere.
+/// The path of the history: $PGSINK_HISTORY, else ~/.pgsink_history; "" for none.
 std::string history_file() {
   if (const char* file = std::getenv("PGSINK_HISTORY")) return file;
   const char* home = std::getenv("HOME");
@@ -40,7 +40,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t;") + 1 - begin);
 }
 
-/// As one line of the history; a comment would swallow what stands behind it.
+/// On one line for the history; a comment would swallow the rest of the line.
 std::string one_line(std::string text) {
   if (text.find("--") == std::string::npos) std::ranges::replace(text, '\n', ' ');
   return text;
@@ -121,7 +121,7 @@ bool Interactive::take_line() {
 
 void Interactive::run_statements(const std::string& text) {
   const auto begin = std::chrono::steady_clock::now();
-  (void)context_.runner.run({kName, text});  // What failed is told already.
+  (void)context_.runner.run({kName, text});  // Failures are reported already.
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
   if (timed_) {
     context_.output.write("Time: " + fixed(taken.count() * 1000, 3) + " ms\n");

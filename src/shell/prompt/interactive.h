@@ -1,6 +1,6 @@
 #pragma once
 // Interactive: statements typed at a terminal, each run when its `;` is typed, and commands that
-// begin with a dot, with psql's backslash commands as their twins.
+// begin with a dot, each with a backslash command as in psql.
 
 #include <memory>
 #include <string>
@@ -21,7 +21,7 @@ namespace pgsink::shell {
 
 class Interactive {
  public:
-  /// What it works with; all outlive it. `flags` are those that the runner reads.
+  /// The objects that it uses; all must outlive it. `flags` are those that the runner reads.
   struct Context {
     Flags& flags;
     Engine& engine;
@@ -41,7 +41,7 @@ class Interactive {
   struct Command;
   static const std::vector<Command>& commands();
 
-  /// False at the end.
+  /// False at the end of input.
   bool take_line();
   void run_statements(const std::string& text);
   void command(std::string_view line);
@@ -61,8 +61,8 @@ class Interactive {
 
   Context context_;
   std::unique_ptr<LineEditor> editor_;
-  std::string buffer_;  ///< The statement so far, if it has no `;` yet.
-  std::string last_;    ///< What was run last, for .watch.
+  std::string buffer_;  ///< The statement so far, without its `;`.
+  std::string last_;    ///< The last statement, for .watch.
   bool timed_ = false;
   bool done_ = false;
 };

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kTickMs = 100;
 
-/// One byte of standard input; -1 at its end, and when a signal came.
+/// One byte of standard input; -1 at its end, and after a signal.
 int read_byte(const std::function<bool()>& interrupted) {
   for (;;) {
     if (interrupted()) return -1;
@@ -35,7 +35,7 @@ int read_byte(const std::function<bool()>& interrupted) {
 
 constexpr int kHistoryEntriesMax = 2000;
 
-/// The longest beginning that all words share, without regard to case.
+/// The longest common prefix of all words, ignoring case.
 std::string common_start(const std::vector<std::string>& words) {
   std::string common = words.front();
   for (const std::string& word : words) {
@@ -71,7 +71,7 @@ class EditedLines final : public LineEditor {
     el_set(edit_, EL_ADDFN, "pgsink-cancel", "give the statement up", cancel);
     el_set(edit_, EL_BIND, "^I", "pgsink-complete", nullptr);
     el_source(edit_, nullptr);  // ~/.editrc
-    // While a line is typed Ctrl-C is a key; the signal is for statements that run.
+    // While a line is typed Ctrl-C is a key; the signal is for running statements.
     el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);
     el_set(edit_, EL_BIND, "^C", "pgsink-cancel", nullptr);
   }
@@ -103,7 +103,7 @@ class EditedLines final : public LineEditor {
     HistEvent event;
     history(history_, &event, H_ENTER, statement.c_str());
     if (file_.empty()) return;
-    // Only the user reads what was typed.
+    // Only the user may read what was typed.
     const mode_t before = ::umask(0077);
     history(history_, &event, H_SAVE, file_.c_str());
     ::umask(before);
@@ -125,7 +125,7 @@ class EditedLines final : public LineEditor {
       const char c = static_cast<char>(byte);
       const size_t used = std::mbrtowc(character, &c, 1, &state);
       if (used <= 1) return 1;
-      // Not a character of this terminal's encoding: begin anew.
+      // Not a character of this terminal's encoding: start again.
       if (used == static_cast<size_t>(-1)) state = {};
     }
   }

@@ -29,9 +29,9 @@ bool is_word_byte(char c) {
          c == '.' || c == '\\' || c == '?' || static_cast<unsigned char>(c) >= 0x80;
 }
 
-/// What the statement is about so far.
+/// What is known about the statement so far.
 struct Place {
-  bool options = false;   ///< Inside the brackets of CREATE CONNECTION, where a key may stand.
+  bool options = false;   ///< Inside the brackets of CREATE CONNECTION, where a key is possible.
   bool of_stdin = false;  ///< … TO stdin
   std::string before;     ///< The word before the one to complete, in upper case.
 };

@@ -1,6 +1,6 @@
 #pragma once
-// Which words may stand where the cursor is: commands of the prompt, words of statements, names of
-// connections, keys of options.
+// The words that may be completed at the cursor: commands of the prompt, words of statements, names
+// of connections, keys of options.
 
 #include <string>
 #include <string_view>
@@ -10,11 +10,11 @@
 
 namespace pgsink::shell {
 
-/// WordLists is what is known when a word is to be completed.
+/// WordLists are the words known when a word is completed.
 struct WordLists {
   std::vector<std::string> dot_commands;  ///< ".help", "\\?", …
   std::vector<std::string> connections;
-  std::vector<std::string> tables;  ///< Of the engine, and of the schema system.
+  std::vector<std::string> tables;  ///< Tables of the engine, and of the schema system.
   std::vector<std::string> formats;
 };
 

@@ -12,9 +12,9 @@ namespace {
 
 using Kind = ExactType::Kind;
 
-/// Decimal digits that a double always gives back.
+/// Decimal digits that a double always preserves.
 constexpr size_t kDoubleDigits = 15;
-/// Digits of the engine's DECIMAL in 64 bits, and at all.
+/// Digits of the engine's DECIMAL: in 64 bits, and at most.
 constexpr size_t kDecimalDigits = 18;
 constexpr size_t kDecimalDigitsMax = 38;
 
@@ -38,7 +38,7 @@ bool take_form(std::string_view& text, std::string_view form) {
   return true;
 }
 
-/// A time's decimals of a second, at most six.
+/// Decimals of a second in a time, at most six.
 struct Decimals {
   bool there = false;
   bool trailing_zero = false;
@@ -86,7 +86,7 @@ size_t significant_digits(const encode::NumberText& number) {
   return digits.size();
 }
 
-/// Whether a double gives back every digit.
+/// Whether a double preserves every digit.
 bool fits_double(const encode::NumberText& number, std::string_view text) {
   if (significant_digits(number) > kDoubleDigits) return false;
   double value = 0;
@@ -95,7 +95,7 @@ bool fits_double(const encode::NumberText& number, std::string_view text) {
   return read.ec == std::errc() && (value != 0 || number.is_zero());
 }
 
-/// Digits with a point between some of them at most; no zero in front that means nothing.
+/// Digits with at most one point between two of them; no superfluous leading zero.
 bool is_plain(const encode::NumberText& number) {
   return !number.plus && !number.has_exponent && !number.whole.empty() &&
          (number.whole.size() == 1 || number.whole[0] != '0') &&
@@ -183,8 +183,8 @@ ExactType ColumnSamples::number_type(const ColumnUse& use) const {
   const bool one_scale = scale_min_ == scale_max_;
   const size_t digits = whole_max_ + scale_max_;
   const bool decimal = decimals_ && digits <= kDecimalDigitsMax;
-  // 1.10 may be a version: it is a number only where the query calculates with it, and is kept as
-  // it is if it goes to a target, too.
+  // 1.10 may be a version: it becomes a number only if the query calculates with it, and keeps its
+  // spelling if it also goes to a target.
   const bool zeros_fit = !trailing_zeros_ || (use.number && (one_scale || !use.passed));
   if (decimal && zeros_fit && (one_scale || !use.passed)) {
     const size_t width = digits <= kDecimalDigits ? kDecimalDigits : kDecimalDigitsMax;

@@ -52,7 +52,7 @@ Text exact_number(const ExactType& type, std::string_view text) {
 Text exact_float(const ExactType& type, std::string_view text) {
   const std::string_view bare = trimmed(text);
   const auto number = encode::read_number(bare);
-  if (!number) return std::string(text);  // NaN, Infinity, or nothing that the engine takes.
+  if (!number) return std::string(text);  // NaN, Infinity, or a text that the engine refuses.
   const char* begin = bare.data() + (number->plus ? 1 : 0);
   const char* const end = bare.data() + bare.size();
   double value = 0;
@@ -84,7 +84,7 @@ Text exact_date(const ExactType& type, std::string_view text) {
   return is_not_of(type, text);
 }
 
-/// Decimals of the seconds are the only digits behind a point in a time.
+/// In a time only the decimals of the seconds follow a point.
 Text exact_time(const ExactType& type, std::string_view text) {
   const size_t point = text.find('.');
   if (point == std::string_view::npos) return std::string(text);
@@ -136,7 +136,7 @@ std::string json_string(std::string_view text) {
   return json + "\"";
 }
 
-/// What a scalar means as a text of the type.
+/// The text of the type for a scalar.
 std::expected<std::string, std::string> scalar_text(const ExactType& type, const JsonValue& value) {
   if (value.kind == JsonKind::kString) {
     std::string content;

@@ -17,8 +17,8 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(0, text.find_last_not_of(kBlanks) + 1);
 }
 
-/// Whether the escapes of a string are those of JSON. Its quotes, control characters and UTF-8 were
-/// looked at before.
+/// Whether the escapes of a string are valid in JSON. Its quotes, control characters and UTF-8 were
+/// checked before.
 bool valid_string(std::string_view text) {
   if (text.size() < 2 || text.back() != '"') return false;
   constexpr size_t kUnitBytes = 5;
@@ -71,12 +71,12 @@ bool valid_scalar(const JsonValue& value) {
 
 }  // namespace
 
-/// What simdjson needs, and a walk over all of a document: its own walk looks only at what is asked
-/// for.
+/// simdjson's objects, and a walk over a whole document: simdjson itself checks only the parts that
+/// are read.
 struct JsonReader::Parser {
   ondemand::parser simd;
   ondemand::document document;
-  std::string text;   ///< With the padding that simdjson reads beyond the end.
+  std::string text;   ///< With the padding that simdjson reads after the end.
   std::string fault;  ///< Why a step failed.
 
   bool fail(std::string what) {
@@ -85,7 +85,7 @@ struct JsonReader::Parser {
   }
   bool fail(simdjson::error_code code) {
     const std::string_view message = simdjson::error_message(code);
-    // "TAPE_ERROR: The JSON document has …": the constant is not for people.
+    // "TAPE_ERROR: The JSON document has …": leaves out the constant, which does not help users.
     const size_t colon = message.find(": ");
     return fail(std::string(message.substr(colon == std::string_view::npos ? 0 : colon + 2)));
   }
@@ -107,7 +107,7 @@ struct JsonReader::Parser {
     const std::string_view token = trimmed(at.raw_json_token());
     if (token.empty()) return fail("a value is missing");
     value = {kind_of(token[0]), token};
-    // What is not asked for is skipped, and a string that a colon follows would be taken for a key.
+    // simdjson skips values that are not read, and would take a string before a colon for a key.
     if (value.kind == JsonKind::kString) {
       if (const auto error = at.get_raw_json_string().error()) return fail(error);
     }
@@ -123,7 +123,7 @@ struct JsonReader::Parser {
     if (!walked) return false;
     const char* next = nullptr;
     if (const auto error = document.current_location().get(next)) return fail(error);
-    // What comes next is a comma or a bracket.
+    // The next token must be a comma or a bracket.
     const auto begin = static_cast<size_t>(token.data() - text.data());
     const auto end = static_cast<size_t>(next - text.data());
     value.text = trimmed(std::string_view(text).substr(begin, end - begin));
@@ -196,7 +196,7 @@ std::expected<std::span<const JsonMember>, std::string> JsonReader::read_object(
 }
 
 std::expected<JsonNode, std::string> JsonReader::read_value(std::string_view text) {
-  // simdjson treats a scalar alone as another kind of document: this one is always an array.
+  // simdjson treats a lone scalar as another kind of document, so the text is wrapped in an array.
   Parser& parser = *parser_;
   JsonNode root;
   bool ok = parser.start("[" + std::string(text) + "]");

@@ -1,5 +1,5 @@
 #pragma once
-// JsonReader: checks one JSON text completely and yields its parts as they are written, so that a
+// JsonReader: checks one JSON text completely and returns its parts as they are written, so that a
 // number keeps every digit and a nested value its text.
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace pgsink::shell {
 
 enum class JsonKind : uint8_t { kNull, kBoolean, kNumber, kString, kArray, kObject };
 
-/// JsonValue is one value: its kind, and its text without white space around it. A string's text
-/// has its quotes and escapes.
+/// JsonValue is one value: its kind, and its text without surrounding white space. A string's text
+/// includes its quotes and escapes.
 struct JsonValue {
   JsonKind kind = JsonKind::kNull;
   std::string_view text;
@@ -27,22 +27,22 @@ struct JsonMember {
   JsonValue value;
 };
 
-/// JsonNode is a value with all that is in it.
+/// JsonNode is a value with everything in it.
 struct JsonNode {
   JsonValue value;
-  std::string key;              ///< As a member of an object: its key.
+  std::string key;              ///< Its key, if it is a member of an object.
   std::vector<JsonNode> nodes;  ///< Members of an object, elements of an array.
 
   /// The member of that key, the last one if there are several; null if there is none.
   const JsonNode* find(std::string_view key) const;
-  /// What a string says; the text of anything else.
+  /// The content of a string; the text of anything else.
   std::string content() const;
 };
 
 class JsonReader {
  public:
-  /// Deeper nesting is refused: every level is a call here and on the server, whose stack is the
-  /// smaller one, and simdjson has a limit of 1024.
+  /// Deeper nesting is refused: every level is a recursive call here and on the server, whose stack
+  /// is the smaller one, and simdjson has a limit of 1024.
   static constexpr size_t kDepthMax = 1000;
 
   JsonReader();
@@ -50,8 +50,8 @@ class JsonReader {
   JsonReader(const JsonReader&) = delete;
   JsonReader& operator=(const JsonReader&) = delete;
 
-  /// Reads an object; its members come in their order, also those of one key. The error says what
-  /// is wrong with the text. The views are valid until the next call.
+  /// Reads an object; its members come in order, also those of the same key. The error says what is
+  /// wrong with the text. The views are valid until the next call.
   std::expected<std::span<const JsonMember>, std::string> read_object(std::string_view text);
   /// Reads any value. The nodes' views are valid until the next call.
   std::expected<JsonNode, std::string> read_value(std::string_view text);

@@ -12,7 +12,7 @@ namespace {
 
 using Fault = std::unexpected<std::string>;
 
-/// How a value of an open column that its type does not hold is told.
+/// The message for a value that does not fit the type of an open column.
 Fault not_as_sampled(const RecordColumn& column, const std::string& why) {
   return Fault("column '" + column.name + "': " + why +
                ", the type inferred from the first lines; give columns to set another");
@@ -33,7 +33,7 @@ std::string_view without_blanks(std::string_view text) {
   return text.substr(0, text.find_last_not_of(" \t") + 1);
 }
 
-/// A name that a query cannot tell from one before it; "" if there is none.
+/// A name that a query cannot distinguish from an earlier one; "" if there is none.
 std::string repeated_name(const std::vector<std::string>& names) {
   for (size_t i = 0; i < names.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
@@ -81,7 +81,7 @@ std::string RecordColumns::texts_note() const {
          (count == 1 ? "it" : "them") + " in the query, or give columns";
 }
 
-// ---- JSON ------------------------------------------------------------------------------------
+// ---- JSON ---------------------------------------------------------------------------------------
 
 JsonColumns::JsonColumns(std::vector<RecordColumn> declared) {
   columns_ = std::move(declared);
@@ -113,7 +113,7 @@ std::expected<RecordValues, std::string> JsonColumns::read(std::string_view reco
       if (on_unknown_) on_unknown_(member.key);
       continue;
     }
-    // Of several of one name the last counts, as jsonb has it.
+    // The last member of the same name counts, as in jsonb.
     const RecordColumn& column = columns_[found->second];
     auto value = convert(column, member.value);
     if (!value) return Fault(value.error());
@@ -142,7 +142,7 @@ std::expected<std::optional<std::string>, std::string> JsonColumns::convert(
                     column, "'" + std::string(written) + "' would change as " + column.type.name);
 }
 
-// ---- CSV -------------------------------------------------------------------------------------
+// ---- CSV ----------------------------------------------------------------------------------------
 
 std::expected<void, std::string> CsvColumns::set_header(std::string_view record) {
   if (auto text = check_text(record); !text) return text;

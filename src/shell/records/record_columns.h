@@ -20,24 +20,24 @@ namespace pgsink::shell {
 /// RecordColumn is one column.
 struct RecordColumn {
   std::string name;
-  bool declared = false;  ///< Its type was given. Otherwise its use and samples decide.
-  ExactType type;         ///< What queries see. VARCHAR is the text itself.
+  bool declared = false;  ///< Its type was given. Otherwise uses and samples decide.
+  ExactType type;         ///< The type in queries. VARCHAR is the text itself.
   std::string sql_type;   ///< The same as SQL.
-  /// Its values are JSON values as they are written, for the target to read.
+  /// Its values are JSON values as they are written, which the target reads.
   bool json_value = false;
   /// It also goes to a target, so that a value must be printed as it was written.
   bool keeps_text = false;
   /// No type fits its samples, though queries need one.
   bool stays_text = false;
-  /// What is written goes to a target beside the column.
+  /// Its original text goes to a target through a hidden column.
   bool hidden = false;
-  size_t hidden_at = 0;  ///< Where in the values of a record.
-  size_t field = 0;      ///< CSV: which field of a record it is.
+  size_t hidden_at = 0;  ///< The index in the values of a record.
+  size_t field = 0;      ///< CSV: the index of its field in a record.
   ColumnSamples samples;
 };
 
-/// What a record holds: a value for each column, then one for each that is hidden beside a column,
-/// in the order of columns. Nullopt is NULL.
+/// The values of a record: one for each column, then one for each hidden column, in the order of
+/// columns. nullopt is NULL.
 using RecordValues = std::vector<std::optional<std::string>>;
 
 class RecordColumns {
@@ -50,17 +50,17 @@ class RecordColumns {
   std::span<const RecordColumn> columns() const { return columns_; }
   /// Whether the columns are not declared, so that samples and uses decide.
   bool open() const { return !columns_.empty() && !columns_.front().declared; }
-  /// How many values a record holds.
+  /// The number of values of a record.
   size_t values() const { return columns_.size() + hidden_; }
-  /// Whether what is written of a value that no query computes with is a JSON value.
+  /// Whether the original text of a value that no query computes with is a JSON value.
   virtual bool writes_json() const = 0;
 
-  /// Looks at one of the first records. The error says why it is malformed.
+  /// Samples one of the first records. The error says why it is malformed.
   virtual std::expected<void, std::string> sample(std::string_view record) = 0;
-  /// The samples are all that will come, if `complete`. What queries do with the open columns, in
-  /// their order, decides their types; all of it, at first.
+  /// Ends the sampling; no more records will come if `complete`. What queries do with the open
+  /// columns decides their types; before that they are assumed to be used in every way.
   void set_uses(std::span<const ColumnUse> uses, bool complete);
-  /// What a record holds. The error says why it is malformed.
+  /// The values of a record. The error says why it is malformed.
   virtual std::expected<RecordValues, std::string> read(std::string_view record) = 0;
 
   /// A sentence for an error that queries may have because an open column is text; "" if none is.
@@ -73,10 +73,10 @@ class RecordColumns {
   size_t hidden_ = 0;
 };
 
-/// JSON objects, one a record.
+/// JSON objects, one per record.
 class JsonColumns final : public RecordColumns {
  public:
-  /// What to do with a member that none of the open columns has: it is left out.
+  /// Is called for a member that is not among the open columns: it is left out.
   using OnUnknown = std::function<void(std::string_view key)>;
 
   explicit JsonColumns(std::vector<RecordColumn> declared);
@@ -103,8 +103,8 @@ class CsvColumns final : public RecordColumns {
     columns_ = std::move(declared);
   }
 
-  /// The fields of a record by name: the header's, or without one the declared columns'. The error
-  /// says what is wrong with them.
+  /// The fields of a record by name: those of the header, or without one the declared columns. The
+  /// error says what is wrong with them.
   std::expected<void, std::string> set_header(std::string_view record);
   void set_fields_in_order();
   size_t width() const { return width_; }

@@ -8,12 +8,12 @@ namespace {
 using pgproto::Errc;
 using pgproto::fail;
 
-/// Bytes already given away that are worth the move of those after them.
+/// When this many bytes were returned already, the rest is moved to the front.
 constexpr size_t kCompactBytes = size_t{1} << 20;
 
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-/// What standard input is if it begins with these bytes, and what to do.
+/// Formats of standard input by their first bytes, and what to do.
 struct Foreign {
   std::string_view bytes;
   std::string_view what;
@@ -44,7 +44,7 @@ void RecordReader::end_with_whole_lines() {
   ended_ = true;
 }
 
-/// Looks at the first bytes of all, once enough of them are there.
+/// Checks the first bytes of the input, once enough of them have arrived.
 pgproto::Status RecordReader::skip_mark() {
   constexpr size_t kMarkBytes = 4;
   if (buffer_.size() < kMarkBytes && buffer_.find('\n') == std::string::npos && !ended_) return {};
@@ -107,7 +107,7 @@ size_t CsvReader::find_end() {
       quoted_ = true;
       from_start_ = seen_ == at_ || buffer_[seen_ - 1] == dialect_.delimiter;
     } else if (c == dialect_.escape || c == dialect_.quote) {
-      // Whether a quote ends here depends on what follows.
+      // Whether a quote ends here depends on the next byte.
       const bool more = seen_ + 1 < buffer_.size();
       if (!more && !ended_) return std::string::npos;
       const char next = more ? buffer_[seen_ + 1] : '\0';
@@ -187,7 +187,7 @@ class CsvSplitter {
     return true;
   }
 
-  /// Reads from a quote to the one that ends it.
+  /// Reads from a quote to its closing quote.
   bool read_quoted(CsvField& field) {
     field.quoted = true;
     for (++at_; !done(); ++at_) {

@@ -12,25 +12,25 @@
 
 namespace pgsink::shell {
 
-/// What the names of the temporary tables begin with.
+/// Prefix of the names of the temporary tables.
 inline constexpr std::string_view kCommonTablePrefix = "pgsink common table ";
 
 class CommonTables {
  public:
-  /// `with` is the text "WITH a AS (…), b AS (…)", known to have balanced brackets; it stands at
-  /// `source_offset` of the script.
+  /// `with` is the text "WITH a AS (…), b AS (…)", known to have balanced brackets; `source_offset`
+  /// is its position in the script.
   CommonTables(std::string_view with, size_t source_offset);
 
   size_t count() const { return entries_.size(); }
-  /// Makes the empty table of entry `index`: with it, whatever reads the entry can be bound.
+  /// Creates the empty table of entry `index`, so that queries that read the entry can be bound.
   EngineSql create(size_t index) const;
   /// Fills it. REQUIRES: all before it are filled.
   EngineSql fill(size_t index) const;
-  /// Makes its table anew and fills it, in one statement. REQUIRES: all before it are filled.
+  /// Creates its table again and fills it, in one statement. REQUIRES: all before it are filled.
   EngineSql refill(size_t index) const;
   /// The query of entry `index`, which reads the tables of those before it.
   EngineSql select(size_t index) const;
-  /// Forgets it.
+  /// Drops it.
   std::string drop(size_t index) const;
   /// A WITH list that reads the tables of the first `count` entries; "" for none.
   std::string reading(size_t count) const;

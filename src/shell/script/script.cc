@@ -34,7 +34,7 @@ Faults SourceMap::engine_fault(const EngineFault& fault, const EngineSql& sql,
   std::optional<size_t> offset;
   if (fault.offset) offset = sql.source_offset(*fault.offset);
   if (!offset) return this->fault(fault.error, fallback.offset, fallback_length);
-  // The engine tells where, not how far: mark the word that stands there.
+  // The engine reports a position but no length: mark the word there.
   const ScriptStatement statement = filled_.statement();
   const size_t begin = std::min(*offset - statement.begin.offset, statement.text.size());
   const Token word = Lexer(statement.text.substr(begin)).next();

@@ -1,5 +1,5 @@
 #pragma once
-// Script: the text that a run's statements come from, and faults as places in it.
+// Script: the text of a run's statements, and faults with positions in it.
 
 #include <expected>
 #include <string>
@@ -15,26 +15,26 @@ namespace pgsink::shell {
 
 /// Script is a named text, for example a file's.
 struct Script {
-  std::string name;  ///< As errors show it.
+  std::string name;  ///< As shown in errors.
   std::string text;
 };
 
-/// Everything wrong with one statement, with places in the script.
+/// All faults of one statement, with positions in the script.
 using Faults = std::vector<Diagnostic>;
 using Outcome = std::expected<void, Faults>;
 
-/// SourceMap turns places in a statement with filled-in variables into places in its script.
+/// SourceMap converts positions in a statement with filled-in variables to positions in its script.
 class SourceMap {
  public:
   SourceMap(const Script& script, const FilledStatement& filled)
       : script_(script), filled_(filled) {}
 
-  /// A fault whose place counts in the filled statement.
+  /// A fault whose position counts in the filled statement.
   Diagnostic in_script(Diagnostic diagnostic) const;
   Faults in_script(Faults faults) const;
-  /// A fault of ours at bytes of the filled statement.
+  /// A fault at bytes of the filled statement.
   Faults fault(Error error, size_t offset, size_t length) const;
-  /// A fault of the engine about `sql`; without a place of its own it is about `fallback`.
+  /// A fault of the engine about `sql`; one without a position is placed at `fallback`.
   Faults engine_fault(const EngineFault& fault, const EngineSql& sql, SourcePosition fallback,
                       size_t fallback_length) const;
 

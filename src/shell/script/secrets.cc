@@ -8,7 +8,7 @@
 namespace pgsink::shell {
 namespace {
 
-/// A secret is a password or a key: what is longer is a wrong path.
+/// A secret is a password or a key: a longer file is probably a wrong path.
 constexpr size_t kSecretBytesMax = 1 << 20;
 
 std::optional<std::string> from_environment(const std::string& name) {
@@ -17,7 +17,7 @@ std::optional<std::string> from_environment(const std::string& name) {
   return value;
 }
 
-/// The name as an environment variable can have it.
+/// The name in the form of an environment variable.
 std::string environment_name(std::string text) {
   for (char& c : text) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');

@@ -1,5 +1,5 @@
 #pragma once
-// Where ${secret:NAME}, ${env:NAME} and ${NAME} of a connection's options come from.
+// The values of ${secret:NAME}, ${env:NAME} and ${NAME} in a connection's options.
 
 #include <map>
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace pgsink::shell {
 
-/// Secrets of files DIR/NAME (a trailing line break dropped), else of the environment's
-/// PGSINK_SECRET_NAME (upper case); variables of --set.
+/// Secrets from files DIR/NAME (without a trailing line break), else from the environment variable
+/// PGSINK_SECRET_NAME (upper case); variables from --set.
 Substitution make_substitution(std::string secret_directory,
                                const std::map<std::string, std::string>& variables);
 

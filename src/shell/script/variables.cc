@@ -85,7 +85,7 @@ std::expected<FilledStatement, Diagnostic> FilledStatement::fill(const ScriptSta
   filled.original_ = statement;
   const bool connection = is_create_connection(statement);
   Lexer lexer(statement.text, statement.begin);
-  size_t copied = 0;  // bytes of statement.text that are in text_ by now
+  size_t copied = 0;  // bytes of statement.text that are in text_ already
   for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
     const size_t at = token.begin.offset - statement.begin.offset;
     if (at < copied) continue;  // inside a placeholder

@@ -25,8 +25,8 @@ size_t reference_end(std::string_view text) {
   }
 }
 
-/// Whether the reference or star of an item stands where the tree says, in what the user wrote.
-/// FROM x without a SELECT is a star that stands nowhere.
+/// Whether the reference or star of an item is, in the user's text, at the position that the tree
+/// says. FROM x without a SELECT is a star without a position.
 bool is_written(const TreeReader::Item& item, const ReadingQuery& query) {
   if (item.offset < query.begin || item.offset >= query.sql.size()) return false;
   const std::string_view text = std::string_view(query.sql).substr(item.offset);
@@ -43,8 +43,8 @@ class SourceUses::Reader final : public TreeReader {
   Reader(SourceUses& uses, const std::string& source) : uses_(uses), source_(source) {}
 
  protected:
-  /// The source itself; whoever reads anything else, be it a view of the source, needs the types
-  /// that the source has without any query.
+  /// Finds references to the source itself. A query that reads anything else, also a view of the
+  /// source, needs the types that the source has without any query.
   std::optional<Relation> read_table(const JsonNode& node) override {
     Relation relation;
     relation.name = node_text(node, "table_name");
@@ -108,7 +108,7 @@ std::optional<SourceUses> SourceUses::of(Engine& engine, const std::string& sour
   return made;
 }
 
-/// Whether all stars that would yield hidden columns can leave them out.
+/// Whether all stars that would return hidden columns can leave them out.
 bool SourceUses::can_hide(const Items& items, const std::vector<ReadingQuery>& queries) const {
   for (size_t i = 0; i < queries.size(); ++i) {
     for (const TreeReader::Item& item : items[i]) {
@@ -119,7 +119,7 @@ bool SourceUses::can_hide(const Items& items, const std::vector<ReadingQuery>& q
   return true;
 }
 
-/// Whether every list that passes the column on can name the hidden one.
+/// Whether every list that passes the column on can name the hidden one instead.
 bool SourceUses::can_hide(size_t column, const Items& items,
                           const std::vector<ReadingQuery>& queries) const {
   for (size_t i = 0; i < queries.size(); ++i) {

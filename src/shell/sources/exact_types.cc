@@ -7,7 +7,7 @@ namespace {
 
 using Kind = ExactType::Kind;
 
-/// The types whose texts are looked at, and the decimals that they hold.
+/// The types whose texts are checked, and the decimals that they hold.
 struct Known {
   duckdb_type id;
   Kind kind;
@@ -48,7 +48,7 @@ bool is_json(duckdb_logical_type type) {
   return json;
 }
 
-/// A part has no text of its own in what the user wrote.
+/// A part has no separate text in the user's spelling.
 void add_part(ExactType& whole, duckdb_logical_type taken) {
   const OwnedType part(taken);
   whole.children.push_back(exact_type_of(part.get(), "value of its type in " + whole.name));

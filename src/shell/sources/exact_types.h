@@ -8,8 +8,8 @@
 
 namespace pgsink::shell {
 
-/// exact_type_of describes a type. `written` is how the user wrote it, for types without a name
-/// that is shorter.
+/// exact_type_of describes a type. `written` is the user's spelling, for types without a shorter
+/// name.
 ExactType exact_type_of(duckdb_logical_type type, const std::string& written);
 
 }  // namespace pgsink::shell

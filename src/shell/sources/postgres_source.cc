@@ -34,7 +34,7 @@ class PostgresSource final : public UnboundedSource {
     return shape;
   }
 
-  /// A transaction is never cut, however many rows are wanted.
+  /// A transaction is never split, whatever the limit of rows is.
   Result<Rows> next(size_t, TimePoint deadline) override {
     if (finished_) return Rows{.batch = empty(), .rejected = {}, .end = true};
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -47,7 +47,7 @@ class PostgresSource final : public UnboundedSource {
     return Rows{.batch = std::move((*batch)->rows), .rejected = {}, .end = false};
   }
 
-  /// What was read and not given out comes again in the next run.
+  /// What was read and not returned comes again in the next run.
   void finish() override { finished_ = true; }
 
   std::string place(size_t row) const override {

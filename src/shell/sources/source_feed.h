@@ -15,16 +15,16 @@ namespace pgsink::shell {
 
 class SourceFeed {
  public:
-  /// Makes the function `name` known, whose columns are texts. This must outlive the engine.
+  /// Registers the function `name`, whose columns are texts. This must outlive the engine.
   pgproto::Status add_to(Engine& engine, const std::string& name, std::vector<RawColumn> columns);
-  /// The columns for statements that are bound from now on; as many, with the same names.
+  /// The columns for statements that are bound from now on; same number, same names.
   void set_columns(std::vector<RawColumn> columns) { columns_ = std::move(columns); }
 
-  /// From now on the function yields these rows.
+  /// From now on the function returns these rows.
   void set(RecordBatch batch);
-  /// Of them only rows [begin, begin + count).
+  /// Only rows [begin, begin + count) of them.
   void narrow(size_t begin, size_t count);
-  /// A row that is never yielded again.
+  /// A row that is never returned again.
   void drop(size_t row) { dropped_[row] = true; }
   const RecordBatch& batch() const { return batch_; }
 

@@ -47,7 +47,7 @@ Result<const Sources::Source*> Sources::open_mentioned(std::string_view statemen
         if (auto opened = open(*source, stop); !opened) return std::unexpected(opened.error());
       }
       if (!source->has_columns) return source.get();
-      // Views that a statement makes of it must not depend on the pipelines before it.
+      // Views that a statement makes of it must not depend on earlier pipelines.
       if (auto reset = reset_uses(*source); !reset) return std::unexpected(reset.error());
     }
   }

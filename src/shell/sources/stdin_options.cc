@@ -12,7 +12,7 @@
 namespace pgsink::shell {
 namespace {
 
-using Refusal = std::string;  ///< Empty: taken.
+using Refusal = std::string;  ///< Empty: accepted.
 
 Refusal read_number(const OptionValue& value, int64_t min, int64_t max, int64_t& number) {
   const char* end = value.text.data() + value.text.size();
@@ -28,7 +28,7 @@ struct StdinOption {
   Refusal (*store)(const OptionValue& value, StdinOptions& options);
 };
 
-/// One byte that can stand between or around fields.
+/// One byte that can separate or enclose fields.
 Refusal read_character(const OptionValue& value, char& character) {
   const std::string text = value.text == "\\t" ? "\t" : value.text;
   const bool fits = value.kind != OptionValue::Kind::kMap && text.size() == 1 && text != "\n" &&
@@ -125,7 +125,7 @@ class Binder {
   }
 
  private:
-  /// What COPY demands of its options, too.
+  /// The same rules as COPY's options.
   void bind_dialect() {
     CsvDialect& dialect = options_.dialect;
     if (!given("escape")) dialect.escape = dialect.quote;

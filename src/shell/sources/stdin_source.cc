@@ -19,12 +19,13 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = size_t{64} << 10;
-/// The rows in which columns and types are sought, and how long the second and later ones may take.
+/// The number of rows in which columns and types are sought, and how long to wait for the second
+/// and later ones.
 constexpr size_t kSampleRowsMax = 1000;
 constexpr milliseconds kSampleWait{200};
-/// How often a wait asks whether to stop.
+/// How often a wait checks whether to stop.
 constexpr milliseconds kTick{50};
-/// Members that no column has and that are named.
+/// The maximum of unknown members that are reported by name.
 constexpr size_t kUnknownNamedMax = 10;
 
 /// Texts of one micro-batch, column by column; NULL where there is none.
@@ -127,10 +128,10 @@ class StdinSource final : public UnboundedSource {
     return "line " + std::to_string(records_[row].line);
   }
   RejectedInput input(size_t row) const override { return rejected_input(records_[row], ""); }
-  Status committed(uint64_t) override { return {}; }  // A pipe does not give its lines back.
+  Status committed(uint64_t) override { return {}; }  // A pipe cannot return its lines.
 
  private:
-  /// Without a header the columns that were given name the fields.
+  /// Without a header the given columns name the fields.
   void use_fields_in_order() {
     csv_->set_fields_in_order();
     csv_reader_->set_width(csv_->width());
@@ -176,7 +177,7 @@ class StdinSource final : public UnboundedSource {
     return true;
   }
 
-  /// Takes what is there; waits for a first record until the deadline.
+  /// Takes the available bytes; waits for a first record until the deadline.
   Status fill(size_t rows_max, TimePoint deadline) {
     for (;;) {
       if (auto taken = reader_->take(rows_max, kept_); !taken) return taken;
@@ -187,7 +188,7 @@ class StdinSource final : public UnboundedSource {
     }
   }
 
-  /// Waits for at least one record, and then a little for more.
+  /// Waits for at least one record, and then briefly for more.
   Status wait_for_records(size_t rows_max, const std::function<bool()>& stop) {
     while (kept_.empty() && !reader_->finished()) {
       if (stop()) return fail(Errc::kInterrupted, "interrupted before the first line came");
@@ -222,7 +223,7 @@ class StdinSource final : public UnboundedSource {
     return {};
   }
 
-  /// Finds the columns that records have, and what their values look like.
+  /// Finds the columns of the records, and samples of their values.
   Status look_at_samples(const std::function<bool()>& stop) {
     if (header_pending_) {
       if (auto come = wait_for_records(1, stop); !come) return come;
@@ -256,7 +257,7 @@ class StdinSource final : public UnboundedSource {
     return {};
   }
 
-  /// Appends one record to the columns of a micro-batch, or says why it is malformed.
+  /// Appends one record to the columns of a micro-batch, or returns why it is malformed.
   std::optional<std::string> append(std::string_view record, Texts& texts) {
     auto values = columns_->read(record);
     if (!values) return std::move(values.error());
@@ -288,10 +289,10 @@ class StdinSource final : public UnboundedSource {
   const int file_;
   std::unique_ptr<RecordColumns> columns_;
   std::unique_ptr<RecordReader> reader_;
-  CsvColumns* csv_ = nullptr;        ///< The same columns, if it is CSV.
-  CsvReader* csv_reader_ = nullptr;  ///< The same reader, if it is CSV.
-  std::vector<TextRecord> kept_;     ///< Read, and not yet given away.
-  std::vector<TextRecord> records_;  ///< Of the last batch.
+  CsvColumns* csv_ = nullptr;        ///< The same columns if it is CSV, else null.
+  CsvReader* csv_reader_ = nullptr;  ///< The same reader if it is CSV, else null.
+  std::vector<TextRecord> kept_;     ///< Read, and not returned yet.
+  std::vector<TextRecord> records_;  ///< Records of the last batch.
   uint64_t position_ = 0;
   bool header_pending_;
   bool sampled_all_ = false;

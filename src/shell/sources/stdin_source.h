@@ -16,24 +16,24 @@
 
 namespace pgsink::shell {
 
-/// StdinOptions is what CREATE CONNECTION … TO stdin can say.
+/// StdinOptions are the options of CREATE CONNECTION … TO stdin.
 struct StdinOptions {
   bool csv = false;
-  std::vector<RecordColumn> columns;  ///< Empty: found in the first rows.
+  std::vector<RecordColumn> columns;  ///< Empty: inferred from the first rows.
   bool header = true;                 ///< CSV only.
   CsvDialect dialect;                 ///< CSV only.
   UnboundedSource::Limits limits;
 };
 
-/// bind_stdin checks every option; all faults together, each with its place.
+/// bind_stdin checks every option and returns all faults together, each with its position.
 std::expected<StdinOptions, std::vector<Diagnostic>> bind_stdin(const CreateConnection& statement,
                                                                 const Substitution& substitution,
                                                                 Engine& engine);
-/// The keys that bind_stdin() takes.
+/// The keys that bind_stdin() accepts.
 std::vector<std::string_view> stdin_option_keys();
 
-/// make_stdin_source makes the source over a file descriptor, which stays the caller's, as does the
-/// reporter.
+/// make_stdin_source makes the source over a file descriptor. The caller keeps the descriptor and
+/// the reporter.
 std::unique_ptr<UnboundedSource> make_stdin_source(StdinOptions options, int file,
                                                    Reporter& reporter);
 

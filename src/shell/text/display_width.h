@@ -10,9 +10,8 @@ namespace pgsink::shell {
 /// display_width counts terminal columns: 2 for East Asian wide characters and emoji, 0 for
 /// combining marks, 1 for everything else, also for a byte that is not UTF-8.
 size_t display_width(std::string_view text);
-/// printable is the text with what would move a terminal's cursor made visible: control characters
-/// as
-/// \n, \t or \x1b, bytes that are not UTF-8 as U+FFFD.
+/// printable returns the text with everything that would move a terminal's cursor made visible:
+/// control characters as \n, \t or \x1b, bytes that are not UTF-8 as U+FFFD.
 std::string printable(std::string_view text);
 
 }  // namespace pgsink::shell

@@ -1,5 +1,5 @@
 #pragma once
-// Reads what little JSON the engine writes about itself: errors and plans.
+// Reads the JSON that the engine writes about itself: errors and plans.
 
 #include <optional>
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace pgsink::shell {
 
-/// Reads a JSON string that starts at text[at] == '"'; leaves `at` behind it. nullopt if malformed.
+/// Reads a JSON string that starts at text[at] == '"'; leaves `at` after it. nullopt if malformed.
 std::optional<std::string> read_json_string(std::string_view text, size_t& at);
 
 }  // namespace pgsink::shell

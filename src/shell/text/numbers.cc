@@ -16,7 +16,7 @@ std::string grouped(uint64_t count) {
 }
 
 std::string fixed(double value, int digits) {
-  std::array<char, 400> text{};  // the largest double has 309 digits before the point
+  std::array<char, 400> text{};  // the largest double has 309 digits before the decimal point
   std::snprintf(text.data(), text.size(), "%.*f", digits, value);
   return text.data();
 }
