@@ -3,8 +3,8 @@
 // own, on a free port of 127.0.0.1 and a Unix socket, with everything a test may want to break. It
 // needs no GoogleTest. Root cannot run the server: then it runs as `postgres`, else `nobody`.
 //
-//   auto& server = shared_server();                       // one per test program, made on first
-//   use std::string database = server.create_database();      // fresh, one per suite or test
+//   auto& server = shared_server();  // one per test program, made on first use
+//   std::string database = server.create_database();  // fresh, one per suite or test
 //   server.sql("CREATE TABLE t (a int)", database);
 //
 // Nothing is left running: the destructor stops the server, and if the test program dies without

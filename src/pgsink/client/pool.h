@@ -2,10 +2,9 @@
 // Pool shares a fixed number of connections to one server, first come, first served.
 //
 //   auto pool = Pool::create(env, {.name = "orders", .connect = options, .size = 4, …});
-//   auto lease = pool->checkout();            // waits for a place, opens or takes an idle
-//   connection
+//   auto lease = pool->checkout();  // waits for a place, opens or takes an idle connection
 //   (*lease)->query("SELECT 1", deadline);
-//   lease->give_back();                       // or its destructor: the next one gets it clean
+//   lease->give_back();             // or its destructor: the next user gets a clean session
 //
 // A lease is a *place* with at most one connection in it. A broken connection is replaced in its
 // place, so reconnecting never waits for other users. A request for several places gets all of them

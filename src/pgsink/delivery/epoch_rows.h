@@ -18,10 +18,9 @@
 //
 //   auto epochs = Epochs::create("public", "orders-1");
 //   epochs->ensure_table(connection, deadline);
-//   auto rows = epochs->claim(env, connection, lanes, deadline);       // who wrote before is
-//   fenced "BEGIN …; " + *epochs->guard_sql((*rows)[0], position) + "; COPY …"   // then
-//   ++rows[0].epoch
-//   // Connection lost: *epochs->renew(env, connection, row, deadline) tells what is committed.
+//   auto rows = epochs->claim(env, connection, lanes, deadline);  // the previous writer is fenced
+//   "BEGIN …; " + *epochs->guard_sql((*rows)[0], position) + "; COPY …"  // then ++rows[0].epoch
+//   // Connection lost: *epochs->renew(env, connection, row, deadline) says what is committed.
 
 #include <optional>
 #include <string>

@@ -33,8 +33,7 @@ class ResultPrinter {
 
 /// The printer of a format.
 ///   table: columns aligned, numbers to the right, a line with the count of rows. The widths come
-///   from
-///          the first 1000 rows; wider values after them stick out.
+///          from the first 1000 rows; later values that are wider stick out.
 ///   csv:   RFC 4180 with a line of names; NULL is empty, an empty text is "".
 ///   json:  an array of objects; jsonl: one object a line; line: a line for each value.
 std::unique_ptr<ResultPrinter> make_printer(Format format, const std::vector<Column>& columns,

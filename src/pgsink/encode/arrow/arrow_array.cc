@@ -98,7 +98,7 @@ class ArrayReader {
   struct Window {
     const Field& field;
     const ArrowArray& array;
-    int64_t first;  ///< In the buffers.
+    int64_t first;  ///< Index of the first row in the buffers.
     int64_t length;
     const std::string& path;
   };
@@ -352,7 +352,7 @@ class ArrayReader {
 
 using ArrayOwner = std::shared_ptr<ArrowArray>;
 
-/// Moves a struct that its producer owns to one that is released when the last owner goes.
+/// Moves a struct from its producer to an owner that releases it when the last reference ends.
 ArrayOwner take(ArrowArray* array) {
   ArrayOwner owner(new ArrowArray(*array), [](ArrowArray* held) {
     if (held->release != nullptr) held->release(held);

@@ -183,7 +183,7 @@ class SchemaReader {
       if (!format.starts_with(known.text)) continue;
       field.kind = known.kind;
       field.unit = known.unit;
-      field.utc = format.size() > known.text.size();  // a zone: the numbers are instants
+      field.utc = format.size() > known.text.size();  // with a zone the numbers are instants
       field.infinities = options_.infinities;
       return {};
     }

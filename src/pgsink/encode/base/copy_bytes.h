@@ -1,5 +1,5 @@
 #pragma once
-// copy_bytes: memcpy for sizes that are mostly small and differ from call to call.
+// copy_bytes: memcpy for sizes that are mostly small and vary from call to call.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,9 +20,8 @@ inline void copy_ends(std::byte* to, const std::byte* from, size_t size) {
   std::memcpy(to + size - unit, &back, unit);
 }
 
-/// copy_bytes copies `size` bytes and touches no other. Below 64 bytes it is two or four
-/// overlapping moves and no call; sizes of the rows of one column mostly fall into one or two of
-/// the cases.
+/// copy_bytes copies `size` bytes and writes no other. Below 64 bytes it does two or four
+/// overlapping moves and no call; the sizes in one column mostly use one or two of the cases.
 inline void copy_bytes(std::byte* to, const std::byte* from, size_t size) {
   if (size >= 16) {
     if (size <= 32) return copy_ends<16>(to, from, size);

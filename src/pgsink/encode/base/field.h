@@ -1,11 +1,10 @@
 #pragma once
-// The pieces that every codec of a column is made of: a Block of rows, the Faults found in it, and
-// FieldCodec, the pair measure → write.
+// The parts of every codec of a column: a Block of rows, the Faults found in it, and FieldCodec,
+// the pair measure → write.
 //
-// measure() looks at every row of a block and may find faults; write() stores the fields of a
-// prefix of the measured block and cannot fail. Between the two a codec keeps what it found out
-// (validity, converted values), so a codec belongs to one column of one encoder and is not
-// thread-safe.
+// measure() reads every row of a block and may find faults; write() stores the fields of a prefix
+// of the measured block and cannot fail. Between the two a codec keeps its results (validity,
+// converted values), so a codec belongs to one column of one encoder and is not thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,14 +19,14 @@
 
 namespace pgsink::encode {
 
-/// kBlockRowsMax bounds the rows that one pass over a column handles, so that what the passes share
-/// (cursors, converted values, the output) stays in the first-level cache.
+/// kBlockRowsMax bounds the rows that one pass over a column handles, so that data shared by the
+/// passes (cursors, converted values, the output) stays in the first-level cache.
 inline constexpr size_t kBlockRowsMax = 256;
 
 /// kFieldBytesMax is the server's limit of one field (MaxAllocSize, minus a varlena header).
 inline constexpr size_t kFieldBytesMax = 0x3fffffff - 4;
 
-/// kLengthBytes precede every field.
+/// kLengthBytes come before every field.
 inline constexpr size_t kLengthBytes = 4;
 
 /// Block names at most kBlockRowsMax rows of a column: `count` rows from `first`, or those listed.
@@ -39,7 +38,7 @@ struct Block {
   size_t row(size_t i) const { return indexes == nullptr ? first + i : indexes[i]; }
 };
 
-/// The SQLSTATEs of rejected values, as the server names them.
+/// The SQLSTATEs of rejected values, with the server's names.
 namespace sqlstate {
 inline constexpr std::string_view kStringTooLong = "22001", kNumberOutOfRange = "22003",
                                   kNullNotAllowed = "22004", kDatetimeFormat = "22007",
@@ -58,7 +57,7 @@ struct Fault {
 
 /// RowFault is the fault of one row of a block.
 struct RowFault {
-  size_t position = 0;  ///< In the block.
+  size_t position = 0;  ///< Index in the block.
   Fault fault;
 };
 using FaultList = std::vector<RowFault>;
@@ -83,19 +82,19 @@ class FieldCodec {
                          FaultList& faults) = 0;
 
   /// write_strided stores the first `count` fields `stride` bytes apart, if measure() returned a
-  /// size. Unless `exact`, up to 3 bytes behind each field may be overwritten with anything.
+  /// size. Unless `exact`, up to 3 bytes after each field may be overwritten.
   virtual void write_strided(std::byte* to, size_t stride, size_t count, bool exact) = 0;
 
   /// write_at stores the first `count` fields at rows[i] + offset, if measure() returned a size.
   virtual void write_at(std::byte* const* rows, size_t offset, size_t count, bool exact) = 0;
 
-  /// write_moving stores the first `count` fields at rows[i] + offset and moves rows[i] behind
-  /// them. It works whatever measure() returned.
+  /// write_moving stores the first `count` fields at rows[i] + offset and moves rows[i] after them.
+  /// It works whatever measure() returned.
   virtual void write_moving(std::byte** rows, size_t offset, size_t count) = 0;
 
-  /// defer_checks lets a codec look at the bytes of its values while it writes them, and not
-  /// before. What it finds comes out of verify(); until then nothing that was written may be sent.
-  /// Only a codec whose owner calls verify() may be told so.
+  /// defer_checks lets a codec check the bytes of its values only while it writes them. verify()
+  /// returns its findings; until then nothing that was written may be sent. Call it only if the
+  /// owner of the codec calls verify().
   virtual void defer_checks() {}
   /// verify appends the faults of the first `count` rows, which have been written.
   virtual void verify(size_t count, FaultList& faults) {
@@ -103,14 +102,14 @@ class FieldCodec {
     static_cast<void>(faults);
   }
 
-  /// use_portable_code forbids code that not every processor can run; for tests and for comparing.
+  /// use_portable_code forbids code that needs a specific processor; for tests and comparisons.
   virtual void use_portable_code() {}
 
-  /// row_part is what RowWriter needs to write the fields of the measured block. Null, always, if
+  /// row_part is what RowWriter needs to write the fields of the measured block. Always null if
   /// only the codec itself can write them.
   virtual const RowPart* row_part() const { return nullptr; }
 
-  /// This codec, if its values are of fixed width and wait in Lanes.
+  /// This codec, if its values have a fixed width and are in Lanes.
   virtual FixedField* as_fixed() { return nullptr; }
 };
 

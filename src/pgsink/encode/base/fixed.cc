@@ -24,7 +24,7 @@ struct Word<8> {
   using Type = uint64_t;
 };
 
-/// A value with what is added to it: an epoch, for dates and times.
+/// A value plus the addend: an epoch, for dates and times.
 template <size_t width>
 inline auto load_word(const std::byte* from, uint64_t addend) {
   using T = typename Word<width>::Type;
@@ -45,7 +45,7 @@ inline void store_value(std::byte* to, const std::byte* from, uint64_t addend) {
   }
 }
 
-/// Length and value; with `loose` up to 3 bytes behind may be overwritten.
+/// Length and value; with `loose` up to 3 bytes after them may be overwritten.
 template <size_t width, bool loose>
 inline void store_field(std::byte* to, const std::byte* from, uint64_t addend) {
   constexpr bool kLittle = std::endian::native == std::endian::little;
@@ -90,7 +90,8 @@ void moving(const Lanes& lanes, const uint8_t* valid, std::byte** rows, size_t o
     }
     return;
   }
-  std::array<std::byte, 16> trash;  // where the values of NULL rows go, so that no branch is needed
+  std::array<std::byte, 16> trash;  // where the values of NULL rows are written, so that no branch
+                                    // is needed
   for (size_t i = 0; i < count; ++i, from += lanes.stride_bytes) {
     std::byte* const to = rows[i] + offset;
     const bool is_valid = valid[i] != 0;
@@ -154,7 +155,7 @@ class NullField final : public FieldCodec {
   const RowPart* row_part() const override { return &part_; }
 
  private:
-  RowPart part_;  ///< As it is: NULL.
+  RowPart part_;  ///< Its initial state means NULL.
 };
 
 class BoolBitsField final : public FixedField {
@@ -239,7 +240,7 @@ size_t FixedField::measure(const ColumnView& column, const Block& block, size_t*
   load(column, block, faults);
   const size_t bytes = kLengthBytes + lanes_.width;
   if (valid_ == nullptr) return bytes;
-  // Without a branch: what is NULL is often random.
+  // Without a branch: NULLs often come in random order.
   const size_t width = lanes_.width;
   const uint8_t* const valid = valid_;
   for (size_t i = 0; i < block.count; ++i) {

@@ -1,10 +1,10 @@
 #pragma once
-// Codecs whose fields take the same bytes for every value: integers, floats, dates, timestamps,
+// Codecs whose fields have the same size for every value: integers, floats, dates, timestamps,
 // uuid, …
 //
 // Preparing a block ends in Lanes: host-order values of the target's width, either the source's own
-// memory (plus an addend, for the other epoch) or converted ones in scratch. Storing them is then
-// one loop for each width, whatever the types.
+// memory (plus an addend, for another epoch) or converted ones in scratch. Storing them is then one
+// loop for each width, for all types.
 
 #include <array>
 #include <type_traits>
@@ -14,7 +14,7 @@
 
 namespace pgsink::encode {
 
-/// Lanes are the values of one block, ready but for their byte order.
+/// Lanes are the values of one block, complete except for their byte order.
 struct Lanes {
   const std::byte* values = nullptr;
   ptrdiff_t stride_bytes = 0;
@@ -29,7 +29,7 @@ void store_at(const Lanes& lanes, std::byte* const* rows, size_t offset, size_t 
 void store_moving(const Lanes& lanes, const uint8_t* valid, std::byte** rows, size_t offset,
                   size_t count);
 
-/// store_runs stores the next counts[i] values behind each other at each places[i].
+/// store_runs stores the next counts[i] values one after the other at each places[i].
 void store_runs(const Lanes& lanes, const uint32_t* counts, std::byte* const* places,
                 size_t row_count);
 
@@ -53,11 +53,11 @@ class FixedField : public FieldCodec {
   const RowPart* row_part() const final { return &part_; }
   FixedField* as_fixed() final { return this; }
 
-  /// load does what measure() does but for the sizes: it finds NULLs and sets lanes().
+  /// load does what measure() does except for the sizes: it finds NULLs and sets lanes().
   void load(const ColumnView& column, const Block& block, FaultList& faults);
 
-  /// direct_lanes points at `count` rows, however many, if their values can be stored as they are.
-  /// NULLs are the caller's to find.
+  /// direct_lanes points at `count` rows, however many, if their values can be stored unchanged.
+  /// The caller must find the NULLs.
   virtual bool direct_lanes(const ColumnView& column, size_t first, size_t count,
                             Lanes& lanes) const {
     static_cast<void>(column);
@@ -68,7 +68,7 @@ class FixedField : public FieldCodec {
   }
 
   const Lanes& lanes() const { return lanes_; }
-  /// One byte a row, 0 for NULL; null: no NULL in the block.
+  /// One byte per row, 0 for NULL; null: no NULL in the block.
   const uint8_t* valid() const { return valid_; }
 
  protected:
@@ -83,7 +83,7 @@ class FixedField : public FieldCodec {
   std::array<uint8_t, kFlagBytes> valid_scratch_;
 };
 
-/// DirectField writes source values as they are.
+/// DirectField writes source values unchanged.
 template <class T>
 class DirectField final : public FixedField {
  public:
@@ -111,12 +111,14 @@ class DirectField final : public FixedField {
 };
 
 /// ConvertField runs every value through an Op:
-///   using Source, Lane;                          memory type and target value in host order (or
-///   wire) bool convert(Source value, Lane& lane) const;  false: the value does not fit Fault
-///   fault(Source value) const;
+///
+///   using Source, Lane;  // type in memory, and target value in host order (or wire bytes)
+///   bool convert(Source value, Lane& lane) const;  // false: the value does not fit
+///   Fault fault(Source value) const;
+///
 /// An Op with `static constexpr bool kDirect = true` also has kAddend, kDirectMin, kDirectBits and
 /// `bool direct() const`: a block whose values are all in [kDirectMin, kDirectMin + 2^kDirectBits)
-/// is written from the source's memory with kAddend added. That range need not be all of the
+/// is written from the source's memory with kAddend added. That range may be smaller than the
 /// target's.
 template <class Op>
 class ConvertField final : public FixedField {
@@ -162,7 +164,7 @@ class ConvertField final : public FixedField {
     }
   }
 
-  /// One pass that the compiler turns into vector code: a value outside sets a high bit.
+  /// One pass that the compiler vectorizes: a value outside the range sets a high bit.
   bool all_direct(const ColumnView& column, const Block& block) const {
     using Bits = std::make_unsigned_t<Source>;
     if (!op_.direct()) return false;

@@ -69,7 +69,7 @@ void load_with(const Block& block, const uint8_t* valid, std::string_view* value
   }
 }
 
-/// A row that is NULL may refer to nothing, so object and view kinds are read only where valid.
+/// A NULL row may refer to undefined memory, so object and view kinds are read only where valid.
 template <class Read>
 void with_reader(const ColumnView& column, const Field& field, Read&& f) {
   switch (column.kind) {

@@ -1,5 +1,5 @@
 #pragma once
-// Sources: how the values of each ColumnKind become one C++ type a family, a block at a time, so
+// Loaders: convert the values of each ColumnKind to one C++ type per family, a block at a time, so
 // that M kinds and N targets need M + N pieces of code and not M × N.
 
 #include <array>
@@ -29,8 +29,7 @@ struct Integer {
   bool negative = false;
 };
 
-/// Interval is months, days, microseconds and what is left of nanoseconds (0 … 999, sign of
-/// micros).
+/// Interval is months, days, microseconds and the remaining nanoseconds (0 … 999, sign of micros).
 struct Interval {
   int32_t months = 0;
   int32_t days = 0;
@@ -38,13 +37,15 @@ struct Interval {
   int64_t micros = 0;
 };
 
-/// Number of a float column with its own width kept, because the shortest text depends on it.
+/// Float is a number of a float column with its original width, because the shortest text
+/// depends on it.
 struct Float {
   double value = 0;
-  bool single = false;  ///< It was 16 or 32 bits wide: exactly a float.
+  bool single = false;  ///< The column has 16 or 32 bits: the value is exactly a float.
 };
 
-/// A Loader fills values[0 … block.count). Rows that `valid` (may be null) marks NULL get anything.
+/// A Loader fills values[0 … block.count). Rows that `valid` (may be null) marks NULL get any
+/// value.
 template <class V>
 using Loader = void (*)(const ColumnView& column, const Block& block, const uint8_t* valid,
                         const Field& field, V* values);
@@ -55,7 +56,7 @@ void load_integer(const ColumnView&, const Block&, const uint8_t* valid, const F
 void load_float(const ColumnView&, const Block&, const uint8_t* valid, const Field&, Float* values);
 void load_decimal(const ColumnView&, const Block&, const uint8_t* valid, const Field&,
                   Decimal* values);
-/// Dates, times, timestamps and durations: the number as it is, in the field's unit.
+/// Dates, times, timestamps and durations: the number unchanged, in the field's unit.
 void load_ticks(const ColumnView&, const Block&, const uint8_t* valid, const Field&,
                 int64_t* values);
 void load_interval(const ColumnView&, const Block&, const uint8_t* valid, const Field&,

@@ -1,5 +1,5 @@
 #pragma once
-// Scratch: bytes that grow and are reused; where computed values wait between measure and write.
+// Scratch: bytes that grow and are reused; it holds computed values between measure and write.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace pgsink::encode {
 
-/// Scratch keeps its capacity over clear(), so that a column allocates in its first blocks only.
+/// Scratch keeps its capacity over clear(), so that a column allocates only in its first blocks.
 class Scratch {
  public:
   void clear() { size_ = 0; }
@@ -28,7 +28,7 @@ class Scratch {
     size_ += bytes;
     return at;
   }
-  /// grow(), then only `used` of the room kept.
+  /// grow(), of which only `used` bytes are kept.
   void shrink_last(size_t grown, size_t used) { size_ -= grown - used; }
 
   template <std::integral T>

@@ -1,7 +1,7 @@
 #pragma once
 // StagedField: codecs whose values must be computed before their size is known (numeric, text of
 // numbers, JSON, arrays, parsed text). measure() computes whole fields into scratch; write() copies
-// them, so what was measured is what is written, by construction.
+// them, so the written fields are the measured ones by construction.
 
 #include "pgsink/encode/base/loaders.h"
 #include "pgsink/encode/base/row_part.h"
@@ -9,7 +9,7 @@
 
 namespace pgsink::encode {
 
-/// StagedBase keeps the fields of a block, length words included, one behind the other.
+/// StagedBase keeps the fields of a block, length words included, one after the other.
 class StagedBase : public FieldCodec {
  public:
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override;
@@ -18,11 +18,11 @@ class StagedBase : public FieldCodec {
   const RowPart* row_part() const final { return &part_; }
 
  protected:
-  /// begin_block finds the NULLs and forgets the fields of the block before.
+  /// begin_block finds the NULLs and drops the fields of the previous block.
   void begin_block(const ColumnView& column, const Block& block);
   bool is_null(size_t i) const { return valid_ != nullptr && valid_[i] == 0; }
   const uint8_t* valid() const { return valid_; }
-  /// end_row notes that the field of row i ends here.
+  /// end_row records that the field of row i ends here.
   void end_row(size_t i, size_t* row_bytes) {
     ends_[i + 1] = staging_.size();
     part_.heap = staging_.data();
@@ -39,8 +39,10 @@ class StagedBase : public FieldCodec {
 };
 
 /// StagedField runs a Put over each value:
-///   using Value;                                                    as its loader fills
-///   bool operator()(const Value& value, Scratch& out, Fault& fault);  appends the value, no length
+///
+///   using Value;  // the type that its loader fills
+///   // Appends the value, without length; false with a fault.
+///   bool operator()(const Value& value, Scratch& out, Fault& fault);
 template <class Put>
 class StagedField final : public StagedBase {
  public:

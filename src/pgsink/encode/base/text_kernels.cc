@@ -51,7 +51,8 @@ constexpr TextKernels kPortable{plain_portable, write_portable<ViewReader>,
 #define PGSINK_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,bmi2")))
 #define PGSINK_AVX512_PART PGSINK_AVX512 __attribute__((always_inline)) inline
 
-/// Columns are read in turns, a few kilobytes each: the processor does not see where they go on.
+/// Columns are read in turns, a few kilobytes each: the processor cannot predict where they
+/// continue.
 constexpr size_t kPrefetchBytes = 4096;
 
 PGSINK_AVX2 bool plain_avx2(const char* text, size_t size) {
@@ -90,9 +91,9 @@ PGSINK_AVX512 bool plain_avx512(const char* text, size_t size) {
   return (_mm512_testn_epi8_mask(least, least) | _mm512_movepi8_mask(all)) == 0;
 }
 
-/// What the bytes copied so far have in common.
+/// A summary of the bytes copied so far.
 struct Seen {
-  __m512i least;  ///< The least of each, as unsigned bytes.
+  __m512i least;  ///< Their minima, as unsigned bytes.
   __m512i all;    ///< Their union.
 };
 
@@ -110,8 +111,8 @@ PGSINK_AVX512_PART void move_whole(std::byte* to, const char* from, Seen& seen) 
   seen.least = _mm512_min_epu8(seen.least, bytes);
 }
 
-/// Up to 256 bytes take as many masked moves whatever their number: sizes differ from row to row,
-/// and a branch on them would be guessed wrong.
+/// Up to 256 bytes take the same number of masked moves for every size: sizes vary from row to row,
+/// and a branch on them would be mispredicted.
 PGSINK_AVX512_PART void copy_avx512(std::byte* to, const char* from, size_t size, Seen& seen) {
   constexpr size_t kStep = 64;
   prefetch_to_read(from, kPrefetchBytes);

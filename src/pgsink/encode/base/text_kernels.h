@@ -1,6 +1,6 @@
 #pragma once
-// The two loops over text that every byte goes through: is it plain ASCII, and copy it behind its
-// length. In a portable form, and with AVX2 or AVX-512 where the processor has them.
+// The two loops over every byte of text: check that it is plain ASCII, and copy it after its
+// length. In a portable form, and with AVX2 or AVX-512 if the processor has them.
 
 #include <string_view>
 
@@ -26,26 +26,26 @@ struct OffsetReader {
   }
 };
 
-/// TextForm is how values become fields.
+/// TextForm says how values become fields.
 struct TextForm {
-  const uint8_t* valid = nullptr;  ///< One byte a row, 0 for NULL; null: no NULL.
+  const uint8_t* valid = nullptr;  ///< One byte per row, 0 for NULL; null: no NULL.
   bool version = false;            ///< A byte 1 before the value: jsonb.
 };
 
 /// TextKernels are chosen once for an encoder.
 struct TextKernels {
-  /// Whether every byte is in 1 … 127; what follows them in memory is fetched ahead.
+  /// Whether every byte is in 1 … 127; prefetches the memory after them.
   bool (*is_plain_ascii)(const char* text, size_t size);
-  // Each stores length and value at rows[i] + offset and moves rows[i] behind them. They return
-  // false if a byte was not in 1 … 127, perhaps also if all were.
+  // Each stores length and value at rows[i] + offset and moves rows[i] after them. They return
+  // false if a byte was not in 1 … 127, and sometimes also if all were.
   bool (*write_views)(const ViewReader& values, const TextForm& form, std::byte** rows,
                       size_t offset, size_t count);
   bool (*write_offsets32)(const OffsetReader<int32_t>& values, const TextForm& form,
                           std::byte** rows, size_t offset, size_t count);
   bool (*write_offsets64)(const OffsetReader<int64_t>& values, const TextForm& form,
                           std::byte** rows, size_t offset, size_t count);
-  /// Adds to each row what its field takes, of which `head` is not the value's, and returns the
-  /// size of the longest value. Null: not on this processor.
+  /// Adds to each row the size of its field, of which `head` bytes are not the value's, and returns
+  /// the size of the longest value. Null: not on this processor.
   size_t (*add_sizes32)(const OffsetReader<int32_t>& values, const uint8_t* valid, size_t head,
                         size_t count, size_t* row_bytes);
 };
@@ -54,8 +54,8 @@ const TextKernels& portable_text_kernels();
 /// best_text_kernels are the fastest that this processor can run.
 const TextKernels& best_text_kernels();
 
-/// put_text_head stores the length and what else stands before a value; returns the place behind
-/// it.
+/// put_text_head stores the length and the other bytes before a value; returns the place after
+/// them.
 inline std::byte* put_text_head(std::byte* to, size_t size, bool version) {
   pgproto::store_be(to, static_cast<uint32_t>(size + (version ? 1 : 0)));
   to += kLengthBytes;

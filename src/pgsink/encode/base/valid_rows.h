@@ -1,6 +1,6 @@
 #pragma once
-// ValidRows: the rows of a block that are not NULL, as a block of their own. What a NULL dictionary
-// entry or a NULL struct refers to is undefined and must not be looked at.
+// ValidRows: the rows of a block that are not NULL, as a separate block. The memory that a NULL
+// dictionary entry or a NULL struct refers to is undefined and must not be read.
 
 #include <array>
 

@@ -101,7 +101,7 @@ constexpr std::string_view kKindNames[kTargetKindCount] = {
     "multirange",
 };
 
-/// Types may nest only so deep; a type cannot contain itself, so this is never met in practice.
+/// The nesting limit; a type cannot contain itself, so it is never reached in practice.
 constexpr int kDepthMax = 32;
 
 class Resolver {

@@ -1,5 +1,5 @@
 #pragma once
-// Target: a PostgreSQL type as the encoder sees it, with all that it is made of.
+// Target: a PostgreSQL type as the encoder sees it, with all its parts.
 
 #include <string>
 #include <string_view>
@@ -58,15 +58,15 @@ std::string_view target_kind_name(TargetKind kind);
 /// attributes.
 struct Target {
   TargetKind kind = TargetKind::kText;
-  pgproto::Oid oid = 0;        ///< What arrays and composites announce; a domain's own.
-  int32_t type_modifier = -1;  ///< Of an array: its elements'.
+  pgproto::Oid oid = 0;        ///< The OID in arrays and composites; a domain's own.
+  int32_t type_modifier = -1;  ///< Arrays: the modifier of the elements.
   std::string name;            ///< For messages: "numeric(18,4)".
   std::vector<Target> parts;
   std::vector<std::string> names;  ///< Attribute names, or an enum's labels.
 };
 
-/// resolve_target peels domains and follows arrays, composites and ranges. The error says which
-/// type is unknown or has no binary form here.
+/// resolve_target resolves domains, arrays, composites and ranges. The error says which type is
+/// unknown or has no binary form here.
 Result<Target> resolve_target(pgproto::Oid oid, int32_t type_modifier,
                               const pgproto::TypeMap& types);
 

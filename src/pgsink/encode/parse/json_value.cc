@@ -12,7 +12,7 @@
 namespace pgsink::encode {
 namespace {
 
-/// As PostgreSQL's own stack would end it, or before.
+/// Not deeper than PostgreSQL's own stack allows.
 constexpr size_t kDepthMax = 1024;
 
 constexpr std::string_view kBlanks = " \t\n\r";
@@ -38,7 +38,7 @@ void append_utf8(uint32_t code, std::string& to) {
   tail(0);
 }
 
-/// The four hexadecimal digits behind "\u" at text[at].
+/// The four hexadecimal digits after "\u" at text[at].
 bool read_unit(std::string_view text, size_t at, uint32_t& unit) {
   constexpr size_t kDigits = 4;
   if (text.size() < at + kDigits) return false;
@@ -46,7 +46,7 @@ bool read_unit(std::string_view text, size_t at, uint32_t& unit) {
   return std::from_chars(begin, begin + kDigits, unit, 16).ptr == begin + kDigits;
 }
 
-/// Reads the escape that begins behind the backslash at text[at]; leaves `at` behind it.
+/// Reads the escape that begins after the backslash at text[at]; moves `at` after it.
 bool append_escape(std::string_view text, size_t& at, std::string& to) {
   constexpr std::string_view kEscapes = "\"\\/bfnrt";
   constexpr std::string_view kMeanings = "\"\\/\b\f\n\r\t";
@@ -72,7 +72,7 @@ bool append_escape(std::string_view text, size_t& at, std::string& to) {
   return true;
 }
 
-/// JsonText reads JSON from its front. What is not well-formed ends it.
+/// JsonText reads JSON from its front. Reading ends at malformed text.
 class JsonText {
  public:
   explicit JsonText(std::string_view text) : rest_(text) { skip_blanks(); }
@@ -168,7 +168,7 @@ class Literal {
     return true;
   }
 
-  /// A number without point and exponent, if it is a whole one; otherwise the text as it is.
+  /// A whole number without point and exponent; otherwise the text unchanged.
   static std::string whole_number(std::string_view value) {
     constexpr size_t kDigitsMax = 20;
     const auto number = read_number(value);
@@ -190,7 +190,7 @@ class Literal {
       if (!first) to += ',';
       const std::string_view item = text.take_value();
       if (item.empty()) return false;
-      // A list in a list is a further dimension, unless the elements can be lists themselves.
+      // A list in a list is another dimension, unless the elements can be lists themselves.
       const bool dimension = item[0] == '[' && !is_json(element);
       const bool ok = dimension        ? append(item, target, depth + 1, to)
                       : item == "null" ? (to += "NULL", true)

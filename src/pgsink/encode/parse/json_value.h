@@ -1,6 +1,6 @@
 #pragma once
-// JSON values that stand for what they mean (Field::json_value): the column's type decides what a
-// value becomes, and numbers keep every digit until it reads them.
+// JSON values that are written as the values they mean (Field::json_value): the column's type
+// decides the result, and numbers keep every digit until it reads them.
 
 #include <string>
 #include <string_view>
@@ -10,15 +10,15 @@
 
 namespace pgsink::encode {
 
-/// append_json_content appends what a JSON string, given with its quotes, says. False if it is none
-/// or has a surrogate without its other half, which UTF-8 cannot express.
+/// append_json_content appends the content of a JSON string, given with its quotes. False if it is
+/// not a string or has half of a surrogate pair, which UTF-8 cannot express.
 bool append_json_content(std::string_view string, std::string& to);
 
-/// json_input_text is the text that `target` reads for a JSON value: a json type the value as it is
-/// written, an array type an array literal of a JSON array, a composite type a row literal of an
-/// object, integers a whole number without point and exponent, and every other type a string's
-/// content or the text as it is written. `scratch` may hold the result. False with a fault if the
-/// value is not well-formed.
+/// json_input_text is the text that `target` reads for a JSON value: a json type gets the value as
+/// it is written, an array type an array literal for a JSON array, a composite type a row literal
+/// for an object, integers a whole number without point and exponent, and every other type the
+/// content of a string or the text as it is written. `scratch` may hold the result. False with a
+/// fault if the value is malformed.
 bool json_input_text(std::string_view value, const Target& target, std::string& scratch,
                      std::string_view& text, Fault& fault);
 

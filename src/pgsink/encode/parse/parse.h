@@ -1,7 +1,7 @@
 #pragma once
-// Text → binary, for the types whose text form PostgreSQL's own input functions would read: what
-// they read and keep as it is becomes the same value; what they would round, cut or not read is a
-// fault. Only what depends on the session (time zone names, 'now', DateStyle) is refused.
+// Text → binary, for the types whose text form PostgreSQL's own input functions read. Text that
+// they keep unchanged becomes the same value; text that they would round, cut or refuse is a fault.
+// Text whose meaning depends on the session (time zone names, 'now', DateStyle) is refused.
 
 #include <string_view>
 
@@ -11,14 +11,14 @@
 
 namespace pgsink::encode {
 
-/// parse_value appends the binary form of `text` as a value of `target` (no length), or says what
-/// is wrong.
+/// parse_value appends the binary form of `text` as a value of `target` (no length), or returns
+/// what is wrong.
 bool parse_value(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 
 /// parse_fault is 22P02: `text` is not a value of the type.
 Fault parse_fault(const Target& target, std::string_view text, std::string_view wanted);
 
-// The families of parse_value(), each in a file of its own.
+// The families of parse_value(), each in its own file.
 bool parse_bool(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_float(const Target& target, std::string_view text, Scratch& out, Fault& fault);

@@ -107,7 +107,7 @@ struct Quantity {
   int64_t millionths = 0;
 };
 
-/// IntervalParser adds up fields; any failure makes ok() false for good.
+/// IntervalParser adds up fields; any failure makes ok() false permanently.
 class IntervalParser {
  public:
   explicit IntervalParser(std::string_view text) : reader_(text) {}
@@ -190,7 +190,7 @@ class IntervalParser {
   static uint64_t clock_units() {
     return unit_bit(Part::kMicros, kHour) | unit_bit(Part::kMicros, kMinute) | seconds_units();
   }
-  /// The server takes a unit only once. A fraction of seconds has the smaller units in it.
+  /// The server takes a unit only once. A fraction of seconds includes the smaller units.
   bool first_of(const Unit& unit, const Quantity& quantity) {
     const bool fraction = quantity.millionths != 0 && unit.factor == kMicrosPerSecond;
     return first_of_all(fraction ? seconds_units() : unit_bit(unit.part, unit.factor));
@@ -209,7 +209,7 @@ class IntervalParser {
     return !reader_.take('.') || read_fraction(quantity.millionths);
   }
 
-  /// Digits behind a point; what is finer than a microsecond would be rounded.
+  /// Digits after a point; more digits than microseconds would be rounded.
   bool read_fraction(int64_t& millionths) {
     constexpr size_t kPlaces = 6;
     const std::string_view digits = reader_.take_digits();
@@ -249,7 +249,8 @@ class IntervalParser {
     int64_t rest = 0;
     if (__builtin_mul_overflow(quantity.whole, factor, &amount)) return overflown();
     if (quantity.millionths != 0) {
-      // Fractions of days and months would have to be spread over smaller units: not ours to do.
+      // Fractions of days and months would have to be converted to smaller units, which depends on
+      // the session.
       if (part != Part::kMicros) return fail();
       rest = quantity.millionths * factor;
       if (rest % 1'000'000 != 0) return fail();

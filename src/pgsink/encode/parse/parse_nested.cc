@@ -201,7 +201,7 @@ class ArrayParser {
   std::array<size_t, kArrayDimensionsMax> lengths_{};
   std::vector<std::pair<int32_t, int32_t>> bounds_;
   bool has_null_ = false;
-  std::string text_;  ///< Of the element at hand.
+  std::string text_;  ///< Of the current element.
   bool escaped_ = false;
 };
 
@@ -251,7 +251,7 @@ bool read_range(const Target& target, TextReader& reader, Scratch& out, Fault& f
   return true;
 }
 
-/// A fault that a part has set stays; otherwise the literal as a whole is malformed.
+/// A fault that a part has set is kept; otherwise the literal as a whole is malformed.
 bool failed(const Target& target, std::string_view text, std::string_view form, Fault& fault) {
   if (fault.message.empty()) fault = parse_fault(target, text, form);
   return false;

@@ -22,7 +22,7 @@ using pgproto::ascii::equal_folded;
 using pgproto::ascii::hex_digit;
 using pgproto::ascii::lower;
 
-/// Takes a leading + or - off; true for -.
+/// Removes a leading + or -; true for -.
 bool take_sign(std::string_view& text) {
   if (text.empty() || (text[0] != '-' && text[0] != '+')) return false;
   const bool negative = text[0] == '-';
@@ -32,14 +32,14 @@ bool take_sign(std::string_view& text) {
 
 enum class Word : uint8_t { kNone, kNan, kInfinity };
 
-/// The words that stand for no finite number, as float8in() and numeric_in() know them.
+/// The words for values that are not finite numbers, as in float8in() and numeric_in().
 Word special_word(std::string_view text) {
   if (equal_folded(text, "nan")) return Word::kNan;
   if (equal_folded(text, "infinity") || equal_folded(text, "inf")) return Word::kInfinity;
   return Word::kNone;
 }
 
-/// A decimal number taken apart.
+/// A decimal number in its parts.
 struct Decimals {
   std::string digits;
   int64_t scale = 0;
@@ -118,8 +118,8 @@ bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fa
   return put_integer(value, target.kind, out, fault);
 }
 
-// Server: float8in(), float4in(). Text becomes the nearest float; what would overflow or vanish
-// does not.
+// Server: float8in(), float4in(). Text becomes the nearest float; text that would overflow or
+// underflow does not.
 bool parse_float(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   const std::string_view number = pgproto::ascii::trim(text);
   const bool single = target.kind == TargetKind::kFloat4;
@@ -255,7 +255,7 @@ bool parse_bytea(const Target& target, std::string_view text, Scratch& out, Faul
   return true;
 }
 
-// Server: charin() keeps the first byte and forgets the rest; what has more is a fault here.
+// Server: charin() keeps the first byte and drops the rest; longer text is a fault here.
 bool parse_char(const Target&, std::string_view text, Scratch& out, Fault& fault) {
   if (text.size() > 1) {
     fault = {sqlstate::kStringTooLong,

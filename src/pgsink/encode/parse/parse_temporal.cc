@@ -1,5 +1,5 @@
 // Text → date, time, timetz, timestamp, timestamptz: the ISO 8601 forms that PostgreSQL prints and
-// reads whatever its DateStyle. Without a zone an instant is taken in UTC.
+// reads under any DateStyle. An instant without a zone is read as UTC.
 
 #include <limits>
 
@@ -29,7 +29,7 @@ Fault value_fault(std::string_view text, std::string_view why) {
   return {sqlstate::kDatetimeOverflow, shortened(text) + " " + std::string(why)};
 }
 
-/// What a text of date and time says.
+/// The parts of a text of date and time.
 struct Moment {
   Civil date;
   int64_t micros = 0;   ///< Of the day; up to 24:00:00.
@@ -87,7 +87,7 @@ bool read_zone(TextReader& reader, Moment& moment) {
   int64_t seconds = 0;
   const size_t digits_before = reader.rest().size();
   if (!reader.take_number(1, 4, hours)) return false;
-  // Three digits or four have the minutes in them: +011 is eleven minutes, not hours.
+  // Three or four digits include the minutes: +011 is eleven minutes, not hours.
   if (digits_before - reader.rest().size() > 2) {
     minutes = hours % 100;
     hours /= 100;
@@ -115,7 +115,7 @@ bool read_moment(std::string_view text, Moment& moment) {
     return false;
   }
   reader.skip_spaces();
-  if (moment.date.year == 0) return false;  // between 1 BC and 1 AD there is none
+  if (moment.date.year == 0) return false;  // there is no year between 1 BC and 1 AD
   if (reader.take_word("BC")) moment.date.year = 1 - moment.date.year;
   const Civil& date = moment.date;
   return reader.done() && date.month >= 1 && date.month <= 12 && date.day >= 1 &&
@@ -191,7 +191,7 @@ bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, 
     fault = form_fault(target, text, kTimestampForm);
     return false;
   }
-  // UTC is what a type without zone is taken to be; the server would ignore any other.
+  // A type without zone takes only UTC; the server would ignore any other zone.
   if (moment.zone_seconds != 0 && !zoned) {
     fault = form_fault(target, text,
                        "a timestamp without time zone or in UTC, for the type holds none");

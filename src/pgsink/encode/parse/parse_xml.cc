@@ -8,21 +8,21 @@
 namespace pgsink::encode {
 namespace {
 
-/// Takes `word` from the front of `text`.
+/// Removes `word` from the front of `text`.
 bool take_prefix(std::string_view& text, std::string_view word) {
   if (!text.starts_with(word)) return false;
   text.remove_prefix(word.size());
   return true;
 }
 
-/// Takes XML's blanks from the front of `text`; false if there is none.
+/// Removes XML's blanks from the front of `text`; false if there is none.
 bool take_blanks(std::string_view& text) {
   const size_t count = std::min(text.find_first_not_of(" \t\r\n"), text.size());
   text.remove_prefix(count);
   return count != 0;
 }
 
-/// Takes `name = "value"`, with blanks before it, from the front of `text`.
+/// Removes `name = "value"`, with blanks before it, from the front of `text`.
 bool take_attribute(std::string_view& text, std::string_view name, std::string_view& value) {
   if (!take_blanks(text) || !take_prefix(text, name)) return false;
   take_blanks(text);
@@ -36,8 +36,8 @@ bool take_attribute(std::string_view& text, std::string_view name, std::string_v
   return true;
 }
 
-/// The encoding that the XML declaration names, a part of `text`; at the end of `text` if none is.
-/// It is found where the server finds it (parse_xml_decl() in its xml.c).
+/// The encoding in the XML declaration, a part of `text`; at the end of `text` if there is none. It
+/// is parsed as the server parses it (parse_xml_decl() in its xml.c).
 std::string_view declared_encoding(std::string_view text) {
   std::string_view rest = text;
   std::string_view version;
@@ -49,8 +49,8 @@ std::string_view declared_encoding(std::string_view text) {
 
 }  // namespace
 
-// xml_in() knows that text is in the client's encoding and ignores what the declaration says;
-// xml_recv() believes the declaration. So the declaration is made to say what is true.
+// xml_in() knows that text is in the client's encoding and ignores the declaration; xml_recv()
+// believes the declaration. So the declaration is changed to the actual encoding.
 bool parse_xml(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   if (text_fault(text, text_rule(target), fault)) return false;
   constexpr std::string_view kUtf8 = "UTF-8";

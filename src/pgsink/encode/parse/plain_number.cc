@@ -5,7 +5,7 @@
 namespace pgsink::encode {
 namespace {
 
-/// What stands for exponents that no type reaches.
+/// Used for exponents that exceed every type.
 constexpr int64_t kExponentMax = 1'000'000'000;
 
 std::string_view take_digits(std::string_view& text) {
@@ -63,7 +63,7 @@ std::optional<NumberText> read_number(std::string_view text) {
 std::optional<std::string> plain_number(const NumberText& number, size_t digits_max) {
   if (number.is_zero()) return "0";
   std::string digits = std::string(number.whole) + std::string(number.fraction);
-  // How many of the digits stand before the point.
+  // Number of digits before the point.
   int64_t whole = static_cast<int64_t>(number.whole.size()) + number.exponent;
   const size_t leading = digits.find_first_not_of('0');
   digits.erase(0, leading);

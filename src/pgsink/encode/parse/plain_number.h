@@ -16,7 +16,7 @@ struct NumberText {
   std::string_view fraction;  ///< Digits after it.
   bool has_point = false;
   bool has_exponent = false;
-  int64_t exponent = 0;  ///< Of ten; far beyond any type's range at most.
+  int64_t exponent = 0;  ///< Power of ten; limited to far beyond any type's range.
 
   bool is_zero() const;
 };
@@ -25,8 +25,8 @@ struct NumberText {
 /// the point, and nothing else.
 std::optional<NumberText> read_number(std::string_view text);
 
-/// plain_number writes the same number without exponent and without zeros that mean nothing:
-/// "-1.50e1" is "-15". "-0" is "0". Nullopt if that takes more than `digits_max` digits.
+/// plain_number writes the same number without exponent and without superfluous zeros: "-1.50e1" is
+/// "-15". "-0" is "0". Nullopt if that takes more than `digits_max` digits.
 std::optional<std::string> plain_number(const NumberText& number, size_t digits_max);
 
 /// is_json_number says whether the text is a number as RFC 8259 writes it.

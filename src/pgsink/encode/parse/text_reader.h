@@ -23,7 +23,7 @@ class TextReader {
     rest_.remove_prefix(1);
     return true;
   }
-  /// Takes a word, case aside, if no letter follows.
+  /// Takes a word, ignoring case, if no letter follows.
   bool take_word(std::string_view word) {
     if (rest_.size() < word.size()) return false;
     for (size_t i = 0; i < word.size(); ++i) {

@@ -14,7 +14,7 @@ using encode::Block;
 using encode::kBlockRowsMax;
 
 constexpr size_t kHeaderBytes = 20;
-constexpr size_t kLengthAt = 12;  ///< Of the header, where the number of elements stands.
+constexpr size_t kLengthAt = 12;  ///< Where the header has the number of elements.
 
 }  // namespace
 
@@ -48,7 +48,7 @@ void ColumnArrays::State::begin() {
   }
 }
 
-/// Stores the fields of a block that was just measured, one behind the other.
+/// Stores the fields of a block that was just measured, one after the other.
 void ColumnArrays::State::write(Column& column, size_t constant, size_t count) {
   if (constant != 0) {
     column.codec->write_strided(column.bytes.grow(constant * count), constant, count, true);
@@ -63,7 +63,7 @@ void ColumnArrays::State::write(Column& column, size_t constant, size_t count) {
   column.codec->write_moving(cursors.data(), 0, count);
 }
 
-/// Appends a block to every array, or to none and leaves rejections (by position in the block).
+/// Appends a block to every array, or to none and records rejections (by position in the block).
 bool ColumnArrays::State::attempt(const RecordBatch& batch, const Block& block,
                                   std::vector<Rejection>& rejections) {
   std::vector<size_t> sizes;

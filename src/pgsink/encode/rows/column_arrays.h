@@ -1,7 +1,7 @@
 #pragma once
-// ColumnArrays: rows of a RecordBatch → one array a column in binary form, the parameters of a
-// statement over unnest($1, $2, …). The same codecs as for COPY, but a column's fields lie one
-// behind the other.
+// ColumnArrays: rows of a RecordBatch → one array per column in binary form, the parameters of a
+// statement over unnest($1, $2, …). It uses the same codecs as COPY, but stores a column's fields
+// one after the other.
 //
 // Array: int32 dimensions (1), int32 "has NULLs", oid of the elements, int32 length, int32 lower
 // bound (1), then per element int32 length (-1: NULL) and value. Source: array_recv() of the
@@ -26,7 +26,7 @@ class ColumnArrays {
   ColumnArrays& operator=(ColumnArrays&&) noexcept;
   ~ColumnArrays();
 
-  /// clear begins new arrays and keeps their memory.
+  /// clear starts new arrays and keeps their memory.
   void clear();
   /// append adds rows. Rejected ones are left out of all arrays and appended to `rejected`. The
   /// batch must have the schema given to create().

@@ -12,7 +12,7 @@
 namespace pgsink::encode {
 namespace {
 
-/// NotNull adds to a codec that NULL is rejected: a key without a value finds no row.
+/// NotNull makes a codec reject NULL: no row can be found by a NULL key.
 class NotNull final : public FieldCodec {
  public:
   explicit NotNull(CodecPointer codec) : codec_(std::move(codec)) {}
@@ -44,7 +44,7 @@ class NotNull final : public FieldCodec {
   std::array<uint8_t, kFlagBytes> scratch_;
 };
 
-/// What a change does, by the words that the field uses for it; 0 if it is none.
+/// The letter of a kind of change, from the words that the field uses; 0 if it is unknown.
 char change_letter(std::string_view word) {
   struct Word {
     std::string_view word;
@@ -61,7 +61,7 @@ char change_letter(std::string_view word) {
   return found == kWords.end() ? '\0' : found->letter;
 }
 
-/// PutChange turns the word of a change into its letter.
+/// PutChange converts the word of a change to its letter.
 struct PutChange {
   using Value = std::string_view;
   bool operator()(std::string_view word, Scratch& out, Fault& fault) const {

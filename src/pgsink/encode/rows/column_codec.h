@@ -1,5 +1,5 @@
 #pragma once
-// How an EncodeColumn gets its codec, for every encoder alike.
+// How an EncodeColumn gets its codec, the same for every encoder.
 
 #include <string>
 
@@ -23,10 +23,10 @@ struct ColumnCodec {
 /// column and says what would work.
 Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto::TypeMap& types);
 
-/// note_faults makes rejections of what a codec found in a block, and empties `faults`. Of each row
-/// only the first fault is kept; Rejection::row is its position in the block.
+/// note_faults makes rejections of the faults that a codec found in a block, and empties `faults`.
+/// Only the first fault of each row is kept; Rejection::row is its position in the block.
 void note_faults(FaultList& faults, size_t column, std::vector<Rejection>& rejections);
-/// explain_rejection makes a rejection's text whole: which row, which column of which type.
+/// explain_rejection completes a rejection's text: which row, which column of which type.
 void explain_rejection(Rejection& rejection, const ColumnCodec& column);
 
 }  // namespace pgsink::encode

@@ -8,7 +8,7 @@ namespace {
 
 constexpr uint32_t kSegmentBytesMax = 64;
 constexpr uint32_t kSegmentLanesMax = 8;
-/// Rows of more segments than this are rare, and their columns write themselves well enough.
+/// Rows of more segments are rare, and writing them column by column is fast enough.
 constexpr size_t kSegmentsMax = 8;
 constexpr uint32_t kLaneBytes = 8;
 constexpr uint32_t kCountBytes = 2;
@@ -64,8 +64,8 @@ bool FusedRows::add_column(FixedField* column) {
   return true;
 }
 
-/// Room for a value in the lanes of the last segment: a lane of its own (two above eight bytes), or
-/// beside other short ones.
+/// Room for a value in the lanes of the last segment: a separate lane (two above eight bytes), or
+/// shared with other short values.
 bool FusedRows::find_place(uint32_t width, Place& place) {
   FusedSegment& segment = segments_.back();
   const uint32_t field_bytes = static_cast<uint32_t>(kLengthBytes) + width;

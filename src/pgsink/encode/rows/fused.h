@@ -1,12 +1,12 @@
 #pragma once
 // FusedRows: whole rows of fixed-width columns at once, one 64-byte permute and store for up to 64
-// bytes of row, on processors that have AVX-512 VBMI. Chosen at run time; elsewhere the columns
-// write themselves one after the other (fixed.cc).
+// bytes of row, on processors that have AVX-512 VBMI. Chosen at run time; elsewhere the columns are
+// written one after the other (fixed.cc).
 //
-// The row is cut into segments of at most 64 bytes. What a segment needs of its columns is packed
-// into at most eight lanes of eight bytes; eight rows of lanes are transposed in registers, and one
-// permute puts every byte of a row in its place, swapped, over a pattern of length words. NULLs
-// turn length words into -1 and squeeze the bytes of their values out.
+// The row is cut into segments of at most 64 bytes. The columns of a segment are packed into at
+// most eight lanes of eight bytes; eight rows of lanes are transposed in registers, and one permute
+// puts every byte of a row in its place, swapped, over a pattern of length words. NULLs turn length
+// words into -1 and squeeze out the bytes of their values.
 
 #include <array>
 #include <memory>
@@ -19,7 +19,7 @@ namespace pgsink::encode {
 
 /// FusedSegment is a part of at most 64 bytes of every row.
 struct FusedSegment {
-  static constexpr size_t kColumnsMax = 12;  ///< Of five bytes each, none is shorter.
+  static constexpr size_t kColumnsMax = 12;  ///< At five bytes each, the shortest field.
 
   // Source byte of each output byte, for the first and the second row of a pair of rows in a
   // register.
@@ -34,16 +34,16 @@ struct FusedSegment {
   uint32_t first_column = 0;
   uint32_t column_count = 0;
 
-  /// What NULLs change, by the NULL bits of six columns each.
+  /// The changes that NULLs make, by the NULL bits of six columns each.
   struct NullMasks {
     uint64_t length = 0;  ///< Bytes of length words, which become ff.
-    uint64_t drop = 0;    ///< Bytes of values, which go away.
+    uint64_t drop = 0;    ///< Bytes of values, which are removed.
   };
   std::array<NullMasks, 64> low_nulls{};
   std::array<NullMasks, 64> high_nulls{};
 };
 
-/// FusedLane is eight bytes a row.
+/// FusedLane is eight bytes of each row.
 struct FusedLane {
   const uint64_t* values = nullptr;
   uint64_t addend = 0;
@@ -51,26 +51,26 @@ struct FusedLane {
 
 class FusedRows {
  public:
-  /// plan takes the columns of a row. Null if the processor or the row does not suit.
+  /// plan takes the columns of a row. Null if the processor or the row does not fit.
   static std::unique_ptr<FusedRows> plan(std::span<FieldCodec* const> columns);
-  /// supported says whether this processor has what it takes.
+  /// supported says whether this processor has the instructions.
   static bool supported();
 
-  /// note_nulls looks at the NULLs of a loaded block; false if there are none.
+  /// note_nulls reads the NULLs of a loaded block; false if there are none.
   bool note_nulls(size_t count);
-  /// The size of a row without NULL, which none exceeds.
+  /// The size of a row without NULL, which is the maximum.
   size_t row_bytes_max() const { return row_bytes_max_; }
   /// row_bytes is the size of a row, after note_nulls().
   size_t row_bytes(size_t i) const;
 
-  /// write_equal stores loaded rows without NULL, which have the same size. Bytes behind the last
-  /// row and before `limit` may be overwritten with anything.
+  /// write_equal stores loaded rows without NULL, which have the same size. Bytes after the last
+  /// row and before `limit` may be overwritten.
   void write_equal(size_t count, std::byte* out, const std::byte* limit);
-  /// write_nullable stores loaded rows, after note_nulls(); returns the place behind the last one.
+  /// write_nullable stores loaded rows, after note_nulls(); returns the place after the last one.
   std::byte* write_nullable(size_t count, std::byte* out, const std::byte* limit);
 
  private:
-  /// Where a column's value lies in the lanes.
+  /// Where a column's value is in the lanes.
   struct Place {
     uint32_t lane = 0;
     uint32_t shift_bytes = 0;
@@ -95,7 +95,7 @@ class FusedRows {
   size_t row_bytes_max_ = 0;
 };
 
-// The kernels, for processors that FusedRows::supported() says yes to.
+// The kernels, for processors that FusedRows::supported() accepts.
 /// Puts the values of a column of at most eight bytes into a lane, `shift` bits up.
 void fused_pack(const Lanes& from, unsigned shift, uint64_t* to, size_t count);
 /// Sets bit `bit` of each row that is not valid.

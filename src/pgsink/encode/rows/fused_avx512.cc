@@ -1,5 +1,5 @@
-// The kernels of FusedRows. Compiled for the processors that have them, whatever the rest is
-// compiled for.
+// The kernels of FusedRows. Compiled for processors with these instructions, whatever target the
+// rest is compiled for.
 
 #include <array>
 
@@ -15,7 +15,7 @@
 
 #define PGSINK_AVX512_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi2,popcnt"
 #define PGSINK_AVX512 __attribute__((target(PGSINK_AVX512_TARGET)))
-/// Parts of a kernel, which must become one with it.
+/// Parts of a kernel, which must be inlined into it.
 #define PGSINK_AVX512_PART PGSINK_AVX512 __attribute__((always_inline)) inline
 
 namespace pgsink::encode {
@@ -24,7 +24,7 @@ namespace {
 constexpr size_t kGroupRows = 8;
 constexpr size_t kSegmentsMax = 8;
 constexpr size_t kStoreBytes = 64;
-/// How far ahead of the stores the chunk is fetched: it is larger than the first-level cache.
+/// How far ahead of the stores the chunk is prefetched: it is larger than the first-level cache.
 constexpr size_t kPrefetchBytes = 2048;
 
 /// Lanes of up to eight rows, transposed: pair p holds rows {0,2}, {1,3}, {4,6}, {5,7}.
@@ -33,8 +33,8 @@ struct Transposed {
   __m512i high[4];  ///< Lanes 4 to 7.
 };
 
-/// How far ahead of the rows at hand the lanes are fetched: into the next block, because the
-/// columns are read in turns and the processor does not see where they go on.
+/// How far ahead of the current rows the lanes are prefetched: into the next block, because the
+/// columns are read in turns and the processor cannot predict where they continue.
 constexpr size_t kPrefetchRows = 2 * kBlockRowsMax;
 
 /// Eight rows of lane `index`, zero if there is no such lane.
@@ -69,7 +69,7 @@ PGSINK_AVX512_PART void transpose(const FusedLane* lanes, uint32_t count, size_t
                  to.high);
 }
 
-/// What a segment's rows are made with, in registers: a store through `out` could change memory.
+/// The constants of a segment, in registers: a store through `out` could alias memory.
 struct Recipe {
   __m512i first;
   __m512i second;
@@ -109,13 +109,13 @@ PGSINK_AVX512_PART void store_bytes(std::byte* to, const std::byte* limit, __m51
   }
 }
 
-/// Rows of one segment: nothing waits in memory.
+/// Rows of one segment: nothing is kept in memory.
 template <bool wide>
 PGSINK_AVX512 void equal_one_segment(const FusedSegment& segment, const FusedLane* lanes,
                                      size_t count, std::byte* out, const std::byte* limit) {
   const Recipe recipe = load_recipe(segment);
   const uint32_t lane_count = segment.lane_count;
-  // Groups whose last store stays before the limit need no look at it.
+  // Groups whose last store ends before the limit need no check.
   const size_t group_bytes = kGroupRows * recipe.bytes;
   Transposed transposed;
   size_t row = 0;
@@ -237,7 +237,7 @@ PGSINK_AVX512 void pack_values(const Lanes& from, unsigned shift, uint64_t* to, 
   }
 }
 
-/// The lane's first column stands at its bottom; the others are added to it.
+/// The lane's first column is in its lowest bits; the others are added to it.
 template <class T>
 void pack_short(const Lanes& from, unsigned shift, uint64_t* to, size_t count) {
   if (shift == 0) {
@@ -305,7 +305,7 @@ PGSINK_AVX512 std::byte* fused_write_nullable(std::span<const FusedSegment> segm
 
 }  // namespace pgsink::encode
 
-#else  // other processors: FusedRows::supported() says no
+#else  // other processors: FusedRows::supported() is false
 
 namespace pgsink::encode {
 

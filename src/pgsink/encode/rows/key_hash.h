@@ -1,5 +1,6 @@
 #pragma once
-// KeyHash: a number for each row that is equal where the keys are, for sending equal keys one way.
+// KeyHash: a number for each row that is equal if the keys are, so that equal keys take the same
+// lane.
 
 #include <memory>
 #include <vector>
@@ -12,8 +13,8 @@ namespace pgsink {
 
 class KeyHash {
  public:
-  /// Whether values of a type of the server's own are equal exactly when their binary forms are.
-  /// The caller knows whether a collation or an extension says otherwise.
+  /// Whether values of a built-in type are equal exactly when their binary forms are. The caller
+  /// knows whether a collation or an extension decides otherwise.
   static bool fits(pgproto::Oid type, int32_t modifier, const pgproto::TypeMap& types);
   /// `columns` are the keys. Fails with kColumnType if values of a type can be equal for the server
   /// and yet differ in their bytes (numeric, float, interval, …).
@@ -24,7 +25,7 @@ class KeyHash {
   ~KeyHash();
 
   /// hash stores the numbers of rows [0, count) of the batch. A row whose key cannot be encoded
-  /// gets any: its lane will reject it. Not thread-safe.
+  /// gets any number: its lane will reject it. Not thread-safe.
   void hash(const RecordBatch& batch, size_t count, uint64_t* hashes);
 
  private:

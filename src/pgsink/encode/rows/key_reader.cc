@@ -69,7 +69,7 @@ const KeyReader::Values& KeyReader::read(const RecordBatch& batch, RowRange rows
   const uint32_t* const indexes = rows.indexes == nullptr ? nullptr : rows.indexes + rows.begin;
   state.fields.clear();
   if (!state.append(view, {rows.begin, count, indexes}, 0)) {
-    // Row by row, to tell those with a fault from the others.
+    // Row by row, to find the rows with a fault.
     state.fields.clear();
     for (size_t i = 0; i < count; ++i) {
       const size_t row = indexes == nullptr ? rows.begin + i : indexes[i];

@@ -1,5 +1,6 @@
 #pragma once
-// KeyReader: the values of one column as they will be sent, for deciding by them before they are.
+// KeyReader: the values of one column in the form in which they will be sent, for decisions before
+// sending.
 
 #include <array>
 #include <cstdint>
@@ -20,7 +21,7 @@ class KeyReader {
   KeyReader& operator=(KeyReader&&) noexcept;
   ~KeyReader();
 
-  /// The rows that one read() takes at most.
+  /// The maximum of rows for one read().
   static constexpr size_t kRowsMax = 256;
   static constexpr int32_t kNull = -1;
   static constexpr int32_t kRejected = -2;  ///< The value cannot become the column's type.
@@ -32,7 +33,7 @@ class KeyReader {
 
     pgproto::Bytes bytes(size_t i) const { return {data[i], static_cast<size_t>(size[i])}; }
   };
-  /// read gives the values of the first rows of `rows`, at most kRowsMax. Not thread-safe.
+  /// read returns the values of the first rows of `rows`, at most kRowsMax. Not thread-safe.
   const Values& read(const RecordBatch& batch, RowRange rows);
 
  private:

@@ -1,6 +1,6 @@
-// The digest of rows: for each column a chain of multiplications, one a value, whose halves are
+// The digest of rows: for each column a chain of multiplications, one per value, whose halves are
 // folded together (128 bits to 64). A chain's state depends on every value and on their order; the
-// digest adds the chains up, because columns go by name and not by place.
+// digest is the sum of the chains, because columns are identified by name and not by position.
 
 #include <algorithm>
 #include <array>
@@ -57,10 +57,10 @@ uint64_t add_bytes(uint64_t state, std::string_view bytes) {
 
 struct Kind {
   ColumnKind kind;
-  /// What it means. Stored digests go by it, so it never changes; layouts of the same values have
-  /// the same.
+  /// The meaning of the values. Stored digests depend on it, so it never changes; layouts of the
+  /// same values share one.
   std::string_view meaning;
-  size_t fixed_bytes;  ///< Of one value; 0 for all kinds without one size.
+  size_t fixed_bytes;  ///< Of one value; 0 for all kinds without a fixed size.
 };
 constexpr Kind kKinds[] = {
     {ColumnKind::kNull, "null", 0},
@@ -136,7 +136,7 @@ std::string_view unit_name(TimeUnit unit) {
   return "";
 }
 
-/// What a chain begins with: the column's name and type.
+/// The start of a chain: the column's name and type.
 uint64_t add_field(uint64_t state, const Field& field) {
   state = add_bytes(state, field.name);
   if (field.kind == ColumnKind::kDictionary) return add_field(state, field.children.front());
@@ -254,7 +254,7 @@ void RowDigest::add(const RecordBatch& batch, size_t begin, size_t count) {
   using namespace encode::row_digest;
   const Schema& schema = *batch.schema();
   for (size_t c = columns_.size(); c < schema.size(); ++c) {
-    // A column without a name goes by its place.
+    // A column without a name is identified by its position.
     const uint64_t start = schema[c].name.empty() ? kBegin + c : kBegin;
     columns_.push_back(add_field(start, schema[c]));
   }

@@ -22,9 +22,10 @@ namespace {
 constexpr size_t kCountBytes = 2;
 /// The most columns that a table can have. Server: MaxTupleAttributeNumber.
 constexpr size_t kColumnsMax = 1664;
-/// The server makes a row in one piece of memory. Server: MaxAllocSize.
+/// The server builds a row in one piece of memory. Server: MaxAllocSize.
 constexpr size_t kRowBytesMax = 0x3fffffff;
-/// Output of one block: what the passes over its columns should find in the first-level cache.
+/// Output of one block: small enough that the passes over its columns find it in the first-level
+/// cache.
 constexpr size_t kBlockBytes = 16 * 1024;
 
 constexpr std::array<std::byte, 19> kCopyHeader = [] {
@@ -39,28 +40,29 @@ constexpr std::array<std::byte, 2> kCopyTrailer{std::byte{0xff}, std::byte{0xff}
 
 struct RowEncoder::State {
   struct Column : encode::ColumnCodec {
-    size_t constant_bytes = 0;  ///< What measure() returned for the block at hand.
+    size_t constant_bytes = 0;  ///< The result of measure() for the current block.
   };
 
-  /// What became of one block.
+  /// The result of one block.
   struct Outcome {
     size_t rows = 0;  ///< Consumed from its front, rejected ones included.
     size_t bytes = 0;
-    size_t next_row_bytes = 0;  ///< Of the first row that did not fit.
+    size_t next_row_bytes = 0;  ///< Size of the first row that did not fit.
   };
 
   std::vector<Column> columns;
-  std::unique_ptr<encode::FusedRows> fused;    ///< If all columns are fixed and the processor can.
-  std::unique_ptr<encode::RowWriter> by_rows;  ///< Else, if the processor can.
-  size_t row_bytes_guess = 0;                  ///< Of the rows encoded last; sizes the next block.
+  std::unique_ptr<encode::FusedRows> fused;    ///< If all columns have a fixed width and the
+                                               ///< processor supports it.
+  std::unique_ptr<encode::RowWriter> by_rows;  ///< Otherwise, if the processor supports it.
+  size_t row_bytes_guess = 0;                  ///< Average of the last rows; sizes the next block.
 
   std::array<size_t, kBlockRowsMax> row_bytes{};
   std::array<std::byte*, kBlockRowsMax> cursors{};
   std::array<uint32_t, kBlockRowsMax> survivors{};
   FaultList faults;
-  std::vector<Rejection> block_rejections;  ///< `row` is the position in the block, at first.
+  std::vector<Rejection> block_rejections;  ///< `row` is the position in the block at first.
 
-  // Each fails by leaving rejections; the positions count within the block that was tried.
+  // Each fails by recording rejections; the positions count within the block that was tried.
   bool attempt(const RecordBatch& batch, const Block& block, MutableBytes out, Outcome& outcome);
   bool attempt_fused(const RecordBatch& batch, const Block& block, MutableBytes out,
                      Outcome& outcome);
@@ -79,8 +81,8 @@ struct RowEncoder::State {
   size_t block_rows(size_t rows, size_t space) const;
 };
 
-/// Adds up the sizes of a block. Returns what is the same for every row; row_bytes holds the rest,
-/// if any column's sizes differ.
+/// Adds up the sizes of a block. Returns the part that is the same for every row; row_bytes holds
+/// the rest, if any column's sizes differ.
 size_t RowEncoder::State::measure(const RecordBatch& batch, const Block& block) {
   std::fill_n(row_bytes.data(), block.count, 0);
   block_rejections.clear();
@@ -127,7 +129,7 @@ void RowEncoder::State::reject_large_rows(const RecordBatch& batch, const Block&
   }
 }
 
-/// Asks the codecs what they saw while they wrote; false if a row must not be sent.
+/// Asks the codecs for what they found while writing; false if a row must not be sent.
 bool RowEncoder::State::verify(size_t count) {
   for (size_t i = 0; i < columns.size(); ++i) {
     columns[i].codec->verify(count, faults);
@@ -140,7 +142,7 @@ void RowEncoder::State::note_faults(size_t column) {
   encode::note_faults(faults, column, block_rejections);
 }
 
-/// How many of the measured rows go into `space` bytes, and what they take of it.
+/// How many of the measured rows fit into `space` bytes, and how many bytes they take.
 void RowEncoder::State::fit(size_t constant, size_t count, size_t space, Outcome& outcome) const {
   outcome.rows = count;
   outcome.bytes = std::accumulate(row_bytes.begin(), row_bytes.begin() + count, constant * count);
@@ -155,8 +157,8 @@ void RowEncoder::State::write_columns(size_t constant, size_t count, std::byte* 
     pgproto::store_be(at, field_count);
     at += constant + row_bytes[i];
   }
-  // Fields of the same size in every row need no cursor of their own: their place counts from the
-  // last field of varying size.
+  // Fields of the same size in every row need no cursor: their place is counted from the last field
+  // of varying size.
   size_t offset = kCountBytes;
   for (size_t i = 0; i < columns.size(); ++i) {
     Column& column = columns[i];
@@ -184,7 +186,7 @@ void RowEncoder::State::write_equal_rows(size_t row_size, size_t count, std::byt
   PGPROTO_ASSERT(offset == row_size);
 }
 
-/// A block by FusedRows. Near the end of `out`, sizes are looked at row by row.
+/// Writes a block by FusedRows. Near the end of `out`, sizes are checked row by row.
 bool RowEncoder::State::attempt_fused(const RecordBatch& batch, const Block& block,
                                       MutableBytes out, Outcome& outcome) {
   for (size_t i = 0; i < columns.size(); ++i) {
@@ -215,7 +217,7 @@ bool RowEncoder::State::attempt_fused(const RecordBatch& batch, const Block& blo
   return true;
 }
 
-/// Writes as many rows of a block as fit, or leaves rejections.
+/// Writes as many rows of a block as fit, or records rejections.
 bool RowEncoder::State::attempt(const RecordBatch& batch, const Block& block, MutableBytes out,
                                 Outcome& outcome) {
   block_rejections.clear();
@@ -251,8 +253,8 @@ RowEncoder::State::Outcome RowEncoder::State::encode_block(const RecordBatch& ba
   return encode_survivors(batch, block, out);
 }
 
-/// A block with rejected rows is tried again without them, until none is left: what is checked
-/// while it is written is found only then.
+/// A block with rejected rows is tried again without them, until none is left: faults that are
+/// checked while writing are found only then.
 RowEncoder::State::Outcome RowEncoder::State::encode_survivors(const RecordBatch& batch,
                                                                const Block& block,
                                                                MutableBytes out) {
@@ -283,7 +285,7 @@ RowEncoder::State::Outcome RowEncoder::State::encode_survivors(const RecordBatch
   return outcome;
 }
 
-/// Keeps the rejections of the rows consumed, in their order, and says where they are.
+/// Keeps the rejections of the consumed rows, in order, and adds their positions.
 void RowEncoder::State::finish_rejections(const Block& block, size_t rows_consumed) {
   std::erase_if(block_rejections, [&](const Rejection& r) { return r.row >= rows_consumed; });
   std::sort(block_rejections.begin(), block_rejections.end(),

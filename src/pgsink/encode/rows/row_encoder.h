@@ -1,5 +1,5 @@
 #pragma once
-// RowEncoder: rows of a RecordBatch → the tuples of COPY … (FORMAT binary), straight into the
+// RowEncoder: rows of a RecordBatch → the tuples of COPY … (FORMAT binary), directly into the
 // chunk.
 //
 // Column at a time over blocks of a few hundred rows: `measure` adds up sizes (and may reject a
@@ -44,14 +44,14 @@ struct Rejection {
                 ///< would be.
 };
 
-/// Kernels says which code may run: the best for this processor, or only what every processor can
-/// (for tests and for comparing).
+/// Kernels says which code may run: the best for this processor, or only portable code (for tests
+/// and comparisons).
 enum class Kernels : uint8_t { kBest, kPortable };
 
 class RowEncoder {
  public:
-  /// Chooses the functions. Fails with kColumnType naming column, source and target type, and what
-  /// would work. `types` must hold each target OID that is not built in, transitively.
+  /// create chooses the functions. Fails with kColumnType naming column, source and target type,
+  /// and what would work. `types` must hold each target OID that is not built in, transitively.
   static Result<RowEncoder> create(const std::vector<EncodeColumn>& columns,
                                    const pgproto::TypeMap& types, Kernels kernels = Kernels::kBest);
   RowEncoder(RowEncoder&&) noexcept;
@@ -62,12 +62,12 @@ class RowEncoder {
     size_t rows = 0;   ///< Rows consumed from the front of `rows`, rejected ones included.
     size_t bytes = 0;  ///< Bytes written from the start of `out`.
     /// With rows == 0: the next row alone needs that many bytes. Text is checked while it is
-    /// written, so that the row may still be rejected then.
+    /// written, so that row may still be rejected then.
     size_t bytes_needed = 0;
   };
   /// encode writes as many rows from the front of `rows` as fit into `out`. Rejected rows are left
   /// out and appended to `rejected`. The batch must have the schema given to create(). No
-  /// allocation per row. Not thread-safe: one encoder a lane.
+  /// allocation per row. Not thread-safe: one encoder per lane.
   Step encode(const RecordBatch& batch, RowRange rows, pgproto::MutableBytes out,
               std::vector<Rejection>& rejected);
 

@@ -7,8 +7,8 @@
 namespace pgsink::encode {
 namespace {
 
-/// The passes over the columns go over as many rows as take this much: the window of the chunk
-/// stays in the first-level cache beside what is read.
+/// The passes over the columns handle as many rows as take this much: the window of the chunk stays
+/// in the first-level cache together with the input.
 constexpr size_t kWindowBytes = 8 * 1024;
 
 }  // namespace

@@ -4,9 +4,9 @@
 //
 // A block is written in windows: as many rows as take a few kilobytes of the chunk, so that the
 // passes over the columns find their part of it in the first-level cache, and the next window
-// follows in memory. One function knows every form that fields are made of (RowPart): no virtual
-// call, and values move in whole registers under a mask of their size, so that no byte behind a
-// field is touched. A column that only its codec can write leaves a gap, filled at the end.
+// follows in memory. One function knows every form of fields (RowPart): no virtual call, and values
+// move in whole registers under a mask of their size, so that no byte after a field is written. A
+// column that only its codec can write leaves a gap, which is filled at the end.
 
 #include <array>
 #include <memory>
@@ -20,7 +20,8 @@ namespace pgsink::encode {
 
 class RowWriter {
  public:
-  /// plan takes the columns of a row, which must live as long. Null if the processor cannot.
+  /// plan takes the columns of a row, which must live as long as this. Null if the processor does
+  /// not support it.
   static std::unique_ptr<RowWriter> plan(std::span<FieldCodec* const> columns);
 
   /// measure is FieldCodec::measure() of column `index`.

@@ -1,4 +1,4 @@
-// The loop over rows of RowWriter. Compiled for the processors that have what it takes, whatever
+// The loop over rows of RowWriter. Compiled for processors with these instructions, whatever target
 // the rest is compiled for.
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 
 #define PGSINK_AVX512_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi2,popcnt"
 #define PGSINK_AVX512 __attribute__((target(PGSINK_AVX512_TARGET)))
-/// Parts of a kernel, which must become one with it.
+/// Parts of a kernel, which must be inlined into it.
 #define PGSINK_AVX512_PART __attribute__((always_inline, target(PGSINK_AVX512_TARGET))) inline
 
 namespace pgsink::encode {
@@ -27,9 +27,9 @@ namespace {
 using pgproto::big_endian;
 
 constexpr size_t kStep = sizeof(__m512i);
-/// What bytes have in common.
+/// A summary of bytes.
 struct Seen {
-  __m512i least;  ///< The least of each, as unsigned bytes.
+  __m512i least;  ///< Their minima, as unsigned bytes.
   __m512i all;    ///< Their union.
 };
 
@@ -77,14 +77,14 @@ PGSINK_AVX512_PART void move_bytes(std::byte* to, const std::byte* from, size_t 
   move_step(to + last, from + last, seen);
 }
 
-/// The rows at hand: rows [first, first + count) of the block. Passed by value, like the parts, to
-/// be in registers: a store into the chunk could change memory.
+/// The current rows: rows [first, first + count) of the block. Passed by value, like the parts, to
+/// be in registers: a store into the chunk could alias memory.
 struct Rows {
   size_t first = 0;
   size_t count = 0;
   std::byte** cursors = nullptr;  ///< Of these rows.
   size_t offset = 0;              ///< Of the next field from the cursors.
-  size_t ahead_bytes = 0;         ///< From a field to the one that is fetched meanwhile.
+  size_t ahead_bytes = 0;         ///< Distance from a field to the one that is prefetched.
 };
 
 template <size_t steps, bool nullable, class Reader>
@@ -92,7 +92,7 @@ PGSINK_AVX512_PART void put_texts(const RowPart part, const Reader values, const
                                   bool& plain) {
   const size_t version = part.version ? 1 : 0;
   Seen seen = nothing_seen();
-  // The columns are read in turns, and the processor does not see where they go on.
+  // The columns are read in turns, and the processor cannot predict where they continue.
   const size_t ahead = reinterpret_cast<uintptr_t>(values[rows.first + rows.count - 1].data()) -
                        reinterpret_cast<uintptr_t>(values[rows.first].data());
   for (size_t i = 0; i < rows.count; ++i) {
@@ -149,7 +149,7 @@ PGSINK_AVX512_PART void put_all_texts(const RowPart& part, const Reader& values,
   }
 }
 
-/// Values of 12 or 16 bytes are as they go over the wire.
+/// Values of 12 or 16 bytes are in wire order already.
 template <size_t width>
 struct Wire {
   std::array<std::byte, width> bytes;
@@ -179,7 +179,8 @@ template <class T>
 PGSINK_AVX512_PART void put_nullable(const RowPart part, const Rows rows) {
   constexpr auto kWidth = static_cast<uint32_t>(sizeof(T));
   const std::byte* from = part.values + static_cast<ptrdiff_t>(rows.first) * part.stride_bytes;
-  std::array<std::byte, 16> trash;  // where the values of NULL rows go, so that no branch is needed
+  std::array<std::byte, 16> trash;  // where the values of NULL rows are written, so that no branch
+                                    // is needed
   for (size_t i = 0; i < rows.count; ++i, from += part.stride_bytes) {
     std::byte* const to = rows.cursors[i] + rows.offset;
     const uint64_t absent = uint64_t{part.valid[rows.first + i]} - 1;
@@ -234,7 +235,7 @@ PGSINK_AVX512_PART void put_staged(const RowPart part, const Rows rows) {
   }
 }
 
-/// Five fields of eight bytes are 60: what one permute makes of five values.
+/// Five fields of eight bytes take 60 bytes: one permute makes them of five values.
 constexpr uint32_t kRunStep = 5;
 constexpr size_t kRunFieldBytes = kLengthBytes + sizeof(uint64_t);
 
@@ -260,7 +261,7 @@ PGSINK_AVX512_PART bool is_contiguous_long(const RowPart& part) {
   return part.width == sizeof(uint64_t) && part.stride_bytes == sizeof(uint64_t);
 }
 
-/// Elements of eight bytes one behind the other; what is left of a run of any length.
+/// Elements of eight bytes one after the other; the rest of a run of any length.
 PGSINK_AVX512_PART std::byte* put_long_elements(const RowPart& part, const std::byte* from,
                                                 uint32_t count, std::byte* to) {
   const __m512i addend = _mm512_set1_epi64(static_cast<int64_t>(part.addend));
@@ -280,7 +281,7 @@ PGSINK_AVX512_PART std::byte* put_long_elements(const RowPart& part, const std::
   return to;
 }
 
-/// How far behind a short run the elements are fetched. Found by measuring.
+/// How far after a short run the elements are prefetched. Found by measuring.
 constexpr size_t kElementsAheadBytes = 2048;
 
 /// Arrays of the same few elements of eight bytes each: two stores.
@@ -399,9 +400,9 @@ PGSINK_AVX512 size_t put_part(const RowPart& part, const Rows& rows, bool& plain
   __builtin_unreachable();
 }
 
-/// The chunk is larger than the first-level cache, so each pass fetches a part of what follows.
-/// Long rows are fetched at a distance of whole rows: there the pass finds its own part. Found by
-/// measuring.
+/// The chunk is larger than the first-level cache, so each pass prefetches a part of the next
+/// window. Long rows are prefetched at a distance of whole rows: there the pass finds its own part.
+/// Found by measuring.
 size_t ahead_bytes(std::byte* const* cursors, size_t count) {
   constexpr size_t kAheadBytes = 1024;
   constexpr size_t kLongRowBytes = 512;
@@ -429,7 +430,7 @@ bool row_writer_store(std::span<const RowPart* const> parts, size_t first, size_
 
 }  // namespace pgsink::encode
 
-#else  // other processors: RowWriter::plan() says no
+#else  // other processors: RowWriter::plan() returns null
 
 namespace pgsink::encode {
 

@@ -20,7 +20,7 @@ namespace {
 using S = SourceClass;
 using T = TargetKind;
 
-/// A maker that cannot fail, as one that could.
+/// Adapts a maker that cannot fail to one that can.
 template <auto make>
 Result<CodecPointer> always(const Field& source, const Target& target) {
   return make(source, target);
@@ -276,7 +276,7 @@ constexpr std::string_view kKindNames[] = {
 };
 static_assert(std::size(kKindNames) == static_cast<size_t>(ColumnKind::kDictionary) + 1);
 
-/// What a user can do about a pair that has no conversion.
+/// What a user can do about a pair without a conversion.
 std::string advice(SourceClass source, const Target& target) {
   std::string text = "; " + std::string(target_kind_name(target.kind)) + " takes ";
   bool first = true;
@@ -349,7 +349,7 @@ std::string source_name(const Field& field) {
   return name;
 }
 
-/// The repeated name of a struct that this target gets as JSON; nullptr if every member arrives.
+/// A name that occurs twice in a struct that is written as JSON; nullptr if no member is lost.
 static const std::string* json_loses_a_member(const Field& source, const Target& target) {
   const bool by_attributes =
       target.kind == TargetKind::kArray || target.kind == TargetKind::kComposite;

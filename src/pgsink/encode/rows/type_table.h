@@ -1,5 +1,5 @@
 #pragma once
-// The one table of which source becomes which target, and how.
+// The one table of which source can be written as which target, and how.
 
 #include <span>
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace pgsink::encode {
 
-/// SourceClass groups the kinds that convert alike.
+/// SourceClass groups the kinds that are converted alike.
 enum class SourceClass : uint8_t {
   kNull,
   kBool,
@@ -40,9 +40,9 @@ struct Conversion {
 
 std::span<const Conversion> conversions();
 
-/// source_class of a kind; a dictionary has that of its values.
+/// source_class of a kind; a dictionary has the class of its values.
 SourceClass source_class(const Field& field);
-/// source_name is the type as a user knows it: "timestamp[us, UTC]", "list<int32>".
+/// source_name is the type in users' terms: "timestamp[us, UTC]", "list<int32>".
 std::string source_name(const Field& field);
 std::string_view source_class_name(SourceClass source);
 

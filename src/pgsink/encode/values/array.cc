@@ -67,8 +67,8 @@ class ArrayField final : public StagedBase {
  private:
   static constexpr size_t kOneDimensionBytes = kArrayHeaderBytes + kDimensionBytes;
 
-  /// Whether the block's elements can be stored straight from the source: one dimension, rows one
-  /// behind the other, elements of fixed width that need no conversion and are not NULL. Nothing is
+  /// Whether the block's elements can be stored directly from the source: one dimension, rows one
+  /// after the other, elements of fixed width that need no conversion and are not NULL. Nothing is
   /// staged then.
   bool find_runs(const ColumnView& column, const Block& block) {
     runs_ = false;
@@ -170,7 +170,7 @@ class ArrayField final : public StagedBase {
     staging_.put(int32_t{0});
     staging_.put(element_oid_);
     for (size_t level = 0; level < dimensions; ++level) {
-      staging_.put(int32_t{0});  // length, known at the end
+      staging_.put(int32_t{0});  // length, set at the end
       staging_.put(int32_t{1});  // lower bound
     }
   }
@@ -217,7 +217,7 @@ class ArrayField final : public StagedBase {
     return true;
   }
 
-  /// Fixed-width elements without NULL go straight from the source to staging, however many.
+  /// Fixed-width elements without NULL are copied from the source to staging, however many.
   bool put_plain_elements(const ListItems& items) {
     Lanes lanes;
     if (!elements_are_plain(items, lanes)) return false;
@@ -261,7 +261,7 @@ class ArrayField final : public StagedBase {
     }
     element_->write_moving(cursors_.data(), 0, block.count);
     for (size_t i = 0; i < block.count && !has_null_; ++i) {
-      // Each cursor is now behind its field; a field of a length word alone is NULL or empty.
+      // Each cursor is now after its field; a field of only a length word is NULL or empty.
       const bool bare = element_bytes_[i] == kLengthBytes;
       has_null_ = bare && load<int32_t>(cursors_[i] - kLengthBytes) == -1;
     }
@@ -271,15 +271,15 @@ class ArrayField final : public StagedBase {
   pgproto::Oid element_oid_;
   std::vector<int32_t> widths_;
   CodecPointer element_;
-  FixedField* fixed_ = nullptr;  ///< element_, if it is one.
+  FixedField* fixed_ = nullptr;  ///< element_, if it has that type.
 
-  // Of the block at hand.
+  // Of the current block.
   bool runs_ = false;
   Lanes run_lanes_;
   std::array<uint32_t, kBlockRowsMax> counts_{};
   std::array<uint32_t, kBlockRowsMax> firsts_{};
 
-  // Of the array at hand.
+  // Of the current array.
   std::array<size_t, kArrayDimensionsMax> lengths_{};
   size_t elements_ = 0;
   bool has_null_ = false;
@@ -290,7 +290,7 @@ class ArrayField final : public StagedBase {
   std::array<std::byte*, kBlockRowsMax> cursors_{};
 };
 
-/// Whether the element type makes something of a list by itself.
+/// Whether the element type can represent a list by itself.
 bool takes_lists(TargetKind kind) {
   return kind == TargetKind::kJson || kind == TargetKind::kJsonb || kind == TargetKind::kArray;
 }

@@ -32,7 +32,7 @@ inline uint32_t array_bytes(uint32_t count, uint32_t width) {
   return kHeaderBytes + kDimensionBytes + count * (static_cast<uint32_t>(kLengthBytes) + width);
 }
 
-/// ArrayHead is what stands before the elements of such an array, length word included.
+/// ArrayHead is what comes before the elements of such an array, length word included.
 struct ArrayHead {
   std::array<uint64_t, 3> words{};  ///< In host order.
   size_t count = 0;                 ///< Of the words.
@@ -47,7 +47,7 @@ inline ArrayHead array_head(pgproto::Oid element_oid, uint32_t count, uint32_t w
           size_t{2} + dimensions};
 }
 
-/// put_array_head stores it; returns the place behind.
+/// put_array_head stores it; returns the place after it.
 inline std::byte* put_array_head(std::byte* to, const ArrayHead& head) {
   for (size_t i = 0; i < head.count; ++i)
     pgproto::store_be(to + i * sizeof(uint64_t), head.words[i]);

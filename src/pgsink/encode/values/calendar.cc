@@ -51,11 +51,11 @@ void append_plural(int64_t value, std::string_view unit, bool& first, bool& afte
 
 }  // namespace
 
-// The year is taken to begin in March, so that the leap day is its last; eras of 400 years repeat.
+// The year starts in March here, so that the leap day is its last; eras of 400 years repeat.
 Civil civil_from_days(int64_t days_since_1970) {
   constexpr int64_t kDaysPerEra = 146'097;
   constexpr int64_t kDaysToMarchOfYearZero = 719'468;
-  // The era first: so no 64-bit count of days overflows.
+  // The era first, so that no 64-bit count of days overflows.
   const int64_t days = floor_mod(days_since_1970, kDaysPerEra) + kDaysToMarchOfYearZero;
   const int64_t era = floor_div(days_since_1970, kDaysPerEra) + days / kDaysPerEra;
   const int64_t day_of_era = days % kDaysPerEra;

@@ -9,8 +9,8 @@
 namespace pgsink::encode {
 
 /// match_attributes says which field of a struct goes to each attribute: by name if the names are
-/// the same (case aside), by position if none of them is (an unnamed ROW(…)). The error names what
-/// does not match; nothing is left to chance.
+/// the same (ignoring case), by position if none of them is (an unnamed ROW(…)). The error names
+/// what does not match; nothing is guessed.
 Result<std::vector<size_t>> match_attributes(const Field& source, const Target& target);
 
 /// composite_field writes a struct; `attributes` are the codecs of target.parts, `fields` from

@@ -28,7 +28,7 @@ void offset_counts(const ColumnView& column, const Block& block, uint32_t* first
   }
 }
 
-/// DictionaryField hands blocks of the dictionary's rows to the codec of its values.
+/// DictionaryField passes blocks of the dictionary's rows to the codec of its values.
 class DictionaryField final : public FieldCodec {
  public:
   DictionaryField(ColumnKind index_kind, CodecPointer values)

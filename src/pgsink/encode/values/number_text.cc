@@ -8,8 +8,8 @@
 namespace pgsink::encode {
 namespace {
 
-/// digits[0].digits[1…] × 10^exponent, as PostgreSQL lays it out.
-/// Server: to_chars() in src/common/d2s.c and f2s.c.
+/// digits[0].digits[1…] × 10^exponent, in PostgreSQL's layout. Server: to_chars() in
+/// src/common/d2s.c and f2s.c.
 void append_digits(std::string_view digits, int64_t exponent, int64_t fixed_end, std::string& to) {
   if (exponent < -4 || exponent >= fixed_end) {
     to += digits[0];
@@ -54,8 +54,8 @@ bool same_number(const Digits& a, const Digits& b) {
   return a.negative == b.negative && weight(a) == weight(b);
 }
 
-/// The exact value of a finite float with at most 64 significant bits before the point, if it is
-/// whole.
+/// The exact value of a finite float with at most 64 significant bits before the point, if it is a
+/// whole number.
 bool is_exactly(double nearest, const Digits& value) {
   Integer integer;
   if (!integer_of(value, integer)) return false;

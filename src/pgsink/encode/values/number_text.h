@@ -14,8 +14,8 @@ std::string float_text(const Float& value);
 void append_float(const Float& value, std::string& to);
 void append_integer(const Integer& value, std::string& to);
 
-/// nearest_float finds the float (single or double) closest to a decimal number. False if it is not
-/// an honest copy: out of range, or neither exact nor the same number when printed.
+/// nearest_float finds the float (single or double) closest to a decimal number. False if it does
+/// not represent the number: out of range, or neither exact nor the same number when printed.
 bool nearest_float(const Digits& value, bool single, Float& nearest);
 
 }  // namespace pgsink::encode

@@ -31,7 +31,7 @@ Fault float_fault(const std::string& shown, TargetKind kind) {
               " cannot hold it exactly"};
 }
 
-/// A byte that says true in any way but 1 is made 1, as the server would.
+/// A byte other than 0 and 1 means true and is written as 1, as the server would.
 struct ByteToBool {
   using Source = uint8_t;
   using Lane = uint8_t;
@@ -69,7 +69,7 @@ struct IntegerToFloat {
     if constexpr (std::numeric_limits<S>::digits <= std::numeric_limits<T>::digits) {
       return true;
     } else {
-      // Exact if the bits between the first and the last one set fit into the significand.
+      // Exact if the bits from the first to the last set one fit into the significand.
       const auto wide = static_cast<uint64_t>(value);
       const uint64_t magnitude = std::cmp_less(value, 0) ? 0 - wide : wide;
       const uint64_t odd = magnitude == 0 ? 0 : magnitude >> std::countr_zero(magnitude);
@@ -79,7 +79,7 @@ struct IntegerToFloat {
   Fault fault(S value) const { return float_fault(std::to_string(value), kind); }
 };
 
-/// Reads what a float column of kind S holds: float, double, or the bits of a half.
+/// Reads a value of a float column of kind S: float, double, or the bits of a half.
 template <class S>
 auto as_float(S value) {
   if constexpr (std::is_same_v<S, uint16_t>) {

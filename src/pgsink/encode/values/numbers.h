@@ -3,8 +3,7 @@
 //
 // A number may change its type, never its value: an integer must fit, a float written as an integer
 // must be whole. A float target takes a value that it holds exactly, or one whose shortest decimal
-// form it prints the same (0.1 as decimal is 0.1 as double; 2^53 + 1 is nothing that a double can
-// say).
+// form it prints the same (0.1 as decimal is 0.1 as double; no double prints as 2^53 + 1).
 
 #include "pgsink/encode/base/field.h"
 #include "pgsink/encode/base/loaders.h"
@@ -21,14 +20,15 @@ CodecPointer float_to_integer(const Field& source, const Target& target);
 CodecPointer decimal_to_integer(const Field& source, const Target& target);
 CodecPointer decimal_to_float(const Field& source, const Target& target);
 
-/// IntegerRange is what an integer type holds.
+/// IntegerRange is the range of an integer type.
 struct IntegerRange {
   int64_t min = 0;
   int64_t max = 0;
 };
 IntegerRange integer_range(TargetKind kind);
 
-/// put_integer appends a value as the integer type `kind`, or says that it does not fit.
+/// put_integer appends a value as the integer type `kind`, or returns the fault that it does not
+/// fit.
 bool put_integer(const Integer& value, TargetKind kind, Scratch& out, Fault& fault);
 
 }  // namespace pgsink::encode

@@ -52,7 +52,7 @@ std::string shown(const Digits& value) {
   return text;
 }
 
-/// Drops zeros behind the last digit that matters; the value stays.
+/// Removes trailing zeros; the value stays the same.
 Digits without_trailing_zeros(Digits value) {
   while (!value.digits.empty() && value.digits.back() == '0') {
     value.digits.remove_suffix(1);
@@ -86,7 +86,7 @@ void put_groups(const Digits& exact, uint16_t scale, Scratch& out) {
   // The first group holds the digit of weight integer_digits - 1.
   const auto floor_div = [](int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); };
   const int64_t weight = floor_div(integer_digits - 1, kDigitsPerGroup);
-  // Digits missing in front of the first group's first digit.
+  // Digits missing before the first group's first digit.
   const int64_t lead = (weight + 1) * kDigitsPerGroup - integer_digits;
   const int64_t group_count = (lead + digit_count + kDigitsPerGroup - 1) / kDigitsPerGroup;
   std::byte* to = out.grow(static_cast<size_t>(kNumericHeaderBytes + 2 * group_count));
@@ -177,7 +177,7 @@ struct PutFloat {
   }
 };
 
-/// Decimals of up to 128 bits. Values that fit 64 bits, which is nearly all, wait in slots of equal
+/// Decimals of up to 128 bits. Values that fit 64 bits, which is nearly all, are in slots of equal
 /// size; the others are staged.
 class DecimalField final : public FieldCodec {
  public:
@@ -343,7 +343,7 @@ Digits digits_of(const Float& value, DigitBuffer& buffer) {
   int exponent = 0;
   const char* const exponent_begin = at[1] == '+' ? at + 2 : at + 1;
   std::from_chars(exponent_begin, end, exponent);
-  if (buffer[0] == '0') return {};  // zero, and numeric has no minus zero
+  if (buffer[0] == '0') return {};  // zero: numeric has no negative zero
   const int64_t scale = static_cast<int64_t>(count) - 1 - exponent;
   return {negative, {buffer.data(), count}, scale, std::max<int64_t>(scale, 0)};
 }

@@ -1,10 +1,8 @@
 #pragma once
-// numeric: values of any origin as base-10000 digits, with the column's precision and scale
-// respected.
+// numeric: numbers of any source as base-10000 digits, within the column's precision and scale.
 //
-// The server cuts digits behind dscale silently and rounds to the column's scale silently, so what
-// would be cut or rounded is a fault here.
-// Server: numeric_recv(), apply_typmod(), make_result().
+// The server silently cuts digits after dscale and rounds to the column's scale, so a value that
+// would be cut or rounded is a fault here. Server: numeric_recv(), apply_typmod(), make_result().
 
 #include <array>
 #include <bit>
@@ -18,7 +16,7 @@
 
 namespace pgsink::encode {
 
-/// NumericLimit is numeric(precision, scale); precision 0 says any.
+/// NumericLimit is numeric(precision, scale); precision 0 means any.
 struct NumericLimit {
   int32_t precision = 0;
   int32_t scale = 0;
@@ -32,7 +30,7 @@ struct Digits {
   bool negative = false;
   std::string_view digits;
   int64_t scale = 0;
-  /// The scale to show if the column does not say; not below zero.
+  /// The scale to use if the column has none; not below zero.
   int64_t shown_scale = 0;
 };
 
@@ -46,13 +44,14 @@ Digits digits_of(const Integer& value, DigitBuffer& buffer);
 /// finite.
 Digits digits_of(const Float& value, DigitBuffer& buffer);
 
-/// put_numeric appends the binary form, or says why the value does not fit.
+/// put_numeric appends the binary form, or returns why the value does not fit.
 bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, Fault& fault);
 
 /// SmallNumeric is put_numeric() for one scale and values of up to 64 bits, several times faster.
 class SmallNumeric {
  public:
-  /// The most that put() writes: header and eight groups, of which the last three are not counted.
+  /// The maximum that put() writes: header and eight groups, of which the last three are not
+  /// counted.
   static constexpr size_t kBytesMax = 24;
 
   SmallNumeric(int64_t scale, const NumericLimit& limit);
@@ -62,8 +61,8 @@ class SmallNumeric {
   size_t put(uint64_t magnitude, bool negative, std::byte* to) const;
 
   /// put_slots fills slots with the fields of `count` decimals of `width` bytes (4, 8 or 16), one
-  /// behind the other, rounded up to a multiple of eight. misfits[i / 8] gets bit i % 8 if a value
-  /// does not fit; its slot holds nothing then. What slots say to take is added to row_bytes.
+  /// after the other, rounded up to a multiple of eight. misfits[i / 8] gets bit i % 8 if a value
+  /// does not fit; its slot is undefined then. The sizes of the slots are added to row_bytes.
   /// REQUIRES: vector_code_supported()
   void put_slots(const std::byte* values, size_t width, size_t count, FieldSlot* slots,
                  size_t* row_bytes, uint8_t* misfits) const;
@@ -83,8 +82,8 @@ bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratc
 /// exponent.
 std::string text_of(const Digits& value);
 
-/// integer_of turns a decimal without fraction into an integer; false if it has one or is
-/// larger than 64 bits.
+/// integer_of converts a decimal without fraction to an integer; false if it has one or is larger
+/// than 64 bits.
 bool integer_of(const Digits& value, Integer& integer);
 
 inline size_t SmallNumeric::put(uint64_t magnitude, bool negative, std::byte* to) const {

@@ -1,5 +1,5 @@
-// SmallNumeric eight values at a time. Compiled for the processors that have what it takes,
-// whatever the rest is compiled for.
+// SmallNumeric eight values at a time. Compiled for processors with these instructions, whatever
+// target the rest is compiled for.
 
 #include "pgsink/encode/base/prefetch.h"
 #include "pgsink/encode/base/row_part.h"
@@ -14,7 +14,7 @@
 
 #define PGSINK_AVX512_TARGET "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vbmi2,bmi2"
 #define PGSINK_AVX512 __attribute__((target(PGSINK_AVX512_TARGET)))
-/// Parts of a kernel, which must become one with it.
+/// Parts of a kernel, which must be inlined into it.
 #define PGSINK_AVX512_PART PGSINK_AVX512 __attribute__((always_inline)) inline
 
 namespace pgsink::encode {
@@ -22,11 +22,11 @@ namespace {
 
 constexpr size_t kEight = 8;
 
-/// What the eight values have been taken apart into.
+/// The parts of the eight values.
 struct Magnitudes {
   __m512i values;
   __mmask8 negative;
-  __mmask8 fit;  ///< In 64 bits.
+  __mmask8 fit;  ///< Whether each fits 64 bits.
 };
 
 PGSINK_AVX512_PART __mmask8 first_lanes(size_t count) {
@@ -111,7 +111,7 @@ PGSINK_AVX512_PART void store_slots(__m512i a, __m512i b, __m512i c, __m512i d, 
   store_two(_mm512_permutex2var_epi64(odd_ab, back, odd_cd), 5);
 }
 
-/// What SmallNumeric knows of its column, in every lane.
+/// The constants of the column, in every lane.
 struct Form {
   __m512i magnitude_end;
   __m512i factor;
@@ -120,7 +120,7 @@ struct Form {
   bool scaled;  ///< The factor is not 1.
 };
 
-/// What stands before the digits: count and weight of the groups, sign and scale.
+/// The header before the digits: count and weight of the groups, sign and scale.
 struct Head {
   __m512i count_and_weight;
   __m512i sign_and_scale;
@@ -143,7 +143,7 @@ PGSINK_AVX512_PART __m512i put_four_groups(const Form& form, __mmask8 negative,
   const __m512i groups = _mm512_or_si512(_mm512_slli_epi64(two_groups(ten_8.quotient), 32),
                                          two_groups(ten_8.remainder));
   const __mmask8 not_zero = _mm512_test_epi64_mask(groups, groups);
-  // The fifth group, in front of these, is zero.
+  // The fifth group, before these, is zero.
   const __m512i leading = _mm512_srli_epi64(_mm512_lzcnt_epi64(groups), 4);
   const __m512i lowest_bit = _mm512_and_si512(groups, _mm512_sub_epi64(zero, groups));
   const __m512i last = _mm512_srli_epi64(_mm512_lzcnt_epi64(lowest_bit), 4);
@@ -179,7 +179,7 @@ PGSINK_AVX512_PART __mmask8 put_eight(const Form& form, const Magnitudes& from, 
       _mm512_or_si512(_mm512_slli_epi64(ten_16.quotient, 48),
                       _mm512_or_si512(_mm512_slli_epi64(middle, 16), _mm512_srli_epi64(low, 16)));
   const __m512i lower = _mm512_slli_epi64(low, 48);
-  // Groups of zero in front and behind are left out.
+  // Groups of zero at both ends are left out.
   const __mmask8 no_upper = _mm512_cmpeq_epi64_mask(upper, zero);
   const __mmask8 no_lower = _mm512_cmpeq_epi64_mask(lower, zero);
   const __m512i leading = _mm512_srli_epi64(_mm512_lzcnt_epi64(upper), 4);
@@ -211,7 +211,7 @@ template <size_t width>
 PGSINK_AVX512 void put_all(const Form& form, const std::byte* values, size_t count,
                            FieldSlot* slots, size_t* row_bytes, uint8_t* misfits) {
   for (size_t i = 0; i < count; i += kEight) {
-    // The columns are read in turns: the next block of this one begins where it ends.
+    // The columns are read in turns: the next block of this one begins where this one ends.
     for (size_t at = 0; at < kEight * width; at += sizeof(__m512i)) {
       prefetch_to_read(values, (i + count) * width + at);
     }

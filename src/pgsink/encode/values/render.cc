@@ -155,8 +155,8 @@ bool append_ticks(const Field& field, const ColumnView& column, size_t row, Date
 
 enum class Shape : uint8_t { kBare, kQuoted, kString, kNested };
 
-/// Text of a scalar, the way JSON would hold it: bare (numbers, booleans), in quotes without any
-/// need to escape (kQuoted), or as a string (kString).
+/// Text of a scalar for JSON: bare (numbers, booleans), in quotes without escapes (kQuoted), or as
+/// a string (kString).
 struct Scalar {
   Shape shape = Shape::kBare;
   bool ok = true;

@@ -76,8 +76,8 @@ bool is_exactly(const Decimal10& decimal, uint64_t quarters, int power) {
   return odd_form(decimal.digits, decimal.exponent) == odd_form(quarters * fives, power);
 }
 
-/// Whether the text is as far from the next float above or below as from this one. A reader that
-/// rounds to even takes it for the right one; the server never prints it.
+/// Whether the text is exactly between this float and a neighbour. A reader that rounds to even
+/// would read it as this float; the server never prints it.
 template <class T>
 bool is_halfway(T magnitude, const char* text, const char* end) {
   constexpr int kMantissaBits = std::numeric_limits<T>::digits;
@@ -86,7 +86,7 @@ bool is_halfway(T magnitude, const char* text, const char* end) {
   std::frexp(magnitude, &exponent);
   exponent = std::max(exponent - kMantissaBits, kExponentMin);
   const auto mantissa = static_cast<uint64_t>(std::ldexp(double{magnitude}, -exponent));
-  // Below a power of two the floats lie twice as close.
+  // Below a power of two the distance between floats is half as large.
   const bool closer_below = std::has_single_bit(mantissa) && exponent > kExponentMin;
   const Decimal10 decimal = parse(text, end);
   const uint64_t quarters = mantissa * 4;
@@ -106,7 +106,7 @@ const char* put(T magnitude, ShortestBuffer& to) {
   char* const limit = begin + to.size();
   const char* end = std::to_chars(begin, limit, magnitude, std::chars_format::scientific).ptr;
   if (magnitude == 0 || !is_halfway(magnitude, begin, end)) return end;
-  // The fewest digits that are nearer to this float than to any other.
+  // The fewest digits that are closer to this float than to any other.
   constexpr int kDigitsMax = std::numeric_limits<T>::max_digits10;
   for (int digits = 1; digits <= kDigitsMax; ++digits) {
     end = std::to_chars(begin, limit, magnitude, std::chars_format::scientific, digits - 1).ptr;

@@ -14,8 +14,7 @@ constexpr int64_t kInt64Min = std::numeric_limits<int64_t>::min();
 constexpr int32_t kInt32Max = std::numeric_limits<int32_t>::max();
 constexpr int32_t kInt32Min = std::numeric_limits<int32_t>::min();
 
-/// Rescale turns ticks of one unit into those of another: × multiplier ÷ divisor, without
-/// remainder.
+/// Rescale converts ticks of one unit to another: × multiplier ÷ divisor, without remainder.
 struct Rescale {
   int64_t multiplier = 1;
   int64_t divisor = 1;
@@ -43,7 +42,7 @@ Rescale to_micros(TimeUnit unit) {
   return {1, 1'000};
 }
 
-/// Sentinel tells DuckDB's infinities from numbers, if the field says that it has them.
+/// Sentinel recognizes DuckDB's infinities, if the field has them.
 template <class T>
 struct Sentinel {
   bool on = false;
@@ -74,7 +73,7 @@ Fault timestamp_fault(const std::string& shown, int64_t step) {
               "number of microseconds"};
 }
 
-/// Unit-free description for values that no calendar can show.
+/// Description in units, for values that no calendar can show.
 std::string ticks_shown(int64_t ticks, TimeUnit unit) {
   std::string text;
   append_timestamp(ticks, unit, false, DateStyle::kText, text);
@@ -93,7 +92,7 @@ struct TimestampToTimestamp {
   Sentinel<int64_t> sentinel;
   bool plain = false;  ///< Microseconds, any precision.
 
-  // To about the year 139,000; what is beyond, or infinite, is left to convert().
+  // To about the year 139,000; later or infinite values are left to convert().
   static constexpr int64_t kDirectMin = kTimestampMinMicros;
   static constexpr int kDirectBits = 62;
   bool direct() const { return plain; }
@@ -104,7 +103,7 @@ struct TimestampToTimestamp {
     }
     return to_lane(value, lane) && micros_in_range(lane) && (step == 1 || lane % step == 0);
   }
-  /// Moves the epoch in the coarser of the two units, so that neither step overflows needlessly.
+  /// Changes the epoch in the coarser of the two units, so that neither step overflows needlessly.
   bool to_lane(int64_t value, int64_t& lane) const {
     if (rescale.divisor != 1) return rescale(value, lane) && move_epoch(lane, 1, lane);
     int64_t ticks = 0;
@@ -116,7 +115,7 @@ struct TimestampToTimestamp {
   Fault fault(int64_t value) const { return timestamp_fault(ticks_shown(value, unit), step); }
 };
 
-/// Dates in 32 bits count days; in 64 bits milliseconds, or days too.
+/// Dates in 32 bits count days; in 64 bits milliseconds or days.
 template <class S>
 constexpr int64_t kDateUnitsPerDay = sizeof(S) == 8 ? kSecondsPerDay * 1000 : 1;
 
@@ -136,7 +135,7 @@ struct DateToDate {
 
   Sentinel<S> sentinel;
 
-  // To about the year 2,900,000; what is beyond, or infinite, is left to convert().
+  // To about the year 2,900,000; later or infinite values are left to convert().
   static constexpr int64_t kDirectMin = kDateMinDays;
   static constexpr int kDirectBits = 30;
   bool direct() const { return true; }
@@ -169,7 +168,7 @@ struct DateToTimestamp {
       lane = value > 0 ? kInt64Max : kInt64Min;
       return true;
     }
-    // The epoch first: from 1970 the last years of the range do not fit.
+    // The epoch first: counted from 1970, the last years of the range do not fit.
     constexpr int64_t kTicksToMicros = kMicrosPerDay / kUnitsPerDay;
     int64_t ticks = 0;
     return !__builtin_sub_overflow(int64_t{value}, kEpochMicros / kTicksToMicros, &ticks) &&
@@ -357,7 +356,7 @@ int64_t fraction_step(int32_t type_modifier) {
 }
 
 bool interval_fits(int32_t months, int32_t days, int64_t micros, int32_t type_modifier) {
-  // A lone INT64_MAX/MIN triple means infinity from 17 on; no source of ours has one.
+  // A triple of only INT64_MAX/MIN means infinity from PostgreSQL 17 on; no source has one.
   if (months == kInt32Max && days == kInt32Max && micros == kInt64Max) return false;
   if (months == kInt32Min && days == kInt32Min && micros == kInt64Min) return false;
   if (type_modifier < 0) return true;
@@ -367,7 +366,7 @@ bool interval_fits(int32_t months, int32_t days, int64_t micros, int32_t type_mo
   const int32_t range = (type_modifier >> 16) & kFullRange;
   const int32_t precision = type_modifier & 0xffff;
   constexpr int64_t kMicrosPerMinute = 60 * kMicrosPerSecond;
-  // Fields to the right of the last one named are cut off, those to the left remain.
+  // Fields to the right of the last named one are cut off, those to the left remain.
   if (range != kFullRange) {
     const bool has_days = (range & (kDay | kHour | kMinute | kSecond)) != 0;
     if (range == kYear && months % 12 != 0) return false;

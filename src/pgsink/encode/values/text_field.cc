@@ -100,7 +100,7 @@ class TextField final : public FieldCodec {
   bool limited() const { return rule_.characters_max != 0 || rule_.bytes_max != 0; }
   size_t head_bytes() const { return kLengthBytes + (rule_.jsonb ? 1 : 0); }
 
-  /// Rows one behind the other in the heap: all their bytes are looked at in one go.
+  /// Rows one after the other in the heap: all their bytes are checked in one pass.
   template <class Offset>
   void measure_offsets(OffsetReader<Offset>& values, const ColumnView& column, const Block& block,
                        size_t* row_bytes, FaultList& faults) {
@@ -172,7 +172,7 @@ class TextField final : public FieldCodec {
   TextRule rule_;
   const TextKernels* kernels_;
   bool deferred_ = false;
-  bool plain_ = false;  ///< No byte written last needs a closer look.
+  bool plain_ = false;  ///< The last bytes written need no further check.
   Layout layout_ = Layout::kViews;
   TextForm form_;
   RowPart part_;
@@ -186,8 +186,8 @@ bool spaces_only(std::string_view text) {
   return text.find_first_not_of(' ') == std::string_view::npos;
 }
 
-/// The bytes behind the first `characters` characters.
-std::string_view behind(std::string_view text, size_t characters) {
+/// The bytes after the first `characters` characters.
+std::string_view after(std::string_view text, size_t characters) {
   size_t at = 0;
   for (; at < text.size(); ++at) {
     if ((static_cast<unsigned char>(text[at]) & 0xc0U) == 0x80U) continue;
@@ -223,7 +223,7 @@ bool text_fault(std::string_view value, const TextRule& rule, Fault& fault) {
   if (rule.characters_max == 0 || value.size() <= rule.characters_max) return false;
   const size_t characters = pgproto::utf8_length(value);
   if (characters <= rule.characters_max) return false;
-  if (rule.spaces_may_exceed && spaces_only(behind(value, rule.characters_max))) return false;
+  if (rule.spaces_may_exceed && spaces_only(after(value, rule.characters_max))) return false;
   fault = {sqlstate::kStringTooLong, shortened(value) + " has " + std::to_string(characters) +
                                          " characters, the type holds " +
                                          std::to_string(rule.characters_max)};

@@ -6,12 +6,12 @@
 
 namespace pgsink::encode {
 
-/// TextRule is what the target demands of the bytes.
+/// TextRule is the target's requirements for the bytes.
 struct TextRule {
   bool utf8 = true;                ///< Valid UTF-8 without NUL.
   bool jsonb = false;              ///< Preceded by the version byte 1.
   size_t characters_max = 0;       ///< varchar(n), char(n); 0: no limit.
-  bool spaces_may_exceed = false;  ///< char(n): blanks behind the limit mean nothing.
+  bool spaces_may_exceed = false;  ///< char(n): blanks after the limit are ignored.
   size_t bytes_max = 0;            ///< name; 0: no limit.
 };
 
@@ -21,7 +21,7 @@ TextRule text_rule(const Target& target);
 /// text_field copies any bytes source (see load_bytes) as `rule` allows.
 CodecPointer text_field(const Field& source, const TextRule& rule);
 
-/// text_fault says what is wrong with one value; false if nothing is.
+/// text_fault finds the fault of one value; false if there is none.
 bool text_fault(std::string_view value, const TextRule& rule, Fault& fault);
 
 }  // namespace pgsink::encode
