@@ -136,8 +136,8 @@ void Session::flush() {
 
 void Session::terminate() {
   if (!state_->may(Command::kTerminate))
-    return;  // There is nothing to end, or it has ended
-             // already.
+    // There is nothing to end, or it has ended already.
+    return;
   if (auto status = encode_terminate(state_->output); !status) {
     return state_->break_with(std::move(status.error()));
   }

@@ -51,8 +51,8 @@ class Tracer {
   Stream frontend_;
   Stream backend_{.kept = {}, .missing = 0, .in_body = false, .typed = true};
   AuthResponse auth_ = AuthResponse::kPassword;
-  const char* answer_due_ = nullptr;  // The name of the request that the server answers by a single
-                                      // byte.
+  // The name of the request that the server answers by a single byte.
+  const char* answer_due_ = nullptr;
 };
 
 }  // namespace pgproto

@@ -171,8 +171,8 @@ Result<std::optional<Event>> Connection::ready_event() {
     stashed_bytes_ -= shown_.body.size() + sizeof(StashedEvent);
     auto message = pgproto::decode_backend(shown_.type, shown_.body);
     if (!message)
-      return break_with(std::move(message.error()));  // It was decoded successfully
-                                                      // once before.
+      // It was decoded successfully once before.
+      return break_with(std::move(message.error()));
     return Event{shown_.request, *std::move(message), shown_.type, shown_.body};
   }
   if (broken_) return fail(*failure_);

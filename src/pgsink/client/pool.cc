@@ -133,8 +133,9 @@ void PoolLease::give_back() {
 
 void PoolLease::drop() {
   if (!pool_) return;
-  reset();  // Before the place is free, so that the server sees the old connection end before the
-            // new one starts.
+  // Before the place is free, so that the server sees the old connection end before the new one
+  // starts.
+  reset();
   pool_->take_back(nullptr, false);
   pool_.reset();
 }
@@ -317,8 +318,8 @@ void Pool::note_reset(bool broken) {
 
 void Pool::take_back(std::unique_ptr<Connection> kept, bool had_connection) {
   const TimePoint now = env_.clock.now();
-  const Monitor::Lock lock(*monitor_);  // `kept`, if the connection is not kept, is destroyed after
-                                        // unlocking.
+  // `kept`, if the connection is not kept, is destroyed after unlocking.
+  const Monitor::Lock lock(*monitor_);
   --lent_;
   if (had_connection) --connected_;
   if (kept && !closed_) {

@@ -171,8 +171,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   SharedSaltedKeys salted_keys_;
   const std::unique_ptr<Monitor> monitor_;  // its condition wakes only the reaper
   // Guarded by monitor_:
-  std::vector<Idle> idle_;              // by `since`; the last one is leased first; has capacity
-                                        // for all
+  // By `since`; the last one is leased first; has capacity for all.
+  std::vector<Idle> idle_;
   std::deque<Waiter*> waiters_;         // the first is served first
   size_t lent_ = 0;                     // places
   size_t connected_ = 0, opening_ = 0;  // of them

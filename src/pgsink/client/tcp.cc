@@ -143,8 +143,8 @@ Result<short> SocketTransport::wait(bool to_send, bool to_receive, Deadline dead
     if (count < 0 && errno != EINTR) return lost(errno);
     if (count > 0) {
       if (polled[0].revents == 0)
-        clear_interrupt();  // Otherwise move bytes first; the next call
-                            // reports the interrupt.
+        // Otherwise move bytes first; the next call reports the interrupt.
+        clear_interrupt();
       return polled[0].revents;
     }
     if (deadline != kNoDeadline && clock_.now() >= deadline) {

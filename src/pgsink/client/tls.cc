@@ -56,8 +56,8 @@ class OpenSslTransport final : public TlsTransport {
 
   std::vector<std::byte> out_;  // encrypted; not sent from out_begin_ on
   size_t out_begin_ = 0;
-  size_t plain_in_out_ = 0;    // plain bytes whose encrypted form is in out_, not reported as sent
-                               // yet
+  // Plain bytes whose encrypted form is in out_, not reported as sent yet.
+  size_t plain_in_out_ = 0;
   std::vector<std::byte> in_;  // encrypted; OpenSSL has not read [in_begin_, in_end_)
   size_t in_begin_ = 0, in_end_ = 0;
   bool more_to_decrypt_ = false;

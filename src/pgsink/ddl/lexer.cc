@@ -39,7 +39,7 @@ bool Token::is_word(std::string_view upper) const {
   return kind == TokenKind::kWord && equal_without_case(text, upper);
 }
 
-SourcePosition position_behind(SourcePosition begin, std::string_view passed) {
+SourcePosition position_after(SourcePosition begin, std::string_view passed) {
   for (const char c : passed) {
     if (c == '\n') {
       ++begin.line;
@@ -53,7 +53,7 @@ SourcePosition position_behind(SourcePosition begin, std::string_view passed) {
 }
 
 void Lexer::advance(size_t bytes) {
-  place_ = position_behind(place_, text_.substr(position_, bytes));
+  place_ = position_after(place_, text_.substr(position_, bytes));
   position_ += bytes;
 }
 

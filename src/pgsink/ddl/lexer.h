@@ -82,8 +82,8 @@ class Lexer {
   size_t position_ = 0;
 };
 
-/// position_behind is the position after `passed`, which begins at `begin`.
-SourcePosition position_behind(SourcePosition begin, std::string_view passed);
+/// position_after is the position after `passed`, which begins at `begin`.
+SourcePosition position_after(SourcePosition begin, std::string_view passed);
 
 /// decode_text returns the value of a kText token, or what is wrong with it (without showing it).
 std::expected<std::string, std::string> decode_text(const Token& token);

@@ -108,7 +108,7 @@ Parsed<void> Parser::check_text(size_t bytes_max) const {
   fault.error.code = Errc::kSyntax;
   fault.error.message =
       "this byte is not valid UTF-8, or is NUL; neither can be text in PostgreSQL";
-  fault.begin = position_behind(statement_.begin, statement_.text.substr(0, invalid));
+  fault.begin = position_after(statement_.begin, statement_.text.substr(0, invalid));
   fault.length = 1;
   return std::unexpected(std::move(fault));
 }

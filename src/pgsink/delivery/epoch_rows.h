@@ -2,14 +2,13 @@
 // Epochs: exactly-once delivery. Each lane of a sink has one row in the table pgsink_epochs of the
 // target's schema: how many flights of it are committed, and up to which position of the host. A
 // flight carries a guard in its own transaction that moves the row from N to N+1 together with the
-// flight's rows. So the row is the truth about what is committed, and nobody needs to ask for
-// transaction ids.
+// flight's rows. So the row says exactly what is committed, and no transaction ids are needed.
 //
-// The row also names its writer by a token. claim() puts a new token into it; from then on the
-// guard of the former writer, whose token is no longer there, fails its transaction. This holds
-// against a zombie, a backend whose client is gone or believes itself the writer:
-//   - its transaction is open behind the guard: it holds the row's lock, so claim() waits until it
-//     has committed or rolled back, and returns the epoch that this left;
+// The row also names its writer by a token. claim() stores a new token; from then on the guard of
+// the previous writer does not find its token and fails its transaction. This holds against a
+// zombie, a backend whose client is gone or still believes to be the writer:
+//   - its transaction is open after the guard: it holds the row's lock, so claim() waits until it
+//     has committed or rolled back, and returns the resulting epoch;
 //   - its guard runs while claim() is open: it waits for claim() and then finds the new token
 //     (READ COMMITTED reads the row again; stricter levels fail with 40001, and find it when the
 //     flight is repeated);
@@ -32,7 +31,7 @@
 
 namespace pgsink {
 
-/// LaneEpoch is what a lane's row says.
+/// LaneEpoch is the content of a lane's row.
 struct LaneEpoch {
   int lane = 0;
   uint64_t epoch = 0;     ///< Flights committed, ever.
@@ -40,7 +39,7 @@ struct LaneEpoch {
   std::string writer;     ///< The token that may move the row.
 };
 
-/// LaneOrigin is what a position is right for: one table, and one way to spread rows over lanes.
+/// LaneOrigin is what a position is valid for: one table, and one rule that assigns rows to lanes.
 struct LaneOrigin {
   uint32_t table_oid = 0;  ///< Of the target; 0: not known.
   std::string routing;     ///< Router::rule(); "": not known.
@@ -76,20 +75,20 @@ class Epochs {
   /// has claimed the sink meanwhile.
   Result<LaneEpoch> renew(Env& env, Connection& connection, const LaneEpoch& row,
                           Deadline deadline) const;
-  /// What the row says now, without changing it; a zombie may change it still. nullopt: no row.
+  /// The row as it is now, without changing it; a zombie may still change it. nullopt: no row.
   Result<std::optional<LaneEpoch>> read(Connection& connection, int lane, Deadline deadline) const;
-  /// What all rows of the sink say, by lane, without changing them.
+  /// All rows of the sink, by lane, without changing them.
   Result<std::vector<StoredLane>> read_lanes(Connection& connection, Deadline deadline) const;
 
-  /// The guard of the flight that follows `row`, to stand in its transaction in front of any SET
-  /// LOCAL ROLE: it moves the row to the next epoch and `position`, or fails the transaction.
-  /// At the front it fails before rows are sent; its answer is one CommandComplete, "INSERT 0 0".
+  /// The guard of the flight that follows `row`, to be sent in its transaction before any SET LOCAL
+  /// ROLE: it moves the row to the next epoch and `position`, or fails the transaction. At the
+  /// front it fails before rows are sent; its answer is one CommandComplete, "INSERT 0 0".
   Result<std::string> guard_sql(const LaneEpoch& row, const HostPosition& position) const;
   /// Whether an error of the server is a guard's. Decided by SQLSTATE, table and column.
   static bool is_guard_failure(const Error& error);
-  /// Why the guard behind `row` failed: kFenced "fenced by …" if the row has another writer or is
-  /// gone; nullopt if it is still this claim's: then a flight before it did not commit, and after
-  /// renew() the flights are sent again from the row's epoch.
+  /// Why the guard after `row` failed: kFenced "fenced by …" if the row has another writer or is
+  /// gone; nullopt if the row is still this claim's: then a flight before it did not commit, and
+  /// after renew() the flights are sent again from the row's epoch.
   Result<std::optional<Error>> explain(Connection& connection, const LaneEpoch& row,
                                        Deadline deadline) const;
 

@@ -268,8 +268,9 @@ size_t FlightLog::unknown_count() const {
 }
 
 std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_at) const {
-  // Behind a pooler. PgBouncer before 1.21 forgets at the end of a COPY what was sent behind it: it
-  // would lend the session to others with our next transactions under way there.
+  // Behind a pooler. PgBouncer before 1.21 forgets, at the end of a COPY, messages that were sent
+  // after it: it would give the session to other clients while our next transactions are in
+  // progress there.
   const bool one_by_one = backend_.pid == 0;
   const size_t window = one_by_one ? 1 : config_.window_max;
   if (stop_error_ || on_the_wire_ >= window) return std::nullopt;

@@ -1,18 +1,18 @@
 #pragma once
 // FlightLog: the pure core of delivery. A flight is one transaction with its rows, numbered from 1.
-// The log knows of each whether it must be sent, is on the wire, is committed, rolled back or
-// unknown, and says what to do next. It touches no socket, thread, clock or lock, so that every
-// order of answers, errors and cuts can be enumerated (tests/delivery/flight_log_test.cc).
+// The log knows for each whether it must be sent, is on the wire, is committed, rolled back or
+// unknown, and says what to do next. It uses no socket, thread, clock or lock, so that every order
+// of answers, errors and cuts can be enumerated (tests/delivery/flight_log_test.cc).
 //
-// The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery behind it
+// The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery after it
 // came. If the connection broke after COMMIT was handed over, the flight is unknown until, on a new
 // connection, the old backend is fenced (it may still be executing what its receive buffer holds)
 // and then pg_xact_status() is asked. That answer counts only if the server incarnation is
-// unchanged: after a crash an xid whose WAL was lost is handed out again. What cannot be known is
-// sent again and says so (possible_duplicate).
+// unchanged: after a crash an xid whose WAL was lost is assigned again. What cannot be known is
+// sent again and reported (possible_duplicate).
 //
-// Where the target keeps a better Truth than transaction ids, that is asked instead, and then
-// nothing is ever unknown for good. Under two-phase commit "committed" reads as "prepared".
+// If the target keeps a better Truth than transaction ids, that is asked instead, and then no
+// outcome stays unknown. Under two-phase commit "committed" means "prepared".
 
 #include <deque>
 #include <optional>
@@ -24,12 +24,12 @@
 
 namespace pgsink {
 
-/// Truth is what tells the outcome of a flight whose answer was lost.
+/// Truth is the source of the outcome of a flight whose answer was lost.
 enum class Truth : uint8_t {
-  kXid,    ///< pg_xact_status(), behind the fence and only in the same incarnation.
-  kEpoch,  ///< The epoch row, which fences whoever wrote before by itself: no kFence. Implies an
-           ///< order that holds behind a pooler too.
-  kGid,    ///< Whether its prepared transaction is there, behind the fence. It outlives a crash, so
+  kXid,    ///< pg_xact_status(), after the fence and only in the same incarnation.
+  kEpoch,  ///< The epoch row, which itself fences the previous writer: no kFence. Implies an order
+           ///< that also holds behind a pooler.
+  kGid,    ///< Whether its prepared transaction exists, after the fence. It outlives a crash, so
            ///< the incarnation does not matter.
 };
 
@@ -48,24 +48,24 @@ class FlightLog {
   struct Config {
     /// Flights on the wire at once; one behind a pooler, where the backend is not known.
     size_t window_max = 16;
-    /// A flight must not commit after one before it failed: the flights carry a guard that makes
-    /// the server roll them back, and the log sends all of them again, in order. Guards do not hold
-    /// behind a pooler, and need not.
+    /// A flight must not commit after an earlier one failed: the flights carry a guard that makes
+    /// the server roll them back, and the log sends all of them again, in order. Guards do not work
+    /// behind a pooler, and are not needed there.
     bool ordered = false;
     Truth truth = Truth::kXid;
-    /// To do it again changes nothing (deletes). Flights need no order and, by Truth::kXid, no xid:
-    /// what is unknown is sent again and is no duplicate. But the old backend must be gone, or it
-    /// could undo what others do later.
+    /// Repeating it changes nothing (deletes). Flights need no order and, by Truth::kXid, no xid:
+    /// what is unknown is sent again and is not a duplicate. But the old backend must be gone, or
+    /// it could undo later changes of others.
     bool idempotent = false;
     RetryPolicy retry{};  ///< Of one flight, and of connecting.
     uint64_t jitter_seed = 1;
   };
 
-  // ---- what happened ---------------------------------------------------------------------------
+  // ---- events -----------------------------------------------------------------------------------
   struct Added {};  ///< A flight with the next number exists. Its rows may still be coming in.
   struct Connected {
     Incarnation incarnation;
-    BackendIdentity backend;  ///< pid 0 behind a pooler: each flight is told another.
+    BackendIdentity backend;  ///< pid 0 behind a pooler: each flight has another one.
   };
   struct ConnectFailed {
     Error error;
@@ -81,13 +81,13 @@ class FlightLog {
   struct CommitHanded {  ///< The last byte of its COMMIT left this process.
     Seq seq;
   };
-  struct Answered {  ///< ReadyForQuery behind COMMIT; no error: the tag was COMMIT.
+  struct Answered {  ///< ReadyForQuery after COMMIT; no error: the tag was COMMIT.
     Seq seq;
     std::optional<Error> error;
     bool repeat = false;  ///< The error is worth another attempt whatever its class.
   };
-  /// ReadyForQuery behind its ROLLBACK: it is to be sent again at once, without a row that failed
-  /// or to find that row. In order, nothing is sent beside it until it is committed.
+  /// ReadyForQuery after ROLLBACK. The flight is sent again at once, without the rejected row or to
+  /// search for it. In ordered modes nothing else is in flight until it is committed.
   struct SetAside {
     Seq seq;
   };
@@ -102,21 +102,21 @@ class FlightLog {
     Seq seq;
     XactStatus status;
   };
-  struct Resolved {  ///< What the target says of a flight that kResolve asked for.
+  struct Resolved {  ///< The target's answer about a flight that kResolve asked for.
     Seq seq;
     bool committed;
   };
   struct ResolveFailed {
     Error error;
   };
-  struct Stopped {  ///< Nothing more shall be sent; what is on the wire is still awaited.
+  struct Stopped {  ///< Nothing more is sent; answers to what is on the wire are still awaited.
     Error error;
   };
   using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
                              Answered, SetAside, Lost, Fenced, FenceFailed, StatusAnswered,
                              Resolved, ResolveFailed, Stopped>;
 
-  // ---- what to do ------------------------------------------------------------------------------
+  // ---- actions ----------------------------------------------------------------------------------
   struct Action {
     enum class Kind : uint8_t {
       kWait,  ///< For answers or new flights, at most until `until`.
@@ -140,7 +140,7 @@ class FlightLog {
   /// step takes one event and returns the flight that it proved committed, if any. A flight is
   /// returned once. REQUIRES: the event is possible now (a flight answered is on the wire, …).
   std::optional<Seq> step(const Event& event, TimePoint now);
-  /// next says what to do now. Pure: asking twice gives the same answer.
+  /// next returns what to do now. Pure: asking twice gives the same answer.
   Action next(TimePoint now) const;
 
   Seq last_added() const { return last_added_; }
@@ -148,10 +148,10 @@ class FlightLog {
   Seq committed_prefix() const { return first_seq() - 1; }
   bool all_committed() const { return flights_.empty(); }
   size_t on_the_wire() const { return on_the_wire_; }
-  /// Set once the log stopped, by Stopped or by a failure that repetition cannot mend.
+  /// Set once the log stopped, by Stopped or by a failure that cannot be retried.
   const std::optional<Error>& stop_error() const { return stop_error_; }
-  /// Whether the failure of this flight, answered now, is its own: in order, those behind the first
-  /// that is not committed fail because of it.
+  /// Whether the failure of this flight, answered now, is its own: in ordered modes the flights
+  /// after the first uncommitted one fail because of it.
   bool fails_by_itself(Seq seq) const { return !config_.ordered || seq == first_seq(); }
   /// Whether this failure is worth another attempt.
   bool retries(const Error& error) const { return config_.retry.rule.allows(error); }
@@ -174,7 +174,7 @@ class FlightLog {
     bool set_aside = false;
     uint32_t failures = 0;
     uint32_t status_asked = 0;
-    uint64_t xid = 0;  ///< 0: not told.
+    uint64_t xid = 0;  ///< 0: unknown.
     BackendIdentity backend;
     Incarnation incarnation;
     TimePoint not_before{};
@@ -203,8 +203,8 @@ class FlightLog {
   std::optional<Seq> commit(Seq seq);
   void fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now);
   void send_again_as_unknown(Flight& flight);
-  /// Whether going on beside a backend that may still work would break a promise: an older value
-  /// over a newer, or a prepared transaction that nobody knows of.
+  /// Whether continuing next to a backend that may still work would break a promise: an older value
+  /// over a newer, or a prepared transaction that is not recorded.
   bool must_fence() const {
     return config_.ordered || config_.idempotent || config_.truth == Truth::kGid;
   }

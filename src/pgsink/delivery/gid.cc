@@ -21,8 +21,8 @@ std::unexpected<Error> refuse(const std::string& why) {
 
 }  // namespace
 
-// FNV-1a over the texts, each behind its length, and then the finalizer of SplitMix64, which
-// spreads every bit over all others. Nobody gains by a collision, so no cryptography is needed.
+// FNV-1a over the texts, each after its length, and then the finalizer of SplitMix64, which spreads
+// every bit over all others. A collision is of no use to an attacker, so no cryptography is needed.
 uint64_t sink_hash(std::string_view database, std::string_view schema, std::string_view sink_id) {
   uint64_t hash = 0xcbf29ce484222325U;
   const auto add = [&](uint64_t byte) { hash = (hash ^ byte) * 0x100000001b3U; };

@@ -1,9 +1,8 @@
 #pragma once
-// Names of prepared transactions. A gid is what prepared_transaction_id says, with a UUID in the
-// place of ${uuid}. Gids are looked for by what is fixed in them, so the UUID (version 8, RFC 9562)
-// begins with 60 bits that stand for the sink: database, schema and sink id. Two sinks with the
-// same template so never take each other's transactions for their own, and the rest is random: a
-// gid is never used twice.
+// Names of prepared transactions. A gid is prepared_transaction_id with a UUID in place of ${uuid}.
+// Gids are found by their fixed part, so the UUID (version 8, RFC 9562) begins with 60 bits for the
+// sink: database, schema and sink id. So two sinks with the same template never take each other's
+// transactions for their own. The rest is random: a gid is never used twice.
 //   laminar_3f2a9c01-77de-8b1a-9c44-0d5ae1f20b7c
 //   '------ prefix, fixed ------'
 
@@ -23,7 +22,7 @@ class GidMaker {
   /// Fails with kOptionValue if the template lacks ${uuid} or a text before it, or is too long.
   static Result<GidMaker> create(std::string_view gid_template, std::string_view database,
                                  std::string_view schema, std::string_view sink_id);
-  /// What all gids of the sink begin with, and those of no other.
+  /// The prefix of all gids of the sink, and of no others.
   const std::string& prefix() const { return prefix_; }
   std::string make(Random& random) const;
 

@@ -1,5 +1,5 @@
 #pragma once
-// Where a sink goes on after an earlier run: its positions are only right for the table that they
+// Where a sink continues after an earlier run: its positions are valid only for the table that they
 // were written with, and for rows that take the same lanes.
 
 #include <cstdint>

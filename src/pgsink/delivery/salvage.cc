@@ -26,8 +26,8 @@ constexpr std::string_view kNeverOfARow[] = {
     "XX001", "XX002"  // data and index corrupted
 };
 
-// These are of the statement, unless they are raised in a function that it calls for a row: a
-// trigger may use them for what it likes.
+// These are about the statement, unless they are raised in a function that it calls for a row: a
+// trigger may use any SQLSTATE.
 constexpr std::string_view kOfTheStatement[] = {
     "0A",  // feature not supported
     "21",  // cardinality violation
@@ -103,7 +103,8 @@ std::optional<size_t> Salvage::look_between() {
 
 std::optional<size_t> Salvage::failed(size_t rows) {
   bad_ = std::min(limit_, rows);
-  // What went well with fewer rows fails now (a deferred constraint can do that): all are suspect.
+  // Rows that succeeded in a smaller trial fail now (a deferred constraint can do that): all are
+  // suspect.
   if (sent_between(std::min(good_, bad_), bad_) == 0) good_ = 0;
   return look_between();
 }

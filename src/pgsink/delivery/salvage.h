@@ -1,6 +1,6 @@
 #pragma once
 // Salvage: which rows of a flight are left out, and which one is to blame. Pure, like the flight
-// log: the lane tells it what became of each attempt, and it says what the next one sends.
+// log: the lane reports the result of each attempt, and it says what the next one sends.
 //
 // Where the server names the row, that row is left out and the rest is sent again. Where it does
 // not, the shortest beginning of the flight that fails is searched by halves, each tried in a
@@ -19,10 +19,10 @@
 
 namespace pgsink {
 
-/// may_be_row_fault says whether what a row holds can be the cause of the server's error: any error
-/// that comes again with that row, whatever its SQLSTATE (triggers choose their own). Not what
-/// passes by itself, nor what speaks of the connection, the server, privileges or the statement.
-/// Whether a row is to blame is then found by Salvage.
+/// may_be_row_fault says whether the content of a row can be the cause of the server's error: any
+/// error that comes again with that row, whatever its SQLSTATE (triggers choose their own). Not
+/// transient errors, nor those about the connection, the server, privileges or the statement.
+/// Salvage then finds out whether a row is to blame.
 bool may_be_row_fault(const pgproto::Error& error);
 
 /// Rows count from 0 within the flight.
@@ -37,7 +37,7 @@ class Salvage {
   /// Rows left out, ascending.
   const std::vector<size_t>& left_out() const { return left_out_; }
   bool is_left_out(size_t row) const;
-  /// The first row at or behind `row` that is left out; the greatest number if there is none.
+  /// The first row at or after `row` that is left out; the greatest number if there is none.
   size_t next_left_out(size_t row) const;
   /// The n-th row, from 0, of those that are sent.
   size_t sent_row(size_t n) const;
@@ -46,11 +46,12 @@ class Salvage {
   void leave_out(size_t row);
   /// end_search: the row was named.
   void end_search() { limit_ = kNoLimit; }
-  /// The attempt failed without a word on which of the flight's `rows` it was. Returns the row,
-  /// once only one is left that it can be; leave_out() it then. Otherwise searching() goes on, or,
-  /// if no row is left to blame, is over.
+  /// The attempt failed without naming which of the flight's `rows` was the cause. Returns the row,
+  /// once only one is left; leave_out() it then. Otherwise searching() continues, or, if no row is
+  /// left to blame, ends.
   std::optional<size_t> failed(size_t rows);
-  /// The trial went well. Returns as failed() does: that row's error is what failed() heard last.
+  /// The trial succeeded. Returns as failed() does: that row's error is the last one given to
+  /// failed().
   std::optional<size_t> passed();
 
  private:

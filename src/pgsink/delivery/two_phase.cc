@@ -13,14 +13,14 @@
 namespace pgsink {
 namespace {
 
-// Nobody of ours takes the lock for himself, so nobody waits.
+// pgsink only ever takes this lock in shared mode, so no session waits for it.
 constexpr int64_t kAttachMaxMs = 5000;
 
 std::string whole(uint64_t key) {
   return "'" + std::to_string(static_cast<int64_t>(key)) + "'::pg_catalog.int8";
 }
 
-// ---- what can be known at open -----------------------------------------------------------------
+// ---- checks at open -----------------------------------------------------------------------------
 
 std::unexpected<Error> cannot_prepare(const std::string& why) {
   return fail(Errc::kCannotPrepare, "use_2pc: " + why);
@@ -120,7 +120,7 @@ Result<TwoPhase> TwoPhase::claim(Connection& connection, const TwoPhaseConfig& c
                   deadline, true);
   if (!row) return fail(row.error());
   claimed.generation_ = parse_number(row->scalar());
-  // From here on nobody attaches for the former generation; who is attached must go.
+  // From here on no session attaches for the previous generation; attached ones must end.
   if (auto attached = claimed.attach(connection, deadline); !attached) {
     return fail(attached.error());
   }

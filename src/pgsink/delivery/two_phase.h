@@ -1,20 +1,21 @@
 #pragma once
 // Two-phase commit: many prepared transactions, of several lanes, that are committed all or not at
-// all. The truth stands in two tables of the target's schema:
+// all. The state is in two tables of the target's schema:
 //   pgsink_writers    one row a sink: the generation (a number that each claim raises), the last
 //                     decided epoch, the prefixes of its gids, and who writes.
 //   pgsink_decisions  one row for each epoch that is decided and not yet committed whole, or that
 //                     is prepared whole and waits for its host's decision: its gids.
-// An epoch is decided when one row is committed. What was decided is committed, by whoever comes
-// next if need be; what was not is rolled back.
+// An epoch is decided when one row is committed. What is decided is committed, if necessary by the
+// next process; what is not is rolled back.
 //
-// Why nobody prepares, commits or rolls back behind the back of a new writer (the fence):
-//   - Whoever acts for a sink does so in an attached session: one that holds an advisory lock of
-//     the sink, shared, and found its own generation in the table *after* it got the lock.
+// Why nothing is prepared, committed or rolled back without a new writer's knowledge (the fence):
+//   - All actions for a sink happen in an attached session: one that holds an advisory lock of the
+//     sink, shared, and found its own generation in the table *after* it got the lock.
 //   - claim() first raises the generation and commits that, then terminates every session that
-//     holds the lock. A session of the former writer either holds it, and goes; or asks for it
-//     later, and finds the new generation. A backend's lock is seen until its PREPARE TRANSACTION
-//     has ended, so what the former writer prepared is in pg_prepared_xacts when claim() returns.
+//     holds the lock. A session of the previous writer either holds it, and is terminated; or asks
+//     for it later, and finds the new generation. A backend's lock is held until its PREPARE
+//     TRANSACTION has ended, so what the previous writer prepared is in pg_prepared_xacts when
+//     claim() returns.
 //   - Locks need no cleaning up: they end with their session, and with a crash of the server.
 //
 //   auto two_phase = TwoPhase::claim(connection, config, deadline);   // the former is fenced
@@ -45,14 +46,14 @@ struct TwoPhaseConfig {
   uint32_t table_oid = 0;  ///< Of the target; 0: not known.
 };
 
-/// check_two_phase says at open what would fail later, and what to do: no prepared transactions on
-/// this server, fewer than lanes, a foreign table or partition, a gid that is too long. Fails with
-/// kCannotPrepare or kOptionValue.
+/// check_two_phase reports at open what would fail later, and what to do: no prepared transactions
+/// on this server, fewer than lanes, a foreign table or partition, a gid that is too long. Fails
+/// with kCannotPrepare or kOptionValue.
 Status check_two_phase(Connection& connection, const SinkOptions& options,
                        const CatalogTable& table, Deadline deadline);
 
-/// check_local_table refuses a foreign table, and one with foreign partitions: what is written to
-/// another server does not commit together with what this one remembers. `option` is what asks for
+/// check_local_table refuses a foreign table, and one with foreign partitions: rows on another
+/// server do not commit together with the state on this one. `option` is the option that needs
 /// that. Fails with kCannotPrepare.
 Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
                          Deadline deadline);
@@ -80,11 +81,11 @@ class TwoPhase {
   /// with kCannotResume, having changed nothing, if the position is one of another table.
   static Result<TwoPhase> claim(Connection& connection, const TwoPhaseConfig& config,
                                 Deadline deadline);
-  /// Attaches another session. Every session that prepares or calls anything below must be.
-  /// Fails with kFenced if another writer has claimed the sink. REQUIRES: not behind a pooler,
-  /// which would lend the lock to others.
+  /// Attaches another session. Every session that prepares or calls anything below must be
+  /// attached. Fails with kFenced if another writer has claimed the sink. REQUIRES: not behind a
+  /// pooler, which would share the lock with other clients.
   Status attach(Connection& connection, Deadline deadline) const;
-  /// Gives the lock back, before the session goes to somebody else.
+  /// Gives the lock back, before the session is used by others.
   Status detach(Connection& connection, Deadline deadline) const;
 
   std::string make_gid(Random& random) const { return gids_.make(random); }
@@ -95,7 +96,7 @@ class TwoPhase {
   /// once the old backend is fenced.
   Result<bool> is_prepared(Connection& connection, const std::string& gid, Deadline deadline) const;
   /// Which of the transactions are not prepared: the server has lost them (a failover, a restore),
-  /// or somebody resolved them by hand.
+  /// or they were resolved by hand.
   Result<std::vector<std::string>> missing(Connection& connection,
                                            std::span<const std::string> gids,
                                            Deadline deadline) const;
@@ -123,7 +124,7 @@ class TwoPhase {
   Status abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const;
 
   struct Recovered {
-    uint64_t epoch = 0;  ///< The last decided: the host goes on after it.
+    uint64_t epoch = 0;  ///< The last decided epoch: the host resumes after it.
     HostPosition position;
     size_t committed = 0, rolled_back = 0;
   };

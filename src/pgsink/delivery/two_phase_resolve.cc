@@ -12,7 +12,7 @@ namespace pgsink {
 namespace {
 
 // Between two tries at a transaction that another session is resolving.
-constexpr std::string_view kNapSeconds = "0.02";
+constexpr std::string_view kSleepSeconds = "0.02";
 
 std::unexpected<Error> cannot_become(const std::string& owner, const std::string& gid,
                                      const Error& cause) {
@@ -24,7 +24,7 @@ std::unexpected<Error> cannot_become(const std::string& owner, const std::string
   return fail(std::move(error));
 }
 
-/// Resolves the transactions of one owner, as whoever the session is now.
+/// Resolves the transactions of one owner, as the session's current role.
 class Resolver {
  public:
   Resolver(Env& env, Connection& connection, Resolution resolution, Deadline deadline)
@@ -38,8 +38,9 @@ class Resolver {
         return fail(Errc::kTimeout, "another session is resolving prepared transaction '" +
                                         gids.front() + "' and does not finish");
       }
-      if (auto nap = connection_.query(sql_text(Sql::kNap, {kNapSeconds}), deadline_); !nap) {
-        return fail(nap.error());
+      if (auto slept = connection_.query(sql_text(Sql::kSleep, {kSleepSeconds}), deadline_);
+          !slept) {
+        return fail(slept.error());
       }
     }
     return {};
@@ -85,8 +86,8 @@ class Resolver {
   size_t resolved_ = 0;
 };
 
-// A role that is dropped leaves no owner: then a superuser may. A session that is the owner already
-// is left alone, because behind a pooler its role would become somebody else's.
+// A dropped role leaves no owner: then a superuser may resolve them. A session that is the owner
+// already is left alone, because behind a pooler its role would change for other clients.
 Status resolve_as(Connection& connection, Resolver& resolver, const std::string& owner, bool own,
                   const std::vector<std::string>& gids, Deadline deadline) {
   if (owner.empty() || own) return resolver.run(gids);
@@ -116,7 +117,7 @@ Result<size_t> resolve_prepared(Env& env, Connection& connection,
   if (!role) return fail(role.error());
   Resolver resolver(env, connection, resolution, deadline);
   Status status;
-  // One owner's trouble is no reason to leave the others' in doubt.
+  // A failure of one owner is no reason to leave the transactions of others in doubt.
   for (const auto& [owner, gids] : by_owner) {
     const Status done =
         resolve_as(connection, resolver, owner, owner == role->scalar(), gids, deadline);
@@ -178,7 +179,7 @@ Result<size_t> TwoPhase::commit_decided(Env& env, Connection& connection, Deadli
   if (!any) return 0;
   const auto committed = resolve_prepared(env, connection, present, Resolution::kCommit, deadline);
   if (!committed) return committed;
-  // Only now, and only what was read: the row is what a new writer goes by.
+  // Only now, and only what was read: a new writer relies on the row.
   const auto dropped =
       run_control(connection,
                   sql_text(Sql::kDecisionDrop, {quoted_schema_, quoted_schema_, quoted_sink_,
@@ -189,7 +190,8 @@ Result<size_t> TwoPhase::commit_decided(Env& env, Connection& connection, Deadli
 }
 
 Status TwoPhase::abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const {
-  // First nobody may prepare any more, then nobody may commit what was recorded, then it goes.
+  // First make sure that nothing more is prepared, then that nothing recorded is committed, then
+  // roll back.
   if (auto alone = fence_others(connection, deadline); !alone) return alone;
   const auto now = read(connection, deadline);
   if (!now) return fail(now.error());
@@ -266,7 +268,7 @@ Result<TwoPhase::Recovered> TwoPhase::recover(Env& env, Connection& connection,
   const auto committed = commit_decided(env, connection, deadline);
   if (!committed) return fail(committed.error());
   recovered.committed = *committed;
-  // What is left was never decided. First no record names it any more, then it goes.
+  // The rest was never decided. First remove it from the records, then roll it back.
   const auto forgotten = run_control(
       connection,
       sql_text(Sql::kDecisionForget,

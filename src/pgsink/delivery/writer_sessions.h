@@ -1,15 +1,15 @@
 #pragma once
-// The sessions of one writer, known to the next. At-least-once keeps nothing in the database, so a
-// process that is killed leaves backends behind that nobody knows, and each goes on with what it
-// received: an old row would come after a newer one of the next process. Under a sink_id each
-// session of a writer holds an advisory lock, shared: its class says which sink, its number which
-// writer. So the next writer finds all of them, whatever became of the process.
-//   - Who opens marks its first session, and then ends those of every other number.
-//   - Who reconnects marks its session, and gives up if it then finds another number: of two, one
-//     at least sees the other, because each looks after it has marked its own.
+// Makes the sessions of one writer known to the next. At-least-once keeps nothing in the database,
+// so a process that is killed leaves unknown backends, and each continues with what it received: an
+// old row would be written after a newer one of the next process. Under a sink_id each session of a
+// writer holds an advisory lock, shared: its class identifies the sink, its number the writer. So
+// the next writer finds all of them, whatever happened to the process.
+//   - On open: mark the first session, then terminate all sessions with another writer's number.
+//   - On reconnect: mark the session, and give up if there is a session with another number. Of two
+//     writers at least one sees the other, because each checks after it has marked its own.
 //   - Locks need no cleaning up: they end with their session, and with a crash of the server.
 //
-// Nothing of this holds through a pooler in transaction mode, where sessions are lent.
+// None of this works through a pooler in transaction mode, where sessions are shared.
 
 #include <functional>
 #include <string>
@@ -43,12 +43,12 @@ class WriterSessions {
   uint32_t sink_ = 0, writer_ = 0;
 };
 
-/// end_sessions ends the sessions that a query lists, until it lists none; its rows begin with pid,
-/// backend_start and role. The list is read twice, because a process id may be used again between
-/// looking at locks and looking at who it is: `backend_start` is that of a session that held the
-/// lock if the lock is still held under that id the second time. `check` is asked each time behind
-/// that, and its failure ends this. Fails with kCannotFence, naming the sink, if one may not be
-/// ended.
+/// end_sessions terminates the sessions that a query lists, until it lists none; its rows begin
+/// with pid, backend_start and role. The list is read twice, because a process id may be reused
+/// between reading the locks and reading the processes: `backend_start` belongs to a session that
+/// held the lock if the lock is still held under that id the second time. `check` is called after
+/// each reading, and its failure ends this. Fails with kCannotFence, naming the sink, if a session
+/// may not be terminated.
 Status end_sessions(Connection& connection, const std::string& list, std::string_view sink_id,
                     Deadline deadline, const std::function<Status()>& check);
 

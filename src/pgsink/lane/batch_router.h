@@ -16,8 +16,8 @@ class BatchRouter {
       : router_(std::move(router)), committed_(std::move(committed)) {}
 
   size_t lanes() const { return router_.lanes(); }
-  /// Exactly-once lives on positions: they say what a replay need not write again. Fails with
-  /// kUsage if this one cannot follow.
+  /// Exactly-once depends on positions: they say what a replay need not write again. Fails with
+  /// kUsage if this position does not follow the last one.
   Status check(uint64_t position) const;
   std::vector<Share> route(const RecordBatch& batch);
   /// Whether a lane has committed its rows of a batch that ends at this position.

@@ -141,7 +141,7 @@ Status DeadLetterFile::open_file() {
   return {};
 }
 
-/// The file gets the next free number behind its name.
+/// The file gets the next free number after its name.
 Status DeadLetterFile::rotate() {
   file_.reset();
   for (uint64_t number = 1;; ++number) {

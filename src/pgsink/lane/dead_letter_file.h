@@ -1,7 +1,7 @@
 #pragma once
-// DeadLetterFile: rejected rows as gzip NDJSON. Each append is a gzip member of its own and on disk
-// when it returns; members one behind the other are one gzip file to every reader. What a crash
-// left half written at the end is cut off when the file is opened: it was never acknowledged.
+// DeadLetterFile: rejected rows as gzip NDJSON. Each append is a separate gzip member and is on
+// disk when it returns; consecutive members are one gzip file to every reader. An incomplete end
+// that a crash left is cut off when the file is opened: it was never acknowledged.
 
 #include <memory>
 #include <span>
@@ -18,15 +18,16 @@ std::string letter_as_json(const DeadLetter& letter);
 
 class DeadLetterFile {
  public:
-  /// A file of this size is renamed, to its name with the next free number behind it, and a new one
-  /// begun.
+  /// A file of this size is renamed, to its name followed by the next free number, and a new one is
+  /// started.
   static constexpr uint64_t kFileBytesMax = uint64_t{64} << 20;
 
   /// Opens or creates the file, readable by its owner only, and locks it against other processes.
-  /// Fails with kFile; also if what is there is no gzip file.
+  /// Fails with kFile; also if the existing file is not a gzip file.
   static Result<std::unique_ptr<DeadLetterFile>> open(std::string path, Env& env,
                                                       uint64_t file_bytes_max = kFileBytesMax);
-  /// Appends letters; after an error it fails for ever, since what is in the file is not known.
+  /// Appends dead letters. After an error it always fails, because the file's content is unknown
+  /// then.
   Status append(std::span<const DeadLetter> letters);
 
  private:

@@ -262,7 +262,7 @@ Status DeadLetters::count(const DeadLetter& letter, uint64_t rows_seen) {
   if (rejects_max_ > 0 && rejected > static_cast<uint64_t>(rejects_max_)) {
     limit = "max_rejects = " + std::to_string(rejects_max_);
   }
-  // One row among a few is no ratio yet.
+  // With one rejected row among a few there is no meaningful ratio yet.
   const double allowed = ratio_max_ ? *ratio_max_ * static_cast<double>(rows_seen) : 0;
   const uint64_t grace = ratio_max_ && *ratio_max_ > 0 ? 1 : 0;
   if (ratio_max_ && rejected > grace && static_cast<double>(rejected) > allowed) {

@@ -5,8 +5,8 @@
 
 namespace pgsink {
 
-/// DurableReports takes what the lanes report: the Inbox itself, or a SlotConfirmer, which passes
-/// the reports on once the sink's replication slot has read what they are about. Any thread.
+/// DurableReports receives the reports of the lanes: the Inbox itself, or a SlotConfirmer, which
+/// passes them on once the sink's replication slot has read the reported commits. Thread-safe.
 class DurableReports {
  public:
   virtual ~DurableReports() = default;

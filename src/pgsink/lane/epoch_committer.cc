@@ -7,7 +7,7 @@
 namespace pgsink {
 namespace {
 
-// What a closing sink gives the server to roll back what it will not need.
+// Time that a closing sink gives the server to roll back what is not needed.
 constexpr Duration kCloseMax = std::chrono::seconds(5);
 
 std::unexpected<Error> misuse(const std::string& what) { return fail(Errc::kUsage, what); }
@@ -232,7 +232,8 @@ Status EpochCommitter::commit(uint64_t epoch) {
   const auto found = std::ranges::find(epochs_, epoch, &Epoch::number);
   if (found == epochs_.end()) {
     const uint64_t first = epochs_.empty() ? last_epoch_ + 1 : epochs_.front().number;
-    if (epoch < first) return {};  // Committed before: engines repeat what they are not sure of.
+    // Committed already: engines repeat a call whose result they do not know.
+    if (epoch < first) return {};
     return misuse("commit(" + std::to_string(epoch) + "): it is not prepared");
   }
   // Deciding an epoch decides those before it, which are recorded.
@@ -240,9 +241,9 @@ Status EpochCommitter::commit(uint64_t epoch) {
     inbox_.stop(committed.error());
     return committed;
   }
-  const auto behind = std::next(found);
-  for (auto one = epochs_.begin(); one != behind; ++one) count_committed(*one);
-  epochs_.erase(epochs_.begin(), behind);
+  const auto end = std::next(found);
+  for (auto one = epochs_.begin(); one != end; ++one) count_committed(*one);
+  epochs_.erase(epochs_.begin(), end);
   return {};
 }
 
@@ -254,7 +255,7 @@ Status EpochCommitter::abort(uint64_t epoch) {
     return misuse("abort(" + std::to_string(epoch) + "): it is " +
                   (epoch > last_epoch_ ? "not prepared" : "committed"));
   }
-  // What was written behind it goes too, so the lanes must not prepare any more.
+  // Later rows are rolled back too, so the lanes must not prepare any more.
   {
     const Monitor::Lock lock(*monitor_);
     host_ = Host::kAborted;

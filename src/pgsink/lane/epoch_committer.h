@@ -43,8 +43,8 @@ class EpochCommitter {
   /// Rows of committed epochs. Any thread.
   uint64_t rows_committed() const;
 
-  /// Whether rows may come: fails with kUsage if an epoch of a former run waits for its host, who
-  /// has not called recover().
+  /// Whether rows are accepted: fails with kUsage if an epoch of a previous run waits for its host,
+  /// which has not called recover().
   Status check_ready() const;
   /// Whether the host decides: it has called recover().
   bool host_decides() const;
@@ -52,7 +52,7 @@ class EpochCommitter {
   /// Whether the host has aborted an epoch.
   bool aborted() const;
 
-  /// Ends the epoch under way: all that was accepted is committed.
+  /// Ends the current epoch: all that was accepted is committed.
   Status end_epoch();
 
   /// Forgets the position of the last epoch. REQUIRES: every epoch is committed.

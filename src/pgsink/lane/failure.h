@@ -20,7 +20,7 @@ enum class AttemptPart : uint8_t {
   kDeadLetters,  ///< The insert into the dead letter table.
 };
 
-/// FailureKind is what an error says of the flight, and so what is done about it.
+/// FailureKind is what an error means for the flight, and so decides what is done about it.
 enum class FailureKind : uint8_t {
   kOther,           ///< Nothing in particular: its class decides whether to try again.
   kRow,             ///< A row cannot be written: it may be left out.
@@ -38,7 +38,7 @@ struct Failure {
   uint64_t input_row = 0;  ///< The row of the sink's input that it is about, from 1; 0: not known.
 };
 
-/// ServerFailure is what classify_failure() decides from.
+/// ServerFailure is the input of classify_failure().
 struct ServerFailure {
   const Error& error;
   std::string_view routine;  ///< The server's function that raised it.

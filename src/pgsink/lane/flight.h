@@ -1,7 +1,7 @@
 #pragma once
 // Flight: the rows of one transaction, from when they are taken until they are committed; and
-// Attempt: one try to get them there. Data, with the few questions that only they can answer; the
-// classes around it say what happens to them.
+// Attempt: one attempt to commit them. Data, with the few questions that only they can answer; the
+// classes around them decide what happens to them.
 
 #include <limits>
 #include <memory>
@@ -63,7 +63,7 @@ struct AttemptRequests {
   }
 };
 
-/// RowCursor is what is encoded next: a row of a piece, which is a row of the flight.
+/// RowCursor is the next row to encode: a row of a piece, which is a row of the flight.
 struct RowCursor {
   size_t piece = 0, row = 0;
   size_t flight_row = 0;
@@ -103,7 +103,7 @@ struct Rejects {
   std::optional<Error> suspicion;   ///< Of the last attempt that failed while searching.
   std::vector<DeadLetter> letters;  ///< Of the rows left out.
   LetterForm letter_form = LetterForm::kUtf8;
-  size_t letters_told = 0;  ///< So many of them went to file and callback.
+  size_t letters_told = 0;  ///< Number of them that file and callback have.
 
   bool any() const { return salvage.searching() || !salvage.left_out().empty(); }
 };
@@ -127,7 +127,7 @@ struct Flight {
   FlightState state = FlightState::kOpen;
   std::vector<Piece> pieces;
   size_t rows = 0, memory_bytes = 0;
-  BatchTrigger trigger = BatchTrigger::kRows;  ///< What closed it.
+  BatchTrigger trigger = BatchTrigger::kRows;  ///< Why it was closed.
   TimePoint opened_at{};
   uint64_t last_batch = 0;        ///< That it has rows of.
   uint64_t through_batch = 0;     ///< The last batch that ends in it …

@@ -39,8 +39,8 @@ Result<FlightEncoder::Progress> FlightEncoder::copy_some(Flight& flight, LaneSes
       return Progress::kFailed;
     }
     progress = Progress::kSome;
-    // An encoder that stops before the last row has met one that does not fit: what little room is
-    // left is not worth another look, nor a CopyData of its own.
+    // If an encoder stops before the last row, the next row did not fit: the little room that is
+    // left is not worth another call, nor a separate CopyData.
     space_wanted = step.rows > 0 ? kSendBytes : step.bytes_needed;
     attempt.encoded_bytes += step.bytes;
     attempt.next.row += step.rows;

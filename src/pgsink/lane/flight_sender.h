@@ -1,11 +1,11 @@
 #pragma once
-// FlightSender: composes what is sent of a flight. Nothing waits for an answer:
+// FlightSender: composes the messages of a flight. It never waits for an answer:
 //   Query "BEGIN …; SELECT xid, pid; settings; COPY … FROM STDIN"   CopyData…  CopyDone
 //   Query "COMMIT"
 // Before COMMIT a Bind/Execute/Sync proves that the table is what the rows were encoded for
-// (plan/table_shape.h). Through a staging table another Query with the statement that applies it
-// stands before COMMIT. With arrays, Bind/Execute/Sync stand in the place of COPY. Under two-phase
-// commit PREPARE TRANSACTION stands in the place of COMMIT. Dead letters go in just before it.
+// (plan/table_shape.h). With a staging table, another Query with the statement that applies it
+// comes before COMMIT. With arrays, Bind/Execute/Sync replace COPY. Under two-phase commit PREPARE
+// TRANSACTION replaces COMMIT. Dead letters are sent just before it.
 //
 // A COPY that fails to start or in the middle is safe: the server drops CopyData and CopyDone until
 // the next Query, and the COMMIT of a failed transaction answers ROLLBACK.

@@ -20,7 +20,7 @@ FlightSettler::Verdict FlightSettler::verdict(const Flight& flight) const {
   const Attempt& attempt = flight.attempt;
   if (attempt.is_committed()) return Verdict::kCommitted;
   if (!attempt.failure && flight.rejects.salvage.searching()) return Verdict::kTrialPassed;
-  // What passes by itself is counted and waited for as ever.
+  // Transient failures are counted and waited for as usual.
   const bool passes = attempt.failure && is_transient(attempt.failure->error);
   const bool straight = attempt.copies.leaves != nullptr;
   if (straight && !passes && !log_.stop_error() && log_.fails_by_itself(flight.seq)) {
@@ -48,7 +48,7 @@ void FlightSettler::settle(Flight& flight, LaneSession& session) {
   }
 }
 
-/// What the server says of rows it may say because it took them for other types.
+/// An error about rows may be caused by a changed column type.
 void FlightSettler::note_doubt(Flight& flight) {
   const auto& failure = flight.attempt.failure;
   if (!failure) return;
@@ -97,7 +97,7 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   if (!repeat && setup_.rejects.salvage(flight, failure, may_blame_row)) return set_aside(flight);
 
   Error error = describe_failure(failure, setup_.delivery.hint(failure.error));
-  // A guard that fails because of the flight before says nothing new.
+  // A guard that fails because of the previous flight is no new failure.
   if (log_.fails_by_itself(flight.seq)) setup_.metrics.error(error);
   setup_.metrics.failed_write();
   session.set_demoted(error.sqlstate == kReadOnlyServer);
@@ -123,8 +123,8 @@ Failure FlightSettler::failure_of(const Flight& flight, const LaneSession& sessi
   return failure;
 }
 
-/// After the server found no partition for a row, though there was one for each when they were
-/// accepted: somebody may have dropped it. Whether there is one now.
+/// The server found no partition for a row, though each row had one when it was accepted: another
+/// session may have dropped it. Says whether there is one now.
 bool FlightSettler::restore_partitions(const Flight& flight, Failure& failure) {
   std::vector<Partitioner::Rows> rows;
   rows.reserve(flight.pieces.size());

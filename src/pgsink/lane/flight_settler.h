@@ -1,5 +1,5 @@
 #pragma once
-// FlightSettler: decides what becomes of a flight once the server has ended its transaction.
+// FlightSettler: decides what happens to a flight once the server has ended its transaction.
 
 #include "pgsink/lane/durable_reports.h"
 #include "pgsink/lane/flight_queue.h"
@@ -35,7 +35,7 @@ class FlightSettler {
  private:
   enum class Verdict : uint8_t {
     kCommitted,
-    kTrialPassed,    ///< What was only tried went well, and was undone.
+    kTrialPassed,    ///< A trial of some rows succeeded, and was rolled back.
     kThroughParent,  ///< It went straight into partitions: now send it through the parent.
     kFailed,
   };

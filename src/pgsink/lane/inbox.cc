@@ -44,7 +44,7 @@ Inbox::Inbox(Env& env, Limits limits, Router router)
 
 Result<bool> Inbox::push(RecordBatch& batch, bool may_wait) {
   if (!may_wait) {
-    // Who waits holds routing_.
+    // A waiting producer holds routing_.
     const Monitor::Lock lock(*monitor_);
     if (memory_.waiting > 0) return false;
   }
@@ -185,7 +185,7 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max, size_t bytes_max,
 
   if (transaction_open_since || !taken.pieces.empty()) {
     if (epochs_.enabled()) {
-      // Nobody sees its rows before the epoch's end: age is no reason.
+      // Its rows are not visible before the epoch's end: age is not a reason to end it.
       const uint64_t end = epochs_.epoch_end(queue.taken());
       taken.end_transaction =
           end != InboxEpochs::kUnsealed && (queue.empty() || queue.first_batch() > end);

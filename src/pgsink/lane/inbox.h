@@ -5,7 +5,7 @@
 //
 // Under two-phase commit it also knows the epochs. An epoch is a run of whole batches, ended by
 // seal(); no transaction holds rows of two. Its rows give their memory back when they are prepared,
-// but they are durable only once somebody says that the epoch is committed.
+// but they are durable only when the epoch is reported as committed.
 
 #include <functional>
 #include <limits>
@@ -50,10 +50,10 @@ class Inbox final : public DurableReports {
   Result<bool> push(RecordBatch& batch, bool may_wait);
   /// Waits until all that was accepted before is durable.
   Status flush();
-  /// No more push(); what is accepted shall be written. Returns as flush(), once every lane has
+  /// No more push(); everything accepted will be written. Returns as flush(), once every lane has
   /// ended: if one failed, the others first write what they have.
   Status close();
-  /// The lanes shall give up at once.
+  /// The lanes must stop at once.
   void abort();
 
   // ---- a lane ----------------------------------------------------------------------------------
@@ -67,10 +67,10 @@ class Inbox final : public DurableReports {
     bool aborted = false;
     Deadline wake_at = kNoDeadline;  ///< When rows that wait here are due, or the transaction is.
   };
-  /// Takes up to `rows_max` rows, and no more behind that with which they hold `bytes_max`, if they
-  /// are due: a batch is complete, timed out, flushed, or its memory is wanted.
-  /// `transaction_open_since` is when the transaction under way took its first row. If there is
-  /// nothing for the lane to do, the next news calls the waker.
+  /// Takes up to `rows_max` rows, and no more after the row with which they hold `bytes_max`, if
+  /// they are due: a batch is complete, timed out, flushed, or its memory is needed.
+  /// `transaction_open_since` is when the current transaction took its first row. If there is
+  /// nothing to do, the next change calls the lane's waker.
   Taken take(size_t lane, size_t rows_max, size_t bytes_max,
              std::optional<TimePoint> transaction_open_since);
   void durable(size_t lane, uint64_t number) override;
@@ -96,7 +96,7 @@ class Inbox final : public DurableReports {
   Status wait_prepared(uint64_t through_batch);
   /// All batches up to this one are committed.
   void committed(uint64_t through_batch);
-  /// From now on somebody else knows when epochs end: none is ever full. `position` is as in
+  /// From now on the caller decides when epochs end: none is ever full. `position` is as in
   /// Limits::Epochs. False if batches were accepted before.
   bool take_over_epochs(HostPosition position);
   uint64_t accepted_batches() const;
@@ -130,7 +130,7 @@ class Inbox final : public DurableReports {
   RunningLanes lanes_;
   /// Held while one batch after the other is routed; taken before monitor_, which lanes need too.
   std::unique_ptr<Monitor> routing_;
-  BatchRouter router_;  ///< Guarded by routing_; what is constant in it by nothing.
+  BatchRouter router_;  ///< Guarded by routing_; its constant parts need no lock.
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:
   Memory memory_;

@@ -29,11 +29,11 @@ class InboxEpochs {
 
   bool enabled() const { return limits_.has_value(); }
   bool one_transaction() const { return limits_ && limits_->one_transaction; }
-  /// Whether the batch does not fit into the epoch under way, which holds rows already.
+  /// Whether the batch does not fit into the current epoch, which holds rows already.
   bool is_full_for(const RecordBatch& batch) const;
   void count(const RecordBatch& batch);
 
-  /// Seals the epoch under way, which ends with this batch. False if it is empty.
+  /// Seals the current epoch, which ends with this batch. False if it is empty.
   bool seal(uint64_t last_batch);
   uint64_t sealed_through() const { return sealed_through_; }
   /// The last batch of the epoch that this one belongs to, or kUnsealed.
@@ -49,7 +49,7 @@ class InboxEpochs {
   std::deque<uint64_t> seals_;      ///< The last batches of sealed epochs not committed.
   uint64_t sealed_through_ = 0;     ///< The last batch of the last sealed epoch.
   uint64_t committed_through_ = 0;  ///< Of the last committed epoch.
-  size_t rows_ = 0, bytes_ = 0;     ///< Of the epoch under way.
+  size_t rows_ = 0, bytes_ = 0;     ///< Of the current epoch.
   bool host_decides_ = false;
 };
 

@@ -107,14 +107,14 @@ Status InputRejects::write_once(std::span<const DeadLetter> letters, LetterForm 
   }
   const Deadline deadline = setup_.env.clock.now() + kWriteTimeout;
   const std::optional<std::string> parameter = DeadLetters::table_parameter(letters, form);
-  // A transaction that says everything itself: this connection is told nothing else.
+  // A self-contained transaction: nothing else is set up on this connection.
   const TransactionSql& texts = setup_.plan.pooled;
   auto done = connection->query(texts.begin + texts.settings, deadline);
   if (done) {
     done = connection->query(setup_.dead_letters->insert_sql(), std::span(&parameter, 1), deadline);
   }
   if (done) done = connection->query(setup_.plan.commit, deadline);
-  // After an error the connection goes, and with it what it left.
+  // After an error the connection is closed, and with it its state.
   if (!done) return fail(done.error());
   const Monitor::Lock lock(*monitor_);
   if (connection_ == nullptr) connection_ = std::move(connection);

@@ -1,6 +1,6 @@
 #pragma once
 // InputRejects: dead letters of input that never became rows. They are not part of any flight: a
-// connection of their own, opened when it is first needed, writes them into the table.
+// separate connection, opened on first use, writes them into the table.
 
 #include <memory>
 #include <span>
@@ -21,7 +21,8 @@ class InputRejects {
     const ConnectOptions& connect;
     pgproto::SaltedKeyCache* salted_keys = nullptr;
     const Plan& plan;
-    std::string name;                     ///< Of the connection, for letters and messages.
+    std::string name;                     ///< Name of the connection, for dead letters and
+                                          ///< messages.
     DeadLetters* dead_letters = nullptr;  ///< Null: they have nowhere to go.
     RetryPolicy retry;
   };

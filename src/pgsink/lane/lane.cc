@@ -90,7 +90,7 @@ void Lane::run() {
   try {
     while (turn()) metrics_.show_failing(log_.failing());
   } catch (const std::bad_alloc&) {
-    // What was being read or written is half done: only closing the connection is safe.
+    // A read or write may be half done: only closing the connection is safe.
     step(FlightLog::Stopped{error_of(Errc::kOutOfMemory, "out of memory")});
   }
   end();
@@ -148,7 +148,7 @@ std::optional<FlightLog::Seq> Lane::step(const FlightLog::Event& event) {
   return log_.step(event, env_.clock.now());
 }
 
-// ---- what the log wants ------------------------------------------------------------------------
+// ---- what the log asks for ----------------------------------------------------------------------
 
 void Lane::connect() {
   if (const Status connected = link_.connect(); !connected) {
@@ -197,7 +197,7 @@ void Lane::send(const FlightLog::Action& action) {
   if (const Status opened = sender_.open_rows(next, *link_); !opened) lost(opened.error());
 }
 
-/// What has changed of the table, if something has and the server says so.
+/// What has changed of the table, if anything has and the server reports it.
 std::optional<Error> Lane::shape_change() {
   const auto changed =
       setup_.plan.shape.changes(link_->connection(), env_.clock.now() + kAskTimeout);
@@ -213,7 +213,7 @@ void Lane::continue_copy(Deadline until) {
   }
 }
 
-// ---- what the server says ----------------------------------------------------------------------
+// ---- answers of the server ----------------------------------------------------------------------
 
 Status Lane::handle_answers() {
   LaneSession& session = *link_;
@@ -237,7 +237,7 @@ Status Lane::handle_answers() {
   }
 }
 
-/// The connection broke. What had arrived before counts.
+/// The connection broke. Answers that arrived before still count.
 void Lane::lost(Error error) {
   std::ignore = handle_answers();
   const uint64_t sent = link_->protocol().sent_position();

@@ -5,7 +5,7 @@
 //   answers   of the server, as events of the log              (AnswerReader, FlightSettler)
 //   next      what the log wants
 //   perform   it: connect, ask what became of a flight, send   (LaneLink, outcome.h, FlightSender)
-// What differs with the promise of the sink is a LaneDelivery.
+// A LaneDelivery has everything that depends on the delivery guarantee of the sink.
 
 #include <memory>
 #include <optional>
@@ -32,13 +32,13 @@ class Lane {
     std::string name;             ///< The connection's, for messages.
     std::string origin;           ///< That marks its transactions; "": none.
     size_t statements_max = 0;    ///< Prepared statements kept; 0: none is named.
-    /// Takes what the lane reports as durable.
+    /// Receives the lane's reports of durable batches.
     DurableReports& reports;
     /// Where rejected rows go; null: one stops the sink.
     DeadLetters* dead_letters = nullptr;
     /// Creates missing partitions; null: they are not created.
     Partitioner* partitioner = nullptr;
-    /// Partitions that rows may be copied into directly, and what finds them; null: none.
+    /// The partitions that rows may be copied into directly, and their finder; null: none.
     LeafCatalog* leaves = nullptr;
     std::optional<LeafFinder> leaf_finder{};
   };

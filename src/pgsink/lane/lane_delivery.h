@@ -1,6 +1,6 @@
 #pragma once
-// LaneDelivery: what a lane does differently for each promise of a sink. How a transaction names
-// itself, how it ends, how a lost answer is made up for, and what a failure means.
+// LaneDelivery: everything that depends on the delivery guarantee of a sink: how a transaction
+// identifies itself, how it ends, how a lost answer is resolved, and what a failure means.
 
 #include <memory>
 #include <optional>
@@ -24,7 +24,7 @@ class LaneDelivery {
   /// Makes a connection that replaces a lost one a session of this writer. Fails with kFenced if
   /// there is another writer.
   virtual Status attach(Connection& connection) = 0;
-  /// What follows BEGIN, ending in "; ": asks for the transaction's id, or fences.
+  /// What follows BEGIN, ending in "; ": asks for the transaction's id, or is the fence.
   virtual Result<std::string> begin_sql(const Flight& flight, const TransactionSql& sql) const;
   /// How a transaction ends that is to stay. Fills in Attempt::ending, and the gid if it has one.
   virtual Result<std::string> end_sql(Attempt& attempt) const = 0;
@@ -40,13 +40,13 @@ class LaneDelivery {
 
   /// Whether an error means that another writer has taken over.
   virtual bool is_fenced(const Error&) const { return false; }
-  /// What the server cannot know about an error; "" if there is nothing to add.
+  /// A hint about an error that the server cannot give; "" for none.
   virtual std::string hint(const Error&) const { return {}; }
-  /// Replaces a kFenced error by one that says who took over. REQUIRES: no request is pending.
+  /// Replaces a kFenced error by one that names the new writer. REQUIRES: no request is pending.
   virtual void name_new_writer(Error&, Connection&, FlightLog::Seq /*committed_prefix*/) {}
 };
 
-/// At least once: COMMIT, and pg_xact_status() for what was not heard. `sessions`: under a sink_id,
+/// At least once: COMMIT, and pg_xact_status() after a lost answer. `sessions`: under a sink_id,
 /// marks the sessions of this writer; null: they are not marked.
 std::unique_ptr<LaneDelivery> deliver_at_least_once(Env& env, std::string commit,
                                                     const WriterSessions* sessions);

@@ -27,15 +27,15 @@ struct StopReport {
   /// Flights that were on the wire beside the one that failed may have committed, and others before
   /// it may wait for another attempt: which rows are there then is not one number.
   enum class Rest : uint8_t {
-    kNotWritten,   ///< Nothing after the failed one is there.
-    kNoneFromRow,  ///< Nothing from `from_row` on is there.
-    kPart,         ///< A part of what was accepted from `from_row` on is there.
+    kNotWritten,   ///< No row after the failed one was written.
+    kNoneFromRow,  ///< No row from `from_row` on was written.
+    kPart,         ///< Only some of the rows accepted from `from_row` on were written.
   };
   Rest rest = Rest::kNotWritten;
   uint64_t from_row = 0;
 };
 /// describe_stop is the error that write(), flush() and close() return from then on: where it
-/// happened, the cause, and what is and what is not in the table.
+/// happened, the cause, and which rows are in the table and which are not.
 Error describe_stop(Error cause, const StopReport& report);
 
 }  // namespace pgsink

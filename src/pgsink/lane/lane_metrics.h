@@ -1,5 +1,5 @@
 #pragma once
-// LaneMetrics: what a lane counts. The lane writes, any thread reads.
+// LaneMetrics: the counters of a lane. The lane writes, any thread reads.
 
 #include <memory>
 #include <string_view>
@@ -18,7 +18,7 @@ class LaneMetrics {
   void connected();
   /// The lane needs the connection no more.
   void disconnected();
-  /// The connection broke, with so many flights on it.
+  /// The connection broke, with that many flights on it.
   void lost(size_t flights);
   /// Whether something failed and nothing has succeeded since.
   void show_failing(bool failing);

@@ -29,7 +29,7 @@ class LaneQueue {
   std::vector<Piece> take(Limits limits);
   /// A new transaction begins with the next row.
   void begin_transaction();
-  /// The last batch that the transaction under way took rows of.
+  /// The last batch of which the current transaction took rows.
   uint64_t taken() const { return taken_; }
 
   /// Its rows of all batches up to this one are durable, or prepared.

@@ -11,14 +11,14 @@ LaneSession::LaneSession(Connection& connection, const Plan& plan, Random& rando
                          size_t statements_max)
     : connection_(connection),
       sql_(plan.transactions(connection.is_direct())),
-      // Behind a pooler another client's statements may have our names: nameless ones are safe.
+      // Behind a pooler another client's statements may have the same names: unnamed ones are safe.
       statements_(connection, random, connection.is_direct() ? statements_max : 0),
       number_unsaid_(sql_.guarded),
       planner_(sql_.planner),
       defaults_(sql_.defaults),
       stage_(sql_.stage) {}
 
-/// 0 if it was said before, or there is nothing to say.
+/// 0 if it was sent before, or there is nothing to send.
 Result<pgproto::RequestId> LaneSession::say_once(std::string_view& sql) {
   if (sql.empty()) return 0;
   return protocol().query(std::exchange(sql, {}));

@@ -1,6 +1,6 @@
 #pragma once
-// LaneSession: what a lane knows of the connection that it has now. Made anew with each connection,
-// so that nothing of the one before can be left in it.
+// LaneSession: what a lane knows about its current connection. Created for each connection, so that
+// no state of the previous one can be left in it.
 
 #include <deque>
 #include <optional>
@@ -24,8 +24,8 @@ class LaneSession {
   const TransactionSql& sql() const { return sql_; }
 
   // ---- sending ---------------------------------------------------------------------------------
-  /// Sends what the session still lacks for flights on this path, each a transaction of its own.
-  /// `next` is the flight that comes first.
+  /// Sends what the session still lacks for flights on this path, each in a separate transaction.
+  /// `next` is the next flight.
   void prepare_for(Path path, FlightLog::Seq next);
   /// Appends Parse (if needed), Bind and Execute of a statement.
   struct Executed {
@@ -52,7 +52,8 @@ class LaneSession {
   /// Notes what an event says of the session itself. False if that is all that it says: the
   /// connection ends.
   bool observe(const pgproto::Event& event);
-  /// Whether an error means that a prepared statement was not what we thought: see StatementCache.
+  /// Whether an error means that a prepared statement was not in the assumed state: see
+  /// StatementCache.
   bool is_stale(const pgproto::ErrorResponse& error, std::string_view sql);
   /// The server's last word on this connection.
   const std::optional<Error>& fatal() const { return fatal_; }
@@ -68,7 +69,7 @@ class LaneSession {
   Connection& connection_;
   const TransactionSql& sql_;
   StatementCache statements_;
-  // What is not said yet:
+  // What has not been sent yet:
   bool number_unsaid_;
   std::string_view planner_, defaults_, stage_;
 

@@ -24,7 +24,7 @@ void cut_by_partitions(Flight& flight, std::span<const uint32_t> numbers) {
   places.back() = 0;
   order.resize(flight.rows);
   std::vector<std::vector<Piece>> cut(places.size());
-  std::vector<const Piece*> cut_of(places.size());  // What the last one of each was cut of.
+  std::vector<const Piece*> cut_of(places.size());  // The piece that each last part is cut from.
   size_t row = 0;
   for (const Piece& piece : flight.pieces) {
     for (size_t i = piece.rows.begin; i < piece.rows.begin + piece.rows.count; ++i) {

@@ -2,8 +2,8 @@
 // LeafCopier: rows that are copied straight into their partitions (leaves.h): one COPY a partition,
 // and after the last one a check that they still belong to the table.
 //
-// Only the first attempt of a flight goes that way. Whatever makes it fail, the next one goes
-// through the parent, whose errors name the row and say what the matter is.
+// Only the first attempt of a flight goes that way. If it fails for any reason, the next one goes
+// through the parent, whose errors name the row and the cause.
 
 #include <optional>
 #include <span>
@@ -15,7 +15,7 @@ namespace pgsink {
 
 class LeafCopier {
  public:
-  /// `catalog` null: all rows go through the parent. Otherwise `finder` is there.
+  /// `catalog` null: all rows go through the parent. Otherwise `finder` is not null.
   LeafCopier(Clock& clock, LeafCatalog* catalog, std::optional<LeafFinder> finder)
       : clock_(clock), catalog_(catalog), finder_(std::move(finder)), looked_at_(clock.now()) {}
 
@@ -32,7 +32,7 @@ class LeafCopier {
   /// Decides which rows of a new flight go where, and cuts it accordingly.
   void route(Flight& flight);
 
-  /// If the next rows belong elsewhere, ends the COPY under way and begins another one.
+  /// If the next rows belong to another partition, ends the current COPY and begins another one.
   static Status turn(Attempt& attempt, LaneSession& session);
   /// Asks whether the partitions that were used still belong to the table.
   static Status check(Attempt& attempt, LaneSession& session);

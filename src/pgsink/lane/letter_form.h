@@ -14,8 +14,8 @@ enum class LetterForm : uint8_t {
   kEscapedText,  ///< The row's texts hold \uXXXX too, since jsonb would resolve JSON's escapes.
 };
 
-/// escape_more moves to the next form if the database's encoding lacks a character of the letters;
-/// false if that is not the error, or there is no form that helps.
+/// escape_more moves to the next form if the database's encoding lacks a character of the dead
+/// letters; false if that is not the error, or no form helps.
 inline bool escape_more(LetterForm& form, const pgproto::Error& error) {
   constexpr std::string_view kUntranslatableCharacter = "22P05";
   if (error.sqlstate != kUntranslatableCharacter || form == LetterForm::kEscapedText) return false;

@@ -6,12 +6,12 @@
 namespace pgsink {
 namespace {
 
-// A wait for this long proves that a backend that was told to go will not.
+// If a backend has not ended after this time, it will not end by pg_terminate_backend().
 constexpr Duration kFenceTimeout = std::chrono::seconds(10);
 constexpr Duration kStatusTimeout = std::chrono::seconds(10);
 
-/// A pooler may have led the question to another server than the one that it showed us first, where
-/// the number belongs to somebody else's transaction.
+/// A pooler may have sent the question to another server than before, where the id belongs to
+/// another transaction.
 bool meets_one_server(Connection& connection, Env& env) {
   if (connection.is_direct()) return true;
   bool read_only = false;

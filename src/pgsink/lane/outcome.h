@@ -4,8 +4,8 @@
 
 namespace pgsink {
 
-/// ask_outcome asks the server about a flight whose answer was lost, as the log wants it: kFence,
-/// kAskStatus or kResolve. Returns what the log is to be told. Fails if the connection broke.
+/// ask_outcome asks the server about a flight whose answer was lost, as the log requires: kFence,
+/// kAskStatus or kResolve. Returns the event for the log. Fails if the connection broke.
 Result<FlightLog::Event> ask_outcome(const FlightLog::Action& action, const Flight& flight,
                                      FlightLog::Seq committed_prefix, LaneDelivery& delivery,
                                      Connection& connection, Env& env);

@@ -8,8 +8,8 @@
 namespace pgsink {
 namespace {
 
-/// The line of the server's CONTEXT that is about the COPY, "COPY t, line 8, column b": what a
-/// trigger did stands in lines before it.
+/// The line of the server's CONTEXT about the COPY, "COPY t, line 8, column b"; the lines before it
+/// are about triggers.
 std::string_view copy_context(std::string_view where) {
   while (!where.empty()) {
     const size_t end = std::min(where.find('\n'), where.size());

@@ -16,7 +16,8 @@ namespace pgsink {
 
 class RejectedRows {
  public:
-  /// `letters` null: a rejected row stops the sink. `connection` and `table` are for the letters.
+  /// `letters` null: a rejected row stops the sink. `connection` and `table` are for the dead
+  /// letters.
   RejectedRows(Clock& clock, DeadLetters* letters, std::string connection, std::string table)
       : clock_(clock),
         letters_(letters),
@@ -28,7 +29,7 @@ class RejectedRows {
   std::optional<Failure> leave_out(Flight& flight, RowRange rows,
                                    std::vector<Rejection>& rejected) const;
 
-  /// Sends the dead letters of an attempt that may commit, before it does.
+  /// Sends the dead letters of an attempt that may commit, before its end.
   Status send_letters(Flight& flight, LaneSession& session) const;
   /// The statement that does that; "" if there is no table for them.
   std::string_view insert_sql() const {
@@ -38,12 +39,12 @@ class RejectedRows {
   /// of the dead letters, which the next attempt escapes.
   static bool escape_letters(Flight& flight, const Failure& failure);
 
-  /// After a trial that went well, and was undone: the search goes on, or has found a row. A
+  /// After a trial that succeeded, and was rolled back: the search continues, or has found a row. A
   /// failure stops the sink.
   Status trial_passed(Flight& flight) const;
-  /// After an attempt that failed: whether the flight is to be sent again without a row, or to find
-  /// one. It is not if `may_blame_row` is false. If it is not, `failure` says what stops the sink,
-  /// and of which row if that is known.
+  /// After an attempt that failed: whether the flight is sent again without a row, or to find one.
+  /// It is not if `may_blame_row` is false. If it is not, `failure` is the error that stops the
+  /// sink, with its row if that is known.
   bool salvage(Flight& flight, Failure& failure, bool may_blame_row) const;
 
  private:

@@ -13,7 +13,7 @@
 
 namespace pgsink {
 
-/// Share is what one lane gets of a batch: a range of its rows, or those listed.
+/// Share is the part of a batch for one lane: a range of its rows, or a list of them.
 struct Share {
   size_t lane = 0;
   size_t begin = 0, count = 0;
@@ -30,17 +30,17 @@ class Router {
   size_t lanes() const { return lanes_; }
   /// Whether a row's lane depends on nothing but the row.
   bool hashes() const { return hash_.has_value() || all_to_one_; }
-  /// What decides a row's lane, as text: the number of lanes aside, equal rules send equal rows the
-  /// same way. "" with one lane, or if lanes take turns.
+  /// The rule that assigns rows to lanes, as text: with the same number of lanes, equal rules send
+  /// equal rows to the same lane. "" with one lane, or if lanes take turns.
   const std::string& rule() const { return rule_; }
-  /// What whoever runs the sink should know of it; "" if nothing.
+  /// A warning for the operator; "" for none.
   const std::string& warning() const { return warning_; }
   /// route cuts a batch into shares, at least one, in the order of the rows. Not thread-safe.
   std::vector<Share> route(const RecordBatch& batch);
 
  private:
   Router(size_t lanes, size_t run_rows) : lanes_(lanes), run_rows_(run_rows) {}
-  /// The key columns whose bytes tell equal keys apart; says in the warning which do not.
+  /// The key columns whose bytes are equal exactly if the keys are; the warning names the others.
   std::vector<std::string> hashable(const CatalogTable& table,
                                     const std::vector<std::string>& keys);
   std::vector<Share> by_turns(size_t rows);

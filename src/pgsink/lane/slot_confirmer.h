@@ -3,9 +3,9 @@
 // decoded them (option confirm_slot).
 //
 // The lanes report what they committed. A task asks the server how far its log is on disk, which is
-// behind those commits, reads the slot up to there, confirms to the server that it has, and only
-// then passes the reports on. All that came meanwhile shares the next question. The slot is read
-// for this alone: its rows are dropped, and its position moves on with what was read.
+// after those commits, reads the slot up to there, confirms to the server that it has, and only
+// then passes the reports on. Reports that come meanwhile share the next round. The slot is read
+// only for this: its rows are dropped, and its position moves on with what was read.
 
 #include <memory>
 #include <optional>
@@ -32,8 +32,8 @@ class SlotConfirmer final : public DurableReports {
   explicit SlotConfirmer(Setup setup);
   ~SlotConfirmer() override { close(); }
 
-  /// Opens the first session, so that what can never work fails here, and starts the task. Later
-  /// failures that outlast the retries stop the inbox: a slot that is gone first of all.
+  /// Opens the first session, so that permanent failures are found here, and starts the task. Later
+  /// failures that outlast the retries stop the inbox, for example a slot that is gone.
   Status start();
   void durable(size_t lane, uint64_t number) override;
   /// Ends the task; what is not confirmed by then is never reported.
@@ -67,7 +67,7 @@ class SlotConfirmer final : public DurableReports {
 
   // The task's own.
   std::unique_ptr<Connection> asking_;
-  BackendIdentity former_;       ///< Who streamed to us last and may have the slot still.
+  BackendIdentity former_;       ///< The session that streamed last and may still hold the slot.
   std::vector<Report> waiting_;  ///< Reports for what lies before target_.
   pgproto::Lsn target_ = 0;
   pgproto::Lsn seen_ = 0;  ///< The slot has decoded all of the log up to here.

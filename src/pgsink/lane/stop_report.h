@@ -7,7 +7,7 @@
 
 namespace pgsink {
 
-/// stop_report says what a lane that stopped has and has not written; where it wrote is left out.
+/// stop_report says what a stopped lane has and has not written, without the name of the table.
 StopReport stop_report(const FlightLog& log, const FlightQueue& flights,
                        const LaneDelivery& delivery, const LaneMetrics& metrics);
 

@@ -14,13 +14,13 @@ constexpr std::array<std::string_view, 15> kTransientSqlstates{
     "25006",  // read only: this server was demoted, another may be the primary
     "40001",  // serialization failure
     "40P01",  // deadlock detected
-    "53000", "53100", "53300", "53400",  // resources; not 53200: slots of max_prepared_transactions
-                                         // do not become free by themselves
-    "55006",                             // object in use
-    "55P03",                             // lock not available
-    "57P01", "57P02", "57P03",           // shutdown, crash, starting up
-    "57P05",                             // idle session timeout
-    "25P03",                             // idle in transaction timeout
+    // Resources; not 53200: slots of max_prepared_transactions do not become free by themselves.
+    "53000", "53100", "53300", "53400",
+    "55006",                    // object in use
+    "55P03",                    // lock not available
+    "57P01", "57P02", "57P03",  // shutdown, crash, starting up
+    "57P05",                    // idle session timeout
+    "25P03",                    // idle in transaction timeout
 };
 
 struct Condition {

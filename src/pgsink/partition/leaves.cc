@@ -47,8 +47,8 @@ std::string Leaves::check(std::span<const Leaf* const> used) const {
 
 void LeafFinder::find(const Leaves& leaves, const RecordBatch& batch, RowRange rows,
                       std::span<uint32_t> numbers) {
-  PartitionMap::Range before{.span = {.first = 1, .last = 0}};  // The range of the previous row;
-                                                                // none yet.
+  // The range of the previous row; none yet.
+  PartitionMap::Range before{.span = {.first = 1, .last = 0}};
   while (rows.count > 0) {
     const size_t count = std::min(rows.count, KeyReader::kRowsMax);
     const KeyReader::Values& keys = key_.read(batch, rows);

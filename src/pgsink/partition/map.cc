@@ -99,9 +99,9 @@ bool PartitionMap::same_partitions(const PartitionMap& other) const {
 }
 
 const PartitionMap::Range* PartitionMap::find_range(int64_t value) const {
-  const auto behind = std::ranges::upper_bound(ranges_, value, {}, first_of);
-  if (behind == ranges_.begin()) return nullptr;
-  const Range& range = *std::prev(behind);
+  const auto next = std::ranges::upper_bound(ranges_, value, {}, first_of);
+  if (next == ranges_.begin()) return nullptr;
+  const Range& range = *std::prev(next);
   return range.span.contains(value) ? &range : nullptr;
 }
 

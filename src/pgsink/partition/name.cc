@@ -111,8 +111,8 @@ Status PartitionName::check_distinct(const RangeRule& rule) const {
     for (const std::string_view day :
          {"2000-01-01", "2000-01-02", "2000-01-11", "2000-02-01", "2001-01-01", "2010-01-01"}) {
       spans.push_back(rule.around(rule.parse(day).value_or(0)));
-      const int64_t behind = spans.back().last + 1;
-      spans.push_back(rule.around(behind));
+      const int64_t next = spans.back().last + 1;
+      spans.push_back(rule.around(next));
     }
   }
   for (const RangeSpan& one : spans) {

@@ -175,9 +175,9 @@ int64_t RangeRule::day_of(int64_t value) const {
 RangeSpan RangeRule::around(int64_t value) const {
   if (unit_ == Unit::kNumber) {
     const int64_t before = encode::floor_mod(value, width_);
-    const int64_t behind = width_ - 1 - before;
+    const int64_t after = width_ - 1 - before;
     return {value < min_ + before ? min_ : value - before,
-            max_ - behind < value ? max_ : value + behind};
+            max_ - after < value ? max_ : value + after};
   }
   if (unit_ == Unit::kHour) {
     const int64_t first = value - encode::floor_mod(value, kMicrosPerHour);

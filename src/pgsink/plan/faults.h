@@ -1,6 +1,6 @@
 #pragma once
-// Faults: everything that keeps rows from getting into a table, said at once, with the SQL that
-// would mend it.
+// Faults: everything that keeps rows from getting into a table, in one error, with the SQL that
+// would fix it.
 
 #include <string>
 
@@ -13,7 +13,7 @@ using pgproto::Error;
 
 class Faults {
  public:
-  /// `mend` is a statement of SQL; "" if none would help.
+  /// `mend` is an SQL statement that would fix the fault; "" if there is none.
   void add(Errc code, const std::string& message, const std::string& mend = {}) {
     if (text_.empty()) code_ = code;
     text_ += (text_.empty() ? "" : "; ") + message;

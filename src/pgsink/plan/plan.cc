@@ -62,7 +62,7 @@ void check_writable(const CatalogColumn& column, Faults& faults) {
              "column \"" + column.name + "\" is generated and cannot be written: leave it out");
 }
 
-/// Statements that would mend a table; "" for a view, and if a name cannot be quoted.
+/// Statements that would fix a table; "" for a view, and if a name cannot be quoted.
 std::string alter(const CatalogTable& table, std::string_view what, const std::string& column,
                   const std::string& how) {
   Quoted quoted;
@@ -159,8 +159,8 @@ std::string_view isolation_sql(IsolationLevel level) {
 
 constexpr int64_t kTwoPhaseLockTimeoutMs = 10'000;
 
-/// What a prepared transaction locks may stay locked until the next epoch, or for ever: waiting for
-/// it must come to an end.
+/// Locks of a prepared transaction may be held until the next epoch, or forever: waiting for them
+/// must have a limit.
 std::string lock_timeout_sql(const SinkOptions& options) {
   const int64_t lock_timeout_ms = options.use_2pc && options.lock_timeout_ms == 0
                                       ? kTwoPhaseLockTimeoutMs
@@ -246,7 +246,8 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   return {};
 }
 
-/// A staging table is temporary, and what touched one cannot be prepared: so all goes as arrays.
+/// A staging table is temporary, and a transaction that touched one cannot be prepared: so
+/// everything goes as arrays.
 Status go_without_staging(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
   if (options.use_copy == true) {
     return fail(Errc::kOptionConflict,
@@ -323,7 +324,7 @@ void Plan::take_whole_epochs() {
 
 namespace {
 
-/// How rows make transactions, and what they promise each other.
+/// How rows form transactions, and what is guaranteed about them.
 Status cut_transactions(const SinkOptions& options, Plan& plan) {
   const WriteMode mode = options.write_mode;
   plan.truth = options.use_2pc                              ? Truth::kGid
@@ -337,7 +338,8 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   plan.transaction_rows = plan.run_rows;
   if (options.use_2pc) {
-    // Prepared transactions are scarce: without another word one takes what memory allows.
+    // Prepared transactions are scarce: unless an option says otherwise, one takes what memory
+    // allows.
     if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;
     if (mode != WriteMode::kInsert) plan.take_whole_epochs();
     if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&

@@ -23,9 +23,9 @@ enum class Path : uint8_t {
   kArrays,  ///< One statement over arrays. Its rows are encoded before it is sent.
 };
 
-/// TransactionSql is what is sent beside the rows, on one kind of connection: a direct one, whose
-/// session keeps what it was told, or one behind a pooler, where each transaction may run in
-/// another backend and so says everything itself. Texts that are not needed are empty.
+/// TransactionSql is what is sent besides the rows, on one kind of connection: a direct one, whose
+/// session keeps its settings, or one behind a pooler, where each transaction may run in another
+/// backend and must repeat them. Texts that are not needed are empty.
 struct TransactionSql {
   // Once for each connection, before the first flight that needs it:
   std::string planner;   ///< Planner settings of the mode.
@@ -54,7 +54,7 @@ struct Plan {
   TableShape shape;  ///< That the rows are encoded for.
   Statements statements;
   TransactionSql direct, pooled;
-  /// Those for a connection: chosen once, when it is there.
+  /// Those for a connection: chosen once, when it is open.
   const TransactionSql& transactions(bool is_direct) const { return is_direct ? direct : pooled; }
   std::string commit;
   std::string table;              ///< For messages: schema.table.
@@ -66,7 +66,7 @@ struct Plan {
   bool ordered = false;
   /// A flight may be applied twice.
   bool idempotent = false;
-  /// What tells whether a flight is done. kEpoch: each moves the epoch row of its lane, so it is
+  /// How the outcome of a flight is found. kEpoch: each moves the epoch row of its lane, so it is
   /// made of whole batches. kGid: it ends in PREPARE TRANSACTION.
   Truth truth = Truth::kXid;
   /// Two-phase commit: the rows that a lane gets in one epoch are one transaction, and the next
@@ -74,7 +74,7 @@ struct Plan {
   /// first, prepared, holds, or find no place on the server.
   bool one_transaction = false;
   void take_whole_epochs();
-  /// Flights of up to so many bytes go as arrays, all others by COPY.
+  /// Flights of up to this size go as arrays, larger ones by COPY.
   size_t arrays_bytes_max = 0;
 
   Path path(size_t memory_bytes) const {

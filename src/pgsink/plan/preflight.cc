@@ -103,7 +103,7 @@ void check_privileges(const SinkOptions& options, const CatalogTable& table, con
   Columns set = updated(options, used, found);
   // SELECT … FOR UPDATE asks for it too.
   if (set.empty() && options.write_mode == WriteMode::kChangelog) set = found;
-  // Nobody reads what ON CONFLICT DO NOTHING without columns is about.
+  // ON CONFLICT DO NOTHING without columns reads no column.
   if (options.write_mode == WriteMode::kInsertIgnore && options.conflict_columns.empty()) {
     found.clear();
   }
@@ -182,10 +182,11 @@ bool switches_triggers(const SinkOptions& options) {
 Status check_triggers(const SinkOptions& options, const CatalogTable& table, Connection& connection,
                       Deadline deadline) {
   if (!switches_triggers(options)) return {};
-  const auto stubborn = connection.query(
-      sql_text(Sql::kTriggersOfReplica) + "; " +
-          sql_text(Sql::kStubbornTriggers, {std::to_string(table.oid), std::to_string(table.oid)}),
-      deadline);
+  const auto stubborn =
+      connection.query(sql_text(Sql::kTriggersOfReplica) + "; " +
+                           sql_text(Sql::kAlwaysFiringTriggers,
+                                    {std::to_string(table.oid), std::to_string(table.oid)}),
+                       deadline);
   if (!stubborn && stubborn.error().sqlstate == kInsufficientPrivilege) {
     Error error = stubborn.error();
     error.code = Errc::kPrivilege;

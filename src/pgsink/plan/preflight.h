@@ -1,6 +1,7 @@
 #pragma once
-// What the options ask of the server beyond the table's columns, checked at open: what would fail
-// every transaction, or silently do something else, is said before the first row is taken.
+// What the options require of the server beyond the table's columns, checked at open: a condition
+// that would fail every transaction, or silently do something else, is reported before the first
+// row is taken.
 
 #include <pgsink/options.h>
 
@@ -10,7 +11,7 @@
 
 namespace pgsink {
 
-/// check_privileges adds what the role may not do of that which the write mode does: `used` are the
+/// check_privileges adds the privileges that the role lacks for the write mode: `used` are the
 /// columns that the input fills, `keys` those that rows are found by.
 /// Source: PostgreSQL documentation, INSERT, "ON CONFLICT Clause", and GRANT.
 void check_privileges(const SinkOptions& options, const CatalogTable& table,
@@ -29,15 +30,15 @@ std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
 Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table,
                    const std::vector<const CatalogColumn*>& used, Faults& faults);
 
-/// check_foreign fails if the options say otherwise than the catalog whether the table is a foreign
-/// one, or ask of a foreign one what none can do.
+/// check_foreign fails if the options contradict the catalog about whether the table is a foreign
+/// one, or need what foreign tables do not support.
 Status check_foreign(const SinkOptions& options, const CatalogTable& table);
 
 /// switches_triggers says whether transactions run with session_replication_role = replica.
 bool switches_triggers(const SinkOptions& options);
 
-/// check_triggers fails if triggers cannot be switched as the options ask: the role may not set
-/// session_replication_role, or all shall be off and some fire in that role too.
+/// check_triggers fails if triggers cannot be switched as the options say: the role may not set
+/// session_replication_role, or all must be off and some fire in that role too.
 Status check_triggers(const SinkOptions& options, const CatalogTable& table, Connection& connection,
                       Deadline deadline);
 

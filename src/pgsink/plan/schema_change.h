@@ -16,9 +16,9 @@ std::string column_type(const Field& field);
 /// a column has no name.
 Result<std::string> create_table_sql(const SinkOptions& options, const Schema& schema);
 
-/// create_table makes the table of the options, unless it has come about meanwhile: a column of
-/// each of the input's, and a primary key of what the write mode finds rows by. As set_role, if
-/// given. Fails if a column has no name, and as the server does.
+/// create_table creates the table of the options, unless it exists by now: a column for each of the
+/// input's, and a primary key of the columns by which the write mode finds rows. As set_role, if
+/// given. Fails if a column has no name, and with the server's errors.
 Status create_table(const SinkOptions& options, const Schema& schema, Connection& connection,
                     Deadline deadline);
 

@@ -132,7 +132,7 @@ bool Composer::assignable(const CatalogColumn& column) const {
          std::ranges::find(keys_.columns, &column) == keys_.columns.end();
 }
 
-/// Which columns an UPDATE sets: update_columns, else every one sent that is no key.
+/// Which columns an UPDATE sets: update_columns, else every input column that is not a key.
 Status Composer::choose_assignments() {
   for (const std::string& name : options_.update_columns) {
     const bool sent = std::ranges::any_of(

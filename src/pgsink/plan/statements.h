@@ -1,8 +1,8 @@
 #pragma once
-// Mode: what a row does to the table, as statements. Insert sends rows by COPY straight into the
-// table, unless it has policies. The others take a number of rows at once, either as one array a
+// What a write mode does to the table, as statements. Insert sends rows by COPY straight into the
+// table, unless it has policies. The others take a number of rows at once, either as one array per
 // column (unnest) or by COPY through a staging table, and apply them in one statement: the last row
-// of a key wins, and keys are touched in their order, so that two sinks never wait for each other.
+// of a key wins, and keys are locked in their order, so that two sinks cannot deadlock.
 
 #include <optional>
 
@@ -29,7 +29,7 @@ struct Statements {
   ScopedSql planner;  ///< Planner settings.
 };
 
-/// Keys are the columns by which a mode finds the row that is there.
+/// Keys are the columns by which a mode finds the existing row.
 struct Keys {
   std::vector<const CatalogColumn*> columns;
   bool indexed = false;      ///< An index leads to them.
@@ -50,17 +50,17 @@ Result<Statements> write_statements(const SinkOptions& options, const CatalogTab
 /// binary forms are: not so for citext, nondeterministic collations, numeric and others.
 bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types);
 
-/// takes_copy says whether COPY does to the table what INSERT does. The server refuses COPY into a
-/// view without INSTEAD OF triggers, and COPY ignores rules.
+/// takes_copy says whether COPY does the same to the table as INSERT. The server refuses COPY into
+/// a view without INSTEAD OF triggers, and COPY ignores rules.
 bool takes_copy(const CatalogTable& table);
 
 /// copies_into_target says whether COPY goes straight into the table. It does not if the table does
-/// not take COPY, nor where policies decide about rows, which the server refuses: an insert is then
-/// an INSERT from arrays or from a staging table, as in the other modes.
+/// not take COPY, nor if it has row-level policies, under which the server refuses COPY: an insert
+/// is then an INSERT from arrays or from a staging table, as in the other modes.
 bool copies_into_target(WriteMode mode, const CatalogTable& table);
 
-/// first_not_unnestable says whether every column can be sent as an array: unnest() would flatten
-/// arrays and take composites apart. The column that cannot, or null.
+/// first_not_unnestable returns the first column that cannot be sent as an array, because unnest()
+/// would flatten arrays and take composites apart; null if all can.
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns);
 

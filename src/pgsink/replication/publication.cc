@@ -20,7 +20,7 @@ constexpr std::string_view kPlugin = "pgoutput";
 constexpr std::string_view kSlotTimeoutMs = "30000";
 constexpr Duration kSlotTimeout = std::chrono::seconds(35);
 // How often to check whether another session has released what is needed.
-constexpr std::string_view kNapSeconds = "0.1";
+constexpr std::string_view kSleepSeconds = "0.1";
 
 /// Facts are the catalog's answers, in the order of kReplicationFacts.
 struct Facts {
@@ -298,8 +298,8 @@ Status ensure_replication(const SinkOptions& options, const CatalogTable& table,
     if (!facts) return explain_slot(options, facts.error());
     if (auto can = check_slot(options, *facts); !can) return can;
     if (facts->slot_comes()) {
-      const auto napped = connection.query(sql_text(Sql::kNap, {kNapSeconds}), deadline);
-      if (!napped) return explain_slot(options, napped.error());
+      const auto slept = connection.query(sql_text(Sql::kSleep, {kSleepSeconds}), deadline);
+      if (!slept) return explain_slot(options, slept.error());
       continue;
     }
     if (facts->has_slot()) return {};
@@ -369,8 +369,8 @@ Status mark_session(Connection& connection, const std::string& origin,
       fenced = true;
       continue;
     }
-    const auto napped = connection.query(sql_text(Sql::kNap, {kNapSeconds}), deadline);
-    if (!napped) return explain_origin(origin, marked.error());
+    const auto slept = connection.query(sql_text(Sql::kSleep, {kSleepSeconds}), deadline);
+    if (!slept) return explain_origin(origin, marked.error());
   }
 }
 

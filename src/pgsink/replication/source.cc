@@ -209,8 +209,8 @@ class SourceImpl final : public Source {
       }
     } else if (there->interim) {
       std::ignore =
-          slots_.drop_interim(*connection_);  // Its copy exists; if this fails, the next start
-                                              // drops it.
+          // Its copy exists; if this fails, the next start drops it.
+          slots_.drop_interim(*connection_);
     }
     had_slot_ = true;
     return stream();

@@ -400,8 +400,8 @@ class SinkImpl final : public Sink {
   std::unique_ptr<Partitioner> partitioner_;
   std::vector<HostPosition> resume_points_;
   std::optional<Status> closed_;
-  std::vector<std::unique_ptr<Lane>> lanes_;  // Last: joined before the objects that they use are
-                                              // destroyed.
+  // Last: joined before the objects that they use are destroyed.
+  std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
 /// The places that the sink holds as long as it lives, the first with a connection in it.

@@ -39,7 +39,7 @@ constexpr std::array<Template, 134> kTemplates{{
     {Sql::kStatementTimeout, "SET LOCAL statement_timeout = {milliseconds}"},
     {Sql::kLockTimeout, "SET LOCAL lock_timeout = {milliseconds}"},
     {Sql::kTriggersOfReplica, "SET LOCAL session_replication_role = replica"},
-    {Sql::kStubbornTriggers,
+    {Sql::kAlwaysFiringTriggers,
      "SET LOCAL search_path TO pg_catalog;"
      " SELECT string_agg(DISTINCT quote_ident(t.tgname), ', ') FROM pg_trigger AS t"
      " WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R') AND (t.tgrelid = {oid}"
@@ -425,7 +425,7 @@ constexpr std::array<Template, 134> kTemplates{{
     {Sql::kPrepare, "PREPARE TRANSACTION {gid}"},
     {Sql::kCommitPrepared, "COMMIT PREPARED {gid}"},
     {Sql::kRollbackPrepared, "ROLLBACK PREPARED {gid}"},
-    {Sql::kNap, "SELECT pg_catalog.pg_sleep({seconds})"},
+    {Sql::kSleep, "SELECT pg_catalog.pg_sleep({seconds})"},
     // ---- replication
     {Sql::kReplicationFacts,
      "SELECT current_setting('wal_level'), current_database(), r.rolsuper OR r.rolreplication,"

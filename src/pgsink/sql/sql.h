@@ -24,13 +24,13 @@ enum class Sql : uint8_t {
   kStatementTimeout,   ///< {milliseconds}
   kLockTimeout,        ///< {milliseconds}
   kTriggersOfReplica,  ///< Only triggers enabled REPLICA or ALWAYS fire.
-  kStubbornTriggers,   ///< {oid}, {oid}. Row: the names of these, of the table and its partitions.
-  kCreateTarget,       ///< {table}, {definition}
-  kAlterTarget,        ///< {table}, {additions}
-  kAddColumn,          ///< {column}, {type}
-  kUniqueIndex,        ///< {table}, {columns}
-  kGrant,              ///< {privileges}, {table}, {role}
-  kCopyIn,             ///< {table}, {columns}
+  kAlwaysFiringTriggers,  ///< {oid}, {oid}. Row: the names of these, of the table and its partitions.
+  kCreateTarget,          ///< {table}, {definition}
+  kAlterTarget,           ///< {table}, {additions}
+  kAddColumn,             ///< {column}, {type}
+  kUniqueIndex,           ///< {table}, {columns}
+  kGrant,                 ///< {privileges}, {table}, {role}
+  kCopyIn,                ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
   kAbandon,
@@ -160,7 +160,7 @@ enum class Sql : uint8_t {
   kPrepare,           ///< {gid}. Ends a flight.
   kCommitPrepared,    ///< {gid}. Separate statement, outside of a transaction.
   kRollbackPrepared,  ///< {gid}. Separate statement, outside of a transaction.
-  kNap,               ///< {seconds}
+  kSleep,             ///< {seconds}
   // ---- replication/publication.cc ---------------------------------------------------------------
   kReplicationFacts,         ///< Search path pg_catalog. {oid}, {publication}, {publication},
                              ///< {slot}, {oid}. One row: Facts in publication.cc.

@@ -8,7 +8,7 @@ struct CastType {
   bool awkward = false;
 };
 
-/// The types that stay what they are, and two that become text without being awkward.
+/// The types that are kept, and two that are converted to text without being problematic.
 struct PlainType {
   duckdb_type id;
   const char* name;
@@ -44,7 +44,7 @@ constexpr PlainType kPlainTypes[] = {
 
 CastType child_of(duckdb_logical_type taken);
 
-/// The type as it is, but with text in the place of what is awkward, however deep.
+/// The type with text in place of problematic types, at any depth.
 CastType cast_type(duckdb_logical_type type) {
   switch (duckdb_get_type_id(type)) {
     case DUCKDB_TYPE_LIST: {

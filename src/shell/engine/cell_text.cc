@@ -35,7 +35,7 @@ void append_padded(std::string& out, uint64_t value, size_t width) {
   out += digits;
 }
 
-/// `magnitude` with `scale` digits behind the point.
+/// `magnitude` with `scale` digits after the decimal point.
 void append_wide(std::string& out, Uint128 magnitude, bool negative, size_t scale) {
   std::string digits;
   for (size_t count = 0; magnitude != 0 || count <= scale; ++count) {
@@ -88,7 +88,7 @@ void append_float(std::string& out, T value, CellStyle style) {
 }
 
 void append_date(std::string& out, int64_t days) {
-  // The calendar of std::chrono ends at year 32767; DuckDB's goes on, so count in 400-year cycles.
+  // The calendar of std::chrono ends at year 32767, DuckDB's later, so count in 400-year cycles.
   constexpr int64_t kCycleDays = 146'097;
   int64_t cycles = days / kCycleDays;
   int64_t rest = days % kCycleDays;

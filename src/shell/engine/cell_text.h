@@ -14,7 +14,7 @@ namespace pgsink::shell {
 /// CellType is a column's type, taken apart once.
 struct CellType {
   duckdb_type id = DUCKDB_TYPE_INVALID;
-  duckdb_type internal = DUCKDB_TYPE_INVALID;  ///< What decimals and enums are stored as.
+  duckdb_type internal = DUCKDB_TYPE_INVALID;  ///< The storage type of decimals and enums.
   bool json = false;                           ///< The text is JSON already.
   uint8_t scale = 0;
   uint64_t array_length = 0;
@@ -35,7 +35,7 @@ struct CellColumn {
 
   bool is_null(idx_t row) const;
   /// Appends the value of a row. Plain: text as it is, nested values as [1, NULL] and {a: 1}; NULL
-  /// is "NULL". JSON: a JSON value, what JSON has no number for (NaN, infinity) as a string.
+  /// is "NULL". JSON: a JSON value; numbers that JSON lacks (NaN, infinity) are strings.
   void append(std::string& out, idx_t row, CellStyle style) const;
 };
 

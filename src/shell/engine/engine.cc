@@ -1,5 +1,5 @@
-// DuckDB 1.4's C API has streaming results only behind functions marked as deprecated, and nothing
-// in their place: pending + streaming is used here, and only here.
+// DuckDB 1.4's C API offers streaming results only through functions marked as deprecated, without
+// a replacement: pending + streaming is used here, and only here.
 #undef DUCKDB_API_NO_DEPRECATED
 #include "shell/engine/engine.h"
 
@@ -89,7 +89,8 @@ pgproto::Result<std::unique_ptr<Engine>> Engine::open(const Settings& settings) 
   const std::pair<const char*, std::string> values[] = {
       {"threads", std::to_string(settings.threads)},
       {"temp_directory", settings.spill_directory},
-      // A missing extension is an error at once, not a download behind the user's back.
+      // A missing extension is an error at once; it must not be downloaded without the user's
+      // knowledge.
       {"autoinstall_known_extensions", "false"},
   };
   for (const auto& [name, value] : values) {
@@ -186,7 +187,7 @@ void Engine::interrupt() { duckdb_interrupt(connection_.get()); }
 
 std::optional<double> Engine::progress() const {
   const double percent = duckdb_query_progress(connection_.get()).percentage;
-  if (!(percent > 0 && percent <= 100)) return std::nullopt;  // 0 is also what is not known.
+  if (!(percent > 0 && percent <= 100)) return std::nullopt;  // 0 also means unknown.
   return percent / 100;
 }
 

@@ -57,7 +57,7 @@ class Engine {
  public:
   struct Settings {
     unsigned threads = 1;
-    std::string spill_directory;  ///< For what does not fit in memory; made when first needed.
+    std::string spill_directory;  ///< For data that does not fit in memory; created on first use.
   };
   static pgproto::Result<std::unique_ptr<Engine>> open(const Settings& settings);
 

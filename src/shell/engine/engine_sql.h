@@ -14,7 +14,7 @@ class EngineSql {
  public:
   /// Appends text of our own.
   EngineSql& own(std::string_view text);
-  /// Appends text that stands at `source_offset` of the script.
+  /// Appends text from `source_offset` of the script.
   EngineSql& source(std::string_view text, size_t source_offset);
 
   const std::string& text() const { return text_; }

@@ -85,8 +85,8 @@ void scan_table(duckdb_function_info info, duckdb_data_chunk output) {
   duckdb_data_chunk_set_size(output, rows);
 }
 
-/// `system` is a catalog of the engine's own, where nobody can make tables: a name that it does not
-/// know comes here, without the catalog.
+/// `system` is a catalog of the engine, where tables cannot be created: an unknown name comes here,
+/// without the catalog.
 void replace_table(duckdb_replacement_scan_info info, const char* name, void* data) {
   const auto& tables = *static_cast<const EngineTables*>(data);
   if (const EngineTable* table = tables.find(name)) {

@@ -8,7 +8,7 @@ namespace {
 /// Deeper plans are not looked at: each level is a call here.
 constexpr size_t kDepthMax = 500;
 
-/// Reads the JSON of a plan: objects, arrays and strings. What is anything else ends it.
+/// Reads the JSON of a plan: objects, arrays and strings. Anything else ends the reading.
 class PlanReader {
  public:
   explicit PlanReader(std::string_view text) : text_(text) {}
@@ -62,7 +62,7 @@ class PlanReader {
     if (key == "Table") node.table = text;
   }
 
-  /// The value's text; of an array the texts one behind the other.
+  /// The value's text; for an array the texts one after the other.
   std::string value(size_t depth) {
     if (depth > kDepthMax) failed_ = true;
     std::string all;
@@ -153,7 +153,7 @@ std::vector<std::string> compared_texts(std::string_view expression, std::string
   std::string text;
   for (size_t i = 0; i + 1 < quoted.size(); ++i) {
     if (quoted[i] == '\'') {
-      // A quote that does not stand for itself ends the text: this is more than one comparison.
+      // A quote that is not doubled ends the text: then this is more than one comparison.
       ++i;
       if (i + 1 >= quoted.size() || quoted[i] != '\'') return found;
     }

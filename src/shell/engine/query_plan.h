@@ -1,5 +1,5 @@
 #pragma once
-// QueryPlan: what the engine would do to run a query, as its EXPLAIN says.
+// QueryPlan: how the engine would run a query, from its EXPLAIN.
 
 #include <string>
 #include <string_view>
@@ -12,8 +12,8 @@ namespace pgsink::shell {
 /// PlanNode is one operator of a plan, such as FILTER, HASH_JOIN, or the name of a table function.
 struct PlanNode {
   std::string name;
-  std::string expression;  ///< What a FILTER lets through.
-  std::string table;       ///< What a scan reads.
+  std::string expression;  ///< The condition of a FILTER.
+  std::string table;       ///< The table of a scan.
   std::vector<PlanNode> children;
 };
 

@@ -99,7 +99,7 @@ bool holds_something(const JsonNode& node, std::string_view key) {
   return member->value.kind != JsonKind::kArray || !member->nodes.empty();
 }
 
-/// The type of a constant or of what an expression is cast to.
+/// The type of a constant or of a cast.
 std::string type_of(const JsonNode& expression) {
   const JsonNode* type = expression.find("cast_type");
   if (const JsonNode* const value = expression.find("value"); type == nullptr && value != nullptr) {
@@ -108,8 +108,8 @@ std::string type_of(const JsonNode& expression) {
   return type == nullptr ? "" : node_text(*type, "id");
 }
 
-/// What a column is for an expression that is compared with it. Texts are equal where their values
-/// are, but they are not in the same order.
+/// The use of a column that an expression is compared with. Texts are equal if their values are,
+/// but they are ordered differently.
 Use use_beside(const JsonNode& other, bool ordered) {
   const std::string type = type_of(other);
   if (any_of(kNumberTypes, type)) return Use::kNumber;
@@ -124,7 +124,7 @@ bool rename(TreeReader::Relation& relation, const JsonNode& node, std::string_vi
   const JsonNode* const names = node.find(list);
   if (names == nullptr) return true;
   const size_t count = names->nodes.size();
-  // Hidden columns would stand between those that are counted here.
+  // Hidden columns would change the numbers that are counted here.
   if (count > relation.columns.size() || (count > 0 && relation.listed)) return false;
   for (size_t i = 0; i < names->nodes.size(); ++i) {
     relation.columns[i].name = names->nodes[i].content();
@@ -265,7 +265,7 @@ std::optional<TreeReader::Relation> TreeReader::read_select(const JsonNode& node
   outputs_ = &relation.columns;
   const auto stars = std::ranges::count_if(
       list->nodes, [](const JsonNode& item) { return node_text(item, "class") == "STAR"; });
-  // Hidden columns would be there twice.
+  // Hidden columns would occur twice.
   if (!source->hides.empty() && stars > 1) return std::nullopt;
   const size_t first = items_.size();
   for (const JsonNode& item : list->nodes) {
@@ -376,8 +376,8 @@ std::optional<TreeReader::Relation> TreeReader::read_join(const JsonNode& from,
 
 // ---- expressions ---------------------------------------------------------------------------
 
-/// Finds the column that is named. Without an origin it is none of a table's. False if the name
-/// stands for a whole row.
+/// Finds the named column. Without an origin it does not belong to a table. False if the name means
+/// a whole row.
 bool TreeReader::resolve(const JsonNode& reference, Output& output) {
   const JsonNode* const names = reference.find("column_names");
   if (names == nullptr || names->nodes.empty()) return false;
@@ -414,8 +414,8 @@ void TreeReader::note_column(const Output& output, Use use) {
   if (output.origin && use != Use::kNone) note(*output.origin, use);
 }
 
-/// Notes what an expression does with the columns in it; `use` is what is done with its value.
-/// False if that cannot be told.
+/// Records what an expression does with its columns; `use` is the use of its value. False if that
+/// cannot be determined.
 bool TreeReader::visit(const JsonNode& node, Use use) {
   const std::string kind = node_text(node, "class");
   const std::string type = node_text(node, "type");

@@ -18,7 +18,7 @@ namespace pgsink::shell {
 /// QueryTree owns the tree of one query. Movable; nodes live as long as it does.
 class QueryTree {
  public:
-  /// Nullopt if the engine does not parse it, or it is no query.
+  /// Nullopt if the engine does not parse it, or it is not a query.
   static std::optional<QueryTree> parse(Engine& engine, const std::string& sql);
 
   const JsonNode& root() const { return root_; }
@@ -32,13 +32,14 @@ class QueryTree {
 /// yields none.
 std::optional<std::string> engine_text(Engine& engine, const std::string& sql);
 
-/// node_text is what a member of a node says; "" if there is none.
+/// node_text is the text of a member of a node; "" if there is none.
 std::string node_text(const JsonNode& node, std::string_view key);
 
-/// TreeReader follows columns. What it does not understand ends it: it never guesses.
+/// TreeReader follows columns. Anything that it does not understand ends the reading: it never
+/// guesses.
 class TreeReader {
  public:
-  /// How an expression treats a column that stands in it.
+  /// How an expression uses a column in it.
   enum class Use : uint8_t { kNone, kText, kNumber, kOther };
 
   /// Output is a column of a relation, and which column of a table below it is as it was.
@@ -56,7 +57,7 @@ class TreeReader {
   };
   /// Item is a name or a star in a select list.
   struct Item {
-    bool last = false;  ///< Of the query's last step: what it yields is what the query yields.
+    bool last = false;  ///< The query's last step: its output is the query's.
     bool star = false;
     bool has_alias = false;
     bool plain = false;           ///< Nothing but a name, or a star without EXCLUDE and the like.
@@ -69,18 +70,18 @@ class TreeReader {
 
   virtual ~TreeReader() = default;
 
-  /// The columns that a query yields; nullopt where the tree does not tell. What its select lists
-  /// name is items() afterwards.
+  /// The columns that a query returns; nullopt if the tree does not show them. The entries of its
+  /// select lists are in items() afterwards.
   std::optional<std::vector<Output>> read(const QueryTree& tree);
   const std::vector<Item>& items() const { return items_; }
 
  protected:
-  /// What a table, or a function in a FROM, yields; `node` is its reference. Nullopt: not known.
+  /// The columns of a table, or of a function in a FROM; `node` is its reference. Nullopt: unknown.
   virtual std::optional<Relation> read_table(const JsonNode& node) = 0;
   /// An expression does something with a column.
   virtual void note(size_t origin, Use use) = 0;
-  /// Whether joins, groups, ORDER BY and the like may stand in the query. Otherwise they end the
-  /// reader.
+  /// Whether the query may contain joins, groups, ORDER BY and the like. Otherwise they end the
+  /// reading.
   virtual bool allows_all() const { return false; }
 
  private:
@@ -101,8 +102,8 @@ class TreeReader {
   bool visit_all(const JsonNode& node, Use use);
   bool visit_beside(const std::vector<const JsonNode*>& parts, const JsonNode& node);
 
-  const Relation* relation_ = nullptr;      ///< Of the SELECT at hand.
-  std::vector<Output>* outputs_ = nullptr;  ///< What stands in its list so far.
+  const Relation* relation_ = nullptr;      ///< Of the current SELECT.
+  std::vector<Output>* outputs_ = nullptr;  ///< Its list so far.
   std::vector<Item> items_;
 };
 

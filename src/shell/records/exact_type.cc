@@ -88,9 +88,9 @@ Text exact_date(const ExactType& type, std::string_view text) {
 Text exact_time(const ExactType& type, std::string_view text) {
   const size_t point = text.find('.');
   if (point == std::string_view::npos) return std::string(text);
-  const std::string_view behind = text.substr(point + 1);
+  const std::string_view fraction = text.substr(point + 1);
   const std::string_view digits =
-      behind.substr(0, std::min(behind.find_first_not_of("0123456789"), behind.size()));
+      fraction.substr(0, std::min(fraction.find_first_not_of("0123456789"), fraction.size()));
   const size_t last = digits.find_last_not_of('0');
   const size_t decimals = last == std::string_view::npos ? 0 : last + 1;
   if (decimals > static_cast<size_t>(type.scale)) {
@@ -101,7 +101,7 @@ Text exact_time(const ExactType& type, std::string_view text) {
   // The engine reads no more digits than it keeps.
   const size_t kept = std::min(digits.size(), static_cast<size_t>(type.scale));
   std::string exact(text.substr(0, kept == 0 ? point : point + 1 + kept));
-  return exact.append(behind.substr(digits.size()));
+  return exact.append(fraction.substr(digits.size()));
 }
 
 Text exact_scalar(const ExactType& type, std::string_view text) {

@@ -10,7 +10,7 @@
 namespace pgsink::shell {
 namespace {
 
-/// What is committed of the input that was read; at the end nothing is read any more.
+/// The committed part of the input that was read; at the end nothing is read any more.
 Moved moved_so_far(const Sink& sink, std::optional<double> read, bool& known) {
   Moved moved{.metrics = sink.metrics(), .fraction = read};
   known = known || read;
@@ -183,7 +183,7 @@ std::expected<BatchRun::End, Faults> BatchRun::read(NumberedRows& rows, BranchSi
   return End::kInterrupted;
 }
 
-/// The engine ended the query with an error: says what is in the target.
+/// The engine ended the query with an error: the message adds what is in the target.
 Faults BatchRun::query_failed(const BranchSink& sink, const EngineFault& fault) const {
   Faults faults = pipeline_.engine_fault(sink.branch(), fault);
   faults.front().error.message += "; " + grouped(sink.sink().metrics().rows_written) + " of the " +

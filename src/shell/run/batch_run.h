@@ -22,8 +22,8 @@ class BatchRun {
   /// REQUIRES: the pipeline reads no unbounded source. It outlives this.
   explicit BatchRun(Pipeline& pipeline) : pipeline_(pipeline) {}
 
-  /// Opens the sinks, moves the rows, and closes the sinks. What a signal interrupts ends well:
-  /// what was accepted is committed. Called once.
+  /// Opens the sinks, moves the rows, and closes the sinks. After a signal, everything accepted is
+  /// committed. Called once.
   PipelineResult run();
 
  private:

@@ -14,8 +14,8 @@ namespace pgsink::shell {
 
 class BranchSink {
  public:
-  /// Opens a sink for the branch, with options that are its connection's or differ in limits only.
-  /// Warns of what the sink warns of. Both outlive the result.
+  /// Opens a sink for the branch, with options that are its connection's or differ only in limits.
+  /// Prints the sink's warnings. Both outlive the result.
   static std::expected<std::unique_ptr<BranchSink>, Faults> open(const Pipeline& pipeline,
                                                                  const Branch& branch,
                                                                  SinkOptions options);

@@ -17,7 +17,7 @@ bool ends_with_statement(const SinkOptions& options) {
 DeliveredRows::DeliveredRows(const SinkOptions& options, const Sink& sink) : options_(options) {
   if (!goes_on_after_earlier_runs(options)) return;
   points_ = sink.resume_points();
-  // What a stream left behind is nobody's load.
+  // Rows left by a stream do not belong to any load.
   if (ends_with_statement(options) && !points_.empty() && points_.back().proof.empty()) {
     points_.clear();
   }

@@ -14,7 +14,7 @@
 
 namespace pgsink::shell {
 
-/// Whether a later run goes on after the rows that an earlier one delivered.
+/// Whether a later run continues after the rows that an earlier one delivered.
 bool goes_on_after_earlier_runs(const SinkOptions& options);
 /// Whether the load ends with its statement: a later statement is another load.
 bool ends_with_statement(const SinkOptions& options);
@@ -27,7 +27,7 @@ class DeliveredRows {
   bool empty() const { return points_.empty(); }
   /// Every lane has delivered its rows up to here …
   uint64_t through() const { return through_; }
-  /// … and some lanes up to here: what is proven.
+  /// … and some lanes up to here: the proven part.
   uint64_t last() const { return points_.empty() ? 0 : points_.back().position; }
   /// The positions at which batches must end to be compared.
   std::vector<uint64_t> cuts() const;

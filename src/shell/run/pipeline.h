@@ -26,7 +26,7 @@
 
 namespace pgsink::shell {
 
-/// PipelineContext is what a pipeline works with; all of it outlives the pipeline.
+/// PipelineContext holds the objects that a pipeline uses; all of them outlive the pipeline.
 struct PipelineContext {
   Engine& engine;
   Connections& connections;
@@ -78,7 +78,7 @@ struct Pipeline {
   bool stopped() const { return context.signals.received() != 0; }
   /// Whether a signal is why the engine ended a statement.
   bool was_interrupted(const EngineFault& fault) const { return fault.interrupted && stopped(); }
-  /// What reports and progress call a branch.
+  /// The name of a branch in reports and progress.
   std::string label(const Branch& branch) const;
   /// A report of a branch with what is known of it before it runs.
   SinkReport blank_report(const Branch& branch) const;

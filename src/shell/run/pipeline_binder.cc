@@ -95,7 +95,7 @@ EngineSql PipelineBinder::query_sql(const Branch& branch) const {
     }
     sql.own(syntax.columns.empty() ? "\n" : ")\n");
   }
-  // DuckDB takes no WITH after a WITH list unless it stands in brackets.
+  // DuckDB accepts a WITH after a WITH list only in brackets.
   const bool nested = !sql.text().empty() && starts_with_word(syntax.query, "WITH");
   if (nested) sql.own("SELECT * FROM (");
   append_edited(sql, syntax.query, syntax.query_position.offset, branch.edits);

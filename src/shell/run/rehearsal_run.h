@@ -18,7 +18,7 @@ class RehearsalRun {
   /// Compares the branches with their tables. Changes nothing.
   Outcome check();
   /// Also reads and encodes the rows of each branch, at least the first `rows_max` if there are so
-  /// many, and says which would be rejected. Called once, instead of check().
+  /// many, and reports which would be rejected. Called once, instead of check().
   PipelineResult run(uint64_t rows_max);
 
  private:

@@ -299,8 +299,8 @@ Outcome Runner::run_in_engine(const ScriptStatement& statement, const SourceMap&
   return {};
 }
 
-/// What --check does with a statement of the engine that has been bound: run it only if statements
-/// behind it may need it to be bound themselves, and then without reading data.
+/// What --check does with a bound statement of the engine: it runs it only if later statements may
+/// need it to be bound themselves, and then without reading data.
 Outcome Runner::check_in_engine(const ScriptStatement& statement, Query query,
                                 const SourceMap& places) {
   EngineSql sql;

@@ -16,7 +16,7 @@ namespace {
 /// Views in views that are followed.
 constexpr size_t kViewsMax = 20;
 
-/// What read_csv found.
+/// The types that read_csv found.
 struct Sniffed {
   std::string name;
   std::string type;
@@ -134,7 +134,7 @@ class CsvReaderOfTree final : public TreeReader {
     return given;
   }
 
-  /// The columns of what stands in a FROM; those that are sniffed have an origin.
+  /// The columns of the relations in a FROM; those that are sniffed have an origin.
   std::optional<Relation> describe(const JsonNode& node, const std::string& name,
                                    const Given* given) {
     const auto sql = engine_text(
@@ -254,7 +254,7 @@ std::string sniffed_csv_warning(Engine& engine, const std::string& query, const 
   const auto outputs = reader.read(*tree);
   if (!outputs || outputs->size() != schema.size() || reader.sniffed().empty()) return "";
   const auto target = describe_target(options);
-  if (!target) return "";  // It is said where the sink is opened.
+  if (!target) return "";  // That is reported when the sink is opened.
   std::string columns;
   std::string types;
   for (size_t i = 0; i < outputs->size(); ++i) {

@@ -1,6 +1,6 @@
 #pragma once
 // SourceRejects: input of an unbounded source that cannot be read, for example malformed lines. It
-// goes to the dead letters of the pipeline's sinks, or is counted as what the source may lose.
+// goes to the dead letters of the pipeline's sinks, or is counted against the source's max_rejects.
 // The source finds most of it itself; rows that only the engine refuses are found by halving a
 // micro-batch that it refuses, so that a malformed row never takes a good one with it.
 
@@ -24,7 +24,7 @@ class SourceRejects {
   /// the last call.
   void add_sink(BranchSink& sink) { sinks_.push_back(&sink); }
 
-  /// Makes dead letters of input, and warns of it. Fails if there is more of it than may be.
+  /// Makes dead letters of input, and warns about it. Fails if there is more of it than allowed.
   Outcome reject(const std::vector<RejectedInput>& inputs);
   /// The same with rows of the source's micro-batch that the engine refuses. False if there is
   /// none.

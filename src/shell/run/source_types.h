@@ -12,10 +12,9 @@
 namespace pgsink::shell {
 
 /// choose_source_types gives the open columns of a source the types that a pipeline needs, before
-/// the pipeline is bound: a column that only passes through stays as it is written, for the type of
-/// the target's column to read. A table that is to be created needs types of the engine; whether it
-/// is there is asked only if `may_connect`. Returns, for each branch, what is to be changed in its
-/// query for that.
+/// the pipeline is bound: a column that is only passed through keeps its text, which the target's
+/// column type reads. A table that is to be created needs types of the engine; whether it exists is
+/// asked only if `may_connect`. Returns, for each branch, the edits of its query.
 Result<std::vector<std::vector<SqlEdit>>> choose_source_types(const CreatePipeline& statement,
                                                               Engine& engine,
                                                               const Connections& connections,
@@ -28,7 +27,7 @@ struct WholeQuery {
 };
 WholeQuery whole_query(const CreatePipeline& statement, const InsertBranch& branch);
 
-/// append_edited appends a query of the script that stands at `source_offset`, with edits.
+/// append_edited appends a query at `source_offset` of the script, with edits.
 void append_edited(EngineSql& sql, std::string_view query, size_t source_offset,
                    const std::vector<SqlEdit>& edits);
 

@@ -13,7 +13,7 @@ namespace {
 constexpr std::array<std::string_view, 8> kRowByRow{
     "PROJECTION", "FILTER", "UNNEST", "UNION", "CTE", "CTE_SCAN", "INSERT", "EMPTY_RESULT"};
 
-/// Parts of operators' names, and what people call them.
+/// Parts of operators' names, and their names in messages.
 struct Named {
   std::string_view part;
   std::string_view meaning;

@@ -9,8 +9,8 @@
 
 namespace pgsink::shell {
 
-/// Says what of a plan needs more than one row, or other rows, than the source's; nullopt if
-/// nothing does. `function` is the source's in the engine.
+/// Names the part of a plan that needs more than one row, or other rows, than the source's; nullopt
+/// if there is none. `function` is the source's in the engine.
 std::optional<std::string> what_keeps_state(const PlanNode& plan, const std::string& function);
 
 }  // namespace pgsink::shell

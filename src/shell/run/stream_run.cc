@@ -15,8 +15,8 @@ using std::chrono::steady_clock;
 /// The longest wait for rows; then signals are looked at.
 constexpr std::chrono::milliseconds kTick{50};
 
-/// While it lives, signals do not interrupt the engine: a micro-batch is short, and what was read
-/// is to be written.
+/// While it exists, signals do not interrupt the engine: a micro-batch is short, and what was read
+/// will be written.
 class WithoutInterrupts {
  public:
   WithoutInterrupts(Signals& signals, Engine& engine) : signals_(signals), engine_(engine) {
@@ -75,12 +75,12 @@ Outcome StreamRun::open_sinks() {
   return {};
 }
 
-/// What was accepted is committed, however the reading ended: nobody can send it again.
+/// Everything accepted is committed, however the reading ended: it cannot be read again.
 Outcome StreamRun::move_and_close() {
   Outcome outcome = move_until_end();
   for (const Part& part : parts_) {
     if (!part.sink) continue;
-    // Nobody goes on with a stream, which cannot be read again.
+    // A stream cannot be read again, so no later run continues it.
     const bool finish = ends_with_statement(*part.sink->branch().options);
     auto closed = finish ? part.sink->finish() : part.sink->close();
     part.sink->retire();
@@ -182,7 +182,7 @@ Outcome StreamRun::write(std::vector<Made> made) {
   return {};
 }
 
-// ---- what is committed ---------------------------------------------------------------------
+// ---- commits ------------------------------------------------------------------------------------
 
 /// Ends epochs in time, and tells the source what every sink has committed.
 Outcome StreamRun::confirm_committed() {

@@ -129,7 +129,7 @@ size_t FilledStatement::script_offset(size_t offset) const {
 }
 
 SourcePosition position_at(std::string_view script, size_t offset) {
-  return position_behind({}, script.substr(0, std::min(offset, script.size())));
+  return position_after({}, script.substr(0, std::min(offset, script.size())));
 }
 
 }  // namespace pgsink::shell

@@ -90,8 +90,8 @@ void moving(const Lanes& lanes, const uint8_t* valid, std::byte** rows, size_t o
     }
     return;
   }
-  std::array<std::byte, 16> trash;  // where the values of NULL rows are written, so that no branch
-                                    // is needed
+  // Where the values of NULL rows are written, so that no branch is needed.
+  std::array<std::byte, 16> trash;
   for (size_t i = 0; i < count; ++i, from += lanes.stride_bytes) {
     std::byte* const to = rows[i] + offset;
     const bool is_valid = valid[i] != 0;

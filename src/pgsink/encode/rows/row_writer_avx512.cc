@@ -179,8 +179,8 @@ template <class T>
 PGSINK_AVX512_PART void put_nullable(const RowPart part, const Rows rows) {
   constexpr auto kWidth = static_cast<uint32_t>(sizeof(T));
   const std::byte* from = part.values + static_cast<ptrdiff_t>(rows.first) * part.stride_bytes;
-  std::array<std::byte, 16> trash;  // where the values of NULL rows are written, so that no branch
-                                    // is needed
+  // Where the values of NULL rows are written, so that no branch is needed.
+  std::array<std::byte, 16> trash;
   for (size_t i = 0; i < rows.count; ++i, from += part.stride_bytes) {
     std::byte* const to = rows.cursors[i] + rows.offset;
     const uint64_t absent = uint64_t{part.valid[rows.first + i]} - 1;

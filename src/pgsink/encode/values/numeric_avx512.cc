@@ -46,9 +46,9 @@ PGSINK_AVX512_PART Magnitudes load_eight(const std::byte* from, size_t count) {
     return magnitudes(_mm512_maskz_loadu_epi64(first_lanes(count), from), 0xff);
   } else {
     const __m512i front = _mm512_maskz_loadu_epi64(first_lanes(2 * count), from);
-    const size_t behind = count > 4 ? count - 4 : 0;
+    const size_t rest = count > 4 ? count - 4 : 0;
     const __m512i back =
-        _mm512_maskz_loadu_epi64(first_lanes(2 * behind), behind != 0 ? from + 64 : from);
+        _mm512_maskz_loadu_epi64(first_lanes(2 * rest), rest != 0 ? from + 64 : from);
     const __m512i low =
         _mm512_permutex2var_epi64(front, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), back);
     const __m512i high =
