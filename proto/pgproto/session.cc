@@ -135,9 +135,8 @@ void Session::flush() {
 }
 
 void Session::terminate() {
-  if (!state_->may(Command::kTerminate))
-    // There is nothing to end, or it has ended already.
-    return;
+  // There is nothing to end, or it has ended already.
+  if (!state_->may(Command::kTerminate)) return;
   if (auto status = encode_terminate(state_->output); !status) {
     return state_->break_with(std::move(status.error()));
   }

@@ -170,9 +170,8 @@ Result<std::optional<Event>> Connection::ready_event() {
     stash_.pop_front();
     stashed_bytes_ -= shown_.body.size() + sizeof(StashedEvent);
     auto message = pgproto::decode_backend(shown_.type, shown_.body);
-    if (!message)
-      // It was decoded successfully once before.
-      return break_with(std::move(message.error()));
+    // It was decoded successfully once before.
+    if (!message) return break_with(std::move(message.error()));
     return Event{shown_.request, *std::move(message), shown_.type, shown_.body};
   }
   if (broken_) return fail(*failure_);

@@ -135,9 +135,8 @@ Result<QueryResult> StatementCache::query(std::string_view sql,
                                           std::span<const std::optional<std::string>> parameters,
                                           Deadline deadline) {
   for (int attempt = 0;; ++attempt) {
-    if (connection_.broken())
-      // The connection's error, not one of this statement.
-      return connection_.query("", deadline);
+    // The connection's error, not one of this statement.
+    if (connection_.broken()) return connection_.query("", deadline);
     PGPROTO_ASSERT(connection_.session().pending_requests() == 0);
     // Inside a transaction the error has undone earlier statements: only the caller can repeat
     // those.

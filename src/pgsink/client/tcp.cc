@@ -142,9 +142,8 @@ Result<short> SocketTransport::wait(bool to_send, bool to_receive, Deadline dead
     const int count = ::ppoll(polled, 2, timeout.get(), nullptr);
     if (count < 0 && errno != EINTR) return lost(errno);
     if (count > 0) {
-      if (polled[0].revents == 0)
-        // Otherwise move bytes first; the next call reports the interrupt.
-        clear_interrupt();
+      // Otherwise move bytes first; the next call reports the interrupt.
+      if (polled[0].revents == 0) clear_interrupt();
       return polled[0].revents;
     }
     if (deadline != kNoDeadline && clock_.now() >= deadline) {

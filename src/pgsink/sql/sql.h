@@ -24,13 +24,14 @@ enum class Sql : uint8_t {
   kStatementTimeout,   ///< {milliseconds}
   kLockTimeout,        ///< {milliseconds}
   kTriggersOfReplica,  ///< Only triggers enabled REPLICA or ALWAYS fire.
-  kAlwaysFiringTriggers,  ///< {oid}, {oid}. Row: the names of these, of the table and its partitions.
-  kCreateTarget,          ///< {table}, {definition}
-  kAlterTarget,           ///< {table}, {additions}
-  kAddColumn,             ///< {column}, {type}
-  kUniqueIndex,           ///< {table}, {columns}
-  kGrant,                 ///< {privileges}, {table}, {role}
-  kCopyIn,                ///< {table}, {columns}
+  /// {oid}, {oid}. Row: the names of these, of the table and its partitions.
+  kAlwaysFiringTriggers,
+  kCreateTarget,  ///< {table}, {definition}
+  kAlterTarget,   ///< {table}, {additions}
+  kAddColumn,     ///< {column}, {type}
+  kUniqueIndex,   ///< {table}, {columns}
+  kGrant,         ///< {privileges}, {table}, {role}
+  kCopyIn,        ///< {table}, {columns}
   kCommit,
   kXactStatus,  ///< $1 = xid8
   kAbandon,
@@ -94,7 +95,7 @@ enum class Sql : uint8_t {
   kInValues,         ///< {value}
   kFromTo,           ///< {start}, {end}
   kWithModulus,      ///< {modulus}, {remainder}
-  // ---- control tables (control.h) ----------------------------------------------------------------
+  // ---- control tables (control.h) --------------------------------------------------------------
   // All of these run in transactions of kControlBegin, which sets the search path, except where
   // noted.
   kControlBegin,      ///< READ COMMITTED whatever the role's default is: each statement sees the
