@@ -4,7 +4,7 @@
 --   pgsink -f examples/quickstart.sql --set pg_host=localhost --set pg_port=5432 \
 --     --set pg_password=…
 
--- Whatever is no statement of pgsink's own goes to the embedded SQL engine, DuckDB. The sources
+-- Any other statement than pgsink's own goes to the embedded SQL engine, DuckDB. The sources
 -- could as well be read_csv('events.csv'), read_parquet('events/*.parquet') or
 -- read_json('events.ndjson').
 CREATE VIEW source_events AS

@@ -278,7 +278,7 @@ Status Session::State::negotiate(const NegotiateProtocolVersion& answer) {
   }
   if (answer.newest_minor > asked_minor) {
     return fail(Errc::kProtocol, "the server wants a newer protocol than the 3." +
-                                     std::to_string(asked_minor) + " that was asked for");
+                                     std::to_string(asked_minor) + " that was requested");
   }
   if (answer.newest_minor == asked_minor && answer.unrecognized_options.empty()) {
     return fail(Errc::kProtocol, "the server negotiates the protocol but changes nothing");
@@ -288,7 +288,7 @@ Status Session::State::negotiate(const NegotiateProtocolVersion& answer) {
     const bool asked = std::any_of(
         sent.begin(), sent.end(), [&](const auto& parameter) { return parameter.first == option; });
     if (!asked || !option.starts_with("_pq_.")) {
-      return fail(Errc::kProtocol, "the server refuses a protocol option that was not asked for");
+      return fail(Errc::kProtocol, "the server refuses a protocol option that was not requested");
     }
   }
   protocol_version = kProtocol30 + answer.newest_minor;

@@ -1,6 +1,8 @@
 // The table of options: complete, true to SinkOptions, and documented.
 
 #include <fstream>
+#include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -469,6 +471,27 @@ TEST(OptionDocumentation, IsWhatStandsInDocs) {
   const std::string path = std::string(PGSINK_SOURCE_DIR) + "/docs/reference/options.md";
   const bool same = read_file(path) == wanted;
   EXPECT_TRUE(same) << "docs/reference/options.md is generated: copy " << generated << " there";
+}
+
+// The headers say what the table says: the comment of each member is its row's meaning.
+TEST(OptionDocumentation, IsTheCommentOfEachMember) {
+  std::istringstream header(
+      read_file(std::string(PGSINK_SOURCE_DIR) + "/src/include/pgsink/options.h"));
+  std::map<std::string, std::string> comments;
+  std::string comment;
+  const std::regex member(R"(^  [A-Za-z_:<>, 0-9]+ ([a-z_0-9]+)( = .*)?;$)");
+  for (std::string line; std::getline(header, line);) {
+    std::smatch match;
+    if (line.starts_with("  /// ")) {
+      comment += (comment.empty() ? "" : " ") + line.substr(6);
+      continue;
+    }
+    if (std::regex_match(line, match, member)) comments.emplace(match[1].str(), comment);
+    comment.clear();
+  }
+  for (const OptionInfo& info : option_table()) {
+    EXPECT_EQ(comments[std::string(info.key)], info.meaning) << info.key;
+  }
 }
 
 TEST(OptionDocumentation, NamesEveryOption) {

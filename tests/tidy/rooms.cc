@@ -146,6 +146,23 @@ std::optional<std::string_view> included(std::string_view line) {
   return path;
 }
 
+// The names in `…` of the paragraph that begins with "May include:".
+std::set<std::string> included_in_readme(const SourceFile& readme) {
+  std::set<std::string> names;
+  bool inside = false;
+  for (const std::string& line : readme.text) {
+    inside = line.starts_with("May include:") || (inside && !line.empty());
+    if (!inside) continue;
+    for (size_t open = line.find('`'); open != std::string::npos;) {
+      const size_t close = line.find('`', open + 1);
+      if (close == std::string::npos) break;
+      names.insert(line.substr(open + 1, close - open - 1));
+      open = line.find('`', close + 1);
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
 std::span<const Room> rooms() { return table(); }
@@ -208,6 +225,32 @@ std::vector<Finding> unmirrored_tests(const SourceFile& file) {
   static const Words kOthers = {"proto", "records", "consumer", "support", "tidy"};
   if (has(kOthers, folder) || room_of(folder + "/") || room_of("pgsink/" + folder + "/")) return {};
   return {{file.path, 1, "its folder has the name of no room of tests/tidy/rooms.cc"}};
+}
+
+std::vector<Finding> wrong_readmes(std::span<const SourceFile> tree) {
+  std::vector<Finding> found;
+  for (const Room& room : table()) {
+    const SourceFile* readme = nullptr;
+    for (const SourceFile& file : tree) {
+      if (file.path.ends_with("/README.md") && has(room.folders, folder_of(file.path))) {
+        readme = &file;
+      }
+    }
+    if (readme == nullptr) {
+      found.push_back({std::string(room.folders.back()), 1, "the room has no README.md"});
+      continue;
+    }
+    if (included_in_readme(*readme) !=
+        std::set<std::string>(room.below.begin(), room.below.end())) {
+      found.push_back({readme->path, 1,
+                       "'May include:' does not list what tests/tidy/rooms.cc names for the room"});
+    }
+    const bool begins =
+        std::any_of(readme->text.begin(), readme->text.end(),
+                    [](const std::string& line) { return line.starts_with("Begin with "); });
+    if (!begins) found.push_back({readme->path, 1, "no paragraph begins with 'Begin with'"});
+  }
+  return found;
 }
 
 std::vector<Finding> unknown_rooms(const SourceFile& file) {

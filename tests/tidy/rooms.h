@@ -36,6 +36,10 @@ std::vector<Finding> includes_that_run_up(const SourceFile& file);
 /// unknown_rooms reports a file of the product whose folder is no room.
 std::vector<Finding> unknown_rooms(const SourceFile& file);
 
+/// wrong_readmes reports rooms without a README.md in one of their folders, and those whose
+/// README.md does not list exactly what the room may include, or does not say where to begin.
+std::vector<Finding> wrong_readmes(std::span<const SourceFile> tree);
+
 /// private_includes lists what a public header includes that is not installed.
 std::vector<Finding> private_includes(const SourceFile& file);
 

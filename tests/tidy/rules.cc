@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tidy/rooms.h"
+#include "tidy/words.h"
 
 namespace tidy {
 namespace {
@@ -399,6 +400,15 @@ const std::vector<Rule>& table() {
        .innocent = "echo"},
 
       // ---- words ----------------------------------------------------------------------------
+      {.name = "PlainEnglish",
+       .why = "comments, messages and pages use the words of the field; the table is in words.cc",
+       .in = {"proto/*", "src/*", "docs/*.md", "README.md", "CONTRIBUTING.md", "examples/*"},
+       .except = {"proto/pgproto/tables/*", "docs/reference/benchmarks-raw.md"},
+       .check = find_phrases,
+       .guilty_path = "src/pgsink/lane/lane.h",
+       .guilty = "/// The rows behind the failed one.",
+       .innocent_path = "src/pgsink/lane/lane.h",
+       .innocent = "/// The rows after the failed one."},
       {.name = "NothingUnfinished",
        .why = "what is in the tree is done; what is not done is not in the tree",
        .in = kEverything,

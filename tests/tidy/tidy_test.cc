@@ -1,4 +1,4 @@
-// The house rules, checked against the tree as it stands, and each against a line that it must
+// The project's rules, checked against the tree as it stands, and each against a line that it must
 // find: a rule that cannot fail is no rule.
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 
 #include "tidy/rooms.h"
 #include "tidy/rules.h"
+#include "tidy/words.h"
 
 namespace tidy {
 namespace {
@@ -170,6 +171,63 @@ TEST(Circles, AreOnlyThoseThatAreKnown) {
     EXPECT_NE(std::find(found.begin(), found.end(), circle), found.end())
         << "no circle any more, take it out of known_circles():" << names(circle);
   }
+}
+
+TEST(Rooms, HaveAReadmeThatSaysWhatTheyMayInclude) {
+  const auto found = wrong_readmes(tree());
+  EXPECT_TRUE(found.empty()) << listed(found);
+}
+
+TEST(Rooms, MissingAndWrongReadmesAreFound) {
+  const auto faults = [](std::string_view readme) {
+    const std::vector<SourceFile> files = {
+        source_file("src/pgsink/ddl/README.md", readme),
+    };
+    const auto found = wrong_readmes(files);
+    return std::count_if(found.begin(), found.end(), [](const Finding& finding) {
+      return finding.path.starts_with("src/pgsink/ddl");
+    });
+  };
+  EXPECT_EQ(faults("May include: `pgproto`,\n`pgsink/options`.\n\nBegin with `lexer.h`."), 0);
+  EXPECT_EQ(faults("May include: `pgproto`.\n\nBegin with `pgsink/options`."), 1);
+  EXPECT_EQ(faults("May include: `pgproto`, `pgsink/options`, `pgsink/lane`."), 2);
+  EXPECT_EQ(wrong_readmes({}).size(), rooms().size());
+}
+
+// ---- words -------------------------------------------------------------------------------------
+
+TEST(Phrases, EachFindsWhatItForbidsAndNothingElse) {
+  for (const Phrase& phrase : banned_phrases()) {
+    const auto names = [&](std::string_view line) {
+      const auto found = find_phrases(source_file("src/a.h", line));
+      return std::any_of(found.begin(), found.end(), [&](const Finding& finding) {
+        return finding.what.find(phrase.instead) != std::string::npos;
+      });
+    };
+    EXPECT_TRUE(names(phrase.guilty)) << phrase.pattern;
+    EXPECT_FALSE(names(phrase.innocent)) << phrase.pattern;
+  }
+}
+
+TEST(NamedFiles, Exist) {
+  const auto found = missing_files(tree());
+  EXPECT_TRUE(found.empty()) << listed(found);
+}
+
+TEST(NamedFiles, AreFoundInCommentsAndPages) {
+  const auto missing = [](std::string path, std::string_view text) {
+    const std::vector<SourceFile> files = {
+        source_file(std::move(path), text),
+        source_file("src/pgsink/lane/lane.h", ""),
+    };
+    return missing_files(files).size();
+  };
+  EXPECT_EQ(missing("src/a.h", "// See gone.h and lane/gone.cc."), 2U);
+  EXPECT_EQ(missing("src/a.h", "int a;  ///< As in gone.h."), 1U);
+  EXPECT_EQ(missing("src/pgsink/lane/README.md", "Begin with `gone.h`."), 1U);
+  EXPECT_EQ(missing("src/a.h", "// See lane.h, lane/lane.h, pgsink/lane/lane.h, <string.h>."), 0U);
+  EXPECT_EQ(missing("src/a.h", "#include \"gone.h\"\nauto x = y.h;"), 0U);
+  EXPECT_EQ(missing("src/a.h", "// Source: src/include/access/transam.h of the server."), 0U);
 }
 
 // ---- the views and the lengths themselves -----------------------------------------------------

@@ -151,7 +151,7 @@ struct HostPosition {
 
 /// RecordBatch is a number of rows with the memory that holds them. Movable. Destroying the batch
 /// gives the memory back: the release function runs once. The sink does so when the rows are
-/// durable. A host that lends memory must not change it before.
+/// durable. Until then the host must not change it.
 class RecordBatch {
  public:
   using Release = std::function<void()>;

@@ -141,7 +141,7 @@ Parsed<OptionValue> Parser::value() {
     return number();
   }
   if (peek().kind == TokenKind::kQuotedName) {
-    return fail_here("double quotes are for names; a text value stands in single quotes");
+    return fail_here("double quotes are for names; a text value must be in single quotes");
   }
   if (peek().is_word("NULL")) return fail_here("NULL is not allowed; leave the option out");
   return fail_here(
@@ -175,7 +175,7 @@ Parsed<OptionValue> Parser::number() {
     valid = count > 0;
   }
   if (!valid || i != digits.size()) {
-    return fail_here("this is not a number; text stands in single quotes");
+    return fail_here("this is not a number; text must be in single quotes");
   }
   value.text += digits;
   take();

@@ -15,7 +15,7 @@ Status check_delivery(const SinkOptions& options, Connection& connection, const 
     return check_local_table(connection, table, "delivery = 'exactly_once'", deadline);
   }
   if (!options.use_2pc) return {};
-  // A pooler lends connections, and with them the advisory lock that fences writers off.
+  // A pooler shares sessions among clients, and with them the advisory lock that is the fence.
   if (!connection.is_direct()) {
     return fail(Errc::kOptionConflict,
                 "use_2pc does not work through a connection pooler: connect to the server itself");

@@ -310,7 +310,7 @@ std::string FlightLog::describe(TimePoint now) const {
     text += ", backend " + std::to_string(f.backend.pid) + ", life " + f.incarnation.stats_reset;
     if (f.commit_handed) text += ", commit handed";
     if (f.possible_duplicate) text += ", possible duplicate";
-    if (f.set_aside) text += ", set aside";
+    if (f.set_aside) text += ", deferred";
     if (f.not_before > now) text += ", waits";
   }
   return text;

@@ -30,7 +30,7 @@ class GidMaker {
   std::string prefix_, after_;
 };
 
-/// sink_hash is a number that stands for a sink in its cluster. Stored in gids: it never changes.
+/// sink_hash is a number that identifies a sink in its cluster. Stored in gids: it never changes.
 uint64_t sink_hash(std::string_view database, std::string_view schema, std::string_view sink_id);
 
 /// writer_lock_key is the key of the advisory lock that the sessions of a sink's writer share. Such

@@ -117,7 +117,7 @@ Result<size_t> resolve_prepared(Env& env, Connection& connection,
   if (!role) return fail(role.error());
   Resolver resolver(env, connection, resolution, deadline);
   Status status;
-  // A failure of one owner is no reason to leave the transactions of others in doubt.
+  // A failure of one owner must not leave the transactions of others in doubt.
   for (const auto& [owner, gids] : by_owner) {
     const Status done =
         resolve_as(connection, resolver, owner, owner == role->scalar(), gids, deadline);

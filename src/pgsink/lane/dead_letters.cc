@@ -255,7 +255,7 @@ Status DeadLetters::count(const DeadLetter& letter, uint64_t rows_seen) {
   {
     const Monitor::Lock lock(*monitor_);
     rejected = ++rejected_;
-    // Flights under way are ahead of each other: rejections of a later one count already.
+    // Several flights are in progress: rejections of a later one count already.
     rows_seen = seen_ = std::max(seen_, rows_seen);
   }
   std::string limit;

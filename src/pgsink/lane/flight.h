@@ -73,7 +73,7 @@ struct RowCursor {
 struct LeafCopies {
   std::shared_ptr<const Leaves> leaves;   ///< Null if all go through the parent.
   std::vector<const Leaf*> piece_leaves;  ///< Where each piece goes; null: through the parent.
-  const Leaf* leaf = nullptr;             ///< Of the COPY under way; null: of the parent.
+  const Leaf* leaf = nullptr;             ///< Of the current COPY; null: of the parent.
 };
 
 struct Attempt {

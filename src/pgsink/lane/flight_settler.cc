@@ -88,7 +88,7 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   }
   bool repeat = failure.kind == FailureKind::kStaleStatement;
   if (failure.kind == FailureKind::kNoPartition) repeat = restore_partitions(flight, failure);
-  // A partition that was there all the time does not take the row either.
+  // A partition that existed before does not take the row either.
   const bool of_row =
       failure.kind == FailureKind::kRow || failure.kind == FailureKind::kNoPartition;
   const bool may_blame_row = of_row && log_.fails_by_itself(flight.seq) &&
@@ -97,7 +97,7 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   if (!repeat && setup_.rejects.salvage(flight, failure, may_blame_row)) return set_aside(flight);
 
   Error error = describe_failure(failure, setup_.delivery.hint(failure.error));
-  // A guard that fails because of the previous flight is no new failure.
+  // A guard that fails because of the previous flight is not a new failure.
   if (log_.fails_by_itself(flight.seq)) setup_.metrics.error(error);
   setup_.metrics.failed_write();
   session.set_demoted(error.sqlstate == kReadOnlyServer);

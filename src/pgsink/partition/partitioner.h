@@ -71,7 +71,7 @@ class Partitioner {
   struct Readers {
     std::optional<KeyReader> key, change;
   };
-  /// Missing are values without a partition: one of each range; nothing stands for NULL.
+  /// Missing are values without a partition: one of each range; nullopt is NULL.
   struct Missing {
     std::vector<int64_t> values;
     std::vector<std::optional<std::string>> list;

@@ -97,8 +97,8 @@ void check_types(const CatalogTable& table, const std::vector<EncodeColumn>& col
   }
 }
 
-/// A changelog's column that is no value of the row. What a source says of the commit beside it
-/// goes to the table only if that has such columns.
+/// A changelog's column that is not a value of the row. A source's columns about the commit go to
+/// the table only if it has such columns.
 bool says_what_happened(const CatalogTable& table, const std::string& name) {
   if (name == kChangeColumn) return true;
   return (name == kLsnColumn || name == kCommitTimeColumn) && table.find_column(name) == nullptr;

@@ -182,13 +182,13 @@ bool switches_triggers(const SinkOptions& options) {
 Status check_triggers(const SinkOptions& options, const CatalogTable& table, Connection& connection,
                       Deadline deadline) {
   if (!switches_triggers(options)) return {};
-  const auto stubborn =
+  const auto firing =
       connection.query(sql_text(Sql::kTriggersOfReplica) + "; " +
                            sql_text(Sql::kAlwaysFiringTriggers,
                                     {std::to_string(table.oid), std::to_string(table.oid)}),
                        deadline);
-  if (!stubborn && stubborn.error().sqlstate == kInsufficientPrivilege) {
-    Error error = stubborn.error();
+  if (!firing && firing.error().sqlstate == kInsufficientPrivilege) {
+    Error error = firing.error();
     error.code = Errc::kPrivilege;
     error.message = std::string(what_asks(options)) +
                     " needs the right to set session_replication_role: GRANT SET ON PARAMETER "
@@ -196,13 +196,13 @@ Status check_triggers(const SinkOptions& options, const CatalogTable& table, Con
                     "a superuser has it)";
     return fail(std::move(error));
   }
-  if (!stubborn) return fail(stubborn.error());
-  if (!all_off(options) || stubborn->scalar().empty()) return {};
+  if (!firing) return fail(firing.error());
+  if (!all_off(options) || firing->scalar().empty()) return {};
   return fail(Errc::kOptionConflict,
               std::string(what_asks(options)) + ": " + name_of(table) +
                   " has triggers that are enabled ALWAYS or REPLICA, which no transaction can "
                   "switch off for itself: " +
-                  stubborn->scalar() + "; ALTER TABLE … ENABLE TRIGGER makes them ordinary ones");
+                  firing->scalar() + "; ALTER TABLE … ENABLE TRIGGER makes them ordinary ones");
 }
 
 }  // namespace pgsink

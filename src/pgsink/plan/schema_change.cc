@@ -63,7 +63,7 @@ bool is_decimal(ColumnKind kind) {
          kind == K::kDecimal256;
 }
 
-/// The input's columns that stand in the table.
+/// The input's columns that the table has.
 std::vector<const Field*> stored_fields(const SinkOptions& options, const Schema& schema) {
   std::vector<const Field*> fields;
   for (const Field& field : schema) {

@@ -234,8 +234,8 @@ std::unexpected<Error> explain_slot(const SinkOptions& options, Error error) {
         "max_replication_slots and restart the server";
   } else if (error.sqlstate == kQueryCanceled || error.code == Errc::kTimeout) {
     error.message +=
-        "; a new slot waits for the transactions under way, of all databases: "
-        "pg_stat_activity and pg_prepared_xacts show the old ones";
+        "; a new slot waits for the running transactions of all databases: pg_stat_activity and "
+        "pg_prepared_xacts show the old ones";
   } else if (error.sqlstate == kInsufficientPrivilege) {
     error.code = Errc::kPrivilege;
     error.message += "; ALTER ROLE … REPLICATION";

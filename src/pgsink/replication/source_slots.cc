@@ -42,8 +42,8 @@ Status SourceSlots::create(Connection& connection, Sql statement, const std::str
   if (error.code == Errc::kTimeout) {
     std::ignore = connection.cancel(soon());
     error.message +=
-        "; a new slot waits for the transactions under way, of all databases: "
-        "pg_stat_activity and pg_prepared_xacts show the old ones";
+        "; a new slot waits for the running transactions of all databases: pg_stat_activity and "
+        "pg_prepared_xacts show the old ones";
   } else if (error.sqlstate == "53400") {
     error.message +=
         "; drop one that nobody needs (pg_replication_slots), or raise "

@@ -233,7 +233,7 @@ std::string manual_page() {
          ".TP\n.B 3\nfinished, but rows were rejected\n"
          ".TP\n.B 130, 143\nSIGINT or SIGTERM: what was accepted is committed\n"
          ".SH ENVIRONMENT\n"
-         ".TP\n.B PGSINK_SECRET_NAME\nwhat ${secret:NAME} stands for, without \\-\\-secret\\-dir\n"
+         ".TP\n.B PGSINK_SECRET_NAME\nthe value of ${secret:NAME}, without \\-\\-secret\\-dir\n"
          ".TP\n.B PGSINK_HISTORY\nthe history of interactive mode; empty for none\n"
          ".TP\n.B PGHOST, PGPORT, PGPASSFILE, ...\nas in libpq\n"
          ".TP\n.B NO_COLOR\nno color in errors\n";

@@ -72,7 +72,7 @@ constexpr Flag kFlags[] = {
        return {};
      },
      kOfRun | kOfRecover},
-    {"set", 's', "NAME=VALUE", "what ${NAME} in the statements stands for", set_variable,
+    {"set", 's', "NAME=VALUE", "the value of ${NAME} in the statements", set_variable,
      kOfRun | kOfRecover},
     {"secret-dir", '\0', "DIR",
      "${secret:NAME} is the content of the file DIR/NAME;\n"

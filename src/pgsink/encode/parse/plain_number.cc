@@ -63,7 +63,7 @@ std::optional<NumberText> read_number(std::string_view text) {
 std::optional<std::string> plain_number(const NumberText& number, size_t digits_max) {
   if (number.is_zero()) return "0";
   std::string digits = std::string(number.whole) + std::string(number.fraction);
-  // Number of digits before the point.
+  // Number of digits before the decimal point.
   int64_t whole = static_cast<int64_t>(number.whole.size()) + number.exponent;
   const size_t leading = digits.find_first_not_of('0');
   digits.erase(0, leading);

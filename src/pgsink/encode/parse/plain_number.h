@@ -12,7 +12,7 @@ namespace pgsink::encode {
 struct NumberText {
   bool negative = false;
   bool plus = false;          ///< Written with a '+'.
-  std::string_view whole;     ///< Digits before the point.
+  std::string_view whole;     ///< Digits before the decimal point.
   std::string_view fraction;  ///< Digits after it.
   bool has_point = false;
   bool has_exponent = false;

@@ -131,7 +131,7 @@ class CompositeField final : public FieldCodec {
   std::vector<CodecPointer> codecs_;
   std::vector<std::string> names_;
   std::vector<pgproto::Oid> oids_;
-  std::vector<size_t> constants_;  ///< Of each attribute in the block at hand; 0: varying.
+  std::vector<size_t> constants_;  ///< Of each attribute in the current block; 0: varying.
   size_t constant_ = 0;
   bool varying_ = false;
   ValidRows valid_;
