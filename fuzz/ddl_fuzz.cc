@@ -40,14 +40,14 @@ SourcePosition counted(std::string_view script, size_t offset) {
 }
 
 void require_place(std::string_view script, const SourcePosition& place) {
-  require(place.offset <= script.size(), "a place lies behind the script");
+  require(place.offset <= script.size(), "a place is after the end of the script");
   const SourcePosition expected = counted(script, place.offset);
   require(place.line == expected.line, "a line is counted wrong");
   require(place.column == expected.column, "a column is counted wrong");
 }
 
 void require_inside(std::string_view script, std::string_view part, const SourcePosition& begin) {
-  require(begin.offset + part.size() <= script.size(), "a view reaches behind the script");
+  require(begin.offset + part.size() <= script.size(), "a view reaches past the end of the script");
   require(script.substr(begin.offset, part.size()) == part, "a view is not where it says");
 }
 
@@ -114,14 +114,14 @@ void check_pipeline(std::string_view script, const pgsink::CreatePipeline& pipel
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view script(reinterpret_cast<const char*>(data), size);
-  size_t behind = 0;
+  size_t end = 0;
   Rendered rendered;
   for (const pgsink::ScriptStatement& statement : pgsink::split_script(script)) {
     require(!statement.text.empty(), "an empty statement");
-    require(statement.begin.offset >= behind, "statements overlap");
+    require(statement.begin.offset >= end, "statements overlap");
     require_inside(script, statement.text, statement.begin);
     require_place(script, statement.begin);
-    behind = statement.begin.offset + statement.text.size();
+    end = statement.begin.offset + statement.text.size();
     const auto parsed = pgsink::parse_statement(statement);
     if (!parsed) {
       check_faults(script, parsed.error(), rendered);

@@ -63,7 +63,7 @@ enum Op : uint8_t {
   kOps,
 };
 
-// Whole messages go out: type and length, behind what has no type.
+// Whole messages go out: type and length, after the messages without type.
 class OutputCheck {
  public:
   void sent(Bytes bytes) {

@@ -124,8 +124,8 @@ TEST_F(PoolTest, WhoStandsBehindOneThatGivesUpIsServed) {
   PoolLease first = lease(*pool);
   std::thread greedy([&] { EXPECT_FALSE(pool->reserve(2)); });
   ASSERT_TRUE(becomes([&] { return pool->stats().waiting == 1; }));
-  const auto behind = pool->checkout(std::chrono::seconds(30));
-  EXPECT_TRUE(behind);
+  const auto later = pool->checkout(std::chrono::seconds(30));
+  EXPECT_TRUE(later);
   greedy.join();
 }
 

@@ -64,7 +64,7 @@ TEST_F(StatementCacheTest, ForgetsTheOneUsedLongestAgoHereAndOnTheServer) {
 TEST_F(StatementCacheTest, SurvivesDeallocateAndDiscard) {
   for (const char* end : {"DEALLOCATE ALL", "DISCARD ALL"}) {
     EXPECT_EQ(scalar("SELECT 'before'"), "before");
-    plain(end);  // Behind the cache's back.
+    plain(end);  // Without the cache.
     EXPECT_EQ(scalar("SELECT 'before'"), "before") << end;
     // Through the cache it is seen: nothing fails on the server.
     EXPECT_EQ(scalar(end), "");
@@ -121,7 +121,7 @@ TEST_F(StatementCacheTest, OtherErrorsAreNotRepeated) {
   EXPECT_EQ(cache_.prepared(), before + 3);
 }
 
-// A Parse behind an error in the same pipeline never runs: the cache must not think it did.
+// A Parse after an error in the same pipeline never runs: the cache must not think it did.
 TEST_F(StatementCacheTest, SkippedParseIsNotThoughtToExist) {
   pgproto::Session& session = connection_->session();
   ASSERT_TRUE(session.parse("", "SELEKT", {}).has_value());

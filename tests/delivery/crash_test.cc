@@ -437,7 +437,7 @@ class CutTest : public CrashTest {
     must(sink->flush());
     return sink;
   }
-  /// Before and behind every message of the flights, of both sides; the server learns of it or not.
+  /// Before and after every message of the flights, of both sides; the server learns of it or not.
   std::vector<WireProxy::Rule> every_boundary() {
     std::vector<WireProxy::Rule> rules;
     for (const Side side : {Side::kFrontend, Side::kBackend}) {
@@ -453,8 +453,7 @@ class CutTest : public CrashTest {
     return rules;
   }
   static std::string describe(const WireProxy::Rule& rule) {
-    return std::string(rule.pass_on ? "behind" : "before") + " message " +
-           std::to_string(rule.nth) +
+    return std::string(rule.pass_on ? "after" : "before") + " message " + std::to_string(rule.nth) +
            (rule.side == Side::kFrontend ? " of the client" : " of the server") +
            (rule.effect == Effect::kOrphan ? ", the server not knowing" : "");
   }
@@ -502,7 +501,7 @@ TEST_P(CutTest, ALostCommitReplyDoublesNothing) {
     uint64_t possible_duplicates = 1;
     std::string table;
     bool fired = true;
-    // The last message of that type which the rule can meet is the one behind COMMIT.
+    // The last message of that type which the rule can meet is the one after COMMIT.
     for (int nth = 1; fired; ++nth) {
       make_table();
       auto sink = open();

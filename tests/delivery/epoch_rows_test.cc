@@ -140,7 +140,7 @@ TEST_F(EpochTest, TheSecondWriterClaimsAndTheFirstIsFenced) {
   EXPECT_EQ(row_text(), "2 6");
 }
 
-// A zombie whose transaction is open behind its guard: the claim waits, and knows what became of
+// A zombie whose transaction is open after its guard: the claim waits, and knows what became of
 // it.
 TEST_F(EpochTest, AClaimWaitsForAnOpenTransactionAndReturnsWhatItLeft) {
   for (const std::string end : {"COMMIT", "ROLLBACK"}) {
@@ -270,7 +270,7 @@ TEST_F(EpochTest, TheGuardMeansTheSameUnderAHostileSearchPath) {
 }
 
 // Whatever ends the writer, in the middle of a window of flights: the row says how many of them are
-// there, and the next writer goes on behind them.
+// there, and the next writer continues after them.
 TEST(EpochCrash, TheRowSaysWhatIsThere) {
   const auto server = PostgresServer::start();
   OsEnv os;

@@ -29,7 +29,7 @@ struct WriterRow {
   int64_t id = 0;
 };
 
-/// Batch n of a writer holds the ids behind (n - 1) * kBatchRows up to n * kBatchRows.
+/// Batch n of a writer holds the ids after (n - 1) * kBatchRows up to n * kBatchRows.
 inline RecordBatch writer_batch(int64_t writer, uint64_t n) {
   std::vector<WriterRow> rows;
   for (int64_t i = 1; i <= kBatchRows; ++i) {

@@ -109,7 +109,7 @@ TEST_F(FailoverTest, ASessionThatMayNotWriteIsGivenUpForAnother) {
   options_.port = std::to_string(primary_->port());
   options_.max_retries = 3;
   options_.retry_backoff_ms = 1;
-  // As behind an address that has moved to a standby: each transaction finds itself read-only.
+  // As with an address that has moved to a standby: each transaction finds itself read-only.
   options_.session_variables = {{"transaction_read_only", "on"}};
   auto sink = Sink::open(options_, test::writer_batch(0, 1).schema());
   ASSERT_TRUE(sink) << sink.error().to_string();

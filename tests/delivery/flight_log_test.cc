@@ -186,7 +186,7 @@ class Explorer {
     EXPECT_TRUE(world.acknowledged.insert(*committed).second) << "acknowledged twice";
   }
 
-  /// The server finishes an attempt. In ordered mode the guard lets it commit only right behind its
+  /// The server finishes an attempt. In ordered mode the guard lets it commit only right after its
   /// predecessor of the same session.
   static bool may_commit(const World& world, size_t index) {
     if (world.truth == Truth::kEpoch) return world.attempts[index].seq == world.commits.size() + 1;
@@ -341,7 +341,7 @@ class Explorer {
   }
 
   /// An epoch row's new writer waits for what runs, or ends it; the list of prepared transactions
-  /// is asked behind the fence. Then they are the truth.
+  /// is asked after the fence. Then they are final.
   void resolves(const World& world, const FlightLog::Action& action, int depth) {
     if (world.truth == Truth::kGid) {
       EXPECT_TRUE(open_attempts(world).empty()) << "asked while a backend may still prepare";

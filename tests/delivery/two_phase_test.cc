@@ -503,7 +503,7 @@ TEST_F(TwoPhaseTest, AnotherTemplateFindsWhatTheFormerOneLeft) {
   EXPECT_EQ(world_.scalar("SELECT cardinality(gid_prefixes) FROM pgsink_writers"), "1");
 }
 
-// The host restores a checkpoint: epochs up to it are complete, those behind it never were.
+// The host restores a checkpoint: epochs up to it are complete, later ones never were.
 TEST_F(TwoPhaseTest, AHostsEpochIsCommittedAlthoughTheDecisionDidNotComeThrough) {
   const TwoPhase former = world_.claim(*connection_);
   for (uint64_t epoch = 1; epoch <= 3; ++epoch) {
@@ -536,7 +536,7 @@ TEST_F(TwoPhaseTest, ARecordedEpochThatSomebodyResolvedInPartStopsTheRecovery) {
   EXPECT_EQ(former.recover(world_.env(), *connection_, {}, world_.soon())->rolled_back, 1U);
 }
 
-// Two lanes, one epoch, and a crash behind each step. All or none is there afterwards, and which of
+// Two lanes, one epoch, and a crash after each step. All or none is there afterwards, and which of
 // both follows from the one row.
 TEST(TwoPhaseCrash, BetweenEachTwoPhasesAllOrNone) {
   const auto server = PostgresServer::start();

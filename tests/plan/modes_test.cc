@@ -328,7 +328,7 @@ TEST_P(ModesTest, AChangelogNeedsItsColumn) {
 }
 
 TEST_P(ModesTest, AFailedFlightTakesTheLaterOnesBackAndAllComeAgainInOrder) {
-  // The trigger fails the third flight's first attempt with a transient error: those behind it
+  // The trigger fails the third flight's first attempt with a transient error: those after it
   // must not have committed by then, and must come after it.
   sql("CREATE SEQUENCE attempts; "
       "CREATE TABLE log (at bigserial, version int); "

@@ -111,7 +111,7 @@ class ModesPreflight : public PreflightTest, public testing::WithParamInterface<
     const auto written = (*sink)->write(lines({{1, "one", 10, "I"}, {2, "two", 20, "D"}}));
     return written ? (*sink)->close() : written;
   }
-  /// What stands behind "To mend it:".
+  /// The text after "To fix it:".
   static std::string mends(const Error& error) {
     constexpr std::string_view kMark = "To fix it: ";
     const size_t at = error.message.find(kMark);

@@ -28,7 +28,7 @@ TEST(QuoteLiteral, MeansTheSameUnderBothStringSettings) {
   EXPECT_EQ(*quote_literal("it's"), "'it''s'");
   EXPECT_EQ(*quote_literal("a\\b"), " E'a\\\\b'");
   EXPECT_EQ(*quote_literal("\\'; DROP TABLE t; --"), " E'\\\\''; DROP TABLE t; --'");
-  // Behind a minus sign or another literal it stays one token.
+  // After a minus sign or another literal it stays one token.
   EXPECT_EQ("SELECT -" + *quote_literal("\\"), "SELECT - E'\\\\'");
 }
 

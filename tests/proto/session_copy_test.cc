@@ -469,7 +469,7 @@ TEST(SessionCopyIn, AnUnannouncedCopyIsFailedByTheSession) {
   EXPECT_EQ(outcome.events.back(), "1 ReadyForQuery I");
 }
 
-// Trap 14: what was sent behind it is lost inside the COPY: only a new connection helps.
+// Trap 14: what was sent after it is lost inside the COPY: only a new connection helps.
 TEST(SessionCopyIn, AnUnannouncedCopyWithRequestsBehindItEndsTheSession) {
   const Outcome simple = run_script([] {
     return Script{trusted_startup(), ask(

@@ -68,7 +68,7 @@ PostgresServer& analytics_server();
 /// …)".
 void create_table(const std::string& name, const std::string& definition);
 
-/// CREATE CONNECTION as the specification writes it, to a table, with more options behind.
+/// CREATE CONNECTION as the specification writes it, to a table, followed by more options.
 std::string connection(const std::string& name, const std::string& table,
                        const std::string& more = "");
 

@@ -146,7 +146,7 @@ class Faults {
     for (const pid_t pid : pids) server_.kill_backend(pid, SIGCONT);
   }
   /// As a wise administrator does: what is prepared is not given up before its epoch ends, whose
-  /// other transactions would wait behind this.
+  /// other transactions would wait for this.
   void lock_tables() {
     server_.sql(
         "DO $$ BEGIN SET LOCAL lock_timeout = '2s'; LOCK TABLE once, latest, checked, prepared;"
@@ -279,7 +279,7 @@ TEST_F(SoakTest, EverythingIsThereAndNothingGrows) {
   disturb(duration);
   stop = true;
   for (std::thread& thread : threads) thread.join();
-  proxy_.drop_orphans();  // One that a rule made behind the last fault.
+  proxy_.drop_orphans();  // One that a rule made after the last fault.
   const Usage after = Usage::settled(before);
   EXPECT_EQ(after.threads, before.threads);
   EXPECT_LE(after.descriptors, before.descriptors);

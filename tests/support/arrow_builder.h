@@ -94,7 +94,7 @@ ArrowNode arrow_struct(const std::vector<bool>& valid, std::vector<ArrowNode> ch
 ArrowNode arrow_dictionary(const Nullable<int64_t>& indexes, ArrowNode values,
                            const std::string& format = "i");
 
-/// The same values behind `front` rows of garbage, with the array's offset set accordingly;
+/// The same values after `front` rows of garbage, with the array's offset set accordingly;
 /// children of structs and fixed lists move along, those of lists get garbage of their own.
 ArrowNode with_offset(ArrowNode node, int64_t front);
 

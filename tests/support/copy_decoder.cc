@@ -76,7 +76,7 @@ std::string decode_numeric(const std::string& field) {
     groups.push_back(reader.read<int16_t>());
     expect(reader.ok() && groups.back() >= 0 && groups.back() < 10000, "a numeric's digit");
   }
-  expect(reader.done(), "bytes behind a numeric");
+  expect(reader.done(), "bytes after a numeric");
   // The server never sends zero groups at either end.
   expect(groups.empty() || (groups.front() != 0 && groups.back() != 0), "a zero group at an end");
   const auto group_at = [&](int power) {
@@ -97,13 +97,13 @@ std::string decode_numeric(const std::string& field) {
   for (int power = -1; static_cast<int>(fraction.size()) < scale; --power) {
     fraction += four(group_at(power));
   }
-  // Digits behind the scale would be cut by the server without a word.
+  // Digits after the scale would be silently cut by the server.
   for (size_t i = static_cast<size_t>(scale); i < fraction.size(); ++i) {
-    expect(fraction[i] == '0', "a digit behind dscale");
+    expect(fraction[i] == '0', "a digit after dscale");
   }
   const int last_power = weight - static_cast<int>(groups.size()) + 1;
   expect(groups.empty() || -4 * last_power <= static_cast<int>(fraction.size()),
-         "groups behind dscale");
+         "groups after dscale");
   fraction.resize(static_cast<size_t>(scale));
   return (sign == 0x4000 ? "-" : "") + whole + (scale > 0 ? "." + fraction : "");
 }
@@ -140,7 +140,7 @@ WireArray decode_array(const std::string& field) {
     array.elements.push_back(read_field(reader));
     any_null |= !array.elements.back();
   }
-  expect(reader.done(), "bytes behind an array");
+  expect(reader.done(), "bytes after an array");
   expect(any_null == array.has_null, "an array's flag for NULLs");
   return array;
 }
@@ -155,7 +155,7 @@ std::vector<WireAttribute> decode_record(const std::string& field) {
     attribute.type_oid = reader.read<uint32_t>();
     attribute.value = read_field(reader);
   }
-  expect(reader.done(), "bytes behind a record");
+  expect(reader.done(), "bytes after a record");
   return attributes;
 }
 

@@ -221,7 +221,7 @@ std::string unescaped(const std::string& shown) {
   return text;
 }
 
-/// The rest of a line, behind the blank that ends the numbers.
+/// The rest of a line, after the blank that ends the numbers.
 std::string rest_of(std::istringstream& line) {
   std::string rest;
   line.get();

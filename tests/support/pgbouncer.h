@@ -35,7 +35,7 @@ class PgBouncer {
   std::string conninfo(const std::string& database = "postgres") const;
 
   /// Sends to another server, or to a port beside this one's socket: sessions that serve nobody are
-  /// closed at once, others behind their transactions.
+  /// closed at once, others after their transactions.
   void point_to(const PostgresServer& server);
   void point_to(const std::string& host, uint16_t port);
   /// A command of its console: PAUSE, RESUME, KILL, RECONNECT, SHOW …

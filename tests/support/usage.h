@@ -29,7 +29,7 @@ struct Usage {
     return usage;
   }
   /// The same once it is no more than `before`, or after some seconds: a proxy between closes its
-  /// sockets a moment behind us.
+  /// sockets a moment later.
   static Usage settled(const Usage& before) {
     Usage usage = now();
     for (int i = 0; i < 500; ++i) {

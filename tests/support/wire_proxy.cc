@@ -67,7 +67,7 @@ struct WireProxy::Stream {
   bool startup = true;         ///< Frontend messages have no type byte yet.
   size_t message_left = 0;     ///< Of the message under way.
   std::string header;          ///< The first bytes of the next message.
-  bool strike_at_end = false;  ///< The rule fires behind the message under way.
+  bool strike_at_end = false;  ///< The rule fires after the current message.
 };
 
 struct WireProxy::Link {

@@ -142,7 +142,7 @@ TEST(RowWriter, ArraysAndGapsAreTheSameWithAndWithoutVectorCode) {
   }
 }
 
-/// Magnitudes of every size, many with zeros behind, many next to a multiple of 10^8.
+/// Magnitudes of every size, many with trailing zeros, many next to a multiple of 10^8.
 Int128 some_decimal(size_t width, std::mt19937_64& random) {
   using UInt128 = unsigned __int128;
   const auto bits = static_cast<unsigned>(random() % (8 * width - 1));

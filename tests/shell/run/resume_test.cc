@@ -330,7 +330,7 @@ TEST_F(Resume, RowsBetweenThePositionsOfTwoLanesAreProvenBeforeOneIsWritten) {
   const std::string options =
       std::string(kExactlyOnce) + ", parallelism = 2, partition_by = 'hash(id)'";
   ASSERT_EQ(pgsink_input(load(options, read(file("a.csv", 0, 3000)))).exit_code, 0);
-  // As if lane 1 had been killed early: its rows behind position 1000 are not there.
+  // As if lane 1 had been killed early: its rows after position 1000 are missing.
   const std::string proof_at_1000 = [&] {
     create_table("probe", "(id bigint, v bigint)");
     EXPECT_EQ(pgsink_input(connection("probe_sink", "probe",
