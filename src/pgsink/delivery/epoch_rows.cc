@@ -92,7 +92,7 @@ Result<LaneEpoch> Epochs::renew(Env& env, Connection& connection, const LaneEpoc
   return fail(fenced(*now));
 }
 
-// Changes rows, however long others hold them.
+// Changes rows, however long other transactions hold them.
 Result<QueryResult> Epochs::change(Env& env, Connection& connection, const std::string& statements,
                                    Deadline deadline) const {
   const std::string bounded =
@@ -108,8 +108,8 @@ Result<QueryResult> Epochs::change(Env& env, Connection& connection, const std::
   }
 }
 
-// Terminates the backends whose open transactions have changed the rows. The list is read twice:
-// one whose transaction is still there the second time is the one that was looked at the first.
+// Terminates the backends whose open transactions have changed the rows. The list is read twice: a
+// backend whose transaction is still there the second time is the same one.
 Status Epochs::end_blockers(Connection& connection, Deadline deadline) const {
   const std::string list = sql_text(Sql::kEpochBlockers, {table_, sink_});
   const auto seen = run_control(connection, list, deadline);

@@ -13,7 +13,7 @@
 //     (READ COMMITTED reads the row again; stricter levels fail with 40001, and find it when the
 //     flight is repeated);
 //   - its guard runs later: it finds the new token.
-// A zombie that keeps the lock without going on is terminated.
+// A zombie that keeps the lock without finishing is terminated.
 //
 //   auto epochs = Epochs::create("public", "orders-1");
 //   epochs->ensure_table(connection, deadline);
@@ -45,7 +45,7 @@ struct LaneOrigin {
   std::string routing;     ///< Router::rule(); "": not known.
 };
 
-/// StoredLane is how far a lane of a former run came, and what that is right for.
+/// StoredLane is how far a lane of a previous run came, and what that position is valid for.
 struct StoredLane {
   int lane = 0;
   uint64_t position = 0;
@@ -62,17 +62,17 @@ class Epochs {
   const std::string& table() const { return table_; }
   /// Creates pgsink_epochs if it is missing: see ensure_control_table().
   Status ensure_table(Connection& connection, Deadline deadline) const;
-  /// Claim takes over all rows of the sink under one new token, and stores `origin` in them, making
-  /// those of lanes 0 … lanes - 1 that are missing. Returns all rows by lane, also of lanes that a
-  /// former run had more. Waits for transactions of the former writer, and terminates those that
-  /// keep it waiting for longer than kBlockedMax. Fails with kCannotFence if that is not allowed or
-  /// does not help.
+  /// claim takes over all rows of the sink under one new token, and stores `origin` in them; it
+  /// creates those of lanes 0 … lanes - 1 that are missing. Returns all rows by lane, also of
+  /// additional lanes of a previous run. Waits for transactions of the previous writer, and
+  /// terminates those that take longer than kBlockedMax. Fails with kCannotFence if that is not
+  /// allowed or does not help.
   Result<std::vector<LaneEpoch>> claim(Env& env, Connection& connection, int lanes,
                                        Deadline deadline, const LaneOrigin& origin = {}) const;
-  /// Renew gives one lane a new token in place of its own. After a lost connection this fences the
-  /// flights that the old backend may still hold, and the row returned is final: it says which
-  /// flights are committed. Waits and terminates like claim(). Fails with kFenced if another writer
-  /// has claimed the sink meanwhile.
+  /// renew gives one lane a new token. After a lost connection this fences the flights that the old
+  /// backend may still hold, and the returned row is final: it says which flights are committed.
+  /// Waits and terminates like claim(). Fails with kFenced if another writer has claimed the sink
+  /// meanwhile.
   Result<LaneEpoch> renew(Env& env, Connection& connection, const LaneEpoch& row,
                           Deadline deadline) const;
   /// The row as it is now, without changing it; a zombie may still change it. nullopt: no row.

@@ -43,7 +43,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
   for (Flight& flight : flights_) {
     if (flight.state != State::kUnknown) continue;
     if (by_xid && flight.incarnation != incarnation_) {
-      // That backend died with its server or lives on another timeline; its xid means nothing here.
+      // That backend ended with its server or is on another timeline; its xid means nothing here.
       send_again_as_unknown(flight);
     } else if (flight.backend.pid == 0) {
       if (must_fence()) {

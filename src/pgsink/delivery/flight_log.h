@@ -73,7 +73,7 @@ class FlightLog {
   struct SendBegan {  ///< Its BEGIN was appended to the current connection's output.
     Seq seq;
   };
-  struct Identified {  ///< The server told the transaction's id and its backend.
+  struct Identified {  ///< The server reported the transaction's id and its backend.
     Seq seq;
     uint64_t xid;
     BackendIdentity backend;
@@ -94,7 +94,7 @@ class FlightLog {
   struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
     Error error;
   };
-  struct Fenced {};  ///< The backend that next() named is proven gone.
+  struct Fenced {};  ///< The backend that next() named has ended.
   struct FenceFailed {
     Error error;
   };
@@ -121,7 +121,7 @@ class FlightLog {
     enum class Kind : uint8_t {
       kWait,  ///< For answers or new flights, at most until `until`.
       kConnect,
-      kFence,      ///< Prove `backend` gone.
+      kFence,      ///< Make sure that `backend` has ended.
       kAskStatus,  ///< Ask pg_xact_status(`xid`) for `seq`.
       kResolve,    ///< Ask the epoch row or the list of prepared transactions for `seq`.
       kSend,       ///< Send `seq`.

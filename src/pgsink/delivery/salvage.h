@@ -44,7 +44,7 @@ class Salvage {
 
   /// leave_out takes a row out of this attempt, if it was not sent yet, and of all that follow.
   void leave_out(size_t row);
-  /// end_search: the row was named.
+  /// end_search: the server has named the row.
   void end_search() { limit_ = kNoLimit; }
   /// The attempt failed without naming which of the flight's `rows` was the cause. Returns the row,
   /// once only one is left; leave_out() it then. Otherwise searching() continues, or, if no row is
@@ -61,7 +61,7 @@ class Salvage {
   std::optional<size_t> look_between();
 
   std::vector<size_t> left_out_;
-  size_t good_ = 0;                ///< Rows [0, good_) went well.
+  size_t good_ = 0;                ///< Rows [0, good_) succeeded.
   size_t bad_ = 0;                 ///< While searching: rows [0, bad_) failed.
   size_t limit_ = kNoLimit;        ///< Of the next attempt.
   bool statement_passed_ = false;  ///< Without rows.

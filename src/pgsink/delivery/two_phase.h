@@ -1,7 +1,7 @@
 #pragma once
 // Two-phase commit: many prepared transactions, of several lanes, that are committed all or not at
 // all. The state is in two tables of the target's schema:
-//   pgsink_writers    one row a sink: the generation (a number that each claim raises), the last
+//   pgsink_writers    one row per sink: the generation (a number that each claim raises), the last
 //                     decided epoch, the prefixes of its gids, and who writes.
 //   pgsink_decisions  one row for each epoch that is decided and not yet committed whole, or that
 //                     is prepared whole and waits for its host's decision: its gids.
@@ -18,10 +18,10 @@
 //     claim() returns.
 //   - Locks need no cleaning up: they end with their session, and with a crash of the server.
 //
-//   auto two_phase = TwoPhase::claim(connection, config, deadline);   // the former is fenced
+//   auto two_phase = TwoPhase::claim(connection, config, deadline);  // fences the previous writer
 //   auto recovered = two_phase->recover(env, connection, {}, deadline);
 //   lanes: two_phase->attach(connection, deadline), then "BEGIN …; COPY …" and
-//          *two_phase->prepare_sql(gid) in the place of COMMIT; the tag must be PREPARE TRANSACTION
+//          *two_phase->prepare_sql(gid) in place of COMMIT; the tag must be PREPARE TRANSACTION
 //   two_phase->decide(connection, epoch, position, gids, deadline);        // the one row
 //   two_phase->commit_decided(env, connection, deadline);                  // may be repeated
 
@@ -64,7 +64,7 @@ struct PreparedTransaction {
   std::string owner;  ///< "" if the role is gone.
 };
 
-/// WriterRow is what the sink's row says of the epochs.
+/// WriterRow is what the sink's row says about the epochs.
 struct WriterRow {
   uint64_t generation = 0;
   uint64_t epoch = 0;  ///< The last decided; 0: none yet.
@@ -75,10 +75,11 @@ struct WriterRow {
 
 class TwoPhase {
  public:
-  /// Claim makes the tables if they are missing, raises the generation and fences the former
-  /// writer; `connection` is attached then. Fails with kFenced if somebody else claims the sink at
-  /// the same time and wins; with kCannotFence if a session of the former writer cannot be ended;
-  /// with kCannotResume, having changed nothing, if the position is one of another table.
+  /// claim creates missing tables, raises the generation and fences the previous writer;
+  /// `connection` is attached then. Fails with kFenced if another writer claims the sink at the
+  /// same time and wins; with kCannotFence if a session of the previous writer cannot be
+  /// terminated; with kCannotResume, having changed nothing, if the position belongs to another
+  /// table.
   static Result<TwoPhase> claim(Connection& connection, const TwoPhaseConfig& config,
                                 Deadline deadline);
   /// Attaches another session. Every session that prepares or calls anything below must be
@@ -90,7 +91,7 @@ class TwoPhase {
 
   std::string make_gid(Random& random) const { return gids_.make(random); }
   const std::string& gid_prefix() const { return gids_.prefix(); }
-  /// PREPARE TRANSACTION: ends a flight in the place of COMMIT.
+  /// PREPARE TRANSACTION, which ends a flight in place of COMMIT.
   Result<std::string> prepare_sql(std::string_view gid) const;
   /// Whether the transaction is prepared: the outcome after a lost answer to PREPARE TRANSACTION,
   /// once the old backend is fenced.
@@ -103,23 +104,24 @@ class TwoPhase {
   /// The first epoch that is recorded and waits for its host's decision; nullopt if none does.
   Result<std::optional<uint64_t>> first_waiting(Connection& connection, Deadline deadline) const;
 
-  /// Record notes durably that an epoch is prepared whole, for a host that decides later, perhaps
-  /// in another life of this process. An epoch without any transaction is recorded too.
+  /// record stores durably that an epoch is completely prepared, for a host that decides later,
+  /// perhaps after a restart of this process. An epoch without any transaction is recorded too.
   Status record(Connection& connection, uint64_t epoch, const HostPosition& position,
                 std::span<const std::string> gids, Deadline deadline) const;
-  /// Decide commits the one row that decides: from now on the epoch, with `gids`, and every
-  /// recorded one before it will be committed. Decided already: ok. After a lost connection, repeat
-  /// it. Fails with kFenced, or kUsage if a later epoch is decided and this one was not recorded.
+  /// decide commits the one row that decides: from now on the epoch, with `gids`, and every
+  /// recorded one before it will be committed. OK if it is decided already. After a lost
+  /// connection, repeat it. Fails with kFenced, or kUsage if a later epoch is decided and this one
+  /// was not recorded.
   Status decide(Connection& connection, uint64_t epoch, const HostPosition& position,
                 std::span<const std::string> gids, Deadline deadline) const;
-  /// Finish forgets the position, which is 0 from now on: the next writer begins another load.
+  /// finish resets the position to 0: the next writer begins another load.
   Status finish(Connection& connection, Deadline deadline) const;
-  /// Commits every prepared transaction of decided epochs, each by a statement of its own and as
-  /// the role that owns it, then forgets the decisions. One that is gone is committed already.
-  /// Returns how many it committed.
+  /// Commits every prepared transaction of decided epochs, each by a separate statement and as the
+  /// role that owns it, then deletes the decisions. One that is gone is committed already. Returns
+  /// how many it committed.
   Result<size_t> commit_decided(Env& env, Connection& connection, Deadline deadline) const;
-  /// Abort ends every other session of this writer, so that nothing more is prepared, forgets that
-  /// epochs from this one on were recorded, and rolls back all that no record names. Never touches
+  /// abort ends every other session of this writer, so that nothing more is prepared, deletes the
+  /// records of epochs from this one on, and rolls back everything without a record. Never touches
   /// what is decided: fails with kResolveRefused if the epoch is.
   Status abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const;
 
@@ -128,12 +130,11 @@ class TwoPhase {
     HostPosition position;
     size_t committed = 0, rolled_back = 0;
   };
-  /// Recover resolves what the former writer left: decided epochs are committed, and recorded ones
-  /// up to `host_epoch`, which the host knows to be complete; all others of the sink are rolled
-  /// back. If Recovered::epoch is less than `host_epoch`, the database has lost that epoch (a
-  /// failover, a restore) and the host must go back to it.
-  /// Fails with kNoPreparedTransaction if one of a recorded epoch, that is to be committed, is
-  /// gone.
+  /// recover resolves what the previous writer left: decided epochs are committed, and recorded
+  /// ones up to `host_epoch`, which the host knows to be complete; all others of the sink are
+  /// rolled back. If Recovered::epoch is less than `host_epoch`, the database has lost that epoch
+  /// (a failover, a restore) and the host must go back to it. Fails with kNoPreparedTransaction if
+  /// a transaction of a recorded epoch that is to be committed is gone.
   Result<Recovered> recover(Env& env, Connection& connection, std::optional<uint64_t> host_epoch,
                             Deadline deadline) const;
   /// The sink's row.
@@ -164,9 +165,9 @@ class TwoPhase {
   uint64_t generation_ = 0;
 };
 
-/// What is done to a prepared transaction.
+/// What to do with a prepared transaction.
 enum class Resolution : uint8_t { kCommit, kRollback };
-/// resolve_prepared commits or rolls back each transaction by a statement of its own, as the role
+/// resolve_prepared commits or rolls back each transaction by a separate statement, as the role
 /// that owns it, and waits for those that another session is resolving. Those that are gone are
 /// done. Returns how many it resolved itself. Fails with kPrivilege if the session's role may not
 /// become the owner.
@@ -184,7 +185,7 @@ struct InDoubt {
   std::string writer;  ///< The session that writes for the sink now; "" if none does.
 };
 /// list_in_doubt lists the prepared transactions of this database that belong to sinks, by all
-/// tables of ours that the role may read.
+/// control tables that the role may read.
 Result<std::vector<InDoubt>> list_in_doubt(Connection& connection, Deadline deadline);
 
 }  // namespace pgsink

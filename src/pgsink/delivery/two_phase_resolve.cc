@@ -1,4 +1,4 @@
-// Prepared transactions that are there: committing them, rolling them back, listing them.
+// Existing prepared transactions: committing them, rolling them back, listing them.
 
 #include <algorithm>
 #include <map>
@@ -299,7 +299,7 @@ Result<TwoPhase::Recovered> TwoPhase::recover(Env& env, Connection& connection,
   return recovered;
 }
 
-// ---- for people --------------------------------------------------------------------------------
+// ---- lists for users ----------------------------------------------------------------------------
 
 namespace {
 

@@ -29,8 +29,8 @@ class WriterSessions {
   /// Whether a sink of these options has any: at least once, in a mode with keys, with a sink_id.
   static bool wanted(const SinkOptions& options);
 
-  /// Marks the session and ends those of other writers. Fails with kCannotFence if that is not
-  /// allowed or does not help before the deadline. REQUIRES: the connection is_direct().
+  /// Marks the session and terminates those of other writers. Fails with kCannotFence if that is
+  /// not allowed or does not help before the deadline. REQUIRES: the connection is_direct().
   Status take_over(Connection& connection, Deadline deadline) const;
   /// Marks one more session, or fails with kFenced if there is another writer.
   Status join(Connection& connection, Deadline deadline) const;

@@ -54,7 +54,7 @@ bool AnswerReader::read(const Event& event, Flight& oldest, LaneSession& session
     on_complete(event, complete->tag, attempt);
   } else if (std::holds_alternative<pgproto::ReadyForQuery>(event.message)) {
     if (requests.commit == 0 || event.request != requests.commit) return false;
-    // Sync commits what went well up to it, and an error of that commit is an answer to it.
+    // Sync commits what succeeded before it, and an error of that commit is its answer.
     const bool applied = attempt.phase == AttemptPhase::kApplied && !attempt.failure;
     if (attempt.is_series() && applied) attempt.reach(AttemptPhase::kCommitted);
     return true;

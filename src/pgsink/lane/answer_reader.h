@@ -1,5 +1,5 @@
 #pragma once
-// AnswerReader: notes what the server's answers say of the oldest flight on the wire.
+// AnswerReader: records what the server's answers mean for the oldest flight on the wire.
 
 #include <string>
 
@@ -21,7 +21,7 @@ class AnswerReader {
   };
   explicit AnswerReader(Setup setup) : setup_(std::move(setup)), plan_(setup_.plan) {}
 
-  /// Notes an event in the attempt that it answers. True if that is the end of its transaction.
+  /// Records an event in the attempt that it answers. True if that is the end of its transaction.
   bool read(const pgproto::Event& event, Flight& oldest, LaneSession& session) const;
 
  private:

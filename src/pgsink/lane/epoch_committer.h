@@ -1,12 +1,12 @@
 #pragma once
 // EpochCommitter ends the epochs of one sink under two-phase commit. The lanes prepare
-// transactions; this one waits until an epoch is prepared whole, has it decided by one row, and
-// commits its transactions. Two ways to drive it:
-//   - the sink's own: end_epoch() does all of it, at flush() and close() and when an epoch is full.
-//   - the host's, which begins with recover(): prepare(), then, perhaps much later or in another
-//     life of the process, commit() or abort().
-// It has a connection of its own and no thread: the work is done in the caller's, one caller at a
-// time. Every step may be repeated, so a lost connection is answered by a new one.
+// transactions; the committer waits until an epoch is completely prepared, has it decided by one
+// row, and commits its transactions. Two ways to drive it:
+//   - by the sink: end_epoch() does all of it, at flush() and close() and when an epoch is full.
+//   - by a host, which begins with recover(): prepare(), then, perhaps much later or after a
+//     restart of the process, commit() or abort().
+// It has its own connection and no thread: the work is done in the caller's, one caller at a time.
+// Every step may be repeated, so after a lost connection it continues on a new one.
 
 #include <memory>
 #include <optional>
@@ -38,9 +38,9 @@ class EpochCommitter {
 
   /// For the lanes: to make gids, to attach sessions, to ask for outcomes.
   const TwoPhase& two_phase() const { return two_phase_; }
-  /// A lane has prepared a transaction. To be called before Inbox::durable(). Any thread.
+  /// A lane has prepared a transaction. Call it before Inbox::durable(). Thread-safe.
   void prepared(std::string gid, uint64_t last_batch, uint64_t rows);
-  /// Rows of committed epochs. Any thread.
+  /// Rows of committed epochs. Thread-safe.
   uint64_t rows_committed() const;
 
   /// Whether rows are accepted: fails with kUsage if an epoch of a previous run waits for its host,
@@ -55,7 +55,7 @@ class EpochCommitter {
   /// Ends the current epoch: all that was accepted is committed.
   Status end_epoch();
 
-  /// Forgets the position of the last epoch. REQUIRES: every epoch is committed.
+  /// Resets the position of the last epoch. REQUIRES: every epoch is committed.
   Status finish();
 
   // ---- for hosts: see Sink ---------------------------------------------------------------------

@@ -30,19 +30,20 @@ namespace pgsink {
 enum class AttemptPhase : uint8_t {
   kSent,        ///< Nothing of interest was answered yet.
   kIdentified,  ///< Its transaction's id is known.
-  kReceiving,   ///< The server waits for the rows: from now on it is about them that it complains.
+  kReceiving,   ///< The server waits for the rows: later errors are about them.
   kApplied,     ///< Of a series: the statement over its rows is done.
   kCommitted,   ///< The tag that its Ending expects came. Under two-phase commit: prepared.
 };
 
 /// EndingKind is what ends an attempt's transaction.
 enum class EndingKind : uint8_t {
-  kRollback,  ///< It is to be undone: it failed, or it was only tried.
+  kRollback,  ///< It is rolled back: it failed, or it was only a trial.
   kCommit,
   kPrepare,
   kSync,  ///< The Sync of a series, an extended-query series that is its own transaction.
 };
-/// ending_tag is the tag of the answer that proves it done; "" if none does.
+/// ending_tag is the tag of the answer that proves that the transaction has ended this way; "" if
+/// none does.
 std::string_view ending_tag(EndingKind kind);
 
 /// AttemptRequests are the requests of an attempt by what they are for; 0: not sent.
@@ -135,7 +136,7 @@ struct Flight {
   Rejects rejects;
   LeafSearch search;
   uint32_t attempts = 0;  ///< So far.
-  /// Before the next attempt it is asked whether the table has changed.
+  /// Before the next attempt, check whether the table has changed.
   bool doubts_shape = false;
   uint32_t proofs_failed = 0;  ///< Attempts that could not prove the shape of the table.
   Attempt attempt;             ///< The last one.

@@ -39,15 +39,15 @@ class FlightSender {
   };
   FlightSender(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays);
 
-  /// Whether a flight may begin now. One of which something must be known in advance waits for its
-  /// last row; one before which something must be asked, for the answers to those before it.
+  /// Whether a flight may begin now. If something must be known about it in advance, it waits for
+  /// its last row; if something must be asked first, for the answers to earlier flights.
   bool may_begin(const Flight& flight, const LaneSession& session) const;
   /// Begins a new attempt: all that comes before the rows.
   Status begin(Flight& flight, LaneSession& session);
   /// Then: sends arrays to the end, or opens the COPY, to be filled by continue_copy().
   Status open_rows(Flight& flight, LaneSession& session);
   /// Sends up to one chunk, and the end of the flight once its last row is sent. False if there is
-  /// nothing to send at present. With `stop` the flight is abandoned because of it.
+  /// nothing to send at present. With `stop` the flight is abandoned for that reason.
   Result<bool> continue_copy(Flight& flight, LaneSession& session,
                              const std::optional<Error>& stop);
 

@@ -1,7 +1,7 @@
 #pragma once
-// Inbox: where producers and the lanes meet. It holds what is accepted and not yet taken, counts
-// what is accepted and not yet durable against buffer_bytes, and carries flush, close and failure
-// across. All of it is guarded by one monitor, taken once a batch or flight, never for a row.
+// Inbox: between producers and lanes. It holds what is accepted and not yet taken, counts what is
+// accepted and not yet durable against buffer_bytes, and passes flush, close and failures on. All
+// of it is guarded by one monitor, locked once per batch or flight, never per row.
 //
 // Under two-phase commit it also knows the epochs. An epoch is a run of whole batches, ended by
 // seal(); no transaction holds rows of two. Its rows give their memory back when they are prepared,
@@ -112,7 +112,7 @@ class Inbox final : public DurableReports {
   struct Memory {
     size_t held_bytes = 0;
     size_t waiting = 0;    ///< Producers that wait for some.
-    bool refused = false;  ///< The last batch was refused for want of it.
+    bool refused = false;  ///< The last batch was refused for lack of it.
 
     bool is_wanted() const { return waiting > 0 || refused; }
   };

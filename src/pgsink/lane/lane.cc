@@ -283,7 +283,7 @@ Error Lane::final_error() {
   if (error.code == Errc::kFenced && can_ask) {
     delivery_->name_new_writer(error, link_->connection(), log_.committed_prefix());
   }
-  // Rows of other types are refused with words that say nothing of that.
+  // An error about rows may be caused by a changed type without saying so.
   const bool of_rows = error.code == Errc::kServer || error.code == Errc::kRowRejected;
   if (can_ask && of_rows && log_.stop_seq() != 0) {
     if (auto changed = shape_change()) error = *std::move(changed);

@@ -30,7 +30,7 @@ class Lane {
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
     std::string name;             ///< The connection's, for messages.
-    std::string origin;           ///< That marks its transactions; "": none.
+    std::string origin;           ///< The replication origin of its transactions; "": none.
     size_t statements_max = 0;    ///< Prepared statements kept; 0: none is named.
     /// Receives the lane's reports of durable batches.
     DurableReports& reports;

@@ -74,7 +74,7 @@ class ExactlyOnce final : public LaneDelivery {
     if (why && *why) {
       error = **why;
     } else if (const Status renewed = renew(connection, committed_prefix); why && !renewed) {
-      error = renewed.error();  // It is our row still, but an older one: a standby took over.
+      error = renewed.error();  // It is still our row, but an older version: a standby took over.
     }
   }
 

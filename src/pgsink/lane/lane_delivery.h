@@ -26,11 +26,12 @@ class LaneDelivery {
   virtual Status attach(Connection& connection) = 0;
   /// What follows BEGIN, ending in "; ": asks for the transaction's id, or is the fence.
   virtual Result<std::string> begin_sql(const Flight& flight, const TransactionSql& sql) const;
-  /// How a transaction ends that is to stay. Fills in Attempt::ending, and the gid if it has one.
+  /// How a transaction that is to be kept ends. Fills in Attempt::ending, and the gid if it has
+  /// one.
   virtual Result<std::string> end_sql(Attempt& attempt) const = 0;
 
-  /// Whether a flight is done whose answer was lost, where that is known by something better than
-  /// its transaction id. All flights up to `committed_prefix` were acknowledged.
+  /// Whether a flight whose answer was lost has committed, if something better than its transaction
+  /// id tells. All flights up to `committed_prefix` were acknowledged.
   virtual Result<bool> is_done(Connection& connection, const Flight& flight,
                                FlightLog::Seq committed_prefix) = 0;
   /// A flight is committed, or prepared.

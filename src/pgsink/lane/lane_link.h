@@ -19,7 +19,7 @@ class LaneLink {
     size_t lane = 0;
     const Plan& plan;
     LaneDelivery& delivery;
-    std::string origin;         ///< That marks the lane's transactions; "": none.
+    std::string origin;         ///< The origin of the lane's transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
   };
   explicit LaneLink(Setup setup) : setup_(std::move(setup)) {}

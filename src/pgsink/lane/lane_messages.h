@@ -18,14 +18,15 @@ Error describe_failure(const Failure& failure, std::string_view hint);
 struct StopReport {
   std::string_view connection, table;
   uint64_t rows_committed = 0;
-  /// The transaction that failed for good: its rows, and the first and last of them in the input.
+  /// The transaction that failed permanently: its rows, and the first and last of them in the
+  /// input.
   struct FailedFlight {
     uint64_t rows = 0, first = 0, last = 0;
   };
   std::optional<FailedFlight> failed;
   size_t flights_unknown = 0;  ///< Transactions whose outcome is not known.
-  /// Flights that were on the wire beside the one that failed may have committed, and others before
-  /// it may wait for another attempt: which rows are there then is not one number.
+  /// Other flights on the wire may have committed, and earlier ones may wait for another attempt:
+  /// then the written rows cannot be described by one number.
   enum class Rest : uint8_t {
     kNotWritten,   ///< No row after the failed one was written.
     kNoneFromRow,  ///< No row from `from_row` on was written.

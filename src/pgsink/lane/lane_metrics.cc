@@ -15,7 +15,7 @@ void LaneMetrics::disconnected() {
   failing_shown_ = false;
   const Monitor::Lock lock(*monitor_);
   metrics_.connections_open = 0;
-  metrics_.lanes_failing = 0;  // It does not try any more.
+  metrics_.lanes_failing = 0;  // It no longer retries.
 }
 
 void LaneMetrics::lost(size_t flights) {

@@ -16,11 +16,11 @@ class LaneMetrics {
   explicit LaneMetrics(Env& env) : clock_(env.clock), monitor_(env.tasks.monitor()) {}
 
   void connected();
-  /// The lane needs the connection no more.
+  /// The lane no longer needs the connection.
   void disconnected();
   /// The connection broke, with that many flights on it.
   void lost(size_t flights);
-  /// Whether something failed and nothing has succeeded since.
+  /// Whether something failed, and nothing has succeeded since.
   void show_failing(bool failing);
   void error(const Error& error);
 
@@ -40,8 +40,8 @@ class LaneMetrics {
 
  private:
   Clock& clock_;
-  TimePoint answered_at_{};     ///< When the last statement was.
-  bool failing_shown_ = false;  ///< As the metrics have it.
+  TimePoint answered_at_{};     ///< Time of the last answer.
+  bool failing_shown_ = false;  ///< As shown in the metrics.
   std::unique_ptr<Monitor> monitor_;
   SinkMetrics metrics_;  ///< Guarded by monitor_.
 };

@@ -49,8 +49,8 @@ class LaneSession {
   void copy_ends() { copying_ = 0; }
 
   // ---- answers ---------------------------------------------------------------------------------
-  /// Notes what an event says of the session itself. False if that is all that it says: the
-  /// connection ends.
+  /// Records what an event means for the session itself. False if it means that the connection
+  /// ends.
   bool observe(const pgproto::Event& event);
   /// Whether an error means that a prepared statement was not in the assumed state: see
   /// StatementCache.
@@ -59,7 +59,7 @@ class LaneSession {
   const std::optional<Error>& fatal() const { return fatal_; }
   /// Why there is no staging table.
   const std::optional<Error>& stage_error() const { return stage_error_; }
-  /// The server takes no writes any more: another one is to be looked for.
+  /// The server no longer accepts writes: another one must be found.
   bool demoted() const { return demoted_; }
   void set_demoted(bool demoted) { demoted_ = demoted; }
 
@@ -75,7 +75,8 @@ class LaneSession {
 
   std::deque<FlightLog::Seq> wire_;
   FlightLog::Seq copying_ = 0;
-  pgproto::RequestId stage_request_ = 0;  ///< That makes the staging table; 0: not sent.
+  pgproto::RequestId stage_request_ = 0;  ///< The request that creates the staging table; 0: not
+                                          ///< sent.
   std::optional<Error> stage_error_, fatal_;
   bool demoted_ = false;
 };

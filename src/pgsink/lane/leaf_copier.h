@@ -21,13 +21,13 @@ class LeafCopier {
 
   /// Whether flights on this path may go straight into partitions.
   bool serves(Path path) const { return catalog_ != nullptr && path == Path::kCopy; }
-  /// Finds the partitions of one more piece while earlier flights travel: the server must not wait
-  /// for that.
+  /// Finds the partitions of one more piece while earlier flights are in progress: the server must
+  /// not wait for that.
   void find_some(FlightQueue& flights);
 
-  /// Whether look() should come before this flight.
+  /// Whether look() should be called before this flight.
   bool wants_look(const Flight& flight, Path path) const;
-  /// Looks which partitions there are now: others create some too. REQUIRES: no request is pending.
+  /// Reads the current partitions: other sessions create some too. REQUIRES: no request is pending.
   void look(Connection& connection);
   /// Decides which rows of a new flight go where, and cuts it accordingly.
   void route(Flight& flight);
@@ -36,8 +36,7 @@ class LeafCopier {
   static Status turn(Attempt& attempt, LaneSession& session);
   /// Asks whether the partitions that were used still belong to the table.
   static Status check(Attempt& attempt, LaneSession& session);
-  /// The partitions were not those that an attempt went to: nothing goes there before the next
-  /// look.
+  /// The partitions of an attempt were wrong: none is used directly before the next look.
   void give_up(const Attempt& attempt);
 
  private:

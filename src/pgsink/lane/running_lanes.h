@@ -7,7 +7,7 @@
 
 namespace pgsink {
 
-/// RunningLanes counts the lanes that have begun and not ended. Any thread.
+/// RunningLanes counts the lanes that have begun and not ended. Thread-safe.
 class RunningLanes {
  public:
   explicit RunningLanes(Env& env) : monitor_(env.tasks.monitor()) {}
@@ -21,7 +21,7 @@ class RunningLanes {
     --count_;
     monitor_->notify_all();
   }
-  /// Waits until all have ended. REQUIRES: something makes them end.
+  /// Waits until all have ended. REQUIRES: something ends them.
   void wait_none() {
     const Monitor::Lock lock(*monitor_);
     while (count_ > 0) monitor_->wait(kNoDeadline);

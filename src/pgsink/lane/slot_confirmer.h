@@ -1,6 +1,6 @@
 #pragma once
-// SlotConfirmer holds back that batches are durable until the sink's own replication slot has
-// decoded them (option confirm_slot).
+// SlotConfirmer delays reports of durable batches until the sink's own replication slot has decoded
+// them (option confirm_slot).
 //
 // The lanes report what they committed. A task asks the server how far its log is on disk, which is
 // after those commits, reads the slot up to there, confirms to the server that it has, and only
@@ -28,7 +28,7 @@ class SlotConfirmer final : public DurableReports {
     std::string slot, publication;
     RetryPolicy retry{};
   };
-  /// REQUIRES: slot and publication are there.
+  /// REQUIRES: slot and publication exist.
   explicit SlotConfirmer(Setup setup);
   ~SlotConfirmer() override { close(); }
 
@@ -65,7 +65,7 @@ class SlotConfirmer final : public DurableReports {
   bool closing_ = false;
   std::unique_ptr<Connection> stream_;
 
-  // The task's own.
+  // Used by the task only.
   std::unique_ptr<Connection> asking_;
   BackendIdentity former_;       ///< The session that streamed last and may still hold the slot.
   std::vector<Report> waiting_;  ///< Reports for what lies before target_.

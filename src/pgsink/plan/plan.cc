@@ -389,7 +389,7 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     }
     plan.columns.insert(plan.columns.begin(), std::move(*change));
   }
-  // Says at once which types do not fit, by making the encoder that each lane will make.
+  // Reports at once which types do not fit, by making the encoder that each lane will make.
   if (const auto encoder = RowEncoder::create(plan.columns, plan.types); !encoder) {
     return fail(encoder.error());
   }

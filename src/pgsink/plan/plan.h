@@ -13,7 +13,7 @@
 
 namespace pgsink {
 
-/// The input column that says what each row of a changelog does.
+/// The input column that contains the kind of change of each row of a changelog.
 inline constexpr std::string_view kChangeColumn = "_op";
 
 /// Path is how the rows of one flight travel.
@@ -38,8 +38,8 @@ struct TransactionSql {
   std::string settings;     ///< Role and settings.
   std::string stage_local;  ///< Makes a staging table for this transaction alone.
 
-  /// Flights carry a guard that makes the server roll back those that follow a failed one. It lives
-  /// in a setting of the session.
+  /// Flights carry a guard that makes the server roll back those that follow a failed one. It is
+  /// stored in a setting of the session.
   bool guarded = false;
   /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
   /// identify and guard ($1 the flight before, $2 its own number, if guarded; "" if neither is
@@ -61,7 +61,7 @@ struct Plan {
   std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;
   int64_t transaction_rows = 0;
-  int64_t run_rows = 0;  ///< That one lane gets before it is the next one's turn.
+  int64_t run_rows = 0;  ///< Rows that one lane gets before it is the next one's turn.
   /// Flights must commit in their order: the outcome depends on it.
   bool ordered = false;
   /// A flight may be applied twice.
@@ -71,7 +71,7 @@ struct Plan {
   Truth truth = Truth::kXid;
   /// Two-phase commit: the rows that a lane gets in one epoch are one transaction, and the next
   /// epoch ends after this one is committed. A second transaction could wait for a lock that the
-  /// first, prepared, holds, or find no place on the server.
+  /// first, prepared, holds, or exceed max_prepared_transactions.
   bool one_transaction = false;
   void take_whole_epochs();
   /// Flights of up to this size go as arrays, larger ones by COPY.

@@ -164,8 +164,8 @@ Status Composer::choose_assignments() {
 std::string Composer::last_of_key(const std::string& source, std::string_view order) const {
   const std::string keys = join(compared_keys_, ", ");
   std::string last(order);
-  // What newer_by decides between transactions it decides within one: the greatest, and of equal
-  // ones the first.
+  // newer_by decides within a transaction as between transactions: the greatest value wins, and the
+  // first of equal ones.
   if (newer_ != nullptr) {
     last = compared(quoted_newer_, *newer_) + " DESC NULLS LAST, " + last;
   } else {
@@ -186,8 +186,8 @@ bool Composer::takes_first_values() const {
   return std::ranges::any_of(inserted_, keeps_first);
 }
 
-/// One row of each key that writes what all of them write one by one to an empty place: what
-/// updates set comes from the row that wins, all else from the first.
+/// For each key one row that has the same effect as all rows of the key one by one on an empty
+/// place: columns that updates set come from the winning row, all others from the first.
 std::string Composer::first_and_last_of_key(const std::string& source,
                                             std::string_view order) const {
   const std::string given_order = "given." + std::string(order);
@@ -207,9 +207,9 @@ std::string Composer::first_and_last_of_key(const std::string& source,
   return sql_text(Sql::kFirstAndLastOfKey, {keys, columns, source, keys, given_order, keys, last});
 }
 
-/// All rows, in an order in which each meets what it would meet if they came one by one. Where
-/// nothing but the key can be in the way that is any in which equal keys keep their order: then the
-/// keys' own, in which two sinks never wait for each other.
+/// All rows, in an order with the same result as one by one. If only the key can conflict, any
+/// order will do in which equal keys keep theirs: then the order of the keys, in which two sinks
+/// cannot deadlock.
 std::string Composer::in_order(const std::string& source, std::string_view order) const {
   const bool rivals = std::ranges::any_of(table_.indexes, [&](const CatalogIndex& index) {
     return (index.unique || index.exclusion) &&
@@ -269,7 +269,7 @@ std::string Composer::assignments(std::string_view from) const {
   return text;
 }
 
-/// The statement that applies the rows of `source`, whose arrival `order` tells.
+/// The statement that applies the rows of `source`; `order` is their order of arrival.
 Result<std::string> Composer::apply(const std::string& source, std::string_view order) const {
   switch (options_.write_mode) {
     case WriteMode::kInsert:
@@ -389,13 +389,13 @@ std::vector<const CatalogColumn*> columns_of(const CatalogTable& table, const Ca
   return columns;
 }
 
-/// Whether ON CONFLICT can lean on it.
+/// Whether ON CONFLICT can use it.
 bool arbitrates(const CatalogIndex& index) {
   return index.unique && index.immediate && !index.partial && !index.expression;
 }
 
-/// ON CONFLICT cannot lean on a constraint that is checked later: fails if one would decide. `keys`
-/// are the columns of ON CONFLICT; null if it names none, so that every constraint decides.
+/// ON CONFLICT cannot use a constraint that is checked later: fails if one would decide. `keys` are
+/// the columns of ON CONFLICT; null if it names none, so that every constraint decides.
 Status check_deferrable(const CatalogTable& table, const std::vector<const CatalogColumn*>* keys) {
   for (const CatalogIndex& index : table.indexes) {
     if (index.immediate || !(index.unique || index.exclusion)) continue;

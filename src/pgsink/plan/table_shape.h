@@ -1,9 +1,9 @@
 #pragma once
-// TableShape: the table and the types that rows are encoded for. Binary values say nothing of their
-// type: a column that got another one of the same width would take them as something else, and one
-// with a narrower modifier would round them. So each transaction proves, after its rows and before
-// its end, that the table still has this shape. The lock that its own statement holds on the table
-// keeps it so until the commit.
+// TableShape: the table and the types that rows are encoded for. A binary value does not contain
+// its type: a column that got another type of the same width would read it as that, and one with a
+// narrower modifier would round it. So each transaction proves, after its rows and before its end,
+// that the table still has this shape. The lock that its own statement holds on the table keeps it
+// so until the commit.
 //
 // Nothing of a type itself needs proof: the labels of an enum, the attributes of a composite and
 // the rules of a domain are checked by the server's input functions, and its other properties
@@ -27,8 +27,8 @@ class TableShape {
   /// The statement that fails unless the table has this shape. In a transaction whose snapshot is
   /// older than its lock on the table it may not see what has changed: see lock_sql().
   const std::string& proof_sql() const { return proof_; }
-  /// Locks the table before the transaction has a snapshot, as `role` ("": the session's). "" for
-  /// what cannot be locked so: no table, or one of which the role may write some columns only.
+  /// Locks the table before the transaction has a snapshot, as `role` ("": the session's). "" if it
+  /// cannot be locked: not a table, or the role may write only some of its columns.
   Result<std::string> lock_sql(const std::string& role) const;
   /// What is different now, as an error; nothing if all is the same. REQUIRES: no request is
   /// pending, no transaction is open.
