@@ -127,6 +127,15 @@ std::optional<FlightLog::Seq> FlightLog::on(const SetAside& event, TimePoint now
   return std::nullopt;
 }
 
+std::optional<FlightLog::Seq> FlightLog::on(const Divided& event, TimePoint) {
+  const auto place = static_cast<ptrdiff_t>(event.seq + 1 - first_seq());
+  PGPROTO_ASSERT(flight(event.seq).state == State::kToSend ||
+                 flight(event.seq).state == State::kOnWire);
+  flights_.insert(flights_.begin() + place, Flight{});
+  ++last_added_;
+  return std::nullopt;
+}
+
 std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
   PGPROTO_ASSERT(connected_);
   connected_ = false;

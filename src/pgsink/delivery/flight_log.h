@@ -91,6 +91,11 @@ class FlightLog {
   struct SetAside {
     Seq seq;
   };
+  /// A part of its rows is a flight of its own now, with the next number; those that follow it moved
+  /// up by one. It must not be known to be committed.
+  struct Divided {
+    Seq seq;
+  };
   struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
     Error error;
   };
@@ -113,7 +118,7 @@ class FlightLog {
     Error error;
   };
   using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
-                             Answered, SetAside, Lost, Fenced, FenceFailed, StatusAnswered,
+                             Answered, SetAside, Divided, Lost, Fenced, FenceFailed, StatusAnswered,
                              Resolved, ResolveFailed, Stopped>;
 
   // ---- what to do ------------------------------------------------------------------------------
@@ -188,6 +193,7 @@ class FlightLog {
   std::optional<Seq> on(const CommitHanded&, TimePoint);
   std::optional<Seq> on(const Answered&, TimePoint);
   std::optional<Seq> on(const SetAside&, TimePoint);
+  std::optional<Seq> on(const Divided&, TimePoint);
   std::optional<Seq> on(const Lost&, TimePoint);
   std::optional<Seq> on(const Fenced&, TimePoint);
   std::optional<Seq> on(const FenceFailed&, TimePoint);

@@ -44,6 +44,8 @@ class Salvage {
 
   /// leave_out takes a row out of this attempt, if it was not sent yet, and of all that follow.
   void leave_out(size_t row);
+  /// split_off makes the rows from `row` on those of another flight. REQUIRES: no search.
+  Salvage split_off(size_t row);
   /// end_search: the row was named.
   void end_search() { limit_ = kNoLimit; }
   /// The attempt failed without a word on which of the flight's `rows` it was. Returns the row,

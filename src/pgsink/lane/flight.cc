@@ -1,6 +1,8 @@
 #include "pgsink/lane/flight.h"
 
 #include <algorithm>
+#include <iterator>
+#include <span>
 
 namespace pgsink {
 
@@ -46,6 +48,65 @@ std::optional<RowRange> Flight::next_rows() {
     return range;
   }
   return std::nullopt;
+}
+
+void Flight::restore_order() {
+  if (search.row_order.empty() || rejects.any()) return;
+  pieces = std::exchange(search.uncut, {});
+  search = {};
+}
+
+Flight Flight::split_off(size_t row) {
+  Flight tail;
+  tail.state = std::exchange(state, FlightState::kClosed);
+  tail.trigger = trigger;
+  tail.opened_at = opened_at;
+  tail.rejects = rejects.split_off(row, input_row(row));
+  std::vector<Piece> all = std::exchange(pieces, {});
+  rows = memory_bytes = 0;
+  through_batch = 0;
+  through_position = {};
+  for (Piece& piece : all) {
+    const size_t here = std::min(row - rows, piece.rows.count);
+    if (here == piece.rows.count && tail.pieces.empty()) {
+      add(std::move(piece));
+      continue;
+    }
+    if (here > 0) {
+      Piece first = piece;
+      first.rows.count = here;
+      first.last = false;
+      add(std::move(first));
+      piece.rows.begin += here;
+      piece.rows.count -= here;
+    }
+    tail.add(std::move(piece));
+  }
+  search = {};
+  return tail;
+}
+
+size_t Flight::batch_end(size_t row) const {
+  size_t end = 0;
+  for (const Piece& piece : pieces) {
+    end += piece.rows.count;
+    if (piece.last && end >= row) return end;
+  }
+  return rows;
+}
+
+Rejects Rejects::split_off(size_t row, uint64_t input_row) {
+  Rejects tail;
+  tail.salvage = salvage.split_off(row);
+  tail.letter_form = letter_form;
+  const auto stays = [&](const DeadLetter& letter) { return letter.input_row < input_row; };
+  const auto told = std::span(letters).first(letters_told);
+  const auto told_stay = static_cast<size_t>(std::ranges::count_if(told, stays));
+  tail.letters_told = std::exchange(letters_told, told_stay) - told_stay;
+  const auto moved = std::ranges::stable_partition(letters, stays);
+  tail.letters.assign(std::make_move_iterator(moved.begin()), std::make_move_iterator(moved.end()));
+  letters.erase(moved.begin(), moved.end());
+  return tail;
 }
 
 std::pair<const Piece*, size_t> Flight::locate(size_t row) const {

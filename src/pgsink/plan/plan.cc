@@ -335,7 +335,8 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
       (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore && !plan.idempotent);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
-  plan.transaction_rows = plan.run_rows;
+  plan.transactions_grow = options.transaction_size == 0 && !options.use_2pc;
+  plan.transaction_rows = plan.transactions_grow ? kUnboundedRows : plan.run_rows;
   if (options.use_2pc) {
     // Prepared transactions are scarce: without another word one takes what memory allows.
     if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;

@@ -17,9 +17,7 @@ constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
 
 size_t flight_bytes_max(const SinkOptions& options) {
   const int64_t share = options.buffer_bytes / kFlightsInBuffer / options.parallelism;
-  // A prepared transaction takes one of few places on the server, so it is as large as it may be.
-  const bool is_one_batch = options.transaction_size == 0 && !options.use_2pc;
-  return static_cast<size_t>(is_one_batch ? std::min(share, options.batch_bytes) : share);
+  return static_cast<size_t>(share);
 }
 
 size_t epoch_transactions(const SinkOptions& options, const Connection& connection) {
