@@ -71,7 +71,8 @@ struct SinkOptions {
   int64_t batch_size = 1000, batch_timeout_ms = 1000, batch_bytes = 16 << 20;
   int64_t copy_batch_size = 10000;
   std::optional<bool> use_copy;  ///< Unset: the faster one for the mode and batch size.
-  int64_t transaction_size = 0;  ///< 0: one batch.
+  int64_t transaction_size = 0;  ///< Rows. 0: a transaction takes the rows that wait.
+  bool atomic = false;           ///< One transaction until flush() or close(), in bounded memory.
   int64_t buffer_bytes = 64 << 20, in_flight_max = 16;
   bool use_prepared_statements = true;
   int64_t statement_cache_size = 100;

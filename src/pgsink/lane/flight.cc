@@ -21,6 +21,7 @@ std::string_view ending_tag(EndingKind kind) {
 }
 
 void Flight::add(Piece piece) {
+  if (first_input_row == 0) first_input_row = piece.input_row(0);
   rows += piece.rows.count;
   memory_bytes += piece.memory_bytes();
   last_batch = piece.source->number;
@@ -109,7 +110,16 @@ Rejects Rejects::split_off(size_t row, uint64_t input_row) {
   return tail;
 }
 
+void Flight::let_go_of_sent() {
+  RowCursor& next = attempt.next;
+  for (; next.piece > 0; --next.piece) {
+    rows_let_go += pieces.front().rows.count;
+    pieces.erase(pieces.begin());
+  }
+}
+
 std::pair<const Piece*, size_t> Flight::locate(size_t row) const {
+  row -= std::min(row, rows_let_go);
   for (const Piece& piece : pieces) {
     if (row < piece.rows.count) return {&piece, row};
     row -= piece.rows.count;
@@ -118,12 +128,14 @@ std::pair<const Piece*, size_t> Flight::locate(size_t row) const {
 }
 
 uint64_t Flight::input_row(size_t n) const {
+  if (n < rows_let_go) return first_input_row + n;
   const auto [piece, row] = locate(n);
   return piece == nullptr ? 0 : piece->input_row(row);
 }
 
 std::pair<uint64_t, uint64_t> Flight::input_rows() const {
   std::pair<uint64_t, uint64_t> ends{std::numeric_limits<uint64_t>::max(), 0};
+  if (rows_let_go > 0) ends = {first_input_row, first_input_row + rows_let_go - 1};
   for (const Piece& piece : pieces) {
     if (piece.rows.count == 0) continue;
     ends.first = std::min(ends.first, piece.input_row(0));

@@ -131,6 +131,8 @@ struct Flight {
   FlightState state = FlightState::kOpen;
   std::vector<Piece> pieces;
   size_t rows = 0, memory_bytes = 0;
+  size_t rows_let_go = 0;                      ///< The first ones, whose pieces are gone.
+  uint64_t first_input_row = 0;                ///< Of the first piece that was added.
   BatchTrigger trigger = BatchTrigger::kRows;  ///< What closed it.
   TimePoint opened_at{};
   uint64_t last_batch = 0;        ///< That it has rows of.
@@ -146,7 +148,11 @@ struct Flight {
 
   bool is_open() const { return state == FlightState::kOpen; }
   bool is_committed() const { return state == FlightState::kCommitted; }
+  bool is_let_go() const { return rows_let_go > 0; }
   void add(Piece piece);
+  /// Gives the memory of the pieces that were encoded back to the host: the flight cannot be sent
+  /// again. REQUIRES: its rows follow each other in the sink's input.
+  void let_go_of_sent();
   /// The rows that an attempt writes if it commits.
   size_t rows_kept() const { return rows - rejects.salvage.left_out().size(); }
   /// The next rows to encode, all of one piece: those that are left out are passed over.

@@ -38,9 +38,7 @@ class FlightQueue {
     return opened;
   }
   /// REQUIRES: it is in the queue.
-  Flight& at(FlightLog::Seq seq) {
-    return *flights_[static_cast<size_t>(seq - front().seq)];
-  }
+  Flight& at(FlightLog::Seq seq) { return *flights_[static_cast<size_t>(seq - front().seq)]; }
   /// Null if it is not in the queue.
   const Flight* find(FlightLog::Seq seq) const {
     if (flights_.empty() || seq < front().seq) return nullptr;
@@ -50,8 +48,8 @@ class FlightQueue {
   void insert_after(const Flight& flight, Flight inserted) {
     const auto place = static_cast<ptrdiff_t>(flight.seq + 1 - front().seq);
     inserted.seq = flight.seq;
-    const auto first = flights_.insert(flights_.begin() + place,
-                                       std::make_unique<Flight>(std::move(inserted)));
+    const auto first =
+        flights_.insert(flights_.begin() + place, std::make_unique<Flight>(std::move(inserted)));
     std::for_each(first, flights_.end(), [](auto& later) { ++later->seq; });
   }
   /// Takes committed flights off the front. Returns the last batch that ended in one of them; 0 if

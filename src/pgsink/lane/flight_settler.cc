@@ -78,8 +78,8 @@ void FlightSettler::trial_passed(Flight& flight) {
 void FlightSettler::failed(Flight& flight, LaneSession& session) {
   Failure failure = failure_of(flight, session);
   if (failure.kind == FailureKind::kShapeChanged) {
-    if (flight.proofs_failed < kProofsMax && log_.fails_by_itself(flight.seq) &&
-        !log_.stop_error()) {
+    if (!flight.is_let_go() && flight.proofs_failed < kProofsMax &&
+        log_.fails_by_itself(flight.seq) && !log_.stop_error()) {
       return set_aside(flight);  // What has changed is asked before the next attempt.
     }
     failure.error = pgproto::make_error(
@@ -93,8 +93,10 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   const bool of_row =
       failure.kind == FailureKind::kRow || failure.kind == FailureKind::kNoPartition;
   const bool may_blame_row = of_row && log_.fails_by_itself(flight.seq) &&
-                             !log_.retries(failure.error) && !log_.stop_error();
-  if (!log_.stop_error() && RejectedRows::escape_letters(flight, failure)) return set_aside(flight);
+                             !log_.retries(failure.error) && !log_.stop_error() &&
+                             !flight.is_let_go();
+  if (!flight.is_let_go() && !log_.stop_error() && RejectedRows::escape_letters(flight, failure))
+    return set_aside(flight);
   if (log_.fails_by_itself(flight.seq)) setup_.sizes.failed();
   if (!repeat && may_blame_row && cut_at_fault(flight, failure, session)) return set_aside(flight);
   if (!repeat && setup_.rejects.salvage(flight, failure, may_blame_row)) return set_aside(flight);

@@ -21,7 +21,8 @@ void FlightSizes::committed() {
 }
 
 bool FlightSizes::cut(Flight& flight, size_t row, LaneSession& session) {
-  if (!limits_.grow || !flight.can_be_cut()) return false;
+  // What is as small as a batch stays one transaction.
+  if (!limits_.grow || flight.rows <= limits_.rows_first || !flight.can_be_cut()) return false;
   const size_t at = limits_.whole_batches ? flight.batch_end(row) : row;
   if (at == 0 || at >= flight.rows) return false;
   flights_.insert_after(flight, flight.split_off(at));

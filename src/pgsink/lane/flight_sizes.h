@@ -13,9 +13,9 @@ namespace pgsink {
 class FlightSizes {
  public:
   struct Limits {
-    bool grow = false;          ///< Otherwise flights are never cut, and rows_max() has no limit.
-    size_t rows_first = 1;      ///< The limit after a failure.
-    bool whole_batches = false; ///< A flight ends where a batch of the host ends.
+    bool grow = false;           ///< Otherwise flights are never cut, and rows_max() has no limit.
+    size_t rows_first = 1;       ///< The limit after a failure.
+    bool whole_batches = false;  ///< A flight ends where a batch of the host ends.
   };
   FlightSizes(Limits limits, FlightQueue& flights, FlightLog& log)
       : limits_(limits), flights_(flights), log_(log) {}

@@ -20,7 +20,7 @@ void Intake::take(FlightQueue& flights, FlightLog& log, TimePoint now, size_t ro
     if (took) add(flights, log, now);
     Flight* const open = flights.open();
     auto why = open != nullptr ? closes(*open, flights.size(), rows_max) : std::nullopt;
-    if (open != nullptr && !took && nothing_to_send && !why) why = BatchTrigger::kRows;
+    if (open != nullptr && !took && nothing_to_send && !why) why = due_by(*open);
     if (why) {
       open->state = FlightState::kClosed;
       open->trigger = *why;
@@ -39,13 +39,19 @@ void Intake::add(FlightQueue& flights, FlightLog& log, TimePoint now) {
   for (Piece& piece : std::exchange(news_.pieces, {})) open->add(std::move(piece));
 }
 
+/// Why the rows of a flight were due that ends because no more are.
+BatchTrigger Intake::due_by(const Flight& open) const {
+  if (open.rows >= limits_.batch_rows) return BatchTrigger::kRows;
+  return news_.memory_wanted ? BatchTrigger::kMemory : BatchTrigger::kBytes;
+}
+
 /// What ends the open flight now, if anything.
 std::optional<BatchTrigger> Intake::closes(const Flight& open, size_t flights,
                                            size_t rows_max) const {
   if (open.rows >= rows_max) return BatchTrigger::kRows;
   if (open.memory_bytes >= limits_.transaction_bytes) return BatchTrigger::kBytes;
   if (news_.end_transaction) return news_.trigger;
-  if (news_.memory_wanted && flights == 1) return BatchTrigger::kMemory;
+  if (limits_.ends_for_memory && news_.memory_wanted && flights == 1) return BatchTrigger::kMemory;
   return std::nullopt;
 }
 

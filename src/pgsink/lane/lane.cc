@@ -39,7 +39,9 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encod
              .statements_max = setup_.statements_max}),
       intake_(setup_.inbox, setup_.number,
               {.transaction_rows = static_cast<size_t>(setup_.plan.transaction_rows),
-               .transaction_bytes = setup_.flight_bytes_max}),
+               .transaction_bytes = setup_.flight_bytes_max,
+               .batch_rows = static_cast<size_t>(setup_.plan.batch_rows),
+               .ends_for_memory = !setup_.plan.atomic}),
       sizes_({.grow = setup_.plan.transactions_grow,
               .rows_first = static_cast<size_t>(setup_.plan.batch_rows),
               .whole_batches = setup_.plan.truth == Truth::kEpoch},
@@ -222,7 +224,12 @@ std::optional<Error> Lane::shape_change() {
 }
 
 void Lane::continue_copy(Deadline until) {
-  const auto sent = sender_.continue_copy(flights_.at(link_->copying()), *link_, log_.stop_error());
+  Flight& flight = flights_.at(link_->copying());
+  const auto sent = sender_.continue_copy(flight, *link_, log_.stop_error());
+  if (setup_.plan.atomic && flight.attempt.next.piece > 0) {
+    flight.let_go_of_sent();
+    step(FlightLog::LetGo{flight.seq});
+  }
   if (!sent) {
     lost(sent.error());
   } else if (!*sent) {

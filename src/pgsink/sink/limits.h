@@ -9,7 +9,7 @@
 namespace pgsink {
 
 /// The memory of the rows that one transaction may hold.
-size_t flight_bytes_max(const SinkOptions& options);
+size_t flight_bytes_max(const SinkOptions& options, const Plan& plan);
 
 /// So many transactions an epoch may prepare because of its rows, and as many because of its bytes,
 /// beside the last one of each lane: two epochs, of which one is being committed, must find place
