@@ -226,7 +226,9 @@ std::optional<Error> Lane::shape_change() {
 void Lane::continue_copy(Deadline until) {
   Flight& flight = flights_.at(link_->copying());
   const auto sent = sender_.continue_copy(flight, *link_, log_.stop_error());
-  if (setup_.plan.atomic && flight.attempt.next.piece > 0) {
+  // Without its transaction's id, a commit whose answer is lost could not be found out.
+  const bool identified = flight.attempt.phase >= AttemptPhase::kIdentified;
+  if (setup_.plan.atomic && identified && flight.attempt.next.piece > 0) {
     flight.let_go_of_sent();
     step(FlightLog::LetGo{flight.seq});
   }
