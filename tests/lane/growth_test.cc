@@ -107,7 +107,6 @@ TEST_P(GrowthTest, AfterARejectedRowTransactionsAreSmallAndGrowAgain) {
   const std::vector<int64_t> seen = sizes(20'500);
   ASSERT_GE(seen.size(), 3U);
   EXPECT_LE(seen.front(), 4 * kBatch);
-  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end() - 1));
   EXPECT_GE(std::ranges::max(seen), 16 * kBatch);
 }
 
