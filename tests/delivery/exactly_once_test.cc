@@ -106,6 +106,7 @@ TEST_F(ExactlyOnceTest, AReplayIsAcknowledgedWithoutWriting) {
 }
 
 TEST_F(ExactlyOnceTest, WhatWasNotCommittedIsWrittenByTheNextRun) {
+  options_.transaction_size = kBatchRows;
   {
     auto sink = open();
     write(*sink, 1, 5);
@@ -251,6 +252,7 @@ TEST_F(LostEpochsTest, OneThatWasNotAcknowledgedIsWrittenAgain) {
 }
 
 TEST_F(ExactlyOnceTest, CutsAtEveryByteOfTheAnswersWriteEverythingOnce) {
+  options_.transaction_size = kBatchRows;
   int cuts = 0;
   uint64_t written = 0;
   for (uint64_t bytes = 0; bytes < 600; bytes += 5) {

@@ -44,6 +44,7 @@ FlightLog::Config config_of(bool ordered, Truth truth = Truth::kXid) {
 struct Attempt {
   Seq seq = 0;
   int connection = 0;
+  Seq sent_as = 0;          ///< Its number when it was sent, which the server knows.
   bool handed = false;      ///< COMMIT left the client.
   bool identified = false;  ///< The client learnt the xid.
   enum class Fate : uint8_t { kOpen, kCommitted, kAborted } fate = Fate::kOpen;
@@ -61,6 +62,7 @@ struct World {
   int life = 0;
   bool connected = false;
   bool fence_failed = false;
+  bool divided = false;  ///< A flight became two.
   std::vector<Attempt> attempts;
   std::vector<size_t> wire;  ///< Indexes of attempts that await an answer, in order.
   std::vector<Seq> commits;  ///< What the table saw, in order; a crash may drop its tail.
@@ -72,7 +74,7 @@ struct World {
 // reaches further back than one turn.
 int32_t pid_of(int connection) { return 1 + connection % 3; }
 uint64_t xid_of(const Attempt& attempt) {
-  return 1000 + attempt.seq * 10 + static_cast<uint64_t>(attempt.connection % 3);
+  return 1000 + attempt.sent_as * 10 + static_cast<uint64_t>(attempt.connection % 3);
 }
 
 /// Everything that decides what can still happen to a world, as text: worlds that agree in it need
@@ -82,22 +84,23 @@ std::string fingerprint(const World& world) {
   text += world.connected ? "|c" : "|n";
   text += world.fence_failed ? "f" : "-";
   text += std::to_string(world.connection % 3) + "|";
-  std::array<int, 4> commits{};
+  std::array<int, 5> commits{};
   for (const Seq seq : world.commits) commits[seq] = 1;
-  std::array<int, 4> unknowable{};
+  std::array<int, 5> unknowable{};
   std::set<int> live;
   for (const Attempt& a : world.attempts) {
     const bool same_life = world.life_of_connection.at(a.connection) == world.life;
     if (!a.identified || !same_life) unknowable[a.seq] = 1;
     if (a.fate == Attempt::Fate::kOpen) live.insert(a.connection);
   }
-  for (size_t seq = 1; seq <= 3; ++seq) {
+  for (size_t seq = 1; seq <= world.log.last_added(); ++seq) {
     text += std::to_string(commits[seq]) + std::to_string(unknowable[seq]);
   }
   text += "|" + std::to_string(world.commits.empty() ? 0 : world.commits.back()) + "|";
   for (const Attempt& a : world.attempts) {
     if (!live.contains(a.connection)) continue;
-    text += std::to_string(a.seq) + "." + std::to_string(a.connection % 3) +
+    text += std::to_string(a.seq) + "/" + std::to_string(a.sent_as) + "." +
+            std::to_string(a.connection % 3) +
             (world.life_of_connection.at(a.connection) == world.life ? "s" : "o") +
             (a.handed ? "h" : "") + (a.identified ? "i" : "") +
             std::to_string(static_cast<int>(a.fate)) + " ";
@@ -173,7 +176,8 @@ class Explorer {
       EXPECT_TRUE(world.fence_failed && !world.ordered && world.truth == Truth::kXid)
           << "sent again past an unfenced backend";
     }
-    world.attempts.push_back({.seq = action.seq, .connection = world.connection});
+    world.attempts.push_back(
+        {.seq = action.seq, .connection = world.connection, .sent_as = action.seq});
     world.wire.push_back(world.attempts.size() - 1);
     step(world, FlightLog::SendBegan{action.seq});
   }
@@ -189,7 +193,9 @@ class Explorer {
   /// The server finishes an attempt. In ordered mode the guard lets it commit only right after its
   /// predecessor of the same session.
   static bool may_commit(const World& world, size_t index) {
-    if (world.truth == Truth::kEpoch) return world.attempts[index].seq == world.commits.size() + 1;
+    if (world.truth == Truth::kEpoch) {
+      return world.attempts[index].sent_as == world.commits.size() + 1;
+    }
     if (!world.ordered) return true;
     for (size_t i = 0; i < index; ++i) {
       const Attempt& before = world.attempts[i];
@@ -229,6 +235,12 @@ class Explorer {
         const bool aside = salvages_ && error.sqlstate == permanent_error().sqlstate.view() &&
                            next.log.fails_by_itself(seq);
         if (aside) {
+          if (!next.divided) {
+            World divided = next;
+            divide(divided, seq);
+            step(divided, FlightLog::SetAside{seq});
+            explore(std::move(divided), depth + 1);
+          }
           step(next, FlightLog::SetAside{seq});
         } else {
           step(next, FlightLog::Answered{seq, error});
@@ -243,6 +255,17 @@ class Explorer {
         explore(std::move(next), depth + 1);
       }
     }
+  }
+
+  /// Half of a flight's rows become a flight of their own.
+  void divide(World& world, Seq seq) {
+    world.divided = true;
+    step(world, FlightLog::Divided{seq});
+    for (Attempt& attempt : world.attempts) attempt.seq += attempt.seq > seq ? 1 : 0;
+    for (Seq& committed : world.commits) committed += committed > seq ? 1 : 0;
+    std::set<Seq> acknowledged;
+    for (const Seq known : world.acknowledged) acknowledged.insert(known + (known > seq ? 1 : 0));
+    world.acknowledged = std::move(acknowledged);
   }
 
   static void identify(World& world, size_t index) {
@@ -452,6 +475,40 @@ class FlightLogTest : public ::testing::Test {
     log.step(FlightLog::Lost{error_of(Errc::kConnectionLost)}, kStart);
   }
 };
+
+// Rows that were given back to the host cannot be sent again: only a commit is an end without
+// error.
+TEST_F(FlightLogTest, AFlightThatLetGoOfRowsIsNeverSentAgain) {
+  const auto let_go = [] {
+    FlightLog log = connected_log();
+    log.step(FlightLog::Added{}, kStart);
+    log.step(FlightLog::SendBegan{1}, kStart);
+    log.step(FlightLog::LetGo{1}, kStart);
+    return log;
+  };
+  FlightLog failed = let_go();
+  failed.step(FlightLog::Answered{1, transient_error()}, kStart);
+  ASSERT_TRUE(failed.stop_error());
+  EXPECT_EQ(failed.stop_error()->sqlstate, "40001");
+  EXPECT_EQ(failed.next(kStart).kind, Kind::kFinished);
+
+  FlightLog lost = let_go();
+  lost.step(FlightLog::Lost{error_of(Errc::kConnectionLost)}, kStart);
+  ASSERT_TRUE(lost.stop_error());
+  EXPECT_EQ(lost.stop_error()->code, Errc::kConnectionLost);
+
+  for (const XactStatus status :
+       {XactStatus::kCommitted, XactStatus::kAborted, XactStatus::kTooOld}) {
+    FlightLog asked = let_go();
+    lose_handed(asked, 77);
+    EXPECT_FALSE(asked.stop_error());
+    asked.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+    asked.step(FlightLog::Fenced{}, kStart);
+    const auto committed = asked.step(FlightLog::StatusAnswered{1, status}, kStart);
+    EXPECT_EQ(committed.has_value(), status == XactStatus::kCommitted);
+    EXPECT_EQ(asked.stop_error().has_value(), status != XactStatus::kCommitted);
+  }
+}
 
 TEST_F(FlightLogTest, ConnectsOnlyWhenThereIsWork) {
   FlightLog log(config_of(false));

@@ -59,7 +59,7 @@ class FlightOrderTest : public ::testing::TestWithParam<Case> {
     if (mode == WriteMode::kUpsert) options_.conflict_columns = {"id"};
     if (mode == WriteMode::kUpdate) options_.key_columns = {"id"};
     options_.use_copy = way == Way::kStaged;
-    options_.batch_size = 1;  // Each row is a flight of its own.
+    options_.batch_size = options_.transaction_size = 1;  // Each row is a flight of its own.
     if (options_.use_copy == true) options_.copy_batch_size = 1;
     options_.delivery = delivery;
     options_.sink_id = delivery == Delivery::kExactlyOnce ? "order" : "";

@@ -106,6 +106,7 @@ TEST_P(IsolationTest, TwoWritersOfTheSameRowsLoseNothing) {
       SinkOptions options = options_;
       options.connection_name = name;
       options.batch_size = 3;
+      options.transaction_size = 3;
       options.in_flight_max = 4;
       auto sink = Sink::open(options, batch({}).schema());
       ASSERT_TRUE(sink) << sink.error().to_string();

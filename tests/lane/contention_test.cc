@@ -89,6 +89,7 @@ TEST_P(ContentionTest, EightSinksOnTheSameKeysNeverDeadlock) {
       options.table = "t";
       options.write_mode = kModes[number % 4];
       options.batch_size = 100;
+      options.transaction_size = 100;
       options.copy_batch_size = 100;
       options.buffer_bytes = 64 << 10;
       options.batch_bytes = 64 << 10;

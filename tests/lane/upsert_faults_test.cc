@@ -83,6 +83,7 @@ class UpsertFaultsTest : public ::testing::TestWithParam<Case> {
     options_.max_retries = 100;
     options_.use_copy = way == Way::kStaged;
     if (way == Way::kStaged) options_.copy_batch_size = kBatchRows;
+    options_.transaction_size = kBatchRows;
   }
   void sql(const std::string& text) { shared_server().sql(text, database_); }
   std::string scalar(const std::string& text) { return shared_server().scalar(text, database_); }

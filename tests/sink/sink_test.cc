@@ -86,6 +86,7 @@ class SinkTest : public ::testing::Test {
 };
 
 TEST_F(SinkTest, WritesEveryRowWithItsNulls) {
+  options_.transaction_size = 1000;
   auto sink = open();
   ASSERT_TRUE(sink->write(batch(events(1, 10'500))));
   ASSERT_TRUE(sink->flush());
@@ -304,6 +305,7 @@ TEST_F(SinkTest, ATableNamedLikeAnInjectionIsJustATable) {
 TEST_F(SinkTest, ADuplicateKeyStopsWithNothingOfItsTransaction) {
   sql("INSERT INTO t VALUES (1500, 'here', 0)");
   options_.in_flight_max = 1;
+  options_.transaction_size = 1000;
   auto sink = open();
   ASSERT_TRUE(sink->write(batch(events(1, 5000))));
   const Status flushed = sink->flush();
@@ -322,7 +324,7 @@ TEST_F(SinkTest, ADuplicateKeyStopsWithNothingOfItsTransaction) {
 
 TEST_F(SinkTest, AFailureSaysWhetherLaterRowsAreThere) {
   sql("INSERT INTO t VALUES (1500, 'here', 0)");
-  options_.batch_size = 1000;
+  options_.transaction_size = 1000;
   auto sink = open();
   // Nothing is answered before everything is on its way.
   const std::unique_ptr<PGconn, decltype(&PQfinish)> holder(

@@ -146,8 +146,7 @@ struct SinkOptions {
   int64_t batch_size = 1000;
   /// Age at which a batch is sent, however small it is.
   int64_t batch_timeout_ms = 1000;
-  /// Bytes of rows at which a batch ends before it has `batch_size` rows. If neither
-  /// `transaction_size` nor `use_2pc` is set, its transaction ends too. At most `buffer_bytes`; if
+  /// Bytes of rows at which a batch ends before it has `batch_size` rows. At most `buffer_bytes`; if
   /// only `buffer_bytes` is set, lowered to it.
   int64_t batch_bytes = 16 << 20;
   /// Rows of a batch when `use_copy = true`, instead of `batch_size`.
@@ -155,8 +154,12 @@ struct SinkOptions {
   /// Whether rows are sent by binary COPY. If not, they are sent as arrays in one statement. Views
   /// and tables with rules for INSERT take no COPY in `write_mode = 'insert'`.
   std::optional<bool> use_copy;
-  /// Rows of a transaction: a multiple or a fraction of a batch.
+  /// Rows of a transaction: a multiple or a fraction of a batch. 0: a transaction takes the batches
+  /// that wait while the server works on the one before.
   int64_t transaction_size = 0;
+  /// All rows up to flush() or close() are one transaction. Rows leave memory as soon as they are
+  /// sent, so a failure ends the load, and nothing of it is committed.
+  bool atomic = false;
   /// Bytes that may be accepted and not durable yet. The producer waits while they are used up.
   int64_t buffer_bytes = 64 << 20;
   /// Transactions of a lane that may be sent before the first is answered. A higher number helps

@@ -12,6 +12,23 @@ namespace {
 constexpr Duration kStatusAgainAfter = std::chrono::milliseconds(100);
 constexpr uint32_t kStatusAskedMax = 50;
 
+Error rolled_back() {
+  Error error;
+  error.code = Errc::kRolledBack;
+  error.message =
+      "the connection broke while COMMIT was under way, and the transaction was rolled "
+      "back";
+  return error;
+}
+Error unknown_outcome() {
+  Error error;
+  error.code = Errc::kOutcomeUnknown;
+  error.message =
+      "the connection broke while COMMIT was under way, and it cannot be found out whether the "
+      "transaction is committed: look into the table before you load the rows again";
+  return error;
+}
+
 }  // namespace
 
 FlightLog::FlightLog(Config config)
@@ -111,7 +128,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Answered& event, TimePoint now
     fail_flight(event.seq, *event.error, event.repeat, now);
   } else {
     // Its guard, or the broken transaction before it, rolled it back.
-    set_state(flight(event.seq), State::kToSend);
+    send_again(flight(event.seq), *event.error);
   }
   return std::nullopt;
 }
@@ -127,6 +144,20 @@ std::optional<FlightLog::Seq> FlightLog::on(const SetAside& event, TimePoint now
   return std::nullopt;
 }
 
+std::optional<FlightLog::Seq> FlightLog::on(const LetGo& event, TimePoint) {
+  flight(event.seq).let_go = true;
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const Divided& event, TimePoint) {
+  const auto place = static_cast<ptrdiff_t>(event.seq + 1 - first_seq());
+  PGPROTO_ASSERT(flight(event.seq).state == State::kToSend ||
+                 flight(event.seq).state == State::kOnWire);
+  flights_.insert(flights_.begin() + place, Flight{});
+  ++last_added_;
+  return std::nullopt;
+}
+
 std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
   PGPROTO_ASSERT(connected_);
   connected_ = false;
@@ -138,7 +169,11 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     if (sent.state != State::kOnWire) continue;
     // Without COMMIT it cannot be committed; but its backend may still hold the epoch row.
     const bool ask = sent.commit_handed || config_.truth == Truth::kEpoch;
-    set_state(sent, ask ? State::kUnknown : State::kToSend);
+    if (ask) {
+      set_state(sent, State::kUnknown);
+    } else {
+      send_again(sent, event.error);
+    }
     sent.not_before = now;
     const auto counted = limit_.failed(++sent.failures, event.error, now);
     if (!counted) stop(counted.error(), first_seq() + i);
@@ -186,7 +221,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoi
     case XactStatus::kCommitted:
       return commit(event.seq);
     case XactStatus::kAborted:
-      set_state(asked, State::kToSend);
+      send_again(asked, rolled_back());
       break;
     case XactStatus::kInProgress:
       asked.not_before = now + kStatusAgainAfter;
@@ -203,7 +238,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoi
 std::optional<FlightLog::Seq> FlightLog::on(const Resolved& event, TimePoint) {
   PGPROTO_ASSERT(connected_ && flight(event.seq).state == State::kUnknown);
   if (event.committed) return commit(event.seq);
-  set_state(flight(event.seq), State::kToSend);
+  send_again(flight(event.seq), rolled_back());
   return std::nullopt;
 }
 
@@ -231,13 +266,24 @@ void FlightLog::fail_flight(Seq seq, const Error& error, bool repeat, TimePoint 
   set_state(failed, State::kToSend);
   ++failed.failures;
   failed.not_before = now + backoff_.delay(failed.failures);
-  const bool again = repeat || config_.retry.rule.allows(error);
+  const bool again = !failed.let_go && (repeat || config_.retry.rule.allows(error));
   const auto counted = limit_.failed(failed.failures, error, now);
   if (!again || !counted) stop(again ? counted.error() : error, seq);
 }
 
+void FlightLog::send_again(Flight& flight, const Error& why) {
+  set_state(flight, State::kToSend);
+  if (flight.let_go) stop(why, seq_of(flight));
+}
+
+FlightLog::Seq FlightLog::seq_of(const Flight& flight) const {
+  const auto found =
+      std::ranges::find_if(flights_, [&](const Flight& one) { return &one == &flight; });
+  return first_seq() + static_cast<Seq>(found - flights_.begin());
+}
+
 void FlightLog::send_again_as_unknown(Flight& lost) {
-  set_state(lost, State::kToSend);
+  send_again(lost, unknown_outcome());
   lost.possible_duplicate = !config_.idempotent;
 }
 
@@ -311,6 +357,7 @@ std::string FlightLog::describe(TimePoint now) const {
     if (f.commit_handed) text += ", commit handed";
     if (f.possible_duplicate) text += ", possible duplicate";
     if (f.set_aside) text += ", deferred";
+    if (f.let_go) text += ", let go";
     if (f.not_before > now) text += ", waits";
   }
   return text;

@@ -91,6 +91,16 @@ class FlightLog {
   struct SetAside {
     Seq seq;
   };
+  /// Rows of it were given back to the host: it cannot be sent again, so that only its commit can
+  /// keep the log from stopping.
+  struct LetGo {
+    Seq seq;
+  };
+  /// A part of its rows is a flight of its own now, with the next number; those that follow it
+  /// moved up by one. It must not be known to be committed.
+  struct Divided {
+    Seq seq;
+  };
   struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
     Error error;
   };
@@ -113,8 +123,8 @@ class FlightLog {
     Error error;
   };
   using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
-                             Answered, SetAside, Lost, Fenced, FenceFailed, StatusAnswered,
-                             Resolved, ResolveFailed, Stopped>;
+                             Answered, SetAside, LetGo, Divided, Lost, Fenced, FenceFailed,
+                             StatusAnswered, Resolved, ResolveFailed, Stopped>;
 
   // ---- actions ----------------------------------------------------------------------------------
   struct Action {
@@ -172,6 +182,7 @@ class FlightLog {
     bool commit_handed = false;
     bool possible_duplicate = false;
     bool set_aside = false;
+    bool let_go = false;
     uint32_t failures = 0;
     uint32_t status_asked = 0;
     uint64_t xid = 0;  ///< 0: unknown.
@@ -188,6 +199,8 @@ class FlightLog {
   std::optional<Seq> on(const CommitHanded&, TimePoint);
   std::optional<Seq> on(const Answered&, TimePoint);
   std::optional<Seq> on(const SetAside&, TimePoint);
+  std::optional<Seq> on(const LetGo&, TimePoint);
+  std::optional<Seq> on(const Divided&, TimePoint);
   std::optional<Seq> on(const Lost&, TimePoint);
   std::optional<Seq> on(const Fenced&, TimePoint);
   std::optional<Seq> on(const FenceFailed&, TimePoint);
@@ -202,7 +215,9 @@ class FlightLog {
   void set_state(Flight& flight, State state);
   std::optional<Seq> commit(Seq seq);
   void fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now);
+  void send_again(Flight& flight, const Error& why);
   void send_again_as_unknown(Flight& flight);
+  Seq seq_of(const Flight& flight) const;
   /// Whether continuing next to a backend that may still work would break a promise: an older value
   /// over a newer, or a prepared transaction that is not recorded.
   bool must_fence() const {

@@ -72,6 +72,17 @@ void Salvage::leave_out(size_t row) {
   if (at == left_out_.end() || *at != row) left_out_.insert(at, row);
 }
 
+Salvage Salvage::split_off(size_t row) {
+  Salvage rest;
+  rest.statement_passed_ = statement_passed_;
+  const auto first = std::ranges::lower_bound(left_out_, row);
+  std::transform(first, left_out_.end(), std::back_inserter(rest.left_out_),
+                 [&](size_t out) { return out - row; });
+  left_out_.erase(first, left_out_.end());
+  good_ = bad_ = 0;
+  return rest;
+}
+
 size_t Salvage::sent_between(size_t from, size_t to) const {
   const auto first = std::ranges::lower_bound(left_out_, from);
   const auto last = std::ranges::lower_bound(left_out_, to);

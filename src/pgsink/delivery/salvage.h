@@ -44,6 +44,8 @@ class Salvage {
 
   /// leave_out takes a row out of this attempt, if it was not sent yet, and of all that follow.
   void leave_out(size_t row);
+  /// split_off makes the rows from `row` on those of another flight. REQUIRES: no search.
+  Salvage split_off(size_t row);
   /// end_search: the server has named the row.
   void end_search() { limit_ = kNoLimit; }
   /// The attempt failed without naming which of the flight's `rows` was the cause. Returns the row,

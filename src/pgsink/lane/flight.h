@@ -107,6 +107,9 @@ struct Rejects {
   size_t letters_told = 0;  ///< Number of them that file and callback have.
 
   bool any() const { return salvage.searching() || !salvage.left_out().empty(); }
+  /// Takes what is known of the rows from `row` on, the first of which is `input_row`. REQUIRES: no
+  /// search.
+  Rejects split_off(size_t row, uint64_t input_row);
 };
 
 /// LeafSearch is which partitions the rows of a flight belong to: see leaf_copier.h.
@@ -114,7 +117,8 @@ struct LeafSearch {
   std::shared_ptr<const Leaves> leaves;  ///< Among which they were sought.
   std::vector<uint32_t> leaf_of_row;     ///< As far as found.
   size_t pieces_found = 0;
-  std::vector<uint32_t> row_order;  ///< What the flight's pieces refer to, if they were cut.
+  std::vector<uint32_t> row_order;  ///< What the flight's pieces refer to, if they were cut …
+  std::vector<Piece> uncut;         ///< … from these.
 };
 
 enum class FlightState : uint8_t {
@@ -128,6 +132,8 @@ struct Flight {
   FlightState state = FlightState::kOpen;
   std::vector<Piece> pieces;
   size_t rows = 0, memory_bytes = 0;
+  size_t rows_let_go = 0;                      ///< The first ones, whose pieces are gone.
+  uint64_t first_input_row = 0;                ///< Of the first piece that was added.
   BatchTrigger trigger = BatchTrigger::kRows;  ///< Why it was closed.
   TimePoint opened_at{};
   uint64_t last_batch = 0;        ///< That it has rows of.
@@ -143,7 +149,11 @@ struct Flight {
 
   bool is_open() const { return state == FlightState::kOpen; }
   bool is_committed() const { return state == FlightState::kCommitted; }
+  bool is_let_go() const { return rows_let_go > 0; }
   void add(Piece piece);
+  /// Gives the memory of the pieces that were encoded back to the host: the flight cannot be sent
+  /// again. REQUIRES: its rows follow each other in the sink's input.
+  void let_go_of_sent();
   /// The rows that an attempt writes if it commits.
   size_t rows_kept() const { return rows - rejects.salvage.left_out().size(); }
   /// The next rows to encode, all of one piece: those that are left out are passed over.
@@ -152,6 +162,16 @@ struct Flight {
   uint64_t input_row(size_t n) const;
   /// The first and the last number of its rows in the sink's input.
   std::pair<uint64_t, uint64_t> input_rows() const;
+  /// Puts rows that were put into the order of their partitions back into the order in which they
+  /// came, unless something is known of them by their place.
+  void restore_order();
+  /// Whether split_off() may be called: no attempt is under way whose order of rows is another.
+  bool can_be_cut() const { return search.row_order.empty() && !rejects.salvage.searching(); }
+  /// Takes the rows from `row` on, and what is known of them, into a flight of their own. This one
+  /// is closed. REQUIRES: 0 < row < rows, and can_be_cut().
+  Flight split_off(size_t row);
+  /// Where the first batch ends that has rows at or after `row`, counted in rows of the flight.
+  size_t batch_end(size_t row) const;
   /// The piece that holds a row of the flight, and which of its rows that is.
   std::pair<const Piece*, size_t> locate(size_t row) const;
 };

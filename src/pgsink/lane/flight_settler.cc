@@ -58,11 +58,12 @@ void FlightSettler::note_doubt(Flight& flight) {
   if (unproven) ++flight.proofs_failed;
 }
 
-void FlightSettler::through_parent(const Flight& flight) {
+void FlightSettler::through_parent(Flight& flight) {
   const auto& failure = flight.attempt.failure;
   if (failure && failure->kind == FailureKind::kLeavesChanged) {
     setup_.leaves.give_up(flight.attempt);
   }
+  flight.restore_order();
   set_aside(flight);
 }
 
@@ -77,8 +78,8 @@ void FlightSettler::trial_passed(Flight& flight) {
 void FlightSettler::failed(Flight& flight, LaneSession& session) {
   Failure failure = failure_of(flight, session);
   if (failure.kind == FailureKind::kShapeChanged) {
-    if (flight.proofs_failed < kProofsMax && log_.fails_by_itself(flight.seq) &&
-        !log_.stop_error()) {
+    if (!flight.is_let_go() && flight.proofs_failed < kProofsMax &&
+        log_.fails_by_itself(flight.seq) && !log_.stop_error()) {
       return set_aside(flight);  // What has changed is asked before the next attempt.
     }
     failure.error = pgproto::make_error(
@@ -92,8 +93,12 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   const bool of_row =
       failure.kind == FailureKind::kRow || failure.kind == FailureKind::kNoPartition;
   const bool may_blame_row = of_row && log_.fails_by_itself(flight.seq) &&
-                             !log_.retries(failure.error) && !log_.stop_error();
-  if (!log_.stop_error() && RejectedRows::escape_letters(flight, failure)) return set_aside(flight);
+                             !log_.retries(failure.error) && !log_.stop_error() &&
+                             !flight.is_let_go();
+  if (!flight.is_let_go() && !log_.stop_error() && RejectedRows::escape_letters(flight, failure))
+    return set_aside(flight);
+  if (log_.fails_by_itself(flight.seq)) setup_.sizes.failed();
+  if (!repeat && may_blame_row && cut_at_fault(flight, failure, session)) return set_aside(flight);
   if (!repeat && setup_.rejects.salvage(flight, failure, may_blame_row)) return set_aside(flight);
 
   Error error = describe_failure(failure, setup_.delivery.hint(failure.error));
@@ -103,6 +108,19 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   session.set_demoted(error.sqlstate == kReadOnlyServer);
   log_.step(FlightLog::Answered{.seq = flight.seq, .error = std::move(error), .repeat = repeat},
             setup_.clock.now());
+}
+
+/// Makes little of what must be sent again to leave a row out. True if the flight is to be sent
+/// again before a row is blamed: it was too large to look for one.
+bool FlightSettler::cut_at_fault(Flight& flight, const Failure& failure,
+                                 LaneSession& session) const {
+  if (!setup_.rejects.keeps_letters() || flight.rejects.salvage.searching()) return false;
+  // The server had taken all rows before the one that it names.
+  if (const auto row = RejectedRows::named_row(flight, failure.error)) {
+    setup_.sizes.cut(flight, *row + 1, session);
+    return false;
+  }
+  return setup_.sizes.cut(flight, setup_.sizes.rows_max(), session);
 }
 
 Failure FlightSettler::failure_of(const Flight& flight, const LaneSession& session) const {
@@ -141,9 +159,11 @@ void FlightSettler::set_aside(const Flight& flight) {
 void FlightSettler::committed(FlightLog::Seq seq) {
   Flight& done = setup_.flights.at(seq);
   setup_.metrics.committed(done);
+  setup_.sizes.committed();
   setup_.delivery.committed(done);
   done.state = FlightState::kCommitted;
   done.pieces.clear();
+  done.search = {};
   const uint64_t through_batch = setup_.flights.pop_committed();
   if (through_batch > 0) setup_.reports.durable(setup_.lane, through_batch);
 }

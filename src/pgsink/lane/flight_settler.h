@@ -2,7 +2,7 @@
 // FlightSettler: decides what happens to a flight once the server has ended its transaction.
 
 #include "pgsink/lane/durable_reports.h"
-#include "pgsink/lane/flight_queue.h"
+#include "pgsink/lane/flight_sizes.h"
 #include "pgsink/lane/lane_delivery.h"
 #include "pgsink/lane/lane_metrics.h"
 #include "pgsink/lane/leaf_copier.h"
@@ -20,6 +20,7 @@ class FlightSettler {
     FlightQueue& flights;
     LaneMetrics& metrics;
     LaneDelivery& delivery;
+    FlightSizes& sizes;
     const RejectedRows& rejects;
     LeafCopier& leaves;
     Partitioner* partitioner = nullptr;  ///< Null: partitions are not created.
@@ -41,10 +42,11 @@ class FlightSettler {
   };
   Verdict verdict(const Flight& flight) const;
   static void note_doubt(Flight& flight);
-  void through_parent(const Flight& flight);
+  void through_parent(Flight& flight);
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);
   Failure failure_of(const Flight& flight, const LaneSession& session) const;
+  bool cut_at_fault(Flight& flight, const Failure& failure, LaneSession& session) const;
   bool restore_partitions(const Flight& flight, Failure& failure);
   void set_aside(const Flight& flight);
 

@@ -190,7 +190,9 @@ Inbox::Taken Inbox::take(size_t lane, size_t rows_max, size_t bytes_max,
       taken.end_transaction =
           end != InboxEpochs::kUnsealed && (queue.empty() || queue.first_batch() > end);
     } else {
-      const Deadline due = transaction_open_since.value_or(taken.oldest) + limits_.batch_timeout;
+      const Deadline due = limits_.ends_by_age ? transaction_open_since.value_or(taken.oldest) +
+                                                     limits_.batch_timeout
+                                               : kNoDeadline;
       const bool flushed = flush_through_ > queue.durable() &&
                            (queue.empty() || queue.first_batch() > flush_through_);
       const bool ending = closing && queue.empty();

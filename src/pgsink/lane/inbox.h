@@ -34,6 +34,7 @@ class Inbox final : public DurableReports {
     size_t batch_bytes = 0;
     Duration batch_timeout{};
     bool whole_batches = false;  ///< take() never cuts a lane's rows of a batch.
+    bool ends_by_age = true;     ///< A transaction older than batch_timeout ends.
     /// If not empty: the position of each lane up to which everything is committed already. Batches
     /// up to it are acknowledged without being written; positions must grow.
     std::vector<uint64_t> committed{};

@@ -12,18 +12,23 @@ class Intake {
  public:
   struct Limits {
     size_t transaction_rows = 0, transaction_bytes = 0;  ///< Either ends a flight.
+    size_t batch_rows = 0;        ///< For the name of what ended a flight.
+    bool ends_for_memory = true;  ///< The only flight ends when a producer waits for memory.
   };
   Intake(Inbox& inbox, size_t lane, Limits limits) : inbox_(inbox), lane_(lane), limits_(limits) {}
 
-  /// Takes what is due and adds it to the flights. When there is nothing to take, the inbox will
-  /// wake the lane.
-  void take(FlightQueue& flights, FlightLog& log, TimePoint now);
+  /// Takes what is due and adds it to the flights, each of at most `rows_max` rows. With
+  /// `nothing_to_send` the open flight ends once nothing more is due. When there is nothing to
+  /// take, the inbox will wake the lane.
+  void take(FlightQueue& flights, FlightLog& log, TimePoint now, size_t rows_max,
+            bool nothing_to_send);
   /// What the inbox said last, without the rows.
   const Inbox::Taken& news() const { return news_; }
 
  private:
   void add(FlightQueue& flights, FlightLog& log, TimePoint now);
-  std::optional<BatchTrigger> closes(const Flight& open, size_t flights) const;
+  BatchTrigger due_by(const Flight& open) const;
+  std::optional<BatchTrigger> closes(const Flight& open, size_t flights, size_t rows_max) const;
 
   Inbox& inbox_;
   const size_t lane_;

@@ -39,7 +39,13 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encod
              .statements_max = setup_.statements_max}),
       intake_(setup_.inbox, setup_.number,
               {.transaction_rows = static_cast<size_t>(setup_.plan.transaction_rows),
-               .transaction_bytes = setup_.flight_bytes_max}),
+               .transaction_bytes = setup_.flight_bytes_max,
+               .batch_rows = static_cast<size_t>(setup_.plan.batch_rows),
+               .ends_for_memory = !setup_.plan.atomic}),
+      sizes_({.grow = setup_.plan.transactions_grow,
+              .rows_first = static_cast<size_t>(setup_.plan.batch_rows),
+              .whole_batches = setup_.plan.truth == Truth::kEpoch},
+             flights_, log_),
       rejects_(env_.clock, setup_.dead_letters, setup_.name, setup_.plan.table),
       leaves_(env_.clock, setup_.leaves, std::move(setup_.leaf_finder)),
       sender_({.clock = env_.clock,
@@ -61,6 +67,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encod
                 .flights = flights_,
                 .metrics = metrics_,
                 .delivery = *delivery_,
+                .sizes = sizes_,
                 .rejects = rejects_,
                 .leaves = leaves_,
                 .partitioner = setup_.partitioner,
@@ -97,7 +104,7 @@ void Lane::run() {
 }
 
 bool Lane::turn() {
-  intake_.take(flights_, log_, env_.clock.now());
+  intake_.take(flights_, log_, env_.clock.now(), sizes_.rows_max(), nothing_to_send());
   if (intake_.news().aborted) {
     step(FlightLog::Stopped{error_of(Errc::kInterrupted, "the sink was aborted")});
     return false;
@@ -113,6 +120,17 @@ bool Lane::turn() {
   if (done(action)) return false;
   perform(action);
   return true;
+}
+
+/// Whether a growing flight may end now: all of its rows are sent, as far as they can be before it
+/// ends, and the server has little left to do, so that to wait for more rows gains nothing.
+bool Lane::nothing_to_send() {
+  constexpr size_t kAheadMax = 1;  // While the server works on one, the next one travels.
+  Flight* const open = flights_.open();
+  if (!sizes_.grow() || !link_ || open == nullptr) return false;
+  const size_t ahead = link_->wire().size();
+  if (link_->copying() == open->seq) return ahead <= kAheadMax + 1 && !open->next_rows();
+  return link_->copying() == 0 && ahead <= kAheadMax && !sender_.may_begin(*open, *link_);
 }
 
 bool Lane::done(const FlightLog::Action& action) const {
@@ -176,6 +194,7 @@ void Lane::ask_outcome(const FlightLog::Action& action) {
 
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flights_.at(action.seq);
+  sizes_.fit(next, *link_);
   if (!sender_.may_begin(next, *link_)) return wait(action.until);
   if (std::exchange(next.doubts_shape, false)) {
     if (const auto changed = shape_change()) {
@@ -205,7 +224,14 @@ std::optional<Error> Lane::shape_change() {
 }
 
 void Lane::continue_copy(Deadline until) {
-  const auto sent = sender_.continue_copy(flights_.at(link_->copying()), *link_, log_.stop_error());
+  Flight& flight = flights_.at(link_->copying());
+  const auto sent = sender_.continue_copy(flight, *link_, log_.stop_error());
+  // Without its transaction's id, a commit whose answer is lost could not be found out.
+  const bool identified = flight.attempt.phase >= AttemptPhase::kIdentified;
+  if (setup_.plan.atomic && identified && flight.attempt.next.piece > 0) {
+    flight.let_go_of_sent();
+    step(FlightLog::LetGo{flight.seq});
+  }
   if (!sent) {
     lost(sent.error());
   } else if (!*sent) {

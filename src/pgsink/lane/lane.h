@@ -15,6 +15,7 @@
 #include "pgsink/lane/answer_reader.h"
 #include "pgsink/lane/flight_sender.h"
 #include "pgsink/lane/flight_settler.h"
+#include "pgsink/lane/flight_sizes.h"
 #include "pgsink/lane/intake.h"
 #include "pgsink/lane/lane_link.h"
 
@@ -57,6 +58,7 @@ class Lane {
   void run();
   /// One round. False when all is done.
   bool turn();
+  bool nothing_to_send();
   bool done(const FlightLog::Action& action) const;
   void perform(const FlightLog::Action& action);
   void wait(Deadline deadline);
@@ -83,6 +85,7 @@ class Lane {
   const std::unique_ptr<LaneDelivery> delivery_;
   LaneLink link_;
   Intake intake_;
+  FlightSizes sizes_;
   RejectedRows rejects_;
   LeafCopier leaves_;
   FlightSender sender_;

@@ -60,6 +60,13 @@ Status LaneSession::drain() {
   return {};
 }
 
+void LaneSession::flight_inserted_after(FlightLog::Seq seq) {
+  for (FlightLog::Seq& later : wire_) {
+    if (later > seq) ++later;
+  }
+  if (copying_ > seq) ++copying_;
+}
+
 bool LaneSession::observe(const pgproto::Event& event) {
   const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message);
   if (error != nullptr && (error->severity_plain == "FATAL" || error->severity_plain == "PANIC")) {

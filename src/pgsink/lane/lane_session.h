@@ -43,6 +43,8 @@ class LaneSession {
   const std::deque<FlightLog::Seq>& wire() const { return wire_; }
   void put_on_wire(FlightLog::Seq seq) { wire_.push_back(seq); }
   void take_off_wire() { wire_.pop_front(); }
+  /// Flights after this one got the next number: FlightQueue::insert_after().
+  void flight_inserted_after(FlightLog::Seq seq);
   /// The flight whose COPY is open for sending; 0: none.
   FlightLog::Seq copying() const { return copying_; }
   void copy_begins(FlightLog::Seq seq) { copying_ = seq; }

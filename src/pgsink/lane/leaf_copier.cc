@@ -38,7 +38,7 @@ void cut_by_partitions(Flight& flight, std::span<const uint32_t> numbers) {
       ++cut[number].back().rows.count;
     }
   }
-  flight.pieces.clear();
+  flight.search.uncut = std::exchange(flight.pieces, {});
   std::ranges::rotate(cut, cut.end() - 1);
   std::vector<const Leaf*>& piece_leaves = flight.attempt.copies.piece_leaves;
   for (size_t i = 0; i < cut.size(); ++i) {
@@ -63,10 +63,11 @@ void LeafCopier::look(Connection& connection) {
 
 void LeafCopier::find_some(FlightQueue& flights) {
   if (catalog_ == nullptr) return;
-  const auto next = std::ranges::find_if(flights, [](const Flight& flight) {
+  auto all = flights.all();
+  const auto next = std::ranges::find_if(all, [](const Flight& flight) {
     return flight.attempts == 0 && flight.search.pieces_found < flight.pieces.size();
   });
-  if (next != flights.end()) find(*next);
+  if (next != all.end()) find(*next);
 }
 
 /// Of the flight's next piece.

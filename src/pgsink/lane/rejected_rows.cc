@@ -131,12 +131,15 @@ Status RejectedRows::leave_out_found(Flight& flight, std::optional<size_t> row) 
   return row ? leave_out(flight, *row, *flight.rejects.suspicion) : Status();
 }
 
+std::optional<size_t> RejectedRows::named_row(const Flight& flight, const Error& error) {
+  const uint64_t line = copy_line(error.where);
+  if (line == 0) return std::nullopt;
+  return flight.rejects.salvage.sent_row(static_cast<size_t>(line - 1));
+}
+
 bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row) const {
   Salvage& salvage = flight.rejects.salvage;
-  std::optional<size_t> row;
-  if (const uint64_t line = copy_line(failure.error.where); line > 0) {
-    row = salvage.sent_row(static_cast<size_t>(line - 1));
-  }
+  auto row = named_row(flight, failure.error);
   if (letters_ == nullptr || !may_blame_row) {
     if (row) failure.input_row = flight.input_row(*row);
     return false;

@@ -29,6 +29,11 @@ class RejectedRows {
   std::optional<Failure> leave_out(Flight& flight, RowRange rows,
                                    std::vector<Rejection>& rejected) const;
 
+  /// Whether rejected rows become dead letters; otherwise one stops the sink.
+  bool keeps_letters() const { return letters_ != nullptr; }
+  /// The row of the flight that an error of the server names.
+  static std::optional<size_t> named_row(const Flight& flight, const Error& error);
+
   /// Sends the dead letters of an attempt that may commit, before its end.
   Status send_letters(Flight& flight, LaneSession& session) const;
   /// The statement that does that; "" if there is no table for them.

@@ -18,7 +18,7 @@ StopReport stop_report(const FlightLog& log, const FlightQueue& flights,
     report.failed = {.rows = flight->rows, .first = first, .last = last};
   }
   if (flights.empty() || rows_of_epochs || failed == 0) return report;
-  const bool in_part = std::ranges::any_of(flights, &Flight::is_committed);
+  const bool in_part = std::ranges::any_of(flights.all(), &Flight::is_committed);
   if (!in_part && failed == flights.front().seq) return report;
   report.rest = in_part ? Rest::kPart : Rest::kNoneFromRow;
   report.from_row = flights.front().input_rows().first;

@@ -167,11 +167,35 @@ class Faults {
     conflict_if(options_.use_2pc && exactly_once, "use_2pc", "delivery",
                 "use_2pc and delivery = 'exactly_once' are two ways to write each row once: choose "
                 "use_2pc if all lanes must commit together or the host decides, else exactly_once");
+    atomic();
     conflict_if(exactly_once && options_.is_foreign_table.value_or(false), "delivery",
                 "is_foreign_table",
                 "a foreign table's rows do not commit together with their epoch");
     conflict_if(options_.use_2pc && options_.is_foreign_table.value_or(false), "use_2pc",
                 "is_foreign_table", "a transaction that wrote a foreign table cannot be prepared");
+  }
+
+  /// One transaction of rows that nobody keeps: what needs several, or rows once more, is refused.
+  void atomic() {
+    if (!options_.atomic) return;
+    const auto refuse_if = [&](bool wrong, std::string_view key, std::string_view why) {
+      conflict_if(wrong, "atomic", key, "atomic = true and " + std::string(why));
+    };
+    refuse_if(options_.transaction_size > 0, "transaction_size",
+              "transaction_size contradict each other: leave one out");
+    refuse_if(options_.parallelism > 1, "parallelism",
+              "parallelism > 1 exclude each other: each lane has a transaction of its own");
+    refuse_if(options_.use_2pc, "use_2pc",
+              "use_2pc exclude each other: a prepared transaction's rows are kept in memory");
+    refuse_if(options_.delivery == Delivery::kExactlyOnce, "delivery",
+              "delivery = 'exactly_once' exclude each other: what is not committed at once is not "
+              "sent again, so there is nothing to go on from");
+    refuse_if(options_.use_copy == false, "use_copy",
+              "use_copy = false exclude each other: only COPY sends rows before all are known");
+    refuse_if(
+        options_.create_partitions, "create_partitions",
+        "create_partitions exclude each other: the partitions of a transaction are made before "
+        "its rows are sent; make them in advance");
   }
 
   void partitions_and_triggers() {

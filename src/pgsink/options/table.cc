@@ -287,8 +287,7 @@ constexpr OptionInfo kTable[] = {
     integer<&O::batch_bytes>({.key = "batch_bytes", .group = kAmounts, .default_text = "16777216",
         .min = 1024, .max = int64_t{1} << 30, .aliases = "max_batch_bytes|batch_size_bytes",
         .meaning = "Bytes of rows at which a batch ends before it has `batch_size` rows. If "
-                   "neither `transaction_size` nor `use_2pc` is set, its transaction ends too. At "
-                   "most `buffer_bytes`; if only `buffer_bytes` is set, lowered to it.",
+                   "only `buffer_bytes` is set, lowered to it. At most `buffer_bytes`.",
         .example = "4194304"}),
     boolean<&O::use_copy>({.key = "use_copy", .group = kAmounts,
         .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",
@@ -303,10 +302,20 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Rows of a batch when `use_copy = true`, instead of `batch_size`.",
         .example = "10000"}),
     integer<&O::transaction_size>({.key = "transaction_size", .group = kAmounts,
-        .unset = "one batch", .min = 1, .max = 1'000'000'000,
+        .unset = "all rows that wait", .min = 1, .max = 1'000'000'000,
         .aliases = "commit_size|commit_rows|rows_per_transaction", .in_specification = true,
-        .meaning = "Rows of a transaction: a multiple or a fraction of a batch.",
+        .meaning = "Rows of a transaction: a multiple or a fraction of a batch. Left out: a "
+                   "transaction takes the batches that wait while the server works on the one "
+                   "before, up to a quarter of `buffer_bytes` divided by `parallelism`. After a "
+                   "failure the next ones are small and grow again.",
         .example = "100"}),
+    boolean<&O::atomic>({.key = "atomic", .group = kAmounts, .default_text = "false",
+        .aliases = "all_or_nothing|single_transaction|one_transaction",
+        .meaning = "Whether all rows are one transaction, which ends when the sink is flushed or "
+                   "closed, and a pipeline when its query does. Rows leave memory as soon as they "
+                   "are sent, so the load may have any size; and so nothing is sent twice: a "
+                   "failure ends the load, and nothing of it is committed.",
+        .example = "true"}),
     integer<&O::buffer_bytes>({.key = "buffer_bytes", .group = kAmounts, .default_text = "67108864",
         .min = 65536, .max = int64_t{1} << 40, .aliases = "max_buffer_bytes|buffer_size",
         .meaning = "Bytes that may be accepted and not durable yet. The producer waits while they "

@@ -286,7 +286,12 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     plan.arrays_bytes_max = kArraysOnlyBytesMax;
     return {};
   }
-  const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
+  if (options.atomic && plan.statements.copy.empty()) {
+    return fail(Errc::kOptionConflict, "atomic = true needs COPY, which " + plan.table +
+                                           " does not take in this write_mode: leave atomic out");
+  }
+  const bool copy_only =
+      options.use_copy == true || options.atomic || copies_into_target(options.write_mode, table);
   if (!copy_only && arrays_possible) plan.arrays_bytes_max = kArraysBytesMax;
   return {};
 }
@@ -336,7 +341,9 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
       (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore && !plan.idempotent);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
-  plan.transaction_rows = plan.run_rows;
+  plan.atomic = options.atomic;
+  plan.transactions_grow = options.transaction_size == 0 && !options.use_2pc && !plan.atomic;
+  plan.transaction_rows = plan.transactions_grow || plan.atomic ? kUnboundedRows : plan.run_rows;
   if (options.use_2pc) {
     // Prepared transactions are scarce: unless an option says otherwise, one takes what memory
     // allows.

@@ -61,7 +61,11 @@ struct Plan {
   std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;
   int64_t transaction_rows = 0;
+  /// Without a transaction_size: a transaction takes what waits when its lane is free.
+  bool transactions_grow = false;
   int64_t run_rows = 0;  ///< Rows that one lane gets before it is the next one's turn.
+  /// One transaction until the host wants a commit, and no row is kept after it was sent.
+  bool atomic = false;
   /// Flights must commit in their order: the outcome depends on it.
   bool ordered = false;
   /// A flight may be applied twice.

@@ -15,11 +15,13 @@ constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
 
 }  // namespace
 
-size_t flight_bytes_max(const SinkOptions& options) {
+size_t flight_bytes_max(const SinkOptions& options, const Plan& plan) {
+  if (plan.one_transaction || plan.atomic) return std::numeric_limits<size_t>::max();
   const int64_t share = options.buffer_bytes / kFlightsInBuffer / options.parallelism;
-  // A prepared transaction takes one of few slots on the server, so it is as large as possible.
-  const bool is_one_batch = options.transaction_size == 0 && !options.use_2pc;
-  return static_cast<size_t>(is_one_batch ? std::min(share, options.batch_bytes) : share);
+  // Arrays cost less than a staging table: a transaction does not outgrow them by itself.
+  const bool arrays = plan.transactions_grow && plan.arrays_bytes_max > 0;
+  return arrays ? std::min(static_cast<size_t>(share), plan.arrays_bytes_max)
+                : static_cast<size_t>(share);
 }
 
 size_t epoch_transactions(const SinkOptions& options, const Connection& connection) {
@@ -39,7 +41,7 @@ Inbox::Limits::Epochs epoch_limits(const SinkOptions& options, const Plan& plan,
         std::min(static_cast<size_t>(options.buffer_bytes) / kEpochsInBuffer, kKeyedEpochBytesMax);
   } else {
     transactions = epoch_transactions(options, *claim.connection);
-    limits.bytes_max = flight_bytes_max(options) * transactions;
+    limits.bytes_max = flight_bytes_max(options, plan) * transactions;
   }
   if (transaction_rows > 0) limits.rows_max = transaction_rows * transactions;
   return limits;

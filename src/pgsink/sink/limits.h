@@ -9,7 +9,7 @@
 namespace pgsink {
 
 /// The memory of the rows that one transaction may hold.
-size_t flight_bytes_max(const SinkOptions& options);
+size_t flight_bytes_max(const SinkOptions& options, const Plan& plan);
 
 /// How many transactions one epoch may prepare because of its rows, and as many because of its
 /// bytes, in addition to the last one of each lane: two epochs, one of which is being committed,

@@ -99,6 +99,7 @@ class SinkImpl final : public Sink {
                 .batch_bytes = static_cast<size_t>(options_.batch_bytes),
                 .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms),
                 .whole_batches = plan_.truth == Truth::kEpoch,
+                .ends_by_age = !plan_.atomic,
                 .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{},
                 .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
@@ -356,8 +357,7 @@ class SinkImpl final : public Sink {
                                   .idempotent = plan_.idempotent,
                                   .retry = RetryPolicy::from(options_),
                                   .jitter_seed = env_.random.next_u64()},
-                      .flight_bytes_max = plan_.one_transaction ? std::numeric_limits<size_t>::max()
-                                                                : flight_bytes_max(options_),
+                      .flight_bytes_max = flight_bytes_max(options_, plan_),
                       .name = options_.connection_name,
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements

@@ -131,6 +131,7 @@ std::expected<BatchRun::End, Faults> BatchRun::move_rows(Branch& branch, BranchS
     });
   }
   if (!end) return end;
+  if (*end == End::kInterrupted && options.atomic) return end;  // Nothing of it is committed.
   const bool finished = *end == End::kDone && ends_with_statement(options);
   if (auto closed = finished ? sink.finish() : sink.close(); !closed) {
     return std::unexpected(std::move(closed.error()));

@@ -139,12 +139,21 @@ Outcome PipelineBinder::find_source() const {
                                      bound[0]->name + "' and '" + bound[1]->name + "'")));
   }
   pipeline_->source = bound.front();
+  const std::string& name = pipeline_->source->name;
   for (const Branch& branch : pipeline_->branches) {
-    if (branch.into_engine() || branch.options->delivery != Delivery::kExactlyOnce) continue;
-    return std::unexpected(pipeline_->target_fault(
-        branch, make_error(Errc::kOptionConflict,
-                           "delivery = 'exactly_once' needs a source that can be read again; '" +
-                               pipeline_->source->name + "' cannot")));
+    if (branch.into_engine()) continue;
+    std::string why;
+    if (branch.options->delivery == Delivery::kExactlyOnce) {
+      why =
+          "delivery = 'exactly_once' needs a source that can be read again; '" + name + "' cannot";
+    } else if (branch.options->atomic && pipeline_->source->rows->is_endless()) {
+      why = "atomic = true commits when the rows end, and those of '" + name +
+            "' never do: leave atomic out";
+    } else {
+      continue;
+    }
+    return std::unexpected(
+        pipeline_->target_fault(branch, make_error(Errc::kOptionConflict, std::move(why))));
   }
   return check_stateless();
 }

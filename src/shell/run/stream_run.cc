@@ -75,11 +75,16 @@ Outcome StreamRun::open_sinks() {
   return {};
 }
 
-/// Everything accepted is committed, however the reading ended: it cannot be read again.
+/// Everything accepted is committed, however the reading ended: it cannot be read again. A load
+/// that is atomic is committed only if all of it was read.
 Outcome StreamRun::move_and_close() {
   Outcome outcome = move_until_end();
   for (const Part& part : parts_) {
     if (!part.sink) continue;
+    if (part.sink->branch().options->atomic && (!outcome || interrupted_)) {
+      part.sink->retire();
+      continue;
+    }
     // A stream cannot be read again, so no later run continues it.
     const bool finish = ends_with_statement(*part.sink->branch().options);
     auto closed = finish ? part.sink->finish() : part.sink->close();

@@ -18,6 +18,7 @@ class PostgresSource final : public UnboundedSource {
       : options_(std::move(options)), reporter_(reporter) {}
 
   Limits limits() const override { return {}; }
+  bool is_endless() const override { return true; }
   bool open_waits() const override { return true; }
 
   Result<SourceShape> open(const std::function<bool()>&) override {

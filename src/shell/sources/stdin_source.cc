@@ -55,6 +55,7 @@ class StdinSource final : public UnboundedSource {
   }
 
   Limits limits() const override { return limits_; }
+  bool is_endless() const override { return false; }
   bool open_waits() const override { return waits_; }
 
   Result<SourceShape> open(const std::function<bool()>& stop) override {

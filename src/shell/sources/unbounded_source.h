@@ -63,6 +63,8 @@ class UnboundedSource {
   virtual ~UnboundedSource() = default;
 
   virtual Limits limits() const = 0;
+  /// Whether the rows end only when the user ends the pipeline.
+  virtual bool is_endless() const = 0;
   /// Whether open() waits for rows or for a server, which --check does not do.
   virtual bool open_waits() const = 0;
   /// Connects, or reads the first rows, which next() still returns. Called once, at first use.

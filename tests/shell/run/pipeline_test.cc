@@ -330,6 +330,42 @@ RunOptions interrupted_in(const std::string& statement, int times) {
   return options;
 }
 
+TEST_F(PipelineRun, AnAtomicLoadIsThereAsAWholeOrNotAtAll) {
+  const std::string atomic = connection("all_sink", "numbers", "atomic = true");
+  const auto failed = pgsink_input(
+      atomic +
+      "INSERT INTO all_sink SELECT i AS id, CASE WHEN i = 300000 THEN error('row') ELSE 'n' "
+      "END AS name FROM range(400000) t(i);");
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "0");
+  const auto interrupted =
+      pgsink({"--log-level", "debug", "-c",
+              atomic + "INSERT INTO all_sink SELECT i AS id FROM range(10000000000) t(i);"},
+             interrupted_in("INSERT", 1));
+  EXPECT_EQ(interrupted.exit_code, 130) << interrupted.err;
+  EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "0");
+  const auto whole =
+      pgsink_input(atomic + "INSERT INTO all_sink SELECT i AS id FROM range(400000) t(i);");
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(server_says("SELECT count(*) || ' ' || count(DISTINCT xmin::text) FROM numbers"),
+            "400000 1");
+}
+
+TEST_F(PipelineRun, AnAtomicStreamIsThereOnlyIfItEndedWell) {
+  const std::string script = connection("all_sink", "numbers", "atomic = true") +
+                             "CREATE CONNECTION rows TO stdin (type = 'source', format = 'json');"
+                             "CREATE PIPELINE p AS INSERT INTO all_sink SELECT id FROM rows;";
+  std::string lines;
+  for (int i = 0; i < 5000; ++i) lines += "{\"id\": " + std::to_string(i) + "}\n";
+  const auto failed = pgsink_input(lines + "{\"id\": \n", {"-c", script});
+  EXPECT_EQ(failed.exit_code, 1) << failed.err;
+  EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "0");
+  const auto whole = pgsink_input(lines, {"-c", script});
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(server_says("SELECT count(*) || ' ' || count(DISTINCT xmin::text) FROM numbers"),
+            "5000 1");
+}
+
 TEST_F(PipelineRun, InterruptEndsAQueryThatYieldsNothingYet) {
   const auto begin = std::chrono::steady_clock::now();
   const auto run = pgsink(
