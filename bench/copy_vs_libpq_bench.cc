@@ -78,7 +78,8 @@ double memory(const Sample& sample) { return static_cast<double>(sample.memory_b
 
 class Bench {
  public:
-  explicit Bench(Config config) : config_(std::move(config)), server_(start_bench_server(config_.shared_buffers)) {
+  explicit Bench(Config config)
+      : config_(std::move(config)), server_(start_bench_server(config_.shared_buffers)) {
     database_ = server_->create_database("bench");
   }
 
@@ -165,8 +166,8 @@ class Bench {
       if (ours_first) series.pgsink.push_back(measure_truncated(rows, pgsink));
       series.libpq.push_back(measure_truncated(rows, libpq));
       if (!ours_first) series.pgsink.push_back(measure_truncated(rows, pgsink));
-      say(std::string(rows.name()) + " " + std::string(transport_name(place.transport)) +
-          ", " + use.name() + ": server " + fixed(series.server.back().wall_s, 3) + " s; libpq " +
+      say(std::string(rows.name()) + " " + std::string(transport_name(place.transport)) + ", " +
+          use.name() + ": server " + fixed(series.server.back().wall_s, 3) + " s; libpq " +
           describe(rows, series.libpq.back()) + "; pgsink " + describe(rows, series.pgsink.back()));
     }
     truncate(rows);
@@ -200,8 +201,8 @@ class Bench {
     const auto rate = [&](const std::vector<Sample>& samples) {
       return fixed(1 / (median_of(samples, wall) * us_per_row), 2);
     };
-    outputs.speed.add({kind, over, use.name(), rate(series.server), rate(series.libpq), rate(series.pgsink),
-                       fixed(wall_to_libpq, 2), fixed(wall_to_server, 2)});
+    outputs.speed.add({kind, over, use.name(), rate(series.server), rate(series.libpq),
+                       rate(series.pgsink), fixed(wall_to_libpq, 2), fixed(wall_to_server, 2)});
     outputs.cost.add({kind, over, use.name(), fixed(libpq_cpu * 1e3, 1), fixed(pgsink_cpu * 1e3, 1),
                       fixed(cpu_to_libpq, 2)});
     outputs.calls.add({kind, over, use.name(), fixed(libpq_writes, 2), fixed(pgsink_writes, 2),
@@ -223,8 +224,8 @@ class Bench {
     }
     goals.at_most(name + ": writes per 64 KiB", pgsink_writes, kWritesPer64KiBMax);
     goals.at_most(name + ": memory above the rows, MiB", pgsink_memory, kMemoryMiBMax);
-    const std::string key = kind + "_" + over + "_" + std::to_string(use.batch_rows) +
-                            (use.in_one ? "_in_one_" : "_");
+    const std::string key =
+        kind + "_" + over + "_" + std::to_string(use.batch_rows) + (use.in_one ? "_in_one_" : "_");
     Figures& figures = outputs.report.figures;
     figures.add(key + "server_wall_s", median_of(series.server, wall));
     figures.add(key + "libpq_wall_s", median_of(series.libpq, wall));

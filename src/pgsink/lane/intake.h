@@ -12,7 +12,7 @@ class Intake {
  public:
   struct Limits {
     size_t transaction_rows = 0, transaction_bytes = 0;  ///< Either ends a flight.
-    size_t batch_rows = 0;        ///< For the name of what ended a flight.
+    size_t batch_rows = 0;                               ///< For the name of what ended a flight.
     bool ends_for_memory = true;  ///< The only flight ends when a producer waits for memory.
   };
   Intake(Inbox& inbox, size_t lane, Limits limits) : inbox_(inbox), lane_(lane), limits_(limits) {}
