@@ -28,6 +28,9 @@ class RejectedRows {
   std::optional<Failure> leave_out(Flight& flight, RowRange rows,
                                    std::vector<Rejection>& rejected) const;
 
+  /// Forgets what is known of the flight's rows: they are encoded for another shape of the table.
+  void forget(Flight& flight) const;
+
   /// Sends the dead letters of an attempt that may commit, before it does.
   Status send_letters(Flight& flight, LaneSession& session) const;
   /// The statement that does that; "" if there is no table for them.

@@ -37,6 +37,9 @@ enum class Sql : uint8_t {
   kGuard,      ///< {before}, {number}: fails unless flight `before` committed.
   kIndexOnly,  ///< {local} four times: keys are looked up by index, never by reading all.
   kStage,      ///< {columns}, {table}, kStageOrdinal: the staging table, emptied by every COMMIT.
+  /// {role}: kSetRole, or nothing; kStaged, kStage, kShapeProof: in place of one that is there. It
+  /// gets its columns and proves their types behind one lock on the target.
+  kStageProven,
   kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that vanishes with its transaction.
   kStageOrdinal,  ///< {ordinal}: the column that numbers its rows as they arrive.
   kStaged,        ///< Rows source.
@@ -62,6 +65,7 @@ enum class Sql : uint8_t {
   kShapeProof,  ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
                 ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
                 ///< name.
+  kVersionProof,  ///< {query}, {version}: fails unless the query answers with that text.
   /// Search path pg_catalog. {schema}, {name} as literals, {oid}, {numbers}, {names: text[]},
   /// {types}, {modifiers}. Rows: column, type that it had, type that it has ("": none). An empty
   /// column stands for the table: whether another one has its name.
