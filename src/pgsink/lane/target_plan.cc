@@ -15,6 +15,18 @@ TargetPlanPointer first_plan(Plan plan, std::shared_ptr<LeafCatalog> leaves) {
       TargetPlan{.plan = std::move(plan), .leaves = std::move(leaves), .generation = 1});
 }
 
+/// How often the table may change while it is read, before what the server says of it counts.
+constexpr int kReadsMax = 20;
+
+/// Why a change cannot be followed.
+Error explain(const TableShape& shape, Error why, Connection& connection, Deadline deadline) {
+  std::string what = "the table changed while it was written: ";
+  const auto differences = shape.differences(connection, deadline);
+  if (differences && !differences->empty()) what += *differences + ": ";
+  why.message.insert(0, what);
+  return why;
+}
+
 }  // namespace
 
 TargetPlans::TargetPlans(Setup setup, Plan plan, std::shared_ptr<LeafCatalog> leaves)
@@ -38,21 +50,25 @@ TargetPlanPointer TargetPlans::publish(Plan plan, std::shared_ptr<LeafCatalog> l
 
 Result<TargetPlanPointer> TargetPlans::look(const TargetPlanPointer& known, Connection& connection,
                                             Deadline deadline) {
-  // Another lane may have read it already.
-  for (const TargetPlanPointer& plan : {known, latest()}) {
-    const auto unchanged = plan->plan.shape.is_unchanged(connection, deadline);
-    if (!unchanged) return fail(unchanged.error());
-    if (*unchanged) return plan;
-    if (known == latest()) break;
+  const TableShape& shape = known->plan.shape;
+  auto version = shape.version_now(connection, deadline);
+  for (int reads = 0; version; ++reads) {
+    if (*version == shape.version()) return known;
+    // Another lane may have read it already.
+    const TargetPlanPointer newest = latest();
+    const auto newest_now = newest->plan.shape.version_now(connection, deadline);
+    if (newest_now && *newest_now == newest->plan.shape.version()) return newest;
+    auto read_again = read(known->plan, connection, deadline);
+    if (read_again || connection.broken()) return read_again;
+    // What the server says of a table that changes at that moment is no consistent picture of it.
+    auto after = shape.version_now(connection, deadline);
+    if (!after) return fail(after.error());
+    if (*after == *version || reads == kReadsMax) {
+      return fail(explain(shape, std::move(read_again.error()), connection, deadline));
+    }
+    version = std::move(after);
   }
-  auto read_again = read(known->plan, connection, deadline);
-  if (read_again || connection.broken()) return read_again;
-  Error error = std::move(read_again.error());
-  std::string what = "the table changed while it was written: ";
-  const auto differences = known->plan.shape.differences(connection, deadline);
-  if (differences && !differences->empty()) what += *differences + ": ";
-  error.message = what + error.message;
-  return fail(std::move(error));
+  return fail(version.error());
 }
 
 Result<TargetPlanPointer> TargetPlans::read(const Plan& known, Connection& connection,

@@ -86,10 +86,10 @@ Result<std::string> TableShape::lock_sql(const std::string& role) const {
   return sql_text(Sql::kSetRole, {name}) + "; " + lock_ + "; RESET ROLE";
 }
 
-Result<bool> TableShape::is_unchanged(Connection& connection, Deadline deadline) const {
+Result<std::string> TableShape::version_now(Connection& connection, Deadline deadline) const {
   const auto now = run_control(connection, version_sql_, deadline);
   if (!now) return fail(now.error());
-  return !now->rows.empty() && cell(*now, 0, 0) == version_;
+  return now->rows.empty() ? std::string() : cell(*now, 0, 0);
 }
 
 Result<std::string> TableShape::differences(Connection& connection, Deadline deadline) const {

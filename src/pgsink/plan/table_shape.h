@@ -37,11 +37,13 @@ class TableShape {
   Result<std::string> lock_sql(const std::string& role) const;
   /// The table's OID.
   Oid table_oid() const { return oid_; }
-  /// Whether nothing has changed of the table's columns and their types, be it undone. REQUIRES: no
-  /// request is pending, no transaction is open.
-  Result<bool> is_unchanged(Connection& connection, Deadline deadline) const;
+  /// CatalogTable::version, when the table was read.
+  const std::string& version() const { return version_; }
+  /// And as it is now: another one if anything has changed, be it undone; "" if there is no such
+  /// table any more. REQUIRES: no request is pending, no transaction is open.
+  Result<std::string> version_now(Connection& connection, Deadline deadline) const;
   /// What is different now of the columns that are sent, in words; "" if nothing is. REQUIRES: as
-  /// is_unchanged().
+  /// version_now().
   Result<std::string> differences(Connection& connection, Deadline deadline) const;
 
  private:
