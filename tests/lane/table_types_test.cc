@@ -102,6 +102,34 @@ TEST_P(TableTypesTest, AnUnknownLabelIsNamed) {
   EXPECT_THAT(after.error().message, HasSubstr("glad"));
 }
 
+/// Rows of one key keep their lane also when its label is known later; a key of another type would
+/// send them other ways.
+TEST_P(TableTypesTest, KeysOfSeveralLanes) {
+  sql("DROP TABLE t; CREATE TABLE t (id bigint, one mood, many mood[], inside pair, "
+      "PRIMARY KEY (id, one))");
+  options_.parallelism = 4;
+  options_.partition_by = "hash(id, one)";
+  options_.delivery = Delivery::kExactlyOnce;
+  options_.sink_id = "keys";
+  auto sink = open();
+  const auto put = [&](const char* label, int64_t first) -> Status {
+    RecordBatch batch = moods({label, "sad", "ok"}, first);
+    batch.position = static_cast<uint64_t>(first) + 3;
+    if (auto written = sink->write(std::move(batch)); !written) return written;
+    return sink->flush();
+  };
+  ASSERT_TRUE(put("ok", 0));
+  sql("ALTER TYPE mood ADD VALUE 'happy'");
+  ASSERT_TRUE(put("happy", 3));
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "6");
+  sql("ALTER TABLE t ALTER id TYPE int");
+  const Status after = put("ok", 6);
+  ASSERT_FALSE(after);
+  EXPECT_THAT(after.error().message, HasSubstr("rows would take other lanes (before by hash(id "
+                                               "bigint, one mood), now by hash(id integer, one "
+                                               "mood))"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, TableTypesTest,
                          testing::Values(WriteMode::kInsert, WriteMode::kUpsert));
 
