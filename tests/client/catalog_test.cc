@@ -222,9 +222,9 @@ TEST_F(CatalogTest, TellsWhetherAnythingHasChanged) {
   ASSERT_TRUE(query.has_value());
   const auto version = [&] { return connection->query(*query, soon())->scalar(); };
   EXPECT_EQ(version(), first.version);
-  for (const char* other :
-       {"INSERT INTO t (a) VALUES (1)", "ANALYZE t", "VACUUM t", "CREATE INDEX ON t (a)",
-        "TRUNCATE t", "ALTER TYPE other ADD VALUE 'y'", "ALTER TABLE other_t ALTER a TYPE bigint"}) {
+  for (const char* other : {"INSERT INTO t (a) VALUES (1)", "ANALYZE t", "VACUUM t",
+                            "CREATE INDEX ON t (a)", "TRUNCATE t", "ALTER TYPE other ADD VALUE 'y'",
+                            "ALTER TABLE other_t ALTER a TYPE bigint"}) {
     sql(other);
     EXPECT_EQ(version(), first.version) << other;
   }
@@ -233,9 +233,10 @@ TEST_F(CatalogTest, TellsWhetherAnythingHasChanged) {
        {"ALTER TABLE t ALTER a TYPE bigint", "ALTER TABLE t ALTER a TYPE int",
         "ALTER TABLE t ALTER a SET NOT NULL", "ALTER TABLE t ADD e int", "ALTER TABLE t DROP e",
         "ALTER TABLE t RENAME a TO f", "ALTER TYPE mood ADD VALUE 'ok'",
-        "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'", "ALTER TYPE mood RENAME VALUE 'fine' TO 'ok'",
-        "ALTER TYPE pair ADD ATTRIBUTE n int", "ALTER TYPE pair DROP ATTRIBUTE n",
-        "ALTER DOMAIN d SET NOT NULL", "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+        "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'",
+        "ALTER TYPE mood RENAME VALUE 'fine' TO 'ok'", "ALTER TYPE pair ADD ATTRIBUTE n int",
+        "ALTER TYPE pair DROP ATTRIBUTE n", "ALTER DOMAIN d SET NOT NULL",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
         "CREATE RULE r AS ON INSERT TO t DO ALSO NOTHING"}) {
     sql(change);
     const std::string now = version();

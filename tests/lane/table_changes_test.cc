@@ -66,9 +66,7 @@ struct Case {
   Promise promise = Promise::kAtLeastOnce;
   int parallelism = 1;
 
-  bool keyed() const {
-    return way == Way::kSeries || way == Way::kArrays || way == Way::kStaged;
-  }
+  bool keyed() const { return way == Way::kSeries || way == Way::kArrays || way == Way::kStaged; }
   bool partitioned() const { return way == Way::kLeaves; }
   bool counts_positions() const { return promise >= Promise::kExactlyOnce; }
 };
@@ -93,9 +91,10 @@ class Owner {
  public:
   Owner(const Case& under, std::string conninfo, unsigned seed)
       : case_(under), conninfo_(std::move(conninfo)), random_(seed) {
-    query_libpq(conninfo_, "CREATE TYPE label AS ENUM ('l0', 'l1'); "
-                           "CREATE TABLE seen (id bigint); CREATE TABLE refused (id bigint); "
-                           "CREATE TABLE dl_seen (id bigint)");
+    query_libpq(conninfo_,
+                "CREATE TYPE label AS ENUM ('l0', 'l1'); "
+                "CREATE TABLE seen (id bigint); CREATE TABLE refused (id bigint); "
+                "CREATE TABLE dl_seen (id bigint)");
     query_libpq(conninfo_, make_table());
   }
 
@@ -129,7 +128,9 @@ class Owner {
     return current = other;
   }
   std::string draw_v() { return draw_type(types_.v, {"bigint", "float8", "numeric(20,0)", "int"}); }
-  std::string draw_n() { return draw_type(types_.n, {"numeric", "numeric(20,4)", "numeric(20,1)"}); }
+  std::string draw_n() {
+    return draw_type(types_.n, {"numeric", "numeric(20,4)", "numeric(20,1)"});
+  }
   std::string draw_s() { return draw_type(types_.s, {"text", "varchar(10)", "varchar(3)"}); }
 
   std::string make_table() const {
@@ -140,7 +141,8 @@ class Owner {
     if (!case_.partitioned()) return sql;
     sql += " PARTITION BY LIST (part)";
     for (const char* part : {"0", "1", "2", "3", "4"}) {
-      sql += std::string("; CREATE TABLE t") + part + " PARTITION OF t FOR VALUES IN (" + part + ")";
+      sql +=
+          std::string("; CREATE TABLE t") + part + " PARTITION OF t FOR VALUES IN (" + part + ")";
     }
     return sql;
   }
@@ -179,14 +181,15 @@ class Owner {
     if (types.n != "numeric(20,1)") fits += " OR id % 50 = 8";
     if (types.s != "varchar(3)") fits += " OR id % 50 = 9";
     fits += " OR id % 50 = 10 AND id / 50 % 8 < " + std::to_string(types.labels);
-    const std::string had = types.v + ", " + types.n + ", " + types.s + ", " +
-                            std::to_string(types.labels) + " labels";
+    const std::string had =
+        types.v + ", " + types.n + ", " + types.s + ", " + std::to_string(types.labels) + " labels";
     const auto none = [&](const std::string& what, const std::string& rows) {
       return "IF EXISTS (" + rows + ") THEN RAISE EXCEPTION '" + what + " % (" + had +
              ")', (SELECT id FROM (" + rows + ") AS found LIMIT 1); END IF; ";
     };
     return "SET lock_timeout = '500ms'; BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; "
-           "INSERT INTO dl_seen SELECT (\"row\"->>'id')::bigint FROM dl; DELETE FROM dl; DO $$ BEGIN " +
+           "INSERT INTO dl_seen SELECT (\"row\"->>'id')::bigint FROM dl; DELETE FROM dl; DO $$ "
+           "BEGIN " +
            none("wrong row", std::string("SELECT id FROM t WHERE ") + kWrongRow) +
            none("rejected without a reason: row", "SELECT id FROM dl_seen WHERE " + fits) +
            "END $$; INSERT INTO seen SELECT id FROM t; TRUNCATE t; "

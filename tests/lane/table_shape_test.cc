@@ -144,9 +144,7 @@ TEST_P(TableShapeTest, AnotherWidthIsNoRowsFault) {
   expect_followed("ALTER TABLE t ALTER v TYPE int");
 }
 
-TEST_P(TableShapeTest, AnotherKindOfType) {
-  expect_followed("ALTER TABLE t ALTER v TYPE numeric");
-}
+TEST_P(TableShapeTest, AnotherKindOfType) { expect_followed("ALTER TABLE t ALTER v TYPE numeric"); }
 
 TEST_P(TableShapeTest, AnotherOrderOfColumns) {
   expect_followed(
@@ -215,14 +213,14 @@ TEST_P(TableShapeTest, AColumnThatIsGone) {
 }
 
 TEST_P(TableShapeTest, ATypeThatTheValuesCannotBecome) {
-  expect_stop("ALTER TABLE t ALTER v TYPE inet USING NULL",
-              "column \"v\" was bigint, is now inet");
+  expect_stop("ALTER TABLE t ALTER v TYPE inet USING NULL", "column \"v\" was bigint, is now inet");
 }
 
 TEST_P(TableShapeTest, AColumnThatTheInputMustFill) {
-  expect_stop("ALTER TABLE t ADD COLUMN more int NOT NULL DEFAULT 1; "
-              "ALTER TABLE t ALTER more DROP DEFAULT",
-              "\"more\"");
+  expect_stop(
+      "ALTER TABLE t ADD COLUMN more int NOT NULL DEFAULT 1; "
+      "ALTER TABLE t ALTER more DROP DEFAULT",
+      "\"more\"");
 }
 
 TEST_P(TableShapeTest, ColumnsThatAreNotSentMayChange) {

@@ -17,8 +17,8 @@ using Row = std::vector<std::optional<std::string>>;
 // server's src/include/access/transam.h.
 constexpr Oid kFirstOwnOid = 16384;
 
-// What changes with every change of a table's columns and of their types, also if it was undone: the
-// numbers of the transactions that wrote these rows of the catalog. c is the table's row of
+// What changes with every change of a table's columns and of their types, also if it was undone:
+// the numbers of the transactions that wrote these rows of the catalog. c is the table's row of
 // pg_class; $TYPES is an array of the types that its columns need.
 constexpr std::string_view kTableVersion = R"(pg_catalog.concat_ws(' ', c.oid, c.relkind,
   c.relrowsecurity, c.relhasrules,
@@ -454,8 +454,8 @@ Result<std::string> table_version_sql(const CatalogTable& table) {
   }
   types = "'{" + types + "}'::pg_catalog.oid[]";
   return fill_in(kTableVersionNow, {{"$SCHEMA", *schema},
-                               {"$TABLE", *name},
-                               {"$VERSION", fill_in(kTableVersion, {{"$TYPES", types}})}});
+                                    {"$TABLE", *name},
+                                    {"$VERSION", fill_in(kTableVersion, {{"$TYPES", types}})}});
 }
 
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,

@@ -15,7 +15,7 @@ class AnswerReader {
   struct Setup {
     Clock& clock;
     const TargetPlanPointer& target;  ///< The plan in use.
-    FlightLog& log;  ///< Learns the ids of transactions.
+    FlightLog& log;                   ///< Learns the ids of transactions.
     LaneMetrics& metrics;
     std::string insert_letters;       ///< The statement that inserts dead letters; "": none.
     bool creates_partitions = false;  ///< The sink may create missing ones.

@@ -18,8 +18,7 @@ bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) c
                               flight.rejects.any() || setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
-  return session.wire().empty() ||
-         (!flight.in_doubt && !setup_.leaves.wants_look(flight, path));
+  return session.wire().empty() || (!flight.in_doubt && !setup_.leaves.wants_look(flight, path));
 }
 
 Status FlightSender::begin(Flight& flight, LaneSession& session) {

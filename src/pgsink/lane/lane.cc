@@ -43,8 +43,7 @@ Result<Lane::PlanTools> Lane::make_tools(const TargetPlan& target) {
 Result<std::unique_ptr<Lane>> Lane::create(Setup setup, std::unique_ptr<LaneDelivery> delivery) {
   auto tools = make_tools(*setup.plans.first());
   if (!tools) return fail(tools.error());
-  return std::unique_ptr<Lane>(
-      new Lane(std::move(setup), std::move(delivery), std::move(*tools)));
+  return std::unique_ptr<Lane>(new Lane(std::move(setup), std::move(delivery), std::move(*tools)));
 }
 
 Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
@@ -240,8 +239,7 @@ bool Lane::resolve_doubt(Flight& flight) {
 
 /// Takes the plan for what the table is now.
 Status Lane::look_at_table(Flight& flight) {
-  auto found =
-      setup_.plans.look(target_, link_->connection(), env_.clock.now() + kLookTimeout);
+  auto found = setup_.plans.look(target_, link_->connection(), env_.clock.now() + kLookTimeout);
   if (!found) return fail(found.error());
   if ((*found)->generation == target_->generation) return {};
   if (++flight.changes > kChangesMax) {

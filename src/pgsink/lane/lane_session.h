@@ -16,7 +16,8 @@ namespace pgsink {
 
 class LaneSession {
  public:
-  /// `connection` and `plan` must outlive it, `plan` until adopt(). `statements_max` 0: no prepared statement is named.
+  /// `connection` and `plan` must outlive it, `plan` until adopt(). `statements_max` 0: no prepared
+  /// statement is named.
   LaneSession(Connection& connection, const Plan& plan, Random& random, size_t statements_max);
 
   Connection& connection() { return connection_; }

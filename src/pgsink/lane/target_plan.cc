@@ -42,9 +42,8 @@ TargetPlanPointer TargetPlans::latest() const {
 
 TargetPlanPointer TargetPlans::publish(Plan plan, std::shared_ptr<LeafCatalog> leaves) {
   const Monitor::Lock lock(*monitor_);
-  latest_ = std::make_shared<const TargetPlan>(TargetPlan{.plan = std::move(plan),
-                                                          .leaves = std::move(leaves),
-                                                          .generation = latest_->generation + 1});
+  latest_ = std::make_shared<const TargetPlan>(TargetPlan{
+      .plan = std::move(plan), .leaves = std::move(leaves), .generation = latest_->generation + 1});
   return latest_;
 }
 
@@ -105,8 +104,8 @@ Status TargetPlans::check(const Plan& known, const Plan& now, const CatalogTable
     }
   }
   if (setup_.lanes == 1) return {};
-  const auto router = Router::create(options, table, now.columns, now.keys,
-                                     static_cast<size_t>(now.run_rows));
+  const auto router =
+      Router::create(options, table, now.columns, now.keys, static_cast<size_t>(now.run_rows));
   if (!router) return fail(router.error());
   if (router->rule() == setup_.routing) return {};
   return fail(Errc::kColumnType,

@@ -228,9 +228,9 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
       if (!quoted) return fail(quoted.error());
       role = sql_text(Sql::kSetRole, {*quoted}) + "; ";
     }
-    direct.stage =
-        sql_text(Sql::kStageProven, {role, sql_text(Sql::kStaged), statements.stage.session,
-                                     plan.shape.proof_sql(false)});
+    direct.stage = sql_text(
+        Sql::kStageProven,
+        {role, sql_text(Sql::kStaged), statements.stage.session, plan.shape.proof_sql(false)});
   }
   direct.guarded = plan.ordered && plan.truth != Truth::kEpoch;
   direct.series = session->empty() && plan.truth == Truth::kXid && !one_snapshot;

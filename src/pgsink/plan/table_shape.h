@@ -7,8 +7,8 @@
 //
 // Nothing of a type itself needs that proof: the labels of an enum, the attributes of a composite
 // and the rules of a domain are checked by the server's input functions, and its other properties
-// cannot change while a column has it. But rows that are left out were rejected by what was known of
-// the types, or by a server that took them for others: a transaction without them proves that
+// cannot change while a column has it. But rows that are left out were rejected by what was known
+// of the types, or by a server that took them for others: a transaction without them proves that
 // nothing has changed at all since the catalog was read.
 
 #include <optional>

@@ -40,7 +40,7 @@ enum class Sql : uint8_t {
   /// {role}: kSetRole, or nothing; kStaged, kStage, kShapeProof: in place of one that is there. It
   /// gets its columns and proves their types behind one lock on the target.
   kStageProven,
-  kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that vanishes with its transaction.
+  kStageOnce,     ///< {columns}, {table}, kStageOrdinal: one that vanishes with its transaction.
   kStageOrdinal,  ///< {ordinal}: the column that numbers its rows as they arrive.
   kStaged,        ///< Rows source.
   kUnnested,      ///< {unnests}, {ordinal}: rows source.
@@ -62,9 +62,9 @@ enum class Sql : uint8_t {
   kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
   kCheckConstraints,  ///< What COMMIT would check is checked now.
   // ---- table_shape.h
-  kShapeProof,  ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
-                ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
-                ///< name.
+  kShapeProof,    ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
+                  ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
+                  ///< name.
   kVersionProof,  ///< {query}, {version}: fails unless the query answers with that text.
   /// Search path pg_catalog. {schema}, {name} as literals, {oid}, {numbers}, {names: text[]},
   /// {types}, {modifiers}. Rows: column, type that it had, type that it has ("": none). An empty
