@@ -125,9 +125,8 @@ TEST_P(TableTypesTest, KeysOfSeveralLanes) {
   sql("ALTER TABLE t ALTER id TYPE int");
   const Status after = put("ok", 6);
   ASSERT_FALSE(after);
-  EXPECT_THAT(after.error().message, HasSubstr("rows would take other lanes (before by hash(id "
-                                               "bigint, one mood), now by hash(id integer, one "
-                                               "mood))"));
+  EXPECT_THAT(after.error().message, HasSubstr("rows would take other lanes"));
+  EXPECT_THAT(after.error().message, HasSubstr("now by hash(id integer, one public.mood)"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, TableTypesTest,
