@@ -54,7 +54,7 @@ Result<TargetPlanPointer> TargetPlans::look(const TargetPlanPointer& known, Conn
   for (int reads = 0; version; ++reads) {
     if (*version == shape.version()) return known;
     // Another lane may have read it already.
-    const TargetPlanPointer newest = latest();
+    TargetPlanPointer newest = latest();
     const auto newest_now = newest->plan.shape.version_now(connection, deadline);
     if (newest_now && *newest_now == newest->plan.shape.version()) return newest;
     auto read_again = read(known->plan, connection, deadline);
