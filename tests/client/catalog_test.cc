@@ -210,6 +210,43 @@ TEST_F(CatalogTest, ReportsPrivileges) {
   server().sql("DROP OWNED BY writer", database());
 }
 
+/// Another version after every change of columns and types, also one that was undone, and after
+/// nothing else.
+TEST_F(CatalogTest, TellsWhetherAnythingHasChanged) {
+  sql("CREATE TYPE mood AS ENUM ('sad'); CREATE TYPE pair AS (m mood); CREATE DOMAIN d AS int;"
+      "CREATE TABLE t (a int, b pair[], c d);"
+      "CREATE TYPE other AS ENUM ('x'); CREATE TABLE other_t (a int)");
+  const CatalogTable first = read("t");
+  auto connection = connect(unix_way());
+  const auto query = table_version_sql(first);
+  ASSERT_TRUE(query.has_value());
+  const auto version = [&] { return connection->query(*query, soon())->scalar(); };
+  EXPECT_EQ(version(), first.version);
+  for (const char* other : {"INSERT INTO t (a) VALUES (1)", "ANALYZE t", "VACUUM t",
+                            "CREATE INDEX ON t (a)", "TRUNCATE t", "ALTER TYPE other ADD VALUE 'y'",
+                            "ALTER TABLE other_t ALTER a TYPE bigint"}) {
+    sql(other);
+    EXPECT_EQ(version(), first.version) << other;
+  }
+  std::string before = first.version;
+  for (const char* change :
+       {"ALTER TABLE t ALTER a TYPE bigint", "ALTER TABLE t ALTER a TYPE int",
+        "ALTER TABLE t ALTER a SET NOT NULL", "ALTER TABLE t ADD e int", "ALTER TABLE t DROP e",
+        "ALTER TABLE t RENAME a TO f", "ALTER TYPE mood ADD VALUE 'ok'",
+        "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'",
+        "ALTER TYPE mood RENAME VALUE 'fine' TO 'ok'", "ALTER TYPE pair ADD ATTRIBUTE n int",
+        "ALTER TYPE pair DROP ATTRIBUTE n", "ALTER DOMAIN d SET NOT NULL",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+        "CREATE RULE r AS ON INSERT TO t DO ALSO NOTHING"}) {
+    sql(change);
+    const std::string now = version();
+    EXPECT_NE(now, before) << change;
+    before = now;
+  }
+  sql("ALTER TABLE t RENAME TO gone");
+  EXPECT_EQ(connection->query(*query, soon())->rows.size(), 0U);
+}
+
 TEST_F(CatalogTest, TakesOneRoundTripAndLeavesTheSessionAsItWas) {
   sql("CREATE TABLE t (a int4[])");
   auto connection = connect(tcp_way());

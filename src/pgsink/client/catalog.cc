@@ -17,6 +17,31 @@ using Row = std::vector<std::optional<std::string>>;
 // server's src/include/access/transam.h.
 constexpr Oid kFirstOwnOid = 16384;
 
+// What changes with every change of a table's columns and of their types, also if it was undone:
+// the numbers of the transactions that wrote these rows of the catalog. c is the table's row of
+// pg_class; $TYPES is an array of the types that its columns need.
+constexpr std::string_view kTableVersion = R"(pg_catalog.concat_ws(' ', c.oid, c.relkind,
+  c.relrowsecurity, c.relhasrules,
+  (SELECT pg_catalog.string_agg(pg_catalog.concat(a.attnum, ':', a.xmin), ',' ORDER BY a.attnum)
+   FROM pg_catalog.pg_attribute AS a
+   WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0),
+  (SELECT pg_catalog.string_agg(pg_catalog.concat(p.oid, ':', p.xmin), ',' ORDER BY p.oid)
+   FROM pg_catalog.pg_type AS p WHERE p.oid OPERATOR(pg_catalog.=) ANY ($TYPES)),
+  (SELECT pg_catalog.string_agg(pg_catalog.concat(p.oid, '.', a.attnum, ':', a.xmin), ','
+                                ORDER BY p.oid, a.attnum)
+   FROM pg_catalog.pg_type AS p
+   JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) p.typrelid
+   WHERE p.oid OPERATOR(pg_catalog.=) ANY ($TYPES) AND p.typtype OPERATOR(pg_catalog.=) 'c'
+     AND a.attnum OPERATOR(pg_catalog.>) 0),
+  (SELECT pg_catalog.concat(pg_catalog.count(*), ':',
+                            pg_catalog.sum(e.xmin::pg_catalog.text::pg_catalog.int8))
+   FROM pg_catalog.pg_enum AS e WHERE e.enumtypid OPERATOR(pg_catalog.=) ANY ($TYPES))))";
+
+constexpr std::string_view kTableVersionNow = R"(SELECT $VERSION
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE n.nspname OPERATOR(pg_catalog.=) $SCHEMA AND c.relname OPERATOR(pg_catalog.=) $TABLE)";
+
 // One statement, so one round trip. The first column of each row says which kind of row it is; rows
 // come in no defined order. The search path pg_catalog makes sure that no function or operator of
 // another schema is called, and that format_type() qualifies every type of another schema. $SCHEMA
@@ -50,6 +75,9 @@ WITH RECURSIVE target AS (
 SELECT 'table', oid::text, relname::text, nspname::text, relkind::text, row_security::text,
        may_insert::text, may_use::text, may_delete::text, current_user::text, insert_rules::text
 FROM target
+UNION ALL
+SELECT 'version', $VERSION, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM target JOIN pg_class c ON c.oid = target.oid
 UNION ALL
 SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, attnotnull::text,
        atthasdef::text, attgenerated::text, attidentity::text,
@@ -105,29 +133,36 @@ UNION ALL
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
  ORDER BY (lower(c.relname) = lower($TABLE)) DESC, c.relname LIMIT 1000))";
 
-Result<std::string> make_sql(int version, std::string_view schema, std::string_view table) {
-  const auto schema_text = pgproto::quote_literal(schema);
-  if (!schema_text) return fail(schema_text.error());
-  const auto table_text = pgproto::quote_literal(table);
-  if (!table_text) return fail(table_text.error());
-  const std::pair<std::string_view, std::string> values[] = {
-      {"$SCHEMA", *schema_text},
-      {"$TABLE", *table_text},
-      {"$FIRST_OWN_OID", std::to_string(kFirstOwnOid)},
-      {"$NULLS_NOT_DISTINCT", version >= 150000 ? "i.indnullsnotdistinct" : "false"}};
+using Values = std::vector<std::pair<std::string_view, std::string>>;
+
+/// The template with each $NAME replaced.
+std::string fill_in(std::string_view text, const Values& values) {
   std::string sql;
-  for (size_t at = 0; at < kSql.size();) {
-    const size_t dollar = std::min(kSql.find('$', at), kSql.size());
-    sql += kSql.substr(at, dollar - at);
+  for (size_t at = 0; at < text.size();) {
+    const size_t dollar = std::min(text.find('$', at), text.size());
+    sql += text.substr(at, dollar - at);
     at = dollar;
     for (const auto& [name, value] : values) {
-      if (!kSql.substr(at).starts_with(name)) continue;
+      if (!text.substr(at).starts_with(name)) continue;
       sql += value;
       at += name.size();
       break;
     }
   }
   return sql;
+}
+
+Result<std::string> make_sql(int version, std::string_view schema, std::string_view table) {
+  const auto schema_text = pgproto::quote_literal(schema);
+  if (!schema_text) return fail(schema_text.error());
+  const auto table_text = pgproto::quote_literal(table);
+  if (!table_text) return fail(table_text.error());
+  return fill_in(
+      kSql, {{"$SCHEMA", *schema_text},
+             {"$TABLE", *table_text},
+             {"$FIRST_OWN_OID", std::to_string(kFirstOwnOid)},
+             {"$VERSION", fill_in(kTableVersion, {{"$TYPES", "ARRAY(SELECT oid FROM needed)"}})},
+             {"$NULLS_NOT_DISTINCT", version >= 150000 ? "i.indnullsnotdistinct" : "false"}});
 }
 
 template <typename Integer>
@@ -179,6 +214,7 @@ class Reader {
 void Reader::take(const Row& row) {
   const std::string& kind = row[0].value_or("");
   if (kind == "table") take_table(row);
+  if (kind == "version") table_.version = row[1].value_or("");
   if (kind == "column") take_column(row);
   if (kind == "type") take_type(row);
   if (kind == "order") take_order(row);
@@ -405,6 +441,21 @@ const CatalogIndex* CatalogTable::primary_key() const {
   const auto found = std::find_if(indexes.begin(), indexes.end(),
                                   [](const CatalogIndex& index) { return index.primary; });
   return found == indexes.end() ? nullptr : &*found;
+}
+
+Result<std::string> table_version_sql(const CatalogTable& table) {
+  const auto schema = pgproto::quote_literal(table.schema);
+  if (!schema) return fail(schema.error());
+  const auto name = pgproto::quote_literal(table.name);
+  if (!name) return fail(name.error());
+  std::string types;
+  for (const auto& [oid, type] : table.types) {
+    types += (types.empty() ? "" : ",") + std::to_string(oid);
+  }
+  types = "'{" + types + "}'::pg_catalog.oid[]";
+  return fill_in(kTableVersionNow, {{"$SCHEMA", *schema},
+                                    {"$TABLE", *name},
+                                    {"$VERSION", fill_in(kTableVersion, {{"$TYPES", types}})}});
 }
 
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,

@@ -59,6 +59,8 @@ struct CatalogTable {
   std::string role;  ///< The role that has these privileges.
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.
   pgproto::TypeMap types;
+  /// Differs after every change of the columns and of these types, also after one that was undone.
+  std::string version;
 
   const CatalogColumn* find_column(std::string_view column) const;  ///< Exact name; null if none.
   const CatalogIndex* primary_key() const;
@@ -70,5 +72,9 @@ struct CatalogTable {
 Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
                                 std::string_view table, Deadline deadline,
                                 std::string_view role = {});
+
+/// table_version_sql is the query that answers with CatalogTable::version as it is now, of the same
+/// types; no row if no table has that name. It relies on no search path.
+Result<std::string> table_version_sql(const CatalogTable& table);
 
 }  // namespace pgsink

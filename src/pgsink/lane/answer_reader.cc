@@ -44,7 +44,7 @@ bool AnswerReader::read(const Event& event, Flight& oldest, LaneSession& session
   count(event, oldest);
   const bool identifies = event.request == requests.identify;
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
-    const bool awaited = attempt.phase == AttemptPhase::kSent && plan_.truth != Truth::kEpoch;
+    const bool awaited = attempt.phase == AttemptPhase::kSent && plan().truth != Truth::kEpoch;
     if (identifies && awaited) on_row(*row, oldest, session);
   } else if (const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message)) {
     if (!attempt.failure) attempt.failure = failure_of(event, *error, attempt, session);
@@ -96,8 +96,8 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
   const bool of_shape = failure.part == AttemptPart::kShapeProof;
   const bool prepared = attempt.path == Path::kArrays || of_letters || of_shape;
   const std::string_view sql = of_letters ? setup_.insert_letters
-                               : of_shape ? plan_.shape.proof_sql()
-                                          : plan_.statements.apply;
+                               : of_shape ? attempt.proof
+                                          : plan().statements.apply;
   failure.kind = classify_failure({.error = failure.error,
                                    .routine = error.routine,
                                    .part = failure.part,
@@ -119,14 +119,14 @@ void AnswerReader::count(const Event& event, const Flight& flight) const {
     // Its commit has no statement of its own: Sync does it.
     const bool ends = event.request == attempt.requests.commit && ready;
     const uint64_t rows = attempt.phase == AttemptPhase::kApplied ? flight.rows : 0;
-    if (ends || failed) setup_.metrics.statement(plan_.statements.apply, flight, rows, failed);
+    if (ends || failed) setup_.metrics.statement(plan().statements.apply, flight, rows, failed);
     return;
   }
   if (complete == nullptr && !failed) return;
   const std::string_view tag = complete != nullptr ? complete->tag : std::string_view();
   if (event.request == attempt.requests.identify) {
     if (tag == "BEGIN") {
-      setup_.metrics.statement(first_statement(plan_.direct.begin), flight, 0, false);
+      setup_.metrics.statement(first_statement(plan().direct.begin), flight, 0, false);
       return;
     }
     // Other statements of that request have none of their own.
@@ -136,7 +136,7 @@ void AnswerReader::count(const Event& event, const Flight& flight) const {
     const std::string text = attempt.ending == EndingKind::kRollback ? sql_text(Sql::kAbandon)
                              : attempt.ending == EndingKind::kPrepare
                                  ? sql_text(Sql::kPrepare, {"$1"})
-                                 : plan_.commit;
+                                 : plan().commit;
     setup_.metrics.statement(text, flight, 0, failed);
     return;
   }
@@ -146,7 +146,7 @@ void AnswerReader::count(const Event& event, const Flight& flight) const {
 
 std::string_view AnswerReader::statement_of(pgproto::RequestId request,
                                             const Attempt& attempt) const {
-  const Statements& texts = plan_.statements;
+  const Statements& texts = plan().statements;
   const AttemptRequests& requests = attempt.requests;
   if (requests.of_shape(request)) return {};
   if (request == requests.identify) return texts.copy;

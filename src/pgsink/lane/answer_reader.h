@@ -6,6 +6,7 @@
 #include "pgsink/lane/flight.h"
 #include "pgsink/lane/lane_metrics.h"
 #include "pgsink/lane/lane_session.h"
+#include "pgsink/lane/target_plan.h"
 
 namespace pgsink {
 
@@ -13,13 +14,13 @@ class AnswerReader {
  public:
   struct Setup {
     Clock& clock;
-    const Plan& plan;
-    FlightLog& log;  ///< Learns the ids of transactions.
+    const TargetPlanPointer& target;  ///< The plan in use.
+    FlightLog& log;                   ///< Learns the ids of transactions.
     LaneMetrics& metrics;
     std::string insert_letters;       ///< The statement that inserts dead letters; "": none.
     bool creates_partitions = false;  ///< The sink may create missing ones.
   };
-  explicit AnswerReader(Setup setup) : setup_(std::move(setup)), plan_(setup_.plan) {}
+  explicit AnswerReader(Setup setup) : setup_(std::move(setup)) {}
 
   /// Records an event in the attempt that it answers. True if that is the end of its transaction.
   bool read(const pgproto::Event& event, Flight& oldest, LaneSession& session) const;
@@ -32,8 +33,9 @@ class AnswerReader {
   void count(const pgproto::Event& event, const Flight& flight) const;
   std::string_view statement_of(pgproto::RequestId request, const Attempt& attempt) const;
 
+  const Plan& plan() const { return setup_.target->plan; }
+
   const Setup setup_;
-  const Plan& plan_;
 };
 
 }  // namespace pgsink

@@ -279,6 +279,11 @@ Status DeadLetters::count(const DeadLetter& letter, uint64_t rows_seen) {
   return fail(std::move(error));
 }
 
+void DeadLetters::forget(size_t letters) {
+  const Monitor::Lock lock(*monitor_);
+  rejected_ -= letters;
+}
+
 Status DeadLetters::tell(std::span<const DeadLetter> letters) {
   if (file_ != nullptr) {
     // Held while the disk writes, unlike every other lock: rejected rows are rare, and a lane that

@@ -40,6 +40,8 @@ class DeadLetters {
   /// max_reject_ratio of the rows seen so far. `rows_seen` are those of the input up to the end of
   /// this one's flight.
   Status count(const DeadLetter& letter, uint64_t rows_seen);
+  /// forget takes back so many that were counted: their rows are looked at again.
+  void forget(size_t letters);
   /// tell hands letters to the file, until they are on disk, and to the callback.
   Status tell(std::span<const DeadLetter> letters);
   /// The statement that inserts letters into the table, "" without one; its parameter is

@@ -62,6 +62,7 @@ Flight Flight::split_off(size_t row) {
   tail.state = std::exchange(state, FlightState::kClosed);
   tail.trigger = trigger;
   tail.opened_at = opened_at;
+  tail.generation = generation;
   tail.rejects = rejects.split_off(row, input_row(row));
   std::vector<Piece> all = std::exchange(pieces, {});
   rows = memory_bytes = 0;

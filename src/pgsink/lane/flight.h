@@ -89,6 +89,7 @@ struct Attempt {
   uint64_t partitions_known = 0;  ///< Partitioner::generation() when it was sent.
   uint64_t copied_rows = 0, encoded_bytes = 0;
   TimePoint began{};
+  std::string_view proof;          ///< The statement that proves the table's shape; the plan's.
   std::optional<Failure> failure;  ///< The first.
 
   bool is_series() const { return ending == EndingKind::kSync; }
@@ -142,9 +143,14 @@ struct Flight {
   Rejects rejects;
   LeafSearch search;
   uint32_t attempts = 0;  ///< So far.
-  /// Before the next attempt, check whether the table has changed.
-  bool doubts_shape = false;
-  uint32_t proofs_failed = 0;  ///< Attempts that could not prove the shape of the table.
+  /// Which plan `rejects` and the last attempt go by: TargetPlan::generation.
+  uint64_t generation = 0;
+  /// The last attempt may have failed because the table has changed: that is asked before anything
+  /// is concluded from it.
+  bool in_doubt = false;
+  uint32_t failures = 0;       ///< Of the attempts by this plan, which will not pass by themselves.
+  uint32_t proofs_failed = 0;  ///< Attempts by it that could not prove the shape of the table.
+  uint32_t changes = 0;        ///< How often the table has changed meanwhile.
   Attempt attempt;             ///< The last one.
 
   bool is_open() const { return state == FlightState::kOpen; }

@@ -17,6 +17,17 @@ constexpr size_t kParameterBytesMax = 0x3fffffff;
 
 }  // namespace
 
+Result<FlightEncoder::Codecs> FlightEncoder::make_codecs(const Plan& plan) {
+  auto rows = RowEncoder::create(plan.columns, plan.types);
+  if (!rows) return fail(rows.error());
+  Codecs codecs{.rows = std::move(*rows), .arrays = {}};
+  if (plan.statements.apply.empty()) return codecs;
+  auto arrays = ColumnArrays::create(plan.columns, plan.types);
+  if (!arrays) return fail(arrays.error());
+  codecs.arrays = std::move(*arrays);
+  return codecs;
+}
+
 Result<FlightEncoder::Progress> FlightEncoder::copy_some(Flight& flight, LaneSession& session) {
   pgproto::Session& protocol = session.protocol();
   Attempt& attempt = flight.attempt;
@@ -32,7 +43,7 @@ Result<FlightEncoder::Progress> FlightEncoder::copy_some(Flight& flight, LaneSes
     }
     const MutableBytes space = protocol.copy_space(std::max(space_left, space_wanted));
     const RecordBatch& batch = flight.pieces[attempt.next.piece].batch();
-    const RowEncoder::Step step = rows_.encode(batch, *rows, space, rejected_);
+    const RowEncoder::Step step = codecs_.rows.encode(batch, *rows, space, rejected_);
     if (step.bytes > 0) protocol.copy_commit(step.bytes);
     if (auto failure = rejects_.leave_out(flight, *rows, rejected_)) {
       attempt.failure = std::move(failure);
@@ -51,10 +62,10 @@ Result<FlightEncoder::Progress> FlightEncoder::copy_some(Flight& flight, LaneSes
 }
 
 void FlightEncoder::make_arrays(Flight& flight) {
-  arrays_->clear();
+  codecs_.arrays->clear();
   Attempt& attempt = flight.attempt;
   while (const auto rows = flight.next_rows()) {
-    arrays_->append(flight.pieces[attempt.next.piece].batch(), *rows, rejected_);
+    codecs_.arrays->append(flight.pieces[attempt.next.piece].batch(), *rows, rejected_);
     if (auto failure = rejects_.leave_out(flight, *rows, rejected_)) {
       attempt.failure = std::move(failure);
       return;
@@ -62,11 +73,11 @@ void FlightEncoder::make_arrays(Flight& flight) {
     attempt.next.row += rows->count;
     attempt.next.flight_row += rows->count;
   }
-  if (arrays_->largest_bytes() <= kParameterBytesMax) return;
+  if (codecs_.arrays->largest_bytes() <= kParameterBytesMax) return;
   Error error;
   error.code = Errc::kLimit;
   error.message = "a column of " + std::to_string(flight.rows) + " rows takes " +
-                  std::to_string(arrays_->largest_bytes()) +
+                  std::to_string(codecs_.arrays->largest_bytes()) +
                   " bytes, the server's limit is 1 GiB: use a smaller transaction_size, or "
                   "use_copy = true";
   attempt.fail(std::move(error));
@@ -76,7 +87,7 @@ std::vector<pgproto::Session::Parameter> FlightEncoder::array_parameters(size_t 
   constexpr int16_t kBinary = 1;
   std::vector<pgproto::Session::Parameter> parameters;
   for (size_t i = 0; i < columns; ++i) {
-    parameters.push_back({.value = arrays_->array(i), .format = kBinary});
+    parameters.push_back({.value = codecs_.arrays->array(i), .format = kBinary});
   }
   return parameters;
 }

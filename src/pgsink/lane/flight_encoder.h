@@ -13,9 +13,17 @@ namespace pgsink {
 
 class FlightEncoder {
  public:
-  /// `arrays` if the plan has a path that needs them.
-  FlightEncoder(RowEncoder rows, std::optional<ColumnArrays> arrays, const RejectedRows& rejects)
-      : rows_(std::move(rows)), arrays_(std::move(arrays)), rejects_(rejects) {}
+  /// What a plan's rows are encoded by.
+  struct Codecs {
+    RowEncoder rows;
+    std::optional<ColumnArrays> arrays;  ///< If the plan has a path that needs them.
+  };
+  static Result<Codecs> make_codecs(const Plan& plan);
+
+  FlightEncoder(Codecs codecs, const RejectedRows& rejects)
+      : codecs_(std::move(codecs)), rejects_(rejects) {}
+  /// Encodes by another plan from the next attempt on.
+  void adopt(Codecs codecs) { codecs_ = std::move(codecs); }
 
   enum class Progress : uint8_t {
     kNone,  ///< There are no rows to encode at present.
@@ -28,14 +36,13 @@ class FlightEncoder {
 
   /// Encodes all rows as arrays. A failure is the attempt's.
   void make_arrays(Flight& flight);
-  size_t array_rows() const { return arrays_->row_count(); }
+  size_t array_rows() const { return codecs_.arrays->row_count(); }
   /// The arrays that make_arrays() made last, as parameters; valid until the next call of it.
   /// Without rows they are empty arrays.
   std::vector<pgproto::Session::Parameter> array_parameters(size_t columns);
 
  private:
-  RowEncoder rows_;
-  std::optional<ColumnArrays> arrays_;
+  Codecs codecs_;
   const RejectedRows& rejects_;
   std::vector<Rejection> rejected_;
 };

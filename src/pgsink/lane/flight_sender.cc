@@ -7,25 +7,22 @@
 
 namespace pgsink {
 
-FlightSender::FlightSender(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays)
-    : setup_(setup),
-      plan_(setup.plan),
-      encoder_(std::move(encoder), std::move(arrays), setup.rejects) {}
+FlightSender::FlightSender(Setup setup, FlightEncoder::Codecs codecs)
+    : setup_(setup), encoder_(std::move(codecs), setup.rejects) {}
 
 // ---- beginning ---------------------------------------------------------------------------------
 
 bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
-  const Path path = plan_.path(flight.memory_bytes);
-  const bool needs_all_rows = path == Path::kArrays || plan_.truth == Truth::kEpoch ||
+  const Path path = plan().path(flight.memory_bytes);
+  const bool needs_all_rows = path == Path::kArrays || plan().truth == Truth::kEpoch ||
                               flight.rejects.any() || setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
-  return session.wire().empty() ||
-         (!flight.doubts_shape && !setup_.leaves.wants_look(flight, path));
+  return session.wire().empty() || (!flight.in_doubt && !setup_.leaves.wants_look(flight, path));
 }
 
 Status FlightSender::begin(Flight& flight, LaneSession& session) {
-  const Path path = plan_.path(flight.memory_bytes);
+  const Path path = plan().path(flight.memory_bytes);
   if (setup_.leaves.wants_look(flight, path)) setup_.leaves.look(session.connection());
   flight.attempt = {};
   if (setup_.leaves.serves(path) && flight.attempts == 0) setup_.leaves.route(flight);
@@ -58,7 +55,7 @@ Status FlightSender::begin_transaction(Flight& flight, LaneSession& session) {
   auto copy = pgproto::Session::Copy::kNone;
   if (attempt.path == Path::kStaged) sql += texts.stage_local;
   if (attempt.path != Path::kArrays) {
-    sql += plan_.statements.copy;
+    sql += plan().statements.copy;
     copy = pgproto::Session::Copy::kIn;
   }
   const auto request = session.protocol().query(sql, copy);
@@ -126,7 +123,7 @@ Status FlightSender::end_copy(Flight& flight, LaneSession& session) {
   session.copy_ends();
   if (refused) return conclude(flight, session);  // COMMIT of a failed transaction is a ROLLBACK.
   if (flight.attempt.path == Path::kStaged) {
-    const auto merging = protocol.query(plan_.statements.merge);
+    const auto merging = protocol.query(plan().statements.merge);
     if (!merging) return fail(merging.error());
   }
   if (auto asked = LeafCopier::check(flight.attempt, session); !asked) return asked;
@@ -163,10 +160,10 @@ Status FlightSender::send_arrays(Flight& flight, LaneSession& session) {
 
 Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
   Attempt& attempt = flight.attempt;
-  const auto parameters = encoder_.array_parameters(plan_.columns.size());
+  const auto parameters = encoder_.array_parameters(plan().columns.size());
   for (const auto& parameter : parameters) attempt.encoded_bytes += parameter.value->size();
   const auto applied =
-      session.execute(plan_.statements.apply, plan_.statements.array_types, parameters);
+      session.execute(plan().statements.apply, plan().statements.array_types, parameters);
   if (!applied) return fail(applied.error());
   if (attempt.requests.first == 0) attempt.requests.first = applied->first;
   attempt.requests.apply = applied->execute;
@@ -187,16 +184,18 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
 /// tried is undone.
 Status FlightSender::finish(Flight& flight, LaneSession& session) {
   const bool writes = flight.attempt.path != Path::kArrays || flight.attempt.requests.apply != 0;
-  if (writes) {
+  if (writes || !flight.rejects.letters.empty()) {
     if (auto proven = prove_shape(flight, session); !proven) return proven;
     session.protocol().sync();
   }
   return conclude(flight, session);
 }
 
-/// REQUIRES: a statement that writes the table comes before it, whose lock keeps what it proves.
+/// A statement that writes the table comes before it, whose lock keeps what it proves, unless all
+/// rows are left out: then it is enough that they were of no use at that moment.
 Status FlightSender::prove_shape(Flight& flight, LaneSession& session) const {
-  const auto executed = session.execute(plan_.shape.proof_sql(), {}, {});
+  flight.attempt.proof = plan().shape.proof_sql(!flight.rejects.letters.empty());
+  const auto executed = session.execute(flight.attempt.proof, {}, {});
   if (!executed) return fail(executed.error());
   flight.attempt.requests.shape_first = executed->first;
   flight.attempt.requests.shape_last = executed->execute;

@@ -23,6 +23,7 @@
 #include "pgsink/lane/flight_encoder.h"
 #include "pgsink/lane/lane_delivery.h"
 #include "pgsink/lane/leaf_copier.h"
+#include "pgsink/lane/target_plan.h"
 #include "pgsink/partition/partitioner.h"
 
 namespace pgsink {
@@ -31,13 +32,15 @@ class FlightSender {
  public:
   struct Setup {
     Clock& clock;
-    const Plan& plan;
+    const TargetPlanPointer& target;  ///< The plan in use, which may change between flights.
     const LaneDelivery& delivery;
     const RejectedRows& rejects;
     LeafCopier& leaves;
     const Partitioner* partitioner = nullptr;  ///< Null: partitions are not created.
   };
-  FlightSender(Setup setup, RowEncoder encoder, std::optional<ColumnArrays> arrays);
+  FlightSender(Setup setup, FlightEncoder::Codecs codecs);
+  /// The plan in use is another one, with these codecs. REQUIRES: no flight is on the wire.
+  void adopt(FlightEncoder::Codecs codecs) { encoder_.adopt(std::move(codecs)); }
 
   /// Whether a flight may begin now. If something must be known about it in advance, it waits for
   /// its last row; if something must be asked first, for the answers to earlier flights.
@@ -65,8 +68,9 @@ class FlightSender {
   static Status undo(Flight& flight, LaneSession& session);
   static Status end_transaction(Flight& flight, LaneSession& session, std::string_view sql);
 
+  const Plan& plan() const { return setup_.target->plan; }
+
   const Setup setup_;
-  const Plan& plan_;
   FlightEncoder encoder_;
 };
 

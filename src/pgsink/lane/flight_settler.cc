@@ -1,5 +1,6 @@
 #include "pgsink/lane/flight_settler.h"
 
+#include <bit>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,9 @@ namespace pgsink {
 namespace {
 
 constexpr std::string_view kReadOnlyServer = "25006";
+/// What the server calls a value of another width than its type has.
+constexpr std::string_view kProtocolViolation = "08P01";
+constexpr std::string_view kDivisionByZero = "22012";
 
 /// A proof that fails more often although nothing is different cannot succeed.
 constexpr uint32_t kProofsMax = 3;
@@ -31,7 +35,14 @@ FlightSettler::Verdict FlightSettler::verdict(const Flight& flight) const {
 
 void FlightSettler::settle(Flight& flight, LaneSession& session) {
   session.set_demoted(false);
-  note_doubt(flight);
+  if (doubts(flight, session)) {
+    flight.in_doubt = true;
+    return set_aside(flight);
+  }
+  settle_without_doubt(flight, session);
+}
+
+void FlightSettler::settle_without_doubt(Flight& flight, LaneSession& session) {
   switch (verdict(flight)) {
     case Verdict::kCommitted:
       if (const auto proven =
@@ -48,14 +59,26 @@ void FlightSettler::settle(Flight& flight, LaneSession& session) {
   }
 }
 
-/// An error about rows may be caused by a changed column type.
-void FlightSettler::note_doubt(Flight& flight) {
-  const auto& failure = flight.attempt.failure;
-  if (!failure) return;
-  const bool unproven = failure->kind == FailureKind::kShapeChanged;
-  const bool of_rows = failure->part == AttemptPart::kRows && flight.attempts == 1;
-  flight.doubts_shape = unproven || of_rows;
-  if (unproven) ++flight.proofs_failed;
+/// Whether the attempt may have failed because the table is not what its rows were encoded for:
+/// what the server says of rows it may say because it took them for other types. The first failure
+/// asks, and of the following ever fewer: with rows left out, the proof before the commit asks too.
+bool FlightSettler::doubts(Flight& flight, const LaneSession& session) const {
+  if (verdict(flight) == Verdict::kCommitted || verdict(flight) == Verdict::kTrialPassed) {
+    return false;
+  }
+  if (log_.stop_error() || !log_.fails_by_itself(flight.seq)) return false;
+  if (flight.is_let_go()) return false;  // It cannot be encoded anew.
+  const Failure failure = failure_of(flight, session);
+  const bool passes = is_transient(failure.error) && failure.error.sqlstate != kProtocolViolation;
+  const bool of_table = failure.part != AttemptPart::kDeadLetters &&
+                        failure.kind != FailureKind::kStaleStatement &&
+                        failure.kind != FailureKind::kLeavesChanged;
+  if (passes || !of_table || failure.error.code == Errc::kFenced) return false;
+  if (failure.kind == FailureKind::kShapeChanged) {
+    ++flight.proofs_failed;
+    return true;
+  }
+  return std::has_single_bit(++flight.failures);
 }
 
 void FlightSettler::through_parent(Flight& flight) {
@@ -80,12 +103,11 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   if (failure.kind == FailureKind::kShapeChanged) {
     if (!flight.is_let_go() && flight.proofs_failed < kProofsMax &&
         log_.fails_by_itself(flight.seq) && !log_.stop_error()) {
-      return set_aside(flight);  // What has changed is asked before the next attempt.
+      return set_aside(flight);
     }
     failure.error = pgproto::make_error(
-        Errc::kColumnType,
-        "cannot verify that the table still has the columns that it had at open: " +
-            failure.error.message + "; reopen the sink");
+        Errc::kColumnType, "cannot verify that the table has the columns that its catalog names: " +
+                               failure.error.message + "; reopen the sink");
   }
   bool repeat = failure.kind == FailureKind::kStaleStatement;
   if (failure.kind == FailureKind::kNoPartition) repeat = restore_partitions(flight, failure);
@@ -128,6 +150,8 @@ Failure FlightSettler::failure_of(const Flight& flight, const LaneSession& sessi
   Failure failure;
   if (attempt.path == Path::kStaged && session.stage_error()) {
     failure.error = *session.stage_error();
+    // It proves the shape too.
+    if (failure.error.sqlstate == kDivisionByZero) failure.kind = FailureKind::kShapeChanged;
   } else if (attempt.failure) {
     failure = *attempt.failure;
   } else {

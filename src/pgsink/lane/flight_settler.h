@@ -28,8 +28,12 @@ class FlightSettler {
   };
   explicit FlightSettler(Setup setup) : setup_(setup), log_(setup.log) {}
 
-  /// The attempt's transaction has ended. REQUIRES: the flight is off the wire.
+  /// The attempt's transaction has ended. If it may have failed because the table has changed, the
+  /// flight is set aside, in doubt. REQUIRES: the flight is off the wire.
   void settle(Flight& flight, LaneSession& session);
+  /// The table has not changed: the attempt is judged as it ended. REQUIRES: the flight was in
+  /// doubt, and to the log it is on the wire.
+  void settle_without_doubt(Flight& flight, LaneSession& session);
   /// The flight is committed, however that is known; under two-phase commit, prepared.
   void committed(FlightLog::Seq seq);
 
@@ -41,7 +45,7 @@ class FlightSettler {
     kFailed,
   };
   Verdict verdict(const Flight& flight) const;
-  static void note_doubt(Flight& flight);
+  bool doubts(Flight& flight, const LaneSession& session) const;
   void through_parent(Flight& flight);
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);

@@ -14,6 +14,12 @@ namespace {
 
 using Kind = FlightLog::Action::Kind;
 
+/// How long it may take to read the table's catalog again.
+constexpr Duration kLookTimeout = std::chrono::seconds(30);
+
+/// Somebody who changes the table more often does not mean rows to get there.
+constexpr uint32_t kChangesMax = 100;
+
 Error error_of(Errc code, std::string message) {
   Error error;
   error.code = code;
@@ -23,40 +29,57 @@ Error error_of(Errc code, std::string message) {
 
 }  // namespace
 
-Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encoder,
-           std::optional<ColumnArrays> arrays)
+Result<Lane::PlanTools> Lane::make_tools(const TargetPlan& target) {
+  auto codecs = FlightEncoder::make_codecs(target.plan);
+  if (!codecs) return fail(codecs.error());
+  PlanTools tools{.codecs = std::move(*codecs), .finder = {}};
+  if (target.leaves == nullptr) return tools;
+  auto finder = target.leaves->finder();
+  if (!finder) return fail(finder.error());
+  tools.finder = std::move(*finder);
+  return tools;
+}
+
+Result<std::unique_ptr<Lane>> Lane::create(Setup setup, std::unique_ptr<LaneDelivery> delivery) {
+  auto tools = make_tools(*setup.plans.first());
+  if (!tools) return fail(tools.error());
+  return std::unique_ptr<Lane>(new Lane(std::move(setup), std::move(delivery), std::move(*tools)));
+}
+
+Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
     : setup_(std::move(setup)),
       env_(setup_.env),
       log_(setup_.flights),
       metrics_(env_),
       delivery_(std::move(delivery)),
+      target_(setup_.plans.first()),
       link_({.env = env_,
              .inbox = setup_.inbox,
              .lane = setup_.number,
-             .plan = setup_.plan,
+             .target = target_,
              .delivery = *delivery_,
              .origin = setup_.origin,
              .statements_max = setup_.statements_max}),
       intake_(setup_.inbox, setup_.number,
-              {.transaction_rows = static_cast<size_t>(setup_.plan.transaction_rows),
+              {.transaction_rows = static_cast<size_t>(target_->plan.transaction_rows),
                .transaction_bytes = setup_.flight_bytes_max,
-               .batch_rows = static_cast<size_t>(setup_.plan.batch_rows),
-               .ends_for_memory = !setup_.plan.atomic}),
-      sizes_({.grow = setup_.plan.transactions_grow,
-              .rows_first = static_cast<size_t>(setup_.plan.batch_rows),
-              .whole_batches = setup_.plan.truth == Truth::kEpoch},
+               .batch_rows = static_cast<size_t>(target_->plan.batch_rows),
+               .ends_for_memory = !target_->plan.atomic}),
+      sizes_({.grow = target_->plan.transactions_grow,
+              .rows_first = static_cast<size_t>(target_->plan.batch_rows),
+              .whole_batches = target_->plan.truth == Truth::kEpoch},
              flights_, log_),
-      rejects_(env_.clock, setup_.dead_letters, setup_.name, setup_.plan.table),
-      leaves_(env_.clock, setup_.leaves, std::move(setup_.leaf_finder)),
+      rejects_(env_.clock, setup_.dead_letters, setup_.name, target_->plan.table),
+      leaves_(env_.clock),
       sender_({.clock = env_.clock,
-               .plan = setup_.plan,
+               .target = target_,
                .delivery = *delivery_,
                .rejects = rejects_,
                .leaves = leaves_,
                .partitioner = setup_.partitioner},
-              std::move(encoder), std::move(arrays)),
+              std::move(tools.codecs)),
       answers_({.clock = env_.clock,
-                .plan = setup_.plan,
+                .target = target_,
                 .log = log_,
                 .metrics = metrics_,
                 .insert_letters = std::string(rejects_.insert_sql()),
@@ -71,7 +94,9 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encod
                 .rejects = rejects_,
                 .leaves = leaves_,
                 .partitioner = setup_.partitioner,
-                .reports = setup_.reports}) {}
+                .reports = setup_.reports}) {
+  leaves_.adopt(target_->leaves.get(), std::move(tools.finder), flights_);
+}
 
 Lane::~Lane() {
   if (task_) task_->join();
@@ -196,17 +221,11 @@ void Lane::send(const FlightLog::Action& action) {
   Flight& next = flights_.at(action.seq);
   sizes_.fit(next, *link_);
   if (!sender_.may_begin(next, *link_)) return wait(action.until);
-  if (std::exchange(next.doubts_shape, false)) {
-    if (const auto changed = shape_change()) {
-      metrics_.error(*changed);
-      step(FlightLog::SendBegan{action.seq});
-      step(FlightLog::Answered{.seq = action.seq, .error = *changed});
-      return;
-    }
-    if (link_->connection().broken()) {
-      return lost(
-          error_of(Errc::kConnectionLost, "the connection broke after a failed transaction"));
-    }
+  if (next.in_doubt && !resolve_doubt(next)) return;
+  if (next.generation != target_->generation) {
+    rejects_.forget(next);
+    next.failures = next.proofs_failed = 0;
+    next.generation = target_->generation;
   }
   if (const Status begun = sender_.begin(next, *link_); !begun) return lost(begun.error());
   step(FlightLog::SendBegan{action.seq});
@@ -216,11 +235,54 @@ void Lane::send(const FlightLog::Action& action) {
   if (const Status opened = sender_.open_rows(next, *link_); !opened) lost(opened.error());
 }
 
-/// What has changed of the table, if anything has and the server reports it.
-std::optional<Error> Lane::shape_change() {
-  const auto changed =
-      setup_.plan.shape.changes(link_->connection(), env_.clock.now() + kAskTimeout);
-  return changed ? *changed : std::nullopt;
+/// Judges the last attempt of a flight, now that nothing is on the wire. False if the flight is not
+/// to be sent at once.
+bool Lane::resolve_doubt(Flight& flight) {
+  const Status looked = look_at_table(flight);
+  if (link_->connection().broken()) {
+    lost(looked ? error_of(Errc::kConnectionLost, "the connection broke after a failed transaction")
+                : looked.error());
+    return false;
+  }
+  if (!looked) {
+    fail_unsent(flight, looked.error());
+    return false;
+  }
+  flight.in_doubt = false;
+  // What failed by another plan says nothing of this one.
+  if (flight.generation != target_->generation) return true;
+  step(FlightLog::SendBegan{flight.seq});
+  settler_.settle_without_doubt(flight, *link_);
+  return false;
+}
+
+/// Takes the plan for what the table is now.
+Status Lane::look_at_table(Flight& flight) {
+  auto found = setup_.plans.look(target_, link_->connection(), env_.clock.now() + kLookTimeout);
+  if (!found) return fail(found.error());
+  if ((*found)->generation == target_->generation) return {};
+  if (++flight.changes > kChangesMax) {
+    return fail(Errc::kColumnType, "the table changed " + std::to_string(kChangesMax) +
+                                       " times while one transaction was written");
+  }
+  return adopt(std::move(*found));
+}
+
+Status Lane::adopt(TargetPlanPointer target) {
+  auto tools = make_tools(*target);
+  if (!tools) return fail(tools.error());
+  link_->adopt(target->plan);
+  sender_.adopt(std::move(tools->codecs));
+  leaves_.adopt(target->leaves.get(), std::move(tools->finder), flights_);
+  target_ = std::move(target);
+  return {};
+}
+
+/// The flight fails of what was found before it was sent.
+void Lane::fail_unsent(const Flight& flight, Error error) {
+  metrics_.error(error);
+  step(FlightLog::SendBegan{flight.seq});
+  step(FlightLog::Answered{.seq = flight.seq, .error = std::move(error)});
 }
 
 void Lane::continue_copy(Deadline until) {
@@ -228,7 +290,7 @@ void Lane::continue_copy(Deadline until) {
   const auto sent = sender_.continue_copy(flight, *link_, log_.stop_error());
   // Without its transaction's id, a commit whose answer is lost could not be found out.
   const bool identified = flight.attempt.phase >= AttemptPhase::kIdentified;
-  if (setup_.plan.atomic && identified && flight.attempt.next.piece > 0) {
+  if (target_->plan.atomic && identified && flight.attempt.next.piece > 0) {
     flight.let_go_of_sent();
     step(FlightLog::LetGo{flight.seq});
   }
@@ -309,14 +371,9 @@ Error Lane::final_error() {
   if (error.code == Errc::kFenced && can_ask) {
     delivery_->name_new_writer(error, link_->connection(), log_.committed_prefix());
   }
-  // An error about rows may be caused by a changed type without saying so.
-  const bool of_rows = error.code == Errc::kServer || error.code == Errc::kRowRejected;
-  if (can_ask && of_rows && log_.stop_seq() != 0) {
-    if (auto changed = shape_change()) error = *std::move(changed);
-  }
   StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
   report.connection = setup_.name;
-  report.table = setup_.plan.table;
+  report.table = target_->plan.table;
   return describe_stop(std::move(error), report);
 }
 

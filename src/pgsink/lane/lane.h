@@ -18,6 +18,7 @@
 #include "pgsink/lane/flight_sizes.h"
 #include "pgsink/lane/intake.h"
 #include "pgsink/lane/lane_link.h"
+#include "pgsink/lane/target_plan.h"
 
 namespace pgsink {
 
@@ -27,7 +28,7 @@ class Lane {
     Env& env;
     Inbox& inbox;
     size_t number = 0;  ///< Of the lane, in the inbox.
-    const Plan& plan;
+    TargetPlans& plans;
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
     std::string name;             ///< The connection's, for messages.
@@ -39,13 +40,9 @@ class Lane {
     DeadLetters* dead_letters = nullptr;
     /// Creates missing partitions; null: they are not created.
     Partitioner* partitioner = nullptr;
-    /// The partitions that rows may be copied into directly, and their finder; null: none.
-    LeafCatalog* leaves = nullptr;
-    std::optional<LeafFinder> leaf_finder{};
   };
-  /// `arrays` if the plan has a path that needs them.
-  Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encoder,
-       std::optional<ColumnArrays> arrays);
+  /// A lane that goes by the first plan.
+  static Result<std::unique_ptr<Lane>> create(Setup setup, std::unique_ptr<LaneDelivery> delivery);
   /// Waits for the task. REQUIRES: the inbox was closed, stopped or aborted.
   ~Lane();
 
@@ -55,6 +52,14 @@ class Lane {
   void read_metrics(SinkMetrics& metrics) const { metrics_.read(metrics); }
 
  private:
+  /// What a lane needs for itself of a plan.
+  struct PlanTools {
+    FlightEncoder::Codecs codecs;
+    std::optional<LeafFinder> finder;  ///< If the plan has a catalog of partitions.
+  };
+  static Result<PlanTools> make_tools(const TargetPlan& target);
+
+  Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools);
   void run();
   /// One round. False when all is done.
   bool turn();
@@ -68,7 +73,10 @@ class Lane {
   void lost(Error error);
   void ask_outcome(const FlightLog::Action& action);
   void send(const FlightLog::Action& action);
-  std::optional<Error> shape_change();
+  bool resolve_doubt(Flight& flight);
+  Status look_at_table(Flight& flight);
+  Status adopt(TargetPlanPointer target);
+  void fail_unsent(const Flight& flight, Error error);
   void continue_copy(Deadline until);
   Status handle_answers();
   void count_in_flight();
@@ -83,6 +91,7 @@ class Lane {
   FlightQueue flights_;
   LaneMetrics metrics_;
   const std::unique_ptr<LaneDelivery> delivery_;
+  TargetPlanPointer target_;  ///< The plan in use.
   LaneLink link_;
   Intake intake_;
   FlightSizes sizes_;

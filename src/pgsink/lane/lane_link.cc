@@ -29,7 +29,7 @@ Status LaneLink::connect() {
 
 void LaneLink::open_session() {
   backend_ = place_->server().backend;
-  session_.emplace(*place_, setup_.plan, setup_.env.random, setup_.statements_max);
+  session_.emplace(*place_, setup_.target->plan, setup_.env.random, setup_.statements_max);
   setup_.inbox.set_waker(setup_.lane, [open = place_.get()] { open->interrupt(); });
 }
 

@@ -8,6 +8,7 @@
 #include "pgsink/lane/inbox.h"
 #include "pgsink/lane/lane_delivery.h"
 #include "pgsink/lane/lane_session.h"
+#include "pgsink/lane/target_plan.h"
 
 namespace pgsink {
 
@@ -17,7 +18,7 @@ class LaneLink {
     Env& env;
     Inbox& inbox;  ///< Wakes the lane while it waits for the connection.
     size_t lane = 0;
-    const Plan& plan;
+    const TargetPlanPointer& target;  ///< The plan in use, which may change between flights.
     LaneDelivery& delivery;
     std::string origin;         ///< The origin of the lane's transactions; "": none.
     size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.

@@ -10,13 +10,26 @@ namespace pgsink {
 LaneSession::LaneSession(Connection& connection, const Plan& plan, Random& random,
                          size_t statements_max)
     : connection_(connection),
-      sql_(plan.transactions(connection.is_direct())),
+      sql_(&plan.transactions(connection.is_direct())),
       // Behind a pooler another client's statements may have the same names: unnamed ones are safe.
       statements_(connection, random, connection.is_direct() ? statements_max : 0),
-      number_unsaid_(sql_.guarded),
-      planner_(sql_.planner),
-      defaults_(sql_.defaults),
-      stage_(sql_.stage) {}
+      number_unsaid_(sql_->guarded),
+      planner_(sql_->planner),
+      defaults_(sql_->defaults),
+      stage_(sql_->stage) {}
+
+void LaneSession::adopt(const Plan& plan) {
+  sql_ = &plan.transactions(connection_.is_direct());
+  planner_ = sql_->planner;
+  defaults_ = sql_->defaults;
+  stage_anew();
+}
+
+void LaneSession::stage_anew() {
+  stage_ = sql_->stage;
+  stage_request_ = 0;
+  stage_error_.reset();
+}
 
 /// 0 if it was sent before, or there is nothing to send.
 Result<pgproto::RequestId> LaneSession::say_once(std::string_view& sql) {
@@ -32,6 +45,7 @@ void LaneSession::prepare_for(Path path, FlightLog::Seq next) {
   std::ignore = say_once(planner_);
   // Whatever the role's defaults are: the staging table cannot be made by a read-only transaction.
   if (path != Path::kCopy) std::ignore = say_once(defaults_);
+  if (stage_error_ && wire_.empty()) stage_anew();
   if (path == Path::kStaged && stage_request_ == 0) stage_request_ = say_once(stage_).value_or(0);
 }
 

@@ -16,12 +16,15 @@ namespace pgsink {
 
 class LaneSession {
  public:
-  /// `connection` and `plan` must outlive it. `statements_max` 0: no prepared statement is named.
+  /// `connection` and `plan` must outlive it, `plan` until adopt(). `statements_max` 0: no prepared
+  /// statement is named.
   LaneSession(Connection& connection, const Plan& plan, Random& random, size_t statements_max);
 
   Connection& connection() { return connection_; }
   pgproto::Session& protocol() { return connection_.session(); }
-  const TransactionSql& sql() const { return sql_; }
+  const TransactionSql& sql() const { return *sql_; }
+  /// Goes by another plan from now on. REQUIRES: no flight is on the wire, and `plan` outlives it.
+  void adopt(const Plan& plan);
 
   // ---- sending ---------------------------------------------------------------------------------
   /// Sends what the session still lacks for flights on this path, each in a separate transaction.
@@ -66,10 +69,11 @@ class LaneSession {
   void set_demoted(bool demoted) { demoted_ = demoted; }
 
  private:
+  void stage_anew();
   Result<pgproto::RequestId> say_once(std::string_view& sql);
 
   Connection& connection_;
-  const TransactionSql& sql_;
+  const TransactionSql* sql_;
   StatementCache statements_;
   // What has not been sent yet:
   bool number_unsaid_;

@@ -50,6 +50,15 @@ void cut_by_partitions(Flight& flight, std::span<const uint32_t> numbers) {
 
 }  // namespace
 
+void LeafCopier::adopt(LeafCatalog* catalog, std::optional<LeafFinder> finder,
+                       FlightQueue& flights) {
+  catalog_ = catalog;
+  finder_ = std::move(finder);
+  for (Flight& flight : flights.all()) {
+    if (flight.attempts == 0) flight.search = {};
+  }
+}
+
 bool LeafCopier::wants_look(const Flight& flight, Path path) const {
   return serves(path) && flight.attempts == 0 && is_stale_ &&
          clock_.now() - looked_at_ >= kLookEvery;

@@ -15,9 +15,10 @@ namespace pgsink {
 
 class LeafCopier {
  public:
-  /// `catalog` null: all rows go through the parent. Otherwise `finder` is not null.
-  LeafCopier(Clock& clock, LeafCatalog* catalog, std::optional<LeafFinder> finder)
-      : clock_(clock), catalog_(catalog), finder_(std::move(finder)), looked_at_(clock.now()) {}
+  explicit LeafCopier(Clock& clock) : clock_(clock), looked_at_(clock.now()) {}
+  /// From now on these are the partitions; null: all rows go through the parent. What was found of
+  /// flights that were not sent is sought again. REQUIRES: `finder` is there if `catalog` is.
+  void adopt(LeafCatalog* catalog, std::optional<LeafFinder> finder, FlightQueue& flights);
 
   /// Whether flights on this path may go straight into partitions.
   bool serves(Path path) const { return catalog_ != nullptr && path == Path::kCopy; }
@@ -43,7 +44,7 @@ class LeafCopier {
   void find(Flight& flight);
 
   Clock& clock_;
-  LeafCatalog* const catalog_;
+  LeafCatalog* catalog_ = nullptr;
   std::optional<LeafFinder> finder_;
   std::shared_ptr<const Leaves> given_up_;
   bool is_stale_ = false;  ///< There may be more partitions than we know.

@@ -69,6 +69,12 @@ std::optional<Failure> RejectedRows::leave_out(Flight& flight, RowRange rows,
   return failure;
 }
 
+void RejectedRows::forget(Flight& flight) const {
+  Rejects& rejects = flight.rejects;
+  if (letters_ != nullptr) letters_->forget(rejects.letters.size());
+  rejects = {.letter_form = rejects.letter_form};
+}
+
 /// A row becomes a dead letter. Fails if there are too many of them.
 Status RejectedRows::leave_out(Flight& flight, size_t row, const Error& error) const {
   flight.rejects.salvage.leave_out(row);

@@ -29,6 +29,9 @@ class RejectedRows {
   std::optional<Failure> leave_out(Flight& flight, RowRange rows,
                                    std::vector<Rejection>& rejected) const;
 
+  /// Forgets what is known of the flight's rows: they are encoded for another shape of the table.
+  void forget(Flight& flight) const;
+
   /// Whether rejected rows become dead letters; otherwise one stops the sink.
   bool keeps_letters() const { return letters_ != nullptr; }
   /// The row of the flight that an error of the server names.

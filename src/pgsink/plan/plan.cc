@@ -220,12 +220,17 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   direct.settings = *session;
   direct.planner = statements.planner.session;
   direct.defaults = sql_text(Sql::kSessionDefaults, {isolation});
-  direct.stage = statements.stage.session;
-  if (!options.set_role.empty() && !direct.stage.empty()) {
-    // The role that writes it must own it.
-    const auto role = quote_identifier(options.set_role);
-    if (!role) return fail(role.error());
-    direct.stage = sql_text(Sql::kSetRole, {*role}) + "; " + direct.stage;
+  if (!statements.stage.session.empty()) {
+    std::string role;
+    if (!options.set_role.empty()) {
+      // The role that writes it must own it.
+      const auto quoted = quote_identifier(options.set_role);
+      if (!quoted) return fail(quoted.error());
+      role = sql_text(Sql::kSetRole, {*quoted}) + "; ";
+    }
+    direct.stage = sql_text(
+        Sql::kStageProven,
+        {role, sql_text(Sql::kStaged), statements.stage.session, plan.shape.proof_sql(false)});
   }
   direct.guarded = plan.ordered && plan.truth != Truth::kEpoch;
   direct.series = session->empty() && plan.truth == Truth::kXid && !one_snapshot;

@@ -57,6 +57,13 @@ Result<TableShape> TableShape::create(const CatalogTable& table,
   types = array_literal(types);
   modifiers = array_literal(modifiers);
   TableShape made;
+  made.oid_ = table.oid;
+  made.version_ = table.version;
+  auto version_sql = table_version_sql(table);
+  if (!version_sql) return fail(version_sql.error());
+  made.version_sql_ = std::move(*version_sql);
+  made.version_proof_ =
+      sql_text(Sql::kVersionProof, {made.version_sql_, quoted.literal(table.version)});
   made.proof_ = sql_text(Sql::kShapeProof, {numbers, types, modifiers, *name_array, oid,
                                             quoted.literal(name), oid, numbers});
   made.differences_ =
@@ -79,19 +86,20 @@ Result<std::string> TableShape::lock_sql(const std::string& role) const {
   return sql_text(Sql::kSetRole, {name}) + "; " + lock_ + "; RESET ROLE";
 }
 
-Result<std::optional<Error>> TableShape::changes(Connection& connection, Deadline deadline) const {
+Result<std::string> TableShape::version_now(Connection& connection, Deadline deadline) const {
+  const auto now = run_control(connection, version_sql_, deadline);
+  if (!now) return fail(now.error());
+  return now->rows.empty() ? std::string() : cell(*now, 0, 0);
+}
+
+Result<std::string> TableShape::differences(Connection& connection, Deadline deadline) const {
   const auto differences = run_control(connection, differences_, deadline);
   if (!differences) return fail(differences.error());
   std::string text;
-  bool other_table = false;
   for (size_t i = 0; i < differences->rows.size(); ++i) {
     text += (text.empty() ? "" : ", ") + difference_text(*differences, i);
-    other_table = other_table || cell(*differences, i, 0).empty();
   }
-  if (text.empty()) return std::nullopt;
-  return pgproto::make_error(other_table ? Errc::kNoSuchTable : Errc::kColumnType,
-                             "the table changed while it was written: " + text +
-                                 "; nothing of this transaction is written; reopen the sink");
+  return text;
 }
 
 }  // namespace pgsink

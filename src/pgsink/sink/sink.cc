@@ -17,6 +17,7 @@
 #include "pgsink/lane/input_rejects.h"
 #include "pgsink/lane/lane.h"
 #include "pgsink/lane/slot_confirmer.h"
+#include "pgsink/lane/target_plan.h"
 #include "pgsink/options/rules.h"
 #include "pgsink/options/server.h"
 #include "pgsink/partition/leaves.h"
@@ -56,6 +57,11 @@ Result<std::unique_ptr<Partitioner>> open_partitioner(const SinkOptions& options
                            plan, opened.table, connection);
 }
 
+std::vector<std::string> router_warnings(const SinkOptions& options, const Router& router) {
+  if (router.warning().empty()) return {};
+  return {"connection \"" + options.connection_name + "\": " + router.warning()};
+}
+
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
@@ -84,13 +90,21 @@ Status check_proof(std::string_view proof) {
 class SinkImpl final : public Sink {
  public:
   SinkImpl(std::shared_ptr<Pool> pool, SinkOptions options, std::shared_ptr<const Schema> schema,
-           Plan plan, Router router, const std::string& router_warning, std::optional<Claim> claim,
-           std::optional<TwoPhaseClaim> two_phase, std::unique_ptr<DeadLetters> dead_letters)
+           Plan plan, std::shared_ptr<LeafCatalog> leaves, Router router,
+           std::optional<Claim> claim, std::optional<TwoPhaseClaim> two_phase,
+           std::unique_ptr<DeadLetters> dead_letters)
       : pool_(std::move(pool)),
         env_(pool_->env()),
         options_(std::move(options)),
         schema_(std::move(schema)),
-        plan_(std::move(plan)),
+        plans_({.env = env_,
+                .options = options_,
+                .schema = schema_,
+                .lanes = router.lanes(),
+                .routing = router.rule()},
+               std::move(plan), std::move(leaves)),
+        plan_(plans_.first()->plan),
+        warnings_(router_warnings(options_, router)),
         claim_(std::move(claim)),
         dead_letters_(std::move(dead_letters)),
         inbox_(env_,
@@ -111,9 +125,6 @@ class SinkImpl final : public Sink {
                         .name = options_.connection_name,
                         .dead_letters = dead_letters_.get(),
                         .retry = RetryPolicy::from(options_)}) {
-    if (!router_warning.empty()) {
-      warnings_.push_back("connection \"" + options_.connection_name + "\": " + router_warning);
-    }
     if (options_.confirm_slot) {
       confirmer_ = std::make_unique<SlotConfirmer>(
           SlotConfirmer::Setup{.env = env_,
@@ -145,11 +156,8 @@ class SinkImpl final : public Sink {
     if (committer_) committer_->close();
   }
 
-  /// Rows may go into `leaves` directly, and missing partitions are created; either may be null.
-  /// REQUIRES: not started.
-  void use_partitions(std::unique_ptr<LeafCatalog> leaves,
-                      std::unique_ptr<Partitioner> partitioner) {
-    leaves_ = std::move(leaves);
+  /// Partitions that rows miss are created, unless it is null. REQUIRES: not started.
+  void use_partitions(std::unique_ptr<Partitioner> partitioner) {
     partitioner_ = std::move(partitioner);
   }
 
@@ -333,24 +341,10 @@ class SinkImpl final : public Sink {
   }
 
   Status start_lane(PoolLease connection) {
-    auto encoder = RowEncoder::create(plan_.columns, plan_.types);
-    if (!encoder) return fail(encoder.error());
-    std::optional<ColumnArrays> arrays;
-    if (!plan_.statements.apply.empty()) {
-      auto made = ColumnArrays::create(plan_.columns, plan_.types);
-      if (!made) return fail(made.error());
-      arrays = std::move(*made);
-    }
-    std::optional<LeafFinder> finder;
-    if (leaves_) {
-      auto made = leaves_->finder();
-      if (!made) return fail(made.error());
-      finder = std::move(*made);
-    }
     Lane::Setup setup{.env = env_,
                       .inbox = inbox_,
                       .number = lanes_.size(),
-                      .plan = plan_,
+                      .plans = plans_,
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
                                   .truth = plan_.truth,
@@ -365,11 +359,10 @@ class SinkImpl final : public Sink {
                                             : 0,
                       .reports = reports(),
                       .dead_letters = dead_letters_.get(),
-                      .partitioner = partitioner_.get(),
-                      .leaves = leaves_.get(),
-                      .leaf_finder = std::move(finder)};
-    lanes_.push_back(std::make_unique<Lane>(std::move(setup), make_delivery(lanes_.size()),
-                                            std::move(*encoder), std::move(arrays)));
+                      .partitioner = partitioner_.get()};
+    auto lane = Lane::create(std::move(setup), make_delivery(lanes_.size()));
+    if (!lane) return fail(lane.error());
+    lanes_.push_back(std::move(*lane));
     return lanes_.back()->start(std::move(connection));
   }
 
@@ -387,7 +380,8 @@ class SinkImpl final : public Sink {
   Env& env_;
   const SinkOptions options_;
   const std::shared_ptr<const Schema> schema_;
-  const Plan plan_;
+  TargetPlans plans_;
+  const Plan& plan_;  ///< The first: what all plans of the sink have in common is read from it.
   std::vector<std::string> warnings_;
   const std::optional<Claim> claim_;
   std::optional<WriterSessions> sessions_;
@@ -396,7 +390,6 @@ class SinkImpl final : public Sink {
   InputRejects input_rejects_;
   std::unique_ptr<EpochCommitter> committer_;
   std::unique_ptr<SlotConfirmer> confirmer_;
-  std::unique_ptr<LeafCatalog> leaves_;
   std::unique_ptr<Partitioner> partitioner_;
   std::vector<HostPosition> resume_points_;
   std::optional<Status> closed_;
@@ -477,11 +470,10 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   const Status connected =
       connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env.clock, *places);
   if (!connected) return fail(connected.error());
-  const std::string router_warning = router->warning();
   auto sink = std::make_unique<SinkImpl>(
-      std::move(pool), std::move(options), std::move(schema), std::move(*plan), std::move(*router),
-      router_warning, std::move(claim), std::move(two_phase), std::move(*dead_letters));
-  sink->use_partitions(std::move(*leaves), std::move(*partitioner));
+      std::move(pool), std::move(options), std::move(schema), std::move(*plan), std::move(*leaves),
+      std::move(*router), std::move(claim), std::move(two_phase), std::move(*dead_letters));
+  sink->use_partitions(std::move(*partitioner));
   if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) {
     return fail(started.error());
   }

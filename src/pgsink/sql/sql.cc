@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 134> kTemplates{{
+constexpr std::array<Template, 136> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -73,6 +73,9 @@ constexpr std::array<Template, 134> kTemplates{{
     {Sql::kStage,
      "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DELETE ROWS AS"
      " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},
+    {Sql::kStageProven,
+     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; {role}"
+     "DROP TABLE IF EXISTS {staged}; {stage}; {proof}"},
     {Sql::kStageOnce,
      "CREATE TEMPORARY TABLE pgsink_staging ON COMMIT DROP AS"
      " SELECT {columns} FROM {table} WITH NO DATA; {ordinal}"},
@@ -132,6 +135,8 @@ constexpr std::array<Template, 134> kTemplates{{
      " {oid}::pg_catalog.oid"
      " AND a.attnum OPERATOR(pg_catalog.=) ANY ({numbers}::pg_catalog.int2[])"
      " AND NOT a.attisdropped"},
+    {Sql::kVersionProof,
+     "SELECT 1 / COALESCE(({query}) OPERATOR(pg_catalog.=) {version}, false)::pg_catalog.int4"},
     {Sql::kShapeDifferences,
      "WITH now AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
      " WHERE n.nspname = {schema} AND c.relname = {name})"

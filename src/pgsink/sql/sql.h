@@ -39,7 +39,10 @@ enum class Sql : uint8_t {
   kGuard,      ///< {before}, {number}: fails unless flight `before` committed.
   kIndexOnly,  ///< {local} four times: keys are looked up by index, never by a scan.
   kStage,      ///< {columns}, {table}, kStageOrdinal: the staging table, emptied by every COMMIT.
-  kStageOnce,  ///< {columns}, {table}, kStageOrdinal: one that is dropped with its transaction.
+  /// {role}: kSetRole, or nothing; kStaged, kStage, kShapeProof: replaces an existing one. It gets
+  /// its columns and proves their types under one lock on the target.
+  kStageProven,
+  kStageOnce,     ///< {columns}, {table}, kStageOrdinal: one that is dropped with its transaction.
   kStageOrdinal,  ///< {ordinal}: the column that numbers its rows as they arrive.
   kStaged,        ///< Rows source.
   kUnnested,      ///< {unnests}, {ordinal}: rows source.
@@ -62,9 +65,10 @@ enum class Sql : uint8_t {
   kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
   kCheckConstraints,  ///< Checks now what COMMIT would check.
   // ---- plan/table_shape.cc ----------------------------------------------------------------------
-  kShapeProof,  ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
-                ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
-                ///< name.
+  kShapeProof,    ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
+                  ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
+                  ///< name.
+  kVersionProof,  ///< {query}, {version}: fails unless the query answers with that text.
   /// Search path pg_catalog. {schema}, {name} as literals, {oid}, {numbers}, {names: text[]},
   /// {types}, {modifiers}. Rows: column, type that it had, type that it has ("": none). An empty
   /// column means the table: whether another table has its name.

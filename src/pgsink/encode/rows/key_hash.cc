@@ -23,6 +23,8 @@ constexpr std::array<TargetKind, 18> kBytewise{
     TargetKind::kTimestamp, TargetKind::kTimestamptz, TargetKind::kUuid,    TargetKind::kMacaddr,
     TargetKind::kMacaddr8,  TargetKind::kEnum};
 
+constexpr pgproto::Oid kTextOid = 25;  // Source: pg_type.dat of the server
+
 /// Eight bytes at a time; every bit of the input reaches every bit of the result.
 uint64_t mix(uint64_t hash, uint64_t word) {
   constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
@@ -96,13 +98,18 @@ bool KeyHash::fits(pgproto::Oid type, int32_t modifier, const pgproto::TypeMap& 
 Result<KeyHash> KeyHash::create(const std::vector<EncodeColumn>& columns,
                                 const pgproto::TypeMap& types) {
   auto state = std::make_unique<State>();
-  for (const EncodeColumn& column : columns) {
+  for (EncodeColumn column : columns) {
     const auto target = encode::resolve_target(column.target_oid, column.type_modifier, types);
     if (target && std::ranges::find(kBytewise, target->kind) == kBytewise.end()) {
       return pgproto::fail(Errc::kColumnType,
                            "column \"" + column.target_name + "\" (" + target->name +
                                "): equal values of that type may look different, so rows cannot "
                                "be told apart by them");
+    }
+    if (target && target->kind == TargetKind::kEnum) {
+      // The same bytes, also for labels that the type gets later.
+      column.target_oid = kTextOid;
+      column.type_modifier = -1;
     }
     auto made = encode::make_column_codec(column, types);
     if (!made) return pgproto::fail(std::move(made.error()));
