@@ -1,6 +1,6 @@
 #pragma once
 // FlightEncoder: the rows of a flight → the bytes of its COPY, straight into the session's output,
-// or one array a column.
+// or one array a column, or a statement a row.
 
 #include <optional>
 #include <vector>
@@ -14,8 +14,13 @@ namespace pgsink {
 class FlightEncoder {
  public:
   /// `arrays` if the plan has a path that needs them.
-  FlightEncoder(RowEncoder rows, std::optional<ColumnArrays> arrays, const RejectedRows& rejects)
-      : rows_(std::move(rows)), arrays_(std::move(arrays)), rejects_(rejects) {}
+  FlightEncoder(const Plan& plan, RowEncoder rows, std::optional<ColumnArrays> arrays,
+                const RejectedRows& rejects)
+      : plan_(plan),
+        rows_(std::move(rows)),
+        arrays_(std::move(arrays)),
+        rejects_(rejects),
+        row_(plan.columns.size()) {}
 
   enum class Progress : uint8_t {
     kNone,  ///< There are no rows to encode at present.
@@ -26,18 +31,26 @@ class FlightEncoder {
   /// answers may have come. Fails if the connection broke.
   Result<Progress> copy_some(Flight& flight, LaneSession& session);
 
+  /// Encodes the next rows and sends the statement of each. Says kNone too while too many of them
+  /// are not answered. Fails if the connection broke.
+  Result<Progress> execute_some(Flight& flight, LaneSession& session);
+
   /// Encodes all rows as arrays. A failure is the attempt's.
   void make_arrays(Flight& flight);
   size_t array_rows() const { return arrays_->row_count(); }
   /// The arrays that make_arrays() made last, as parameters; valid until the next call of it.
   /// Without rows they are empty arrays.
-  std::vector<pgproto::Session::Parameter> array_parameters(size_t columns);
+  std::vector<pgproto::Session::Parameter> array_parameters();
 
  private:
+  Status execute_row(Attempt& attempt, LaneSession& session);
+
+  const Plan& plan_;
   RowEncoder rows_;
   std::optional<ColumnArrays> arrays_;
   const RejectedRows& rejects_;
   std::vector<Rejection> rejected_;
+  std::vector<pgproto::Session::Parameter> row_, parameters_;  ///< Of the row at hand.
 };
 
 }  // namespace pgsink

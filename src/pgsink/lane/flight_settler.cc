@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::string_view kReadOnlyServer = "25006";
 
+/// ON CONFLICT met a row that the same statement wrote.
+constexpr std::string_view kCardinalityViolation = "21000";
+
 /// A proof that fails more often although nothing is different cannot succeed.
 constexpr uint32_t kProofsMax = 3;
 
@@ -86,6 +89,10 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
         "it cannot be proven that the table still has the columns that it was opened with: " +
             failure.error.message + "; open the sink again");
   }
+  if (goes_row_by_row(flight, failure)) {
+    flight.row_by_row = true;
+    return set_aside(flight);
+  }
   bool repeat = failure.kind == FailureKind::kStaleStatement;
   if (failure.kind == FailureKind::kNoPartition) repeat = restore_partitions(flight, failure);
   // A partition that was there all the time does not take the row either.
@@ -103,6 +110,19 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   session.set_demoted(error.sqlstate == kReadOnlyServer);
   log_.step(FlightLog::Answered{.seq = flight.seq, .error = std::move(error), .repeat = repeat},
             setup_.clock.now());
+}
+
+/// Whether a statement for many rows failed in a way that a statement for each may not: one row by
+/// another, or by its order. If a row fails too when it comes alone, the answers name it.
+bool FlightSettler::goes_row_by_row(const Flight& flight, const Failure& failure) const {
+  const Path path = flight.attempt.path;
+  const bool together = path == Path::kArrays || path == Path::kStaged;
+  const bool of_rows = failure.kind == FailureKind::kRow ||
+                       (failure.part == AttemptPart::kRows &&
+                        failure.error.sqlstate == kCardinalityViolation);
+  return together && of_rows && setup_.plan.has_row_statements() && !flight.row_by_row &&
+         !RejectedRows::names_row(failure) && log_.fails_by_itself(flight.seq) &&
+         !log_.retries(failure.error) && !log_.stop_error();
 }
 
 Failure FlightSettler::failure_of(const Flight& flight, const LaneSession& session) const {

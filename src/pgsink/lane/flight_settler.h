@@ -16,6 +16,7 @@ class FlightSettler {
   struct Setup {
     Clock& clock;
     size_t lane = 0;
+    const Plan& plan;
     FlightLog& log;
     FlightQueue& flights;
     LaneMetrics& metrics;
@@ -44,6 +45,7 @@ class FlightSettler {
   void through_parent(const Flight& flight);
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);
+  bool goes_row_by_row(const Flight& flight, const Failure& failure) const;
   Failure failure_of(const Flight& flight, const LaneSession& session) const;
   bool restore_partitions(const Flight& flight, Failure& failure);
   void set_aside(const Flight& flight);

@@ -48,7 +48,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encod
                .rejects = rejects_,
                .leaves = leaves_,
                .partitioner = setup_.partitioner},
-              std::move(encoder), std::move(arrays)),
+              std::move(encoder), std::move(arrays), std::move(setup_.repeated_keys)),
       answers_({.clock = env_.clock,
                 .plan = setup_.plan,
                 .log = log_,
@@ -57,6 +57,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encod
                 .creates_partitions = setup_.partitioner != nullptr}),
       settler_({.clock = env_.clock,
                 .lane = setup_.number,
+                .plan = setup_.plan,
                 .log = log_,
                 .flights = flights_,
                 .metrics = metrics_,
@@ -120,7 +121,7 @@ bool Lane::done(const FlightLog::Action& action) const {
 }
 
 void Lane::perform(const FlightLog::Action& action) {
-  if (link_ && link_->copying() != 0) return continue_copy(action.until);
+  if (link_ && link_->sending() != 0) return continue_rows(action.until);
   switch (action.kind) {
     case Kind::kConnect:
       return connect();
@@ -204,8 +205,8 @@ std::optional<Error> Lane::shape_change() {
   return changed ? *changed : std::nullopt;
 }
 
-void Lane::continue_copy(Deadline until) {
-  const auto sent = sender_.continue_copy(flights_.at(link_->copying()), *link_, log_.stop_error());
+void Lane::continue_rows(Deadline until) {
+  const auto sent = sender_.continue_rows(flights_.at(link_->sending()), *link_, log_.stop_error());
   if (!sent) {
     lost(sent.error());
   } else if (!*sent) {

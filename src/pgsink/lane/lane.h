@@ -41,6 +41,7 @@ class Lane {
     /// Partitions that rows may be copied into directly, and what finds them; null: none.
     LeafCatalog* leaves = nullptr;
     std::optional<LeafFinder> leaf_finder{};
+    RepeatedKeys repeated_keys;
   };
   /// `arrays` if the plan has a path that needs them.
   Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, RowEncoder encoder,
@@ -67,7 +68,7 @@ class Lane {
   void ask_outcome(const FlightLog::Action& action);
   void send(const FlightLog::Action& action);
   std::optional<Error> shape_change();
-  void continue_copy(Deadline until);
+  void continue_rows(Deadline until);
   Status handle_answers();
   void count_in_flight();
 

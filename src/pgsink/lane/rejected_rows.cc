@@ -131,10 +131,16 @@ Status RejectedRows::leave_out_found(Flight& flight, std::optional<size_t> row) 
   return row ? leave_out(flight, *row, *flight.rejects.suspicion) : Status();
 }
 
+bool RejectedRows::names_row(const Failure& failure) {
+  return failure.sent_row.has_value() || copy_line(failure.error.where) > 0;
+}
+
 bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row) const {
   Salvage& salvage = flight.rejects.salvage;
   std::optional<size_t> row;
-  if (const uint64_t line = copy_line(failure.error.where); line > 0) {
+  if (failure.sent_row) {
+    row = salvage.sent_row(*failure.sent_row);
+  } else if (const uint64_t line = copy_line(failure.error.where); line > 0) {
     row = salvage.sent_row(static_cast<size_t>(line - 1));
   }
   if (letters_ == nullptr || !may_blame_row) {
@@ -143,10 +149,12 @@ bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row)
   }
   flight.rejects.suspicion = failure.error;
   const bool sent_nothing = salvage.trying_no_rows();
-  if (row) {
-    salvage.end_search();
-  } else {
+  if (!row) {
     row = salvage.failed(flight.rows);
+  } else if (failure.sent_row) {
+    row = salvage.failed_at(*row);
+  } else {
+    salvage.end_search();
   }
   const bool nobody = !row && !salvage.searching();
   if (nobody && sent_nothing) {

@@ -38,6 +38,8 @@ class RejectedRows {
   /// of the dead letters, which the next attempt escapes.
   static bool escape_letters(Flight& flight, const Failure& failure);
 
+  /// Whether the server names the row that failed.
+  static bool names_row(const Failure& failure);
   /// After a trial that went well, and was undone: the search goes on, or has found a row. A
   /// failure stops the sink.
   Status trial_passed(Flight& flight) const;

@@ -3,6 +3,8 @@
 // table, unless it has policies. The others take a number of rows at once, either as one array a
 // column (unnest) or by COPY through a staging table, and apply them in one statement: the last row
 // of a key wins, and keys are touched in their order, so that two sinks never wait for each other.
+// Where that would show (row_order.h), or where the server refuses it, each row has a statement of
+// its own.
 
 #include <optional>
 
@@ -10,6 +12,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/plan/row_order.h"
 
 namespace pgsink {
 
@@ -19,6 +22,13 @@ struct ScopedSql {
   std::string session, transaction;
 };
 
+/// RowStatement applies one row. Its parameters are columns of the row.
+struct RowStatement {
+  std::string sql;
+  std::vector<Oid> types;
+  std::vector<size_t> columns;  ///< Indexes into those that are sent.
+};
+
 /// Statements are the texts of one mode on one table. Those that a mode does not need are empty.
 struct Statements {
   std::string copy;   ///< COPY … FROM STDIN, into the table or into the staging table.
@@ -26,7 +36,9 @@ struct Statements {
   std::string merge;  ///< Applies the staging table's rows.
   std::string apply;  ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
-  ScopedSql planner;  ///< Planner settings.
+  RowStatement row;         ///< Applies one row …
+  RowStatement row_delete;  ///< … of a changelog, if it is a delete.
+  ScopedSql planner;        ///< Planner settings.
 };
 
 /// Keys are the columns by which a mode finds the row that is there.
@@ -44,7 +56,8 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
 /// write_statements composes the texts. `columns` are those to send, the change column (if any)
 /// first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
-                                    const std::vector<EncodeColumn>& columns, const Keys& keys);
+                                    const std::vector<EncodeColumn>& columns, const Keys& keys,
+                                    const RowOrder& order);
 
 /// told_by_bytes says whether values of the column are equal for the server exactly when their
 /// binary forms are: not so for citext, nondeterministic collations, numeric and others.

@@ -335,7 +335,7 @@ class SinkImpl final : public Sink {
     auto encoder = RowEncoder::create(plan_.columns, plan_.types);
     if (!encoder) return fail(encoder.error());
     std::optional<ColumnArrays> arrays;
-    if (!plan_.statements.apply.empty()) {
+    if (plan_.needs_arrays()) {
       auto made = ColumnArrays::create(plan_.columns, plan_.types);
       if (!made) return fail(made.error());
       arrays = std::move(*made);
@@ -346,6 +346,8 @@ class SinkImpl final : public Sink {
       if (!made) return fail(made.error());
       finder = std::move(*made);
     }
+    auto repeated_keys = RepeatedKeys::create(plan_);
+    if (!repeated_keys) return fail(repeated_keys.error());
     Lane::Setup setup{.env = env_,
                       .inbox = inbox_,
                       .number = lanes_.size(),
@@ -367,7 +369,8 @@ class SinkImpl final : public Sink {
                       .dead_letters = dead_letters_.get(),
                       .partitioner = partitioner_.get(),
                       .leaves = leaves_.get(),
-                      .leaf_finder = std::move(finder)};
+                      .leaf_finder = std::move(finder),
+                      .repeated_keys = std::move(*repeated_keys)};
     lanes_.push_back(std::make_unique<Lane>(std::move(setup), make_delivery(lanes_.size()),
                                             std::move(*encoder), std::move(arrays)));
     return lanes_.back()->start(std::move(connection));
@@ -442,8 +445,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (!opened) return fail(opened.error());
   auto plan = make_plan(options, opened->table, *schema);
   if (!plan) return fail_at(options, plan.error());
-  auto router = Router::create(options, opened->table, plan->columns, plan->keys,
-                               static_cast<size_t>(plan->run_rows));
+  auto router = Router::create(options, opened->table, *plan);
   if (!router) return fail_at(options, router.error());
   auto dead_letters = open_dead_letters(options, env);
   if (!dead_letters) return fail_at(options, dead_letters.error());

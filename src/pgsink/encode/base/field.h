@@ -42,7 +42,8 @@ struct Block {
 /// The SQLSTATEs of rejected values, as the server names them.
 namespace sqlstate {
 inline constexpr std::string_view kStringTooLong = "22001", kNumberOutOfRange = "22003",
-                                  kNullNotAllowed = "22004", kDatetimeFormat = "22007",
+                                  kNullNotAllowed = "22004", kNotNullViolation = "23502",
+                                  kDatetimeFormat = "22007",
                                   kDatetimeOverflow = "22008", kIntervalOverflow = "22015",
                                   kEncoding = "22021", kInvalidText = "22P02",
                                   kUntranslatable = "22P05", kArrayShape = "2202E",
