@@ -119,7 +119,7 @@ void Judge::see_triggers() {
 /// Whether a constraint beside the key's may refuse what the mode writes.
 bool Judge::is_rival(const CatalogIndex& index) const {
   if (!index.unique && !index.exclusion) return false;
-  const bool of_key = index.unique && !index.partial && !index.expression &&
+  const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique && !index.partial && !index.expression &&
                       !keys_.columns.empty() && same_columns(index, keys_.columns);
   if (of_key) return false;
   // Of columns that fill themselves it knows no values to meet at.
@@ -174,7 +174,6 @@ void Judge::see_columns() {
 }
 
 RowOrder Judge::decide() {
-  if (options_.write_mode == WriteMode::kInsert) return {};
   see_triggers();
   see_indexes();
   see_references();

@@ -26,7 +26,8 @@ struct RowOrder {
   Together together = Together::kAlways;
   /// A statement must take rows in the order of their arrival, not of their keys.
   bool by_arrival = false;
-  /// Where rows of different keys may meet, so that their order counts; "" if nowhere.
+  /// Where rows of different keys may meet, so that their order counts; "" if nowhere. Of insert,
+  /// which has no keys: where any rows may.
   std::string meeting_place;
 };
 
