@@ -136,11 +136,12 @@ bool Judge::is_rival(const CatalogIndex& index) const {
 }
 
 void Judge::see_indexes() {
+  if (options_.write_mode == WriteMode::kDelete) return;
   for (const CatalogIndex& index : table_.indexes) {
     if (!is_rival(index)) continue;
     see(index.immediate ? Witness::kUnique : Witness::kUniqueDeferrable);
     order_.by_arrival = true;
-    if (options_.write_mode != WriteMode::kDelete) order_.meeting_place = index.name;
+    order_.meeting_place = index.name;
   }
   if (table_.watchers.unique_of_partition) {
     see(Witness::kUnique);

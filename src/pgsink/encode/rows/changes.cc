@@ -69,7 +69,8 @@ class ChangeField final : public StagedBase {
 };
 
 /// UnlessDeleted has its codec work on the rows that are no deletes. Which these are is known from
-/// measure() to the last write.
+/// measure() to the last write. Its codec checks all that it measures: RowWriter, which finds no
+/// RowPart here, does not ask again.
 class UnlessDeleted final : public FieldCodec {
  public:
   UnlessDeleted(CodecPointer codec, std::shared_ptr<const Deletes> deletes)
@@ -114,15 +115,6 @@ class UnlessDeleted final : public FieldCodec {
       if (!deleted_[i]) continue;
       pgproto::store_be(rows[i] + offset, int32_t{-1});
       rows[i] += offset + kLengthBytes;
-    }
-  }
-  void defer_checks() override { codec_->defer_checks(); }
-  void verify(size_t count, FaultList& faults) override {
-    if (!mixed_) return codec_->verify(count, faults);
-    const size_t known_faults = faults.size();
-    codec_->verify(kept_before(count), faults);
-    for (size_t i = known_faults; i < faults.size(); ++i) {
-      faults[i].position = kept_[faults[i].position];
     }
   }
   void use_portable_code() override { codec_->use_portable_code(); }
