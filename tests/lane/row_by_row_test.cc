@@ -322,7 +322,8 @@ class RowByRowTest : public ::testing::Test {
     options.transaction_size = static_cast<int64_t>(1 + draw(100));
     options.in_flight_max = static_cast<int64_t>(1 + draw(16));
     options.use_prepared_statements = !one_in(4);
-    options.use_2pc = seed % 10 == 0;
+    // A prepared transaction keeps its keys until its epoch ends, and insert makes several of them.
+    options.use_2pc = seed % 10 == 0 && mode != WriteMode::kInsert;
     if (seed % 10 == 1 && (options.parallelism == 1 || mode != WriteMode::kInsert)) {
       options.delivery = Delivery::kExactlyOnce;
     }
@@ -429,15 +430,17 @@ class RowByRowTest : public ::testing::Test {
   std::map<uint64_t, std::string> rejected_;
 };
 
-/// PGSINK_MODEL_STREAMS asks for more than a commit can wait for, PGSINK_MODEL_SEED for one alone.
+uint64_t from_environment(const char* name, uint64_t otherwise) {
+  const char* const asked = std::getenv(name);
+  return asked != nullptr ? std::strtoull(asked, nullptr, 10) : otherwise;
+}
+
+/// PGSINK_MODEL_STREAMS asks for more than a commit can wait for, from PGSINK_MODEL_SEED on.
 TEST_F(RowByRowTest, EveryStreamLeavesWhatPlainStatementsLeave) {
-  if (const char* seed = std::getenv("PGSINK_MODEL_SEED")) {
-    return run(std::strtoull(seed, nullptr, 10));
-  }
-  constexpr uint64_t kStreams = 200;
-  const char* asked = std::getenv("PGSINK_MODEL_STREAMS");
-  const uint64_t streams = asked != nullptr ? std::strtoull(asked, nullptr, 10) : kStreams;
-  for (uint64_t seed = 1; seed <= streams && !HasFatalFailure(); ++seed) run(seed);
+  constexpr uint64_t kStreams = 100;
+  const uint64_t first = from_environment("PGSINK_MODEL_SEED", 1);
+  const uint64_t streams = from_environment("PGSINK_MODEL_STREAMS", kStreams);
+  for (uint64_t i = 0; i < streams && !HasFatalFailure(); ++i) run(first + i);
 }
 
 }  // namespace

@@ -59,6 +59,8 @@ const std::vector<Case>& cases() {
        "REFERENCES p", {kAlways, kDistinct, kDistinct, kAlways, kAlways, kDistinct}},
       {"check", "ALTER TABLE t ADD CHECK (v > 0)",
        {kAlways, kDistinct, kDistinct, kAlways, kAlways, kDistinct}},
+      {"not null", "ALTER TABLE t ALTER v SET NOT NULL",
+       {kAlways, kAlways, kDistinct, kAlways, kAlways, kAlways}},
       {"generated", "ALTER TABLE t ADD g int GENERATED ALWAYS AS (1 / v) STORED",
        {kAlways, kDistinct, kDistinct, kAlways, kAlways, kDistinct}},
       {"not sent", "ALTER TABLE t ADD note text",

@@ -168,9 +168,12 @@ void Judge::see_columns() {
       see(Witness::kUnsent);
       if (numbered) see(Witness::kNumbers);
       order_.by_arrival = order_.by_arrival || numbered;
-    } else if (keeps_first(options_, table_, column, keys_)) {
-      see(Witness::kFirstValue);
+      continue;
     }
+    if (keeps_first(options_, table_, column, keys_)) see(Witness::kFirstValue);
+    // An update of a row that is not there may have a NULL, so that the encoder cannot judge.
+    const bool updates = options_.write_mode == WriteMode::kUpdate;
+    if (updates && column.not_null && assigned(options_, column, keys_)) see(Witness::kJudge);
   }
 }
 
