@@ -8,7 +8,6 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
-#include <libpq-fe.h>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +17,7 @@
 #include <pgsink/batch_of.h>
 
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include "pgsink/sink.h"
 #include "support/postgres_server.h"
@@ -114,26 +114,29 @@ std::string World::create(const std::string& schema) const {
            " REFERENCES {s}.t ON DELETE CASCADE, x int);";
   }
   if (skips) {
-    sql += "CREATE FUNCTION {s}.skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-           "IF TG_OP = 'DELETE' THEN IF OLD.v LIKE '%3%' THEN RETURN NULL; END IF; RETURN OLD; "
-           "END IF; IF NEW.v LIKE '%7%' THEN RETURN NULL; END IF; RETURN NEW; END $$;"
-           "CREATE TRIGGER skip BEFORE INSERT OR UPDATE OR DELETE ON {s}.t FOR EACH ROW "
-           "EXECUTE FUNCTION {s}.skip();";
+    sql +=
+        "CREATE FUNCTION {s}.skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF TG_OP = 'DELETE' THEN IF OLD.v LIKE '%3%' THEN RETURN NULL; END IF; RETURN OLD; "
+        "END IF; IF NEW.v LIKE '%7%' THEN RETURN NULL; END IF; RETURN NEW; END $$;"
+        "CREATE TRIGGER skip BEFORE INSERT OR UPDATE OR DELETE ON {s}.t FOR EACH ROW "
+        "EXECUTE FUNCTION {s}.skip();";
   }
   if (changes) {
-    sql += std::string("CREATE FUNCTION {s}.change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                       "NEW.v := NEW.v || ") +
+    sql += std::string(
+               "CREATE FUNCTION {s}.change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+               "NEW.v := NEW.v || ") +
            (counts ? "(SELECT count(*) FROM {s}.t)" : "coalesce(NEW.w, 0) % 10") +
            "; RETURN NEW; END $$;"
            "CREATE TRIGGER zchange BEFORE INSERT OR UPDATE ON {s}.t FOR EACH ROW "
            "EXECUTE FUNCTION {s}.change();";
   }
   if (logs || statement_logs) {
-    sql += "CREATE TABLE {s}.log (id serial, what text); "
-           "CREATE FUNCTION {s}.log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-           "INSERT INTO {s}.log (what) VALUES (TG_OP || ' ' || TG_LEVEL || ' ' || "
-           "CASE WHEN TG_LEVEL = 'ROW' THEN coalesce(NEW.k, OLD.k) || ' ' || "
-           "coalesce(OLD.v, '-') || '>' || coalesce(NEW.v, '-') ELSE '' END); RETURN NULL; END $$;";
+    sql +=
+        "CREATE TABLE {s}.log (id serial, what text); "
+        "CREATE FUNCTION {s}.log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO {s}.log (what) VALUES (TG_OP || ' ' || TG_LEVEL || ' ' || "
+        "CASE WHEN TG_LEVEL = 'ROW' THEN coalesce(NEW.k, OLD.k) || ' ' || "
+        "coalesce(OLD.v, '-') || '>' || coalesce(NEW.v, '-') ELSE '' END); RETURN NULL; END $$;";
     const char* level = statement_logs ? "STATEMENT" : "ROW";
     sql += std::string("CREATE TRIGGER log AFTER INSERT OR UPDATE OR DELETE ON {s}.t FOR EACH ") +
            level + " EXECUTE FUNCTION {s}.log();";
@@ -153,9 +156,9 @@ std::string literal(const Text& text) {
 /// What one row of a mode does, as anybody would write it.
 std::string statement(WriteMode mode, const Row& row, const std::vector<std::string>& updates) {
   const std::string insert = "INSERT INTO model.t (k, email, span, v, w, parent) VALUES (" +
-                             literal(row.k) + ", " + literal(row.email) + ", " +
-                             literal(row.span) + ", " + literal(row.v) + ", " + literal(row.w) +
-                             ", " + literal(row.parent) + ")";
+                             literal(row.k) + ", " + literal(row.email) + ", " + literal(row.span) +
+                             ", " + literal(row.v) + ", " + literal(row.w) + ", " +
+                             literal(row.parent) + ")";
   const std::string where = " WHERE k = " + literal(row.k);
   std::string set;
   for (const std::string& name : updates) {
@@ -281,7 +284,8 @@ class RowByRowTest : public ::testing::Test {
     std::set<std::string> seen;
     for (const std::string& key : world.key.values) {
       std::string folded = key;
-      std::ranges::transform(folded, folded.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      std::ranges::transform(folded, folded.begin(),
+                             [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       folded = folded.substr(0, folded.find('.'));
       if (one_in(3) || !seen.insert(folded).second) continue;
       const std::string number = std::to_string(200 + seen.size());
@@ -347,8 +351,8 @@ class RowByRowTest : public ::testing::Test {
     std::string all = scalar("SELECT string_agg(r::text, E'\\n' ORDER BY r.k) FROM (SELECT " +
                              select + " FROM " + schema + ".t) AS r");
     if (world.children) {
-      all += "\nchildren: " + scalar("SELECT string_agg(k::text, ' ' ORDER BY k) FROM " + schema +
-                                     ".child");
+      all += "\nchildren: " +
+             scalar("SELECT string_agg(k::text, ' ' ORDER BY k) FROM " + schema + ".child");
     }
     if (world.logs || world.statement_logs) {
       all += "\nlog:\n" + scalar("SELECT string_agg(what, E'\\n' ORDER BY " +
@@ -391,8 +395,8 @@ class RowByRowTest : public ::testing::Test {
         const std::string text = statement(mode, rows.back(), updates);
         const std::string error = plain_->run(text);
         ++number;
-        rows_text += std::to_string(number) + ": " + text + (error.empty() ? "" : "  -- refused") +
-                     "\n";
+        rows_text +=
+            std::to_string(number) + ": " + text + (error.empty() ? "" : "  -- refused") + "\n";
         if (!error.empty()) refused[number] = error;
       }
       RecordBatch made = batch(std::move(rows), with_op);
@@ -409,8 +413,8 @@ class RowByRowTest : public ::testing::Test {
     const bool in_order = options.parallelism == 1;
     const std::string told = "seed " + std::to_string(seed) + ", mode " +
                              std::to_string(static_cast<int>(mode)) + ", lanes " +
-                             std::to_string(options.parallelism) + "\n" + world.create("t") +
-                             "\n" + rows_text;
+                             std::to_string(options.parallelism) + "\n" + world.create("t") + "\n" +
+                             rows_text;
     ASSERT_EQ(contents(world, "sunk", in_order), contents(world, "model", in_order)) << told;
     std::string differences;
     for (const auto& [row, message] : refused) {

@@ -320,8 +320,7 @@ TEST_P(ModesTest, ADeleteAndAnInsertOfAKeyAreBoth) {
       "INSERT INTO t VALUES (1, 'old', 'by hand', 1), (2, 'old', 'by hand', 1); "
       "INSERT INTO c VALUES (1), (2)");
   options_.write_mode = WriteMode::kChangelog;
-  const Status written =
-      write_changes({{"D", 1, std::nullopt}, {"I", 1, "new"}, {"U", 2, "new"}});
+  const Status written = write_changes({{"D", 1, std::nullopt}, {"I", 1, "new"}, {"U", 2, "new"}});
   ASSERT_TRUE(written) << written.error().to_string();
   EXPECT_EQ(scalar("SELECT string_agg(concat_ws(':', id, name, note, version), ' ' ORDER BY id) "
                    "FROM t"),

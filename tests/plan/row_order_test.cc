@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "pgsink/plan/statements.h"
+#include "pgsink/plan/keys.h"
 #include "support/client_fixture.h"
 
 namespace pgsink::test {
@@ -107,10 +107,11 @@ class RowOrderTest : public ClientTest {
     return row_order(options, *table, columns, *keys);
   }
   void make(const std::string& sql) {
-    server().sql("DROP TABLE IF EXISTS t, c, p CASCADE; DROP FUNCTION IF EXISTS f; "
-                 "CREATE TABLE t (k int PRIMARY KEY, v int, w int);" +
-                     std::string(kFunction) + sql,
-                 database());
+    server().sql(
+        "DROP TABLE IF EXISTS t, c, p CASCADE; DROP FUNCTION IF EXISTS f; "
+        "CREATE TABLE t (k int PRIMARY KEY, v int, w int);" +
+            std::string(kFunction) + sql,
+        database());
   }
 };
 
@@ -120,9 +121,9 @@ TEST_F(RowOrderTest, SaysWhichRowsMayGoTogether) {
     for (size_t mode = 0; mode < one.together.size(); ++mode) {
       const auto write_mode = static_cast<WriteMode>(mode);
       // ON CONFLICT works with no deferrable constraint, and insert has no key.
-      const bool refused = write_mode == WriteMode::kInsert ||
-                           (write_mode == WriteMode::kInsertIgnore &&
-                            std::string_view(one.name) == "deferrable");
+      const bool refused =
+          write_mode == WriteMode::kInsert ||
+          (write_mode == WriteMode::kInsertIgnore && std::string_view(one.name) == "deferrable");
       if (refused) continue;
       EXPECT_EQ(order(write_mode).together, one.together[mode]) << one.name << ", mode " << mode;
     }
@@ -130,8 +131,9 @@ TEST_F(RowOrderTest, SaysWhichRowsMayGoTogether) {
 }
 
 TEST_F(RowOrderTest, TriggersOfReplicasCountWhereTheyFire) {
-  make("CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f(); "
-       "CREATE TABLE c (k int REFERENCES t)");
+  make(
+      "CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f(); "
+      "CREATE TABLE c (k int REFERENCES t)");
   EXPECT_EQ(order(WriteMode::kUpsert, FireTriggers::kReplica).together, kAlways);
   EXPECT_EQ(order(WriteMode::kDelete, FireTriggers::kReplica).together, kAlways);
   server().sql("ALTER TABLE t ENABLE ALWAYS TRIGGER a", database());

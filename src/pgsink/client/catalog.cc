@@ -36,7 +36,8 @@ WITH RECURSIVE target AS (
   SELECT a.* FROM pg_attribute a JOIN target ON a.attrelid = target.oid
   WHERE a.attnum > 0 AND NOT a.attisdropped
 ), tree(oid) AS (
-  SELECT oid FROM target UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
+  SELECT oid FROM target
+  UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
 ), needed(oid) AS (
   SELECT atttypid FROM col
   UNION

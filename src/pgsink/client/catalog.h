@@ -52,10 +52,10 @@ struct CatalogWatchers {
     bool of_replica = false, of_origin = true;
   };
   std::vector<Trigger> triggers;
-  bool rules = false;              ///< Rewrite rules for INSERT, UPDATE or DELETE.
-  bool referenced = false;         ///< A foreign key leads to it …
-  bool refers_to_itself = false;   ///< … from itself.
-  bool judges_rows = false;        ///< Something may refuse a row for what it holds.
+  bool rules = false;                ///< Rewrite rules for INSERT, UPDATE or DELETE.
+  bool referenced = false;           ///< A foreign key leads to it …
+  bool refers_to_itself = false;     ///< … from itself.
+  bool judges_rows = false;          ///< Something may refuse a row for what it holds.
   bool unique_of_partition = false;  ///< A partition has a unique index of its own.
 };
 

@@ -4,11 +4,11 @@
 //
 // Where the server names the row, that row is left out and the rest is sent again. Where a
 // statement for each row failed at the first one, whether it fails without rows is tried before.
-// Where the server names no row, the shortest beginning of the flight that fails is searched by halves, each tried in a
-// transaction that is rolled back: its last row is to blame, also if it only fails together with a
-// row before it. Of k such rows among n, each costs at most log2(n) + 2 attempts. Before the first
-// search of a flight one attempt sends no row at all: if that fails too (a statement trigger that
-// always raises), the statement is to blame, and no row is left out.
+// Where the server names no row, the shortest beginning of the flight that fails is searched by
+// halves, each tried in a transaction that is rolled back: its last row is to blame, also if it
+// only fails together with a row before it. Of k such rows among n, each costs at most log2(n) + 2
+// attempts. Before the first search of a flight one attempt sends no row at all: if that fails too
+// (a statement trigger that always raises), the statement is to blame, and no row is left out.
 
 #include <cstddef>
 #include <limits>

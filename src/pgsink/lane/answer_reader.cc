@@ -104,13 +104,13 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
                                           : plan_.statements.apply;
   const std::string_view row_delete = plan_.statements.row_delete.sql;
   const bool delete_stale = of_row && !row_delete.empty() && session.is_stale(error, row_delete);
-  failure.kind = classify_failure({.error = failure.error,
-                                   .routine = error.routine,
-                                   .part = failure.part,
-                                   .into_leaves = attempt.copies.leaves != nullptr,
-                                   .creates_partitions = setup_.creates_partitions,
-                                   .stale_statement =
-                                       delete_stale || (prepared && session.is_stale(error, sql))});
+  failure.kind = classify_failure(
+      {.error = failure.error,
+       .routine = error.routine,
+       .part = failure.part,
+       .into_leaves = attempt.copies.leaves != nullptr,
+       .creates_partitions = setup_.creates_partitions,
+       .stale_statement = delete_stale || (prepared && session.is_stale(error, sql))});
   return failure;
 }
 

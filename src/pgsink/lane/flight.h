@@ -147,7 +147,7 @@ struct Flight {
   Rejects rejects;
   LeafSearch search;
   bool row_by_row = false;  ///< Its rows must not go together.
-  uint32_t attempts = 0;  ///< So far.
+  uint32_t attempts = 0;    ///< So far.
   /// Before the next attempt it is asked whether the table has changed.
   bool doubts_shape = false;
   uint32_t proofs_failed = 0;  ///< Attempts that could not prove the shape of the table.

@@ -16,8 +16,8 @@ constexpr size_t kSendBytes = size_t{128} << 10;
 // So many rows are encoded before they are sent: the arrays stay in the cache.
 constexpr size_t kRowsTogether = 256;
 
-// Requests that may be unanswered before rows wait: the session holds a little of each. More answers
-// than the server keeps back in its buffer.
+// Requests that may be unanswered before rows wait: the session holds a little of each. More
+// answers than the server keeps back in its buffer.
 constexpr size_t kRequestsMax = size_t{1} << 16;
 
 // Source: MaxAllocSize of the server.

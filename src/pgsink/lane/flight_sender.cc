@@ -25,8 +25,8 @@ Path FlightSender::path_of(const Flight& flight) const {
 bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
   const Path path = path_of(flight);
   const bool needs_all_rows = path == Path::kArrays || plan_.truth == Truth::kEpoch ||
-                              plan_.order.together != Together::kAlways ||
-                              flight.rejects.any() || setup_.leaves.serves(path) ||
+                              plan_.order.together != Together::kAlways || flight.rejects.any() ||
+                              setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
   return session.wire().empty() ||

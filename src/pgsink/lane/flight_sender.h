@@ -16,8 +16,8 @@
 // or an error before it rolls back; without BEGIN and COMMIT it answers, and wakes us, once instead
 // of three times. Source: PostgreSQL documentation, "Pipelining" of the extended query protocol.
 //
-// Row by row, between BEGIN and COMMIT, there is one Bind/Execute for each row, and a Sync after the
-// last. The server passes over all rows after one that fails, so the answers name it.
+// Row by row, between BEGIN and COMMIT, there is one Bind/Execute for each row, and a Sync after
+// the last. The server passes over all rows after one that fails, so the answers name it.
 //
 // Every function fails only if the connection broke; other failures are the attempt's.
 

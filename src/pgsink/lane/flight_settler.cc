@@ -117,9 +117,9 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
 bool FlightSettler::goes_row_by_row(const Flight& flight, const Failure& failure) const {
   const Path path = flight.attempt.path;
   const bool together = path == Path::kArrays || path == Path::kStaged;
-  const bool of_rows = failure.kind == FailureKind::kRow ||
-                       (failure.part == AttemptPart::kRows &&
-                        failure.error.sqlstate == kCardinalityViolation);
+  const bool of_rows =
+      failure.kind == FailureKind::kRow ||
+      (failure.part == AttemptPart::kRows && failure.error.sqlstate == kCardinalityViolation);
   return together && of_rows && setup_.plan.has_row_statements() && !flight.row_by_row &&
          !RejectedRows::names_row(failure) && log_.fails_by_itself(flight.seq) &&
          !log_.retries(failure.error) && !log_.stop_error();

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pgsink/plan/statements.h"
+#include "pgsink/plan/keys.h"
 
 namespace pgsink {
 namespace {
@@ -60,8 +60,7 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
   Router router(static_cast<size_t>(options.parallelism), static_cast<size_t>(plan.run_rows));
   if (router.lanes_ == 1) return router;
   if (const std::string& place = plan.order.meeting_place;
-      options.write_mode != WriteMode::kInsert && options.partition_by.empty() &&
-      !place.empty()) {
+      options.write_mode != WriteMode::kInsert && options.partition_by.empty() && !place.empty()) {
     router.use_one_lane("parallelism: rows with different keys may meet at " + place +
                         ", where their order counts, so all rows take one lane: the others stay "
                         "idle; if they never meet there, say partition_by = 'hash(…)'");

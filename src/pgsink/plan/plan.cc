@@ -366,10 +366,11 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
                                                             : Truth::kXid;
   plan.idempotent = mode == WriteMode::kDelete && plan.truth == Truth::kXid &&
                     plan.order.together == Together::kAlways;
-  // A row that waits for others to be left out beside it must not be overtaken by one that it meets.
+  // A row that waits for others to be left out beside it must not be overtaken by one that it
+  // meets.
   const bool overtaken = takes_dead_letters(options) && !plan.order.meeting_place.empty();
-  plan.ordered = plan.truth == Truth::kEpoch ||
-                 (mode == WriteMode::kInsert ? overtaken : !plan.idempotent);
+  plan.ordered =
+      plan.truth == Truth::kEpoch || (mode == WriteMode::kInsert ? overtaken : !plan.idempotent);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   plan.transaction_rows = plan.run_rows;

@@ -6,7 +6,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/plan/faults.h"
-#include "pgsink/plan/statements.h"
+#include "pgsink/plan/keys.h"
 
 namespace pgsink {
 
@@ -32,9 +32,6 @@ Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table,
 /// check_foreign fails if the options say otherwise than the catalog whether the table is a foreign
 /// one, or ask of a foreign one what none can do.
 Status check_foreign(const SinkOptions& options, const CatalogTable& table);
-
-/// switches_triggers says whether transactions run with session_replication_role = replica.
-bool switches_triggers(const SinkOptions& options);
 
 /// check_triggers fails if triggers cannot be switched as the options ask: the role may not set
 /// session_replication_role, or all shall be off and some fire in that role too.

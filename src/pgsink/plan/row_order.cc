@@ -4,8 +4,8 @@
 #include <array>
 
 #include "pgsink/encode/base/wire_type.h"
-#include "pgsink/plan/preflight.h"
-#include "pgsink/plan/statements.h"
+#include "pgsink/plan/keys.h"
+#include "pgsink/options/rules.h"
 
 namespace pgsink {
 namespace {
@@ -100,8 +100,8 @@ void Judge::see(Witness witness) {
 void Judge::see_triggers() {
   const WriteMode mode = options_.write_mode;
   const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
-  const bool updates = mode == WriteMode::kUpsert || mode == WriteMode::kUpdate ||
-                       mode == WriteMode::kChangelog;
+  const bool updates =
+      mode == WriteMode::kUpsert || mode == WriteMode::kUpdate || mode == WriteMode::kChangelog;
   const bool deletes = mode == WriteMode::kDelete || mode == WriteMode::kChangelog;
   const bool as_replica = switches_triggers(options_);
   for (const CatalogWatchers::Trigger& trigger : table_.watchers.triggers) {
@@ -119,13 +119,13 @@ void Judge::see_triggers() {
 /// Whether a constraint beside the key's may refuse what the mode writes.
 bool Judge::is_rival(const CatalogIndex& index) const {
   if (!index.unique && !index.exclusion) return false;
-  const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique && !index.partial && !index.expression &&
-                      !keys_.columns.empty() && same_columns(index, keys_.columns);
+  const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique && !index.partial &&
+                      !index.expression && !keys_.columns.empty() &&
+                      same_columns(index, keys_.columns);
   if (of_key) return false;
   // Of columns that fill themselves it knows no values to meet at.
   const auto fills = [&](const CatalogColumn& column) {
-    return sent(column) &&
-           std::ranges::find(index.columns, column.number) != index.columns.end();
+    return sent(column) && std::ranges::find(index.columns, column.number) != index.columns.end();
   };
   if (!index.expression && std::ranges::none_of(table_.columns, fills)) return false;
   if (options_.write_mode != WriteMode::kUpdate || index.partial || index.expression) return true;
@@ -191,13 +191,6 @@ RowOrder Judge::decide() {
 }
 
 }  // namespace
-
-bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns) {
-  return index.columns.size() == columns.size() &&
-         std::ranges::all_of(columns, [&](const CatalogColumn* column) {
-           return std::ranges::find(index.columns, column->number) != index.columns.end();
-         });
-}
 
 bool keeps_first(const SinkOptions& options, const CatalogTable& table, const CatalogColumn& column,
                  const Keys& keys) {

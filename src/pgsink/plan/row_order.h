@@ -10,10 +10,9 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/plan/keys.h"
 
 namespace pgsink {
-
-struct Keys;
 
 /// Together says when one statement may apply many rows.
 enum class Together : uint8_t {
@@ -34,9 +33,6 @@ struct RowOrder {
 /// row_order decides for one mode. `columns` are those to send.
 RowOrder row_order(const SinkOptions& options, const CatalogTable& table,
                    const std::vector<EncodeColumn>& columns, const Keys& keys);
-
-/// same_columns says whether an index is on exactly these columns.
-bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns);
 
 /// keeps_first says whether of the rows of one key the first decides about this column: updates do
 /// not set it, or it is a key that may be spelled in several ways.

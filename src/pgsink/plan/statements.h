@@ -12,6 +12,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/plan/keys.h"
 #include "pgsink/plan/row_order.h"
 
 namespace pgsink {
@@ -41,27 +42,11 @@ struct Statements {
   ScopedSql planner;        ///< Planner settings.
 };
 
-/// Keys are the columns by which a mode finds the row that is there.
-struct Keys {
-  std::vector<const CatalogColumn*> columns;
-  bool indexed = false;      ///< An index leads to them.
-  bool nulls_equal = false;  ///< NULL is a value like others: the index is NULLS NOT DISTINCT.
-};
-
-/// find_keys takes the option's columns or the primary key, and checks them against table and
-/// input. `used` are the table columns that the input fills. All faults in one error.
-Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
-                       const std::vector<const CatalogColumn*>& used);
-
 /// write_statements composes the texts. `columns` are those to send, the change column (if any)
 /// first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
                                     const std::vector<EncodeColumn>& columns, const Keys& keys,
                                     const RowOrder& order);
-
-/// told_by_bytes says whether values of the column are equal for the server exactly when their
-/// binary forms are: not so for citext, nondeterministic collations, numeric and others.
-bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types);
 
 /// takes_copy says whether COPY does to the table what INSERT does. The server refuses COPY into a
 /// view without INSTEAD OF triggers, and COPY ignores rules.

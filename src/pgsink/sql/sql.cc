@@ -100,8 +100,7 @@ constexpr std::array<Template, 137> kTemplates{{
     {Sql::kNewer,
      " WHERE target.{column} {less} EXCLUDED.{column}"
      " OR (target.{column} IS NULL AND EXCLUDED.{column} IS NOT NULL)"},
-    {Sql::kInsertRow,
-     "INSERT INTO {table} AS target ({columns}){overriding} VALUES ({values})"},
+    {Sql::kInsertRow, "INSERT INTO {table} AS target ({columns}){overriding} VALUES ({values})"},
     {Sql::kUpdateRow, "UPDATE {table} AS target SET {assignments} WHERE {match}"},
     {Sql::kDeleteRow, "DELETE FROM {table} AS target WHERE {match}"},
     {Sql::kUpdateFrom,

@@ -59,8 +59,7 @@ class ChangeField final : public StagedBase {
     constexpr size_t kShown = 20;
     const std::string word =
         is_null(i) ? "NULL" : "\"" + std::string(words_[i].substr(0, kShown)) + "\"";
-    return {sqlstate::kInvalidText,
-            word + " is no change: use I, U, D or insert, update, delete"};
+    return {sqlstate::kInvalidText, word + " is no change: use I, U, D or insert, update, delete"};
   }
 
   Field source_;

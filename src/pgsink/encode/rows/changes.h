@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "pgsink/encode/base/field.h"
-#include "pgsink/encode/rows/row_encoder.h"
 
 namespace pgsink::encode {
 
