@@ -154,22 +154,26 @@ std::string literal(const Text& text) {
 }
 
 /// What one row of a mode does, as anybody would write it.
-std::string statement(WriteMode mode, const Row& row, const std::vector<std::string>& updates) {
+std::string statement(const SinkOptions& options, const Row& row) {
   const std::string insert = "INSERT INTO model.t (k, email, span, v, w, parent) VALUES (" +
                              literal(row.k) + ", " + literal(row.email) + ", " + literal(row.span) +
                              ", " + literal(row.v) + ", " + literal(row.w) + ", " +
                              literal(row.parent) + ")";
   const std::string where = " WHERE k = " + literal(row.k);
-  std::string set;
-  for (const std::string& name : updates) {
-    set += (set.empty() ? "" : ", ") + name + " = EXCLUDED." + name;
+  const std::string target = options.conflict_columns.empty() ? "" : " (k)";
+  std::string set =
+      "email = EXCLUDED.email, span = EXCLUDED.span, v = EXCLUDED.v, "
+      "w = EXCLUDED.w, parent = EXCLUDED.parent";
+  if (!options.update_columns.empty()) set = "w = EXCLUDED.w";
+  std::string upsert = insert + " ON CONFLICT (k) DO UPDATE SET " + set;
+  if (!options.newer_by.empty()) {
+    upsert += " WHERE t.w < EXCLUDED.w OR (t.w IS NULL AND EXCLUDED.w IS NOT NULL)";
   }
-  const std::string upsert = insert + " ON CONFLICT (k) DO UPDATE SET " + set;
-  switch (mode) {
+  switch (options.write_mode) {
     case WriteMode::kInsert:
       return insert;
     case WriteMode::kInsertIgnore:
-      return insert + " ON CONFLICT DO NOTHING";
+      return insert + " ON CONFLICT" + target + " DO NOTHING";
     case WriteMode::kUpsert:
       return upsert;
     case WriteMode::kUpdate:
@@ -375,11 +379,11 @@ class RowByRowTest : public ::testing::Test {
     sql(world.create("sunk") + world.create("model"));
     fill(world);
     SinkOptions options = draw_options(world, mode, seed);
-    std::vector<std::string> updates{"email", "span", "v", "w", "parent"};
     if ((mode == WriteMode::kUpsert || mode == WriteMode::kChangelog) && one_in(4)) {
-      updates = {"w"};
-      options.update_columns = updates;
+      options.update_columns = {"w"};
     }
+    if (mode == WriteMode::kUpsert && one_in(4)) options.newer_by = "w";
+    if (mode == WriteMode::kInsertIgnore && one_in(3)) options.conflict_columns = {"k"};
     rejected_.clear();
     const bool with_op = mode == WriteMode::kChangelog;
     auto sink = Sink::open(options, batch({}, with_op).schema());
@@ -392,7 +396,7 @@ class RowByRowTest : public ::testing::Test {
       std::vector<Row> rows;
       for (uint64_t count = draw(one_in(8) ? 300 : 25); count > 0; --count) {
         rows.push_back(draw_row(world, mode));
-        const std::string text = statement(mode, rows.back(), updates);
+        const std::string text = statement(options, rows.back());
         const std::string error = plain_->run(text);
         ++number;
         rows_text +=

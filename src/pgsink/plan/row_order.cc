@@ -4,8 +4,8 @@
 #include <array>
 
 #include "pgsink/encode/base/wire_type.h"
-#include "pgsink/plan/keys.h"
 #include "pgsink/options/rules.h"
+#include "pgsink/plan/keys.h"
 
 namespace pgsink {
 namespace {
