@@ -93,6 +93,30 @@ TEST(Salvage, EndsWhereNoRowIsToBlame) {
   EXPECT_FALSE(salvage.searching());
 }
 
+TEST(Salvage, ARowThatFailedAloneIsToBlameIfOthersPassedBeforeIt) {
+  Salvage salvage;
+  EXPECT_EQ(salvage.failed_at(7), 7U);
+  EXPECT_FALSE(salvage.searching());
+}
+
+TEST(Salvage, TheFirstRowThatFailedAloneIsToBlameIfTheStatementPassesWithoutRows) {
+  Salvage salvage;
+  EXPECT_EQ(salvage.failed_at(0), std::nullopt);
+  EXPECT_TRUE(salvage.trying_no_rows());
+  EXPECT_EQ(salvage.passed(), 0U);
+  EXPECT_FALSE(salvage.searching());
+  salvage.leave_out(0);
+  EXPECT_EQ(salvage.failed_at(1), 1U) << "it passed once";
+}
+
+TEST(Salvage, TheFirstRowThatFailedAloneIsNotToBlameForTheStatement) {
+  Salvage salvage;
+  EXPECT_EQ(salvage.failed_at(0), std::nullopt);
+  EXPECT_EQ(salvage.failed(1000), std::nullopt);
+  EXPECT_FALSE(salvage.searching());
+  EXPECT_TRUE(salvage.left_out().empty());
+}
+
 TEST(Salvage, ANamedRowIsCountedAmongThoseSent) {
   Salvage salvage;
   salvage.leave_out(0);

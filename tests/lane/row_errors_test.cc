@@ -138,7 +138,8 @@ TEST_P(AStatementTrigger, ThatAlwaysRaisesStopsTheSinkWithItsError) {
   EXPECT_NE(written.error().message.find("without rows"), std::string::npos)
       << written.error().message;
   EXPECT_EQ(scalar("SELECT count(*) FROM t_rejected"), "0");
-  EXPECT_EQ(scalar("SELECT last_value FROM calls"), "2") << "one attempt, and one without rows";
+  // One attempt, by arrays another one row by row, and one without rows.
+  EXPECT_EQ(scalar("SELECT last_value FROM calls"), way == Way::kArrays ? "3" : "2");
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, AStatementTrigger,

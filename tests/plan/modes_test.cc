@@ -29,6 +29,17 @@ RecordBatch users(std::vector<User> rows) {
 /// How the rows travel; every test of a mode runs with each.
 enum class Way { kArrays, kPreparedArrays, kStaged };
 
+struct Change {
+  std::string op;
+  int64_t id = 0;
+  std::optional<std::string> name;
+};
+
+RecordBatch changes(std::vector<Change> rows) {
+  return batch_of(std::move(rows), column("_op", &Change::op), column("id", &Change::id),
+                  column("name", &Change::name));
+}
+
 class ModesTest : public ::testing::TestWithParam<Way> {
  protected:
   void SetUp() override {
@@ -60,6 +71,12 @@ class ModesTest : public ::testing::TestWithParam<Way> {
     for (auto& rows : batches) {
       if (auto written = (*sink)->write(users(std::move(rows))); !written) return written;
     }
+    return (*sink)->close();
+  }
+  Status write_changes(std::vector<Change> rows) {
+    auto sink = Sink::open(options_, changes({}).schema());
+    if (!sink) return fail(sink.error());
+    if (auto written = (*sink)->write(changes(std::move(rows))); !written) return written;
     return (*sink)->close();
   }
   void expect_written(std::vector<std::vector<User>> batches) {
@@ -279,17 +296,6 @@ TEST_P(ModesTest, ARoleOfTheTransactionWritesThroughTheStagingTable) {
   sql("DROP OWNED BY modes_writer; DROP ROLE modes_writer");
 }
 
-struct Change {
-  std::string op;
-  int64_t id = 0;
-  std::optional<std::string> name;
-};
-
-RecordBatch changes(std::vector<Change> rows) {
-  return batch_of(std::move(rows), column("_op", &Change::op), column("id", &Change::id),
-                  column("name", &Change::name));
-}
-
 TEST_P(ModesTest, AChangelogDoesWhatEachRowSays) {
   sql("ALTER TABLE t ALTER name SET NOT NULL; "
       "INSERT INTO t VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)");
@@ -305,7 +311,64 @@ TEST_P(ModesTest, AChangelogDoesWhatEachRowSays) {
   ASSERT_TRUE((*sink)->write(changes({{"I", 5, "five"}, {"D", 2, std::nullopt}})));
   const Status closed = (*sink)->close();
   ASSERT_TRUE(closed) << closed.error().to_string();
-  EXPECT_EQ(table(), "3:drei:3 5:five");
+  EXPECT_EQ(table(), "3:drei 5:five");  // Row 3 is another one: it was deleted.
+}
+
+TEST_P(ModesTest, ADeleteAndAnInsertOfAKeyAreBoth) {
+  sql("DROP TABLE t; CREATE TABLE t (id bigint PRIMARY KEY, name text, note text DEFAULT 'fresh', "
+      "version int); CREATE TABLE c (id bigint REFERENCES t ON DELETE CASCADE); "
+      "INSERT INTO t VALUES (1, 'old', 'by hand', 1), (2, 'old', 'by hand', 1); "
+      "INSERT INTO c VALUES (1), (2)");
+  options_.write_mode = WriteMode::kChangelog;
+  const Status written = write_changes({{"D", 1, std::nullopt}, {"I", 1, "new"}, {"U", 2, "new"}});
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(scalar("SELECT string_agg(concat_ws(':', id, name, note, version), ' ' ORDER BY id) "
+                   "FROM t"),
+            "1:new:fresh 2:new:by hand:1");
+  EXPECT_EQ(scalar("SELECT string_agg(id::text, ' ') FROM c"), "2");
+}
+
+TEST_P(ModesTest, RowsOfAChangelogHandAValueOver) {
+  sql("ALTER TABLE t ADD UNIQUE (name); INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 1)");
+  options_.write_mode = WriteMode::kChangelog;
+  const Status written = write_changes({{"D", 1, std::nullopt},
+                                        {"I", 3, "a"},
+                                        {"U", 2, "c"},
+                                        {"I", 1, "b"},
+                                        {"U", 3, "d"},
+                                        {"U", 2, "a"}});
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(table(), "1:b 2:a:1 3:d");
+}
+
+TEST_P(ModesTest, RowsOfAnUpsertHandAValueOver) {
+  sql("ALTER TABLE t ADD UNIQUE (name); INSERT INTO t VALUES (2, 'a', 1)");
+  options_.write_mode = WriteMode::kUpsert;
+  expect_written({{{2, "b", 2}, {1, "a", 1}, {2, "c", 3}, {3, "b", 1}}});
+  EXPECT_EQ(table(), "1:a:1 2:c:3 3:b:1");
+}
+
+TEST_P(ModesTest, TheRowThatMeetsAnotherIsNamed) {
+  sql("ALTER TABLE t ADD UNIQUE (name); INSERT INTO t VALUES (7, 'taken', 1)");
+  options_.write_mode = WriteMode::kUpsert;
+  const Error error = error_of({{{1, "a", 1}, {2, "b", 1}, {3, "taken", 1}, {4, "c", 1}}});
+  EXPECT_EQ(error.sqlstate, "23505");
+  EXPECT_NE(error.message.find("input row 3"), std::string::npos) << error.message;
+  EXPECT_EQ(table(), "7:taken:1");
+}
+
+TEST_P(ModesTest, ADeleteCarriesItsKeyOnly) {
+  sql("CREATE DOMAIN kept AS text NOT NULL CHECK (VALUE <> ''); DROP TABLE t; CREATE TABLE t "
+      "(id bigint PRIMARY KEY, name kept, code char(3) NOT NULL DEFAULT 'x', version int); "
+      "INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+  options_.write_mode = WriteMode::kChangelog;
+  const Status written =
+      write_changes({{"D", 1, std::nullopt}, {"I", 3, "c"}, {"D", 2, ""}, {"D", 9, std::nullopt}});
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(table(), "3:c");
+  const Status refused = write_changes({{"I", 4, "d"}, {"I", 5, ""}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().sqlstate, "23514") << refused.error().to_string();
 }
 
 TEST_P(ModesTest, AnUnknownChangeIsARejectedRow) {

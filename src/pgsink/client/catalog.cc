@@ -60,6 +60,9 @@ WITH RECURSIVE target AS (
 ), col AS (
   SELECT a.* FROM pg_attribute a JOIN target ON a.attrelid = target.oid
   WHERE a.attnum > 0 AND NOT a.attisdropped
+), tree(oid) AS (
+  SELECT oid FROM target
+  UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
 ), needed(oid) AS (
   SELECT atttypid FROM col
   UNION
@@ -85,7 +88,7 @@ SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, a
               CASE WHEN has_column_privilege(attrelid, attnum, 'UPDATE') THEN 'w' END,
               CASE WHEN has_column_privilege(attrelid, attnum, 'SELECT') THEN 'r' END),
        (SELECT concat(CASE WHEN l.collisdeterministic THEN '=' ELSE '~' END,
-                      CASE WHEN attcollation <> p.typcollation
+                      CASE WHEN attcollation <> p.typcollation OR p.typtype = 'd'
                            THEN quote_ident(n.nspname) || '.' || quote_ident(l.collname) END)
         FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
         JOIN pg_type p ON p.oid = atttypid
@@ -109,6 +112,37 @@ JOIN pg_amop s ON s.amopfamily = k.opcfamily AND s.amoplefttype = k.opcintype
   AND s.amoprighttype = k.opcintype AND s.amopstrategy IN (1, 3)
 JOIN pg_operator o ON o.oid = s.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
 WHERE needed.oid >= $FIRST_OWN_OID
+UNION ALL
+SELECT 'volatile', col.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM col JOIN pg_type p ON p.oid = col.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = col.attrelid AND d.adnum = col.attnum
+WHERE EXISTS (
+  SELECT FROM regexp_matches(COALESCE(d.adbin::text, p.typdefaultbin::text),
+                             ':(?:funcid|opfuncid) ([0-9]+)', 'g') AS m
+  JOIN pg_proc f ON f.oid = m[1]::oid WHERE f.provolatile = 'v')
+UNION ALL
+SELECT 'trigger', t.tgtype::text, t.tgenabled::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM tree JOIN pg_trigger t ON t.tgrelid = tree.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+UNION ALL
+SELECT 'watchers',
+       EXISTS (SELECT FROM pg_rewrite r JOIN target ON r.ev_class = target.oid
+               WHERE r.ev_type <> '1' AND r.ev_enabled <> 'D')::text,
+       EXISTS (SELECT FROM pg_constraint c JOIN tree ON c.confrelid = tree.oid)::text,
+       EXISTS (SELECT FROM pg_constraint c JOIN tree ON c.confrelid = tree.oid
+               WHERE c.conrelid IN (SELECT tree.oid FROM tree))::text,
+       (EXISTS (SELECT FROM pg_constraint c JOIN tree ON c.conrelid = tree.oid
+                WHERE c.contype IN ('c', 'f'))
+        OR EXISTS (SELECT FROM pg_constraint c JOIN needed ON c.contypid = needed.oid
+                   WHERE c.contype = 'c')
+        OR EXISTS (SELECT FROM col WHERE col.attgenerated <> '')
+        OR EXISTS (SELECT FROM pg_index i JOIN tree ON i.indrelid = tree.oid
+                   WHERE i.indpred IS NOT NULL OR i.indexprs IS NOT NULL)
+        OR EXISTS (SELECT FROM target WHERE target.row_security))::text,
+       EXISTS (SELECT FROM pg_index i JOIN tree ON i.indrelid = tree.oid
+               WHERE i.indrelid NOT IN (SELECT target.oid FROM target)
+               AND (i.indisunique OR i.indisexclusion)
+               AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid))::text,
+       NULL, NULL, NULL, NULL, NULL
 UNION ALL
 SELECT 'attribute', p.oid::text, a.attname::text, a.atttypid::text, a.atttypmod::text,
        a.attnum::text, NULL, NULL, NULL, NULL, NULL
@@ -193,6 +227,8 @@ class Reader {
   void take_type(const Row& row);
   void take_order(const Row& row);
   void take_index(const Row& row);
+  void take_trigger(const Row& row);
+  void take_watchers(const Row& row);
   void put_in_order();
   void resolve_domains();
   void apply_domain_rules();
@@ -209,6 +245,7 @@ class Reader {
   std::map<Oid, std::map<int, TypeInfo::Attribute>> attributes_;
   std::map<Oid, std::map<int64_t, std::string>> labels_;
   std::vector<std::pair<std::string, std::string>> similar_;
+  std::vector<std::string> volatile_defaults_;
 };
 
 void Reader::take(const Row& row) {
@@ -226,6 +263,9 @@ void Reader::take(const Row& row) {
     labels_[number<Oid>(row[1])][number<int64_t>(row[3])] = row[2].value_or("");
   }
   if (kind == "index") take_index(row);
+  if (kind == "volatile") volatile_defaults_.push_back(row[1].value_or(""));
+  if (kind == "trigger") take_trigger(row);
+  if (kind == "watchers") take_watchers(row);
   if (kind == "similar") similar_.emplace_back(row[1].value_or(""), row[2].value_or(""));
 }
 
@@ -304,6 +344,29 @@ void Reader::take_index(const Row& row) {
   index.nulls_not_distinct = truth(row[9]);
   index.exclusion = truth(row[10]);
   table_.indexes.push_back(std::move(index));
+}
+
+void Reader::take_trigger(const Row& row) {
+  // Source: the server's src/include/catalog/pg_trigger.h.
+  enum : int { kRow = 1, kBefore = 2, kInsert = 4, kDelete = 8, kUpdate = 16 };
+  const int type = number<int>(row[1]);
+  const char enabled = letter(row[2]);
+  table_.watchers.triggers.push_back({.of_row = (type & kRow) != 0,
+                                      .before = (type & kBefore) != 0,
+                                      .on_insert = (type & kInsert) != 0,
+                                      .on_update = (type & kUpdate) != 0,
+                                      .on_delete = (type & kDelete) != 0,
+                                      .of_replica = enabled != 'O',
+                                      .of_origin = enabled != 'R'});
+}
+
+void Reader::take_watchers(const Row& row) {
+  CatalogWatchers& watchers = table_.watchers;
+  watchers.rules = truth(row[1]);
+  watchers.referenced = truth(row[2]);
+  watchers.refers_to_itself = truth(row[3]);
+  watchers.judges_rows = truth(row[4]);
+  watchers.unique_of_partition = truth(row[5]);
 }
 
 void Reader::put_in_order() {
@@ -426,6 +489,10 @@ Result<CatalogTable> Reader::finish(std::string_view schema, std::string_view ta
   apply_domain_rules();
   resolve_domains();
   apply_orders();
+  for (CatalogColumn& column : table_.columns) {
+    column.volatile_default =
+        std::ranges::find(volatile_defaults_, column.name) != volatile_defaults_.end();
+  }
   return std::move(table_);
 }
 

@@ -29,6 +29,8 @@ struct CatalogColumn {
   /// The operators of the type's default order, as written in a statement.
   std::string equal = "OPERATOR(pg_catalog.=)", less = "OPERATOR(pg_catalog.<)";
   bool own_equality = false;  ///< An extension's type decides which values are equal (citext).
+  /// Its default is another one each time (a sequence, a clock, a random number).
+  bool volatile_default = false;
   bool insertable = true, updatable = true, selectable = true;  ///< has_column_privilege()
 };
 
@@ -38,6 +40,24 @@ struct CatalogIndex {
   bool primary = false, unique = false, immediate = true, partial = false, expression = false;
   bool nulls_not_distinct = false;
   bool exclusion = false;
+};
+
+/// CatalogWatchers are what notices more than what rows a table ends with: which rows come on the
+/// way, and in which order. Those of its partitions and of tables that inherit from it count too.
+struct CatalogWatchers {
+  /// A user's trigger that is not switched off.
+  struct Trigger {
+    bool of_row = false, before = false;
+    bool on_insert = false, on_update = false, on_delete = false;
+    /// It fires where session_replication_role is replica, and where it is not.
+    bool of_replica = false, of_origin = true;
+  };
+  std::vector<Trigger> triggers;
+  bool rules = false;                ///< Rewrite rules for INSERT, UPDATE or DELETE.
+  bool referenced = false;           ///< A foreign key leads to it …
+  bool refers_to_itself = false;     ///< … from itself.
+  bool judges_rows = false;          ///< Something may refuse a row for what it holds.
+  bool unique_of_partition = false;  ///< A partition has a unique index of its own.
 };
 
 struct CatalogTable {
@@ -55,6 +75,7 @@ struct CatalogTable {
   std::vector<CatalogIndex> indexes;
   bool row_security = false;  ///< Policies decide which rows the role may see and write.
   bool insert_rules = false;  ///< Rules rewrite an INSERT; COPY ignores them.
+  CatalogWatchers watchers;
   bool has_insert_privilege = true, has_delete_privilege = true;
   std::string role;  ///< The role that has these privileges.
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.

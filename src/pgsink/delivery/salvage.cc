@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "pgsink/options/retry.h"
 
@@ -112,7 +113,16 @@ std::optional<size_t> Salvage::look_between() {
   return std::nullopt;
 }
 
+std::optional<size_t> Salvage::failed_at(size_t row) {
+  limit_ = kNoLimit;
+  if (statement_passed_ || row != sent_row(0)) return row;
+  suspect_ = row;
+  limit_ = 0;
+  return std::nullopt;
+}
+
 std::optional<size_t> Salvage::failed(size_t rows) {
+  suspect_.reset();
   bad_ = std::min(limit_, rows);
   // Rows that succeeded in a smaller trial fail now (a deferred constraint can do that): all are
   // suspect.
@@ -122,6 +132,10 @@ std::optional<size_t> Salvage::failed(size_t rows) {
 
 std::optional<size_t> Salvage::passed() {
   if (trying_no_rows()) statement_passed_ = true;
+  if (suspect_) {
+    limit_ = kNoLimit;
+    return std::exchange(suspect_, std::nullopt);
+  }
   good_ = limit_;
   return look_between();
 }

@@ -2,12 +2,13 @@
 // Salvage: which rows of a flight are left out, and which one is to blame. Pure, like the flight
 // log: the lane reports the result of each attempt, and it says what the next one sends.
 //
-// Where the server names the row, that row is left out and the rest is sent again. Where it does
-// not, the shortest beginning of the flight that fails is searched by halves, each tried in a
-// transaction that is rolled back: its last row is to blame, also if it only fails together with a
-// row before it. Of k such rows among n, each costs at most log2(n) + 2 attempts. Before the first
-// search of a flight one attempt sends no row at all: if that fails too (a statement trigger that
-// always raises), the statement is to blame, and no row is left out.
+// Where the server names the row, that row is left out and the rest is sent again. Where a
+// statement for each row failed at the first one, whether it fails without rows is tried before.
+// Where the server names no row, the shortest beginning of the flight that fails is searched by
+// halves, each tried in a transaction that is rolled back: its last row is to blame, also if it
+// only fails together with a row before it. Of k such rows among n, each costs at most log2(n) + 2
+// attempts. Before the first search of a flight one attempt sends no row at all: if that fails too
+// (a statement trigger that always raises), the statement is to blame, and no row is left out.
 
 #include <cstddef>
 #include <limits>
@@ -48,6 +49,9 @@ class Salvage {
   Salvage split_off(size_t row);
   /// end_search: the server has named the row.
   void end_search() { limit_ = kNoLimit; }
+  /// The statement of this row failed. Returns it if that is its own fault: the statements of rows
+  /// before it succeeded, or one without rows. Otherwise that is tried next.
+  std::optional<size_t> failed_at(size_t row);
   /// The attempt failed without naming which of the flight's `rows` was the cause. Returns the row,
   /// once only one is left; leave_out() it then. Otherwise searching() continues, or, if no row is
   /// left to blame, ends.
@@ -67,6 +71,7 @@ class Salvage {
   size_t bad_ = 0;                 ///< While searching: rows [0, bad_) failed.
   size_t limit_ = kNoLimit;        ///< Of the next attempt.
   bool statement_passed_ = false;  ///< Without rows.
+  std::optional<size_t> suspect_;  ///< Left out if the statement passes without rows.
 };
 
 }  // namespace pgsink

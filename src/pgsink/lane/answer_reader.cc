@@ -85,6 +85,7 @@ void AnswerReader::on_complete(const Event& event, std::string_view tag, Attempt
   if (attempt.is_series() && event.request == requests.apply) {
     attempt.reach(AttemptPhase::kApplied);
   }
+  if (requests.of_row(event.request)) ++attempt.rows_applied;
   if (is_copy(tag)) attempt.copied_rows += tag_rows(tag);
 }
 
@@ -94,16 +95,22 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
   // Also when a flight before it failed, which was to prepare the statement.
   const bool of_letters = failure.part == AttemptPart::kDeadLetters;
   const bool of_shape = failure.part == AttemptPart::kShapeProof;
-  const bool prepared = attempt.path == Path::kArrays || of_letters || of_shape;
+  const bool of_row = attempt.requests.of_row(event.request);
+  if (of_row) failure.sent_row = attempt.rows_applied;
+  const bool prepared = attempt.path == Path::kArrays || of_row || of_letters || of_shape;
   const std::string_view sql = of_letters ? setup_.insert_letters
                                : of_shape ? attempt.proof
+                               : of_row   ? plan().statements.row.sql
                                           : plan().statements.apply;
-  failure.kind = classify_failure({.error = failure.error,
-                                   .routine = error.routine,
-                                   .part = failure.part,
-                                   .into_leaves = attempt.copies.leaves != nullptr,
-                                   .creates_partitions = setup_.creates_partitions,
-                                   .stale_statement = prepared && session.is_stale(error, sql)});
+  const std::string_view row_delete = plan().statements.row_delete.sql;
+  const bool delete_stale = of_row && !row_delete.empty() && session.is_stale(error, row_delete);
+  failure.kind = classify_failure(
+      {.error = failure.error,
+       .routine = error.routine,
+       .part = failure.part,
+       .into_leaves = attempt.copies.leaves != nullptr,
+       .creates_partitions = setup_.creates_partitions,
+       .stale_statement = delete_stale || (prepared && session.is_stale(error, sql))});
   return failure;
 }
 
@@ -130,7 +137,8 @@ void AnswerReader::count(const Event& event, const Flight& flight) const {
       return;
     }
     // Other statements of that request have none of their own.
-    if (attempt.path == Path::kArrays || (!is_copy(tag) && !failed)) return;
+    const bool copies = attempt.path == Path::kCopy || attempt.path == Path::kStaged;
+    if (!copies || (!is_copy(tag) && !failed)) return;
   }
   if (event.request == attempt.requests.commit) {
     const std::string text = attempt.ending == EndingKind::kRollback ? sql_text(Sql::kAbandon)
@@ -140,16 +148,20 @@ void AnswerReader::count(const Event& event, const Flight& flight) const {
     setup_.metrics.statement(text, flight, 0, failed);
     return;
   }
-  const std::string_view text = statement_of(event.request, attempt);
+  const std::string_view text = statement_of(event.request, tag, attempt);
   if (!text.empty()) setup_.metrics.statement(text, flight, tag_rows(tag), failed);
 }
 
-std::string_view AnswerReader::statement_of(pgproto::RequestId request,
+std::string_view AnswerReader::statement_of(pgproto::RequestId request, std::string_view tag,
                                             const Attempt& attempt) const {
   const Statements& texts = plan().statements;
   const AttemptRequests& requests = attempt.requests;
   if (requests.of_shape(request)) return {};
   if (request == requests.identify) return texts.copy;
+  if (requests.of_row(request)) {
+    const bool deletes = !texts.row_delete.sql.empty() && tag.starts_with("DELETE");
+    return deletes ? texts.row_delete.sql : texts.row.sql;
+  }
   // Each partition's name would make a statement of its own.
   if (attempt.copies.leaves != nullptr && request < requests.commit) {
     return request == requests.leaf_check ? std::string_view() : texts.copy;

@@ -31,7 +31,8 @@ class AnswerReader {
   Failure failure_of(const pgproto::Event& event, const pgproto::ErrorResponse& error,
                      const Attempt& attempt, LaneSession& session) const;
   void count(const pgproto::Event& event, const Flight& flight) const;
-  std::string_view statement_of(pgproto::RequestId request, const Attempt& attempt) const;
+  std::string_view statement_of(pgproto::RequestId request, std::string_view tag,
+                                const Attempt& attempt) const;
 
   const Plan& plan() const { return setup_.target->plan; }
 

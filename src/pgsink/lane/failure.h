@@ -2,7 +2,9 @@
 // What an error of the server means for a flight. Pure, and tested row by row
 // (tests/lane/failure_test.cc).
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include <pgproto/error.h>
@@ -35,6 +37,8 @@ struct Failure {
   Error error;
   FailureKind kind = FailureKind::kOther;
   AttemptPart part = AttemptPart::kBegin;
+  /// Row by row: the n-th row that was sent, from 0.
+  std::optional<size_t> sent_row{};
   uint64_t input_row = 0;  ///< The row of the sink's input that it is about, from 1; 0: not known.
 };
 

@@ -52,10 +52,15 @@ struct AttemptRequests {
   pgproto::RequestId identify = 0;                     ///< Begins and identifies the transaction.
   pgproto::RequestId apply = 0;                        ///< Of arrays: the statement over the rows.
   pgproto::RequestId leaf_check = 0;                   ///< See leaf_copier.h.
+  pgproto::RequestId rows_first = 0, rows_last = 0;    ///< Of rows one by one.
   pgproto::RequestId shape_first = 0, shape_last = 0;  ///< The proof of plan/table_shape.h.
   pgproto::RequestId letters_first = 0, letters_last = 0;  ///< Of the dead letters.
   pgproto::RequestId commit = 0;                           ///< Ends it.
 
+  /// Row by row: whether it applies a row. The last is known once all are sent.
+  bool of_row(pgproto::RequestId request) const {
+    return rows_first != 0 && rows_first <= request && (rows_last == 0 || request <= rows_last);
+  }
   bool of_shape(pgproto::RequestId request) const {
     return shape_first <= request && request <= shape_last;
   }
@@ -88,11 +93,18 @@ struct Attempt {
   std::string gid;                ///< Two-phase commit.
   uint64_t partitions_known = 0;  ///< Partitioner::generation() when it was sent.
   uint64_t copied_rows = 0, encoded_bytes = 0;
+  size_t rows_applied = 0;                      ///< Row by row: so many are answered.
+  const RowStatement* row_statement = nullptr;  ///< Row by row: of the last row that was sent.
   TimePoint began{};
   std::string_view proof;          ///< The statement that proves the table's shape; the plan's.
   std::optional<Failure> failure;  ///< The first.
 
   bool is_series() const { return ending == EndingKind::kSync; }
+  /// Whether it has sent a statement that writes the table.
+  bool writes() const {
+    if (path == Path::kArrays) return requests.apply != 0;
+    return path != Path::kRows || requests.rows_first != 0;
+  }
   bool is_committed() const { return phase == AttemptPhase::kCommitted; }
   void reach(AttemptPhase reached) { phase = std::max(phase, reached); }
   /// Notes an error of our own.
@@ -142,7 +154,8 @@ struct Flight {
   HostPosition through_position;  ///< … and its position.
   Rejects rejects;
   LeafSearch search;
-  uint32_t attempts = 0;  ///< So far.
+  bool row_by_row = false;  ///< Its rows must not go together.
+  uint32_t attempts = 0;    ///< So far.
   /// Which plan `rejects` and the last attempt go by: TargetPlan::generation.
   uint64_t generation = 0;
   /// The last attempt may have failed because the table has changed: that is asked before anything

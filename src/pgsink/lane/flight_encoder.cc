@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pgsink/encode/rows/changes.h"
 #include "pgsink/lane/leaf_copier.h"
 
 namespace pgsink {
@@ -12,8 +13,48 @@ namespace {
 // A multiple of 16 KiB, so that TLS makes whole records of it and none of a few bytes.
 constexpr size_t kSendBytes = size_t{128} << 10;
 
+// So many rows are encoded before they are sent: the arrays stay in the cache.
+constexpr size_t kRowsTogether = 256;
+
+// Requests that may be unanswered before rows wait: the session holds a little of each. More
+// answers than the server keeps back in its buffer.
+constexpr size_t kRequestsMax = size_t{1} << 16;
+
 // Source: MaxAllocSize of the server.
 constexpr size_t kParameterBytesMax = 0x3fffffff;
+
+constexpr int16_t kBinary = 1;
+
+/// FieldCursors takes the columns of ColumnArrays apart into rows.
+class FieldCursors {
+ public:
+  FieldCursors(const ColumnArrays& arrays, size_t columns) {
+    for (size_t i = 0; i < columns; ++i) fields_.push_back(arrays.fields(i));
+  }
+  /// Puts the fields of the next row into `row`. Returns their bytes.
+  size_t next(std::vector<pgproto::Session::Parameter>& row) {
+    size_t total = 0;
+    for (size_t i = 0; i < fields_.size(); ++i) {
+      const auto length = pgproto::load_be<int32_t>(fields_[i].data());
+      fields_[i] = fields_[i].subspan(encode::kLengthBytes);
+      row[i] = {.value = std::nullopt, .format = kBinary};
+      if (length < 0) continue;
+      const auto size = static_cast<size_t>(length);
+      row[i].value = fields_[i].first(size);
+      fields_[i] = fields_[i].subspan(size);
+      total += size;
+    }
+    return total;
+  }
+
+ private:
+  std::vector<pgproto::Bytes> fields_;
+};
+
+bool is_delete(const pgproto::Session::Parameter& change) {
+  const std::string_view letter(&encode::kDeleteLetter, 1);
+  return change.value && pgproto::as_text(*change.value) == letter;
+}
 
 }  // namespace
 
@@ -21,11 +62,17 @@ Result<FlightEncoder::Codecs> FlightEncoder::make_codecs(const Plan& plan) {
   auto rows = RowEncoder::create(plan.columns, plan.types);
   if (!rows) return fail(rows.error());
   Codecs codecs{.rows = std::move(*rows), .arrays = {}};
-  if (plan.statements.apply.empty()) return codecs;
+  if (!plan.needs_arrays()) return codecs;
   auto arrays = ColumnArrays::create(plan.columns, plan.types);
   if (!arrays) return fail(arrays.error());
   codecs.arrays = std::move(*arrays);
   return codecs;
+}
+
+void FlightEncoder::adopt(const Plan& plan, Codecs codecs) {
+  plan_ = &plan;
+  codecs_ = std::move(codecs);
+  row_.assign(plan.columns.size(), {});
 }
 
 Result<FlightEncoder::Progress> FlightEncoder::copy_some(Flight& flight, LaneSession& session) {
@@ -61,6 +108,45 @@ Result<FlightEncoder::Progress> FlightEncoder::copy_some(Flight& flight, LaneSes
   return progress;
 }
 
+Result<FlightEncoder::Progress> FlightEncoder::execute_some(Flight& flight, LaneSession& session) {
+  if (session.protocol().pending_requests() > kRequestsMax) return Progress::kNone;
+  Attempt& attempt = flight.attempt;
+  auto rows = flight.next_rows();
+  if (!rows) return Progress::kNone;
+  rows->count = std::min(rows->count, kRowsTogether);
+  codecs_.arrays->clear();
+  codecs_.arrays->append(flight.pieces[attempt.next.piece].batch(), *rows, rejected_);
+  if (auto failure = rejects_.leave_out(flight, *rows, rejected_)) {
+    attempt.failure = std::move(failure);
+    return Progress::kFailed;
+  }
+  attempt.next.row += rows->count;
+  attempt.next.flight_row += rows->count;
+  FieldCursors cursors(*codecs_.arrays, row_.size());
+  for (size_t i = 0; i < codecs_.arrays->row_count(); ++i) {
+    attempt.encoded_bytes += cursors.next(row_);
+    if (auto sent = execute_row(attempt, session); !sent) return fail(sent.error());
+  }
+  if (auto drained = session.drain(); !drained) return fail(drained.error());
+  return Progress::kSome;
+}
+
+/// REQUIRES: row_ holds its fields.
+Status FlightEncoder::execute_row(Attempt& attempt, LaneSession& session) {
+  const Statements& statements = plan_->statements;
+  const bool deletes = !statements.row_delete.sql.empty() && is_delete(row_.front());
+  const RowStatement& statement = deletes ? statements.row_delete : statements.row;
+  parameters_.clear();
+  for (const size_t column : statement.columns) parameters_.push_back(row_[column]);
+  const auto executed = attempt.row_statement == &statement
+                            ? session.execute_again(parameters_)
+                            : session.execute(statement.sql, statement.types, parameters_);
+  if (!executed) return fail(executed.error());
+  attempt.row_statement = &statement;
+  if (attempt.requests.rows_first == 0) attempt.requests.rows_first = executed->first;
+  return {};
+}
+
 void FlightEncoder::make_arrays(Flight& flight) {
   codecs_.arrays->clear();
   Attempt& attempt = flight.attempt;
@@ -83,10 +169,9 @@ void FlightEncoder::make_arrays(Flight& flight) {
   attempt.fail(std::move(error));
 }
 
-std::vector<pgproto::Session::Parameter> FlightEncoder::array_parameters(size_t columns) {
-  constexpr int16_t kBinary = 1;
+std::vector<pgproto::Session::Parameter> FlightEncoder::array_parameters() {
   std::vector<pgproto::Session::Parameter> parameters;
-  for (size_t i = 0; i < columns; ++i) {
+  for (size_t i = 0; i < plan_->columns.size(); ++i) {
     parameters.push_back({.value = codecs_.arrays->array(i), .format = kBinary});
   }
   return parameters;

@@ -1,6 +1,6 @@
 #pragma once
 // FlightEncoder: the rows of a flight → the bytes of its COPY, straight into the session's output,
-// or one array a column.
+// or one array a column, or a statement a row.
 
 #include <optional>
 #include <vector>
@@ -20,10 +20,11 @@ class FlightEncoder {
   };
   static Result<Codecs> make_codecs(const Plan& plan);
 
-  FlightEncoder(Codecs codecs, const RejectedRows& rejects)
-      : codecs_(std::move(codecs)), rejects_(rejects) {}
+  /// `plan` must live until the next one is adopted.
+  FlightEncoder(const Plan& plan, Codecs codecs, const RejectedRows& rejects)
+      : plan_(&plan), codecs_(std::move(codecs)), rejects_(rejects), row_(plan.columns.size()) {}
   /// Encodes by another plan from the next attempt on.
-  void adopt(Codecs codecs) { codecs_ = std::move(codecs); }
+  void adopt(const Plan& plan, Codecs codecs);
 
   enum class Progress : uint8_t {
     kNone,  ///< There are no rows to encode at present.
@@ -34,17 +35,25 @@ class FlightEncoder {
   /// answers may have come. Fails if the connection broke.
   Result<Progress> copy_some(Flight& flight, LaneSession& session);
 
+  /// Encodes the next rows and sends the statement of each. Says kNone too while too many of them
+  /// are not answered. Fails if the connection broke.
+  Result<Progress> execute_some(Flight& flight, LaneSession& session);
+
   /// Encodes all rows as arrays. A failure is the attempt's.
   void make_arrays(Flight& flight);
   size_t array_rows() const { return codecs_.arrays->row_count(); }
   /// The arrays that make_arrays() made last, as parameters; valid until the next call of it.
   /// Without rows they are empty arrays.
-  std::vector<pgproto::Session::Parameter> array_parameters(size_t columns);
+  std::vector<pgproto::Session::Parameter> array_parameters();
 
  private:
+  Status execute_row(Attempt& attempt, LaneSession& session);
+
+  const Plan* plan_;
   Codecs codecs_;
   const RejectedRows& rejects_;
   std::vector<Rejection> rejected_;
+  std::vector<pgproto::Session::Parameter> row_, parameters_;  ///< Of the row at hand.
 };
 
 }  // namespace pgsink

@@ -7,22 +7,38 @@
 
 namespace pgsink {
 
-FlightSender::FlightSender(Setup setup, FlightEncoder::Codecs codecs)
-    : setup_(setup), encoder_(std::move(codecs), setup.rejects) {}
+FlightSender::FlightSender(Setup setup, FlightEncoder::Codecs codecs, RepeatedKeys repeated_keys)
+    : setup_(setup),
+      encoder_(plan(), std::move(codecs), setup.rejects),
+      repeated_keys_(std::move(repeated_keys)) {}
+
+void FlightSender::adopt(const Plan& plan, FlightEncoder::Codecs codecs,
+                         RepeatedKeys repeated_keys) {
+  encoder_.adopt(plan, std::move(codecs));
+  repeated_keys_ = std::move(repeated_keys);
+}
 
 // ---- beginning ---------------------------------------------------------------------------------
 
+/// Whether the statement fails without rows only the one for many rows can say.
+Path FlightSender::path_of(const Flight& flight) const {
+  const bool row_by_row = flight.row_by_row && !flight.rejects.salvage.trying_no_rows();
+  return row_by_row ? Path::kRows : plan().path(flight.memory_bytes);
+}
+
 bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
-  const Path path = plan().path(flight.memory_bytes);
+  const Path path = path_of(flight);
   const bool needs_all_rows = path == Path::kArrays || plan().truth == Truth::kEpoch ||
-                              flight.rejects.any() || setup_.leaves.serves(path) ||
+                              plan().order.together != Together::kAlways || flight.rejects.any() ||
+                              setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
   return session.wire().empty() || (!flight.in_doubt && !setup_.leaves.wants_look(flight, path));
 }
 
 Status FlightSender::begin(Flight& flight, LaneSession& session) {
-  const Path path = plan().path(flight.memory_bytes);
+  if (flight.attempts == 0) flight.row_by_row = repeated_keys_.forbid_together(flight);
+  const Path path = path_of(flight);
   if (setup_.leaves.wants_look(flight, path)) setup_.leaves.look(session.connection());
   flight.attempt = {};
   if (setup_.leaves.serves(path) && flight.attempts == 0) setup_.leaves.route(flight);
@@ -54,7 +70,7 @@ Status FlightSender::begin_transaction(Flight& flight, LaneSession& session) {
   }
   auto copy = pgproto::Session::Copy::kNone;
   if (attempt.path == Path::kStaged) sql += texts.stage_local;
-  if (attempt.path != Path::kArrays) {
+  if (attempt.path == Path::kCopy || attempt.path == Path::kStaged) {
     sql += plan().statements.copy;
     copy = pgproto::Session::Copy::kIn;
   }
@@ -92,26 +108,58 @@ Status FlightSender::open_series(Flight& flight, LaneSession& session) const {
 
 Status FlightSender::open_rows(Flight& flight, LaneSession& session) {
   if (flight.attempt.path == Path::kArrays) return send_arrays(flight, session);
-  session.copy_begins(flight.seq);
-  session.append_copy(copy_header());
+  session.rows_begin(flight.seq);
+  if (flight.attempt.path != Path::kRows) session.append_copy(copy_header());
   return {};
 }
 
-Result<bool> FlightSender::continue_copy(Flight& flight, LaneSession& session,
+namespace {
+
+Result<bool> went_on(Status sent) {
+  if (!sent) return fail(sent.error());
+  return true;
+}
+
+}  // namespace
+
+Result<bool> FlightSender::continue_rows(Flight& flight, LaneSession& session,
                                          const std::optional<Error>& stop) {
-  const auto done = [](Status sent) -> Result<bool> {
-    if (!sent) return fail(sent.error());
-    return true;
-  };
-  if (stop) {
-    flight.attempt.fail(*stop);
-    return done(abandon_copy(flight, session));
+  const bool copies = flight.attempt.path != Path::kRows;
+  if (!stop) return copies ? continue_copy(flight, session) : continue_statements(flight, session);
+  flight.attempt.fail(*stop);
+  return went_on(copies ? abandon_copy(flight, session) : end_statements(flight, session));
+}
+
+/// What follows a row that failed the server passes over: it need not be sent.
+Result<bool> FlightSender::continue_statements(Flight& flight, LaneSession& session) {
+  if (flight.attempt.failure) return went_on(end_statements(flight, session));
+  const auto progress = encoder_.execute_some(flight, session);
+  if (!progress) return fail(progress.error());
+  const bool all = !flight.is_open() && !flight.next_rows();
+  if (*progress == FlightEncoder::Progress::kFailed || all) {
+    return went_on(end_statements(flight, session));
   }
-  if (session.protocol().copy_refused()) return done(end_copy(flight, session));
+  return *progress == FlightEncoder::Progress::kSome;
+}
+
+Status FlightSender::end_statements(Flight& flight, LaneSession& session) {
+  Attempt& attempt = flight.attempt;
+  session.rows_end();
+  attempt.requests.rows_last = session.protocol().sync();
+  if (!attempt.failure) {
+    const Status told = setup_.rejects.send_letters(flight, session);
+    if (!told) attempt.fail(told.error());
+  }
+  const Status ended = attempt.failure ? undo(flight, session) : finish(flight, session);
+  return ended ? session.drain() : ended;
+}
+
+Result<bool> FlightSender::continue_copy(Flight& flight, LaneSession& session) {
+  if (session.protocol().copy_refused()) return went_on(end_copy(flight, session));
   const auto progress = encoder_.copy_some(flight, session);
   if (!progress) return fail(progress.error());
-  if (*progress == FlightEncoder::Progress::kFailed) return done(abandon_copy(flight, session));
-  if (!flight.is_open() && !flight.next_rows()) return done(end_copy(flight, session));
+  if (*progress == FlightEncoder::Progress::kFailed) return went_on(abandon_copy(flight, session));
+  if (!flight.is_open() && !flight.next_rows()) return went_on(end_copy(flight, session));
   return *progress == FlightEncoder::Progress::kSome;
 }
 
@@ -120,7 +168,7 @@ Status FlightSender::end_copy(Flight& flight, LaneSession& session) {
   const bool refused = protocol.copy_refused();
   if (!refused) session.append_copy(copy_trailer());
   protocol.copy_done();
-  session.copy_ends();
+  session.rows_end();
   if (refused) return conclude(flight, session);  // COMMIT of a failed transaction is a ROLLBACK.
   if (flight.attempt.path == Path::kStaged) {
     const auto merging = protocol.query(plan().statements.merge);
@@ -137,7 +185,7 @@ Status FlightSender::end_copy(Flight& flight, LaneSession& session) {
 /// REQUIRES: Attempt::failure says why.
 Status FlightSender::abandon_copy(Flight& flight, LaneSession& session) {
   session.protocol().copy_fail("pgsink abandons this batch");
-  session.copy_ends();
+  session.rows_end();
   return undo(flight, session);
 }
 
@@ -160,7 +208,7 @@ Status FlightSender::send_arrays(Flight& flight, LaneSession& session) {
 
 Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
   Attempt& attempt = flight.attempt;
-  const auto parameters = encoder_.array_parameters(plan().columns.size());
+  const auto parameters = encoder_.array_parameters();
   for (const auto& parameter : parameters) attempt.encoded_bytes += parameter.value->size();
   const auto applied =
       session.execute(plan().statements.apply, plan().statements.array_types, parameters);
@@ -183,8 +231,7 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
 /// Proves the shape, and ends the transaction as the promise of the sink wants it; one that is only
 /// tried is undone.
 Status FlightSender::finish(Flight& flight, LaneSession& session) {
-  const bool writes = flight.attempt.path != Path::kArrays || flight.attempt.requests.apply != 0;
-  if (writes || !flight.rejects.letters.empty()) {
+  if (flight.attempt.writes() || !flight.rejects.letters.empty()) {
     if (auto proven = prove_shape(flight, session); !proven) return proven;
     session.protocol().sync();
   }

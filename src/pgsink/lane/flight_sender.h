@@ -16,6 +16,9 @@
 // or an error before it rolls back; without BEGIN and COMMIT it answers, and wakes us, once instead
 // of three times. Source: PostgreSQL documentation, "Pipelining" of the extended query protocol.
 //
+// Row by row, between BEGIN and COMMIT, there is one Bind/Execute for each row, and a Sync after
+// the last. The server passes over all rows after one that fails, so the answers name it.
+//
 // Every function fails only if the connection broke; other failures are the attempt's.
 
 #include <optional>
@@ -23,6 +26,7 @@
 #include "pgsink/lane/flight_encoder.h"
 #include "pgsink/lane/lane_delivery.h"
 #include "pgsink/lane/leaf_copier.h"
+#include "pgsink/lane/repeated_keys.h"
 #include "pgsink/lane/target_plan.h"
 #include "pgsink/partition/partitioner.h"
 
@@ -38,28 +42,34 @@ class FlightSender {
     LeafCopier& leaves;
     const Partitioner* partitioner = nullptr;  ///< Null: partitions are not created.
   };
-  FlightSender(Setup setup, FlightEncoder::Codecs codecs);
-  /// The plan in use is another one, with these codecs. REQUIRES: no flight is on the wire.
-  void adopt(FlightEncoder::Codecs codecs) { encoder_.adopt(std::move(codecs)); }
+  FlightSender(Setup setup, FlightEncoder::Codecs codecs, RepeatedKeys repeated_keys);
+  /// The plan in use is another one, with what belongs to it. It must live until the next one is
+  /// adopted. REQUIRES: no flight is on the wire.
+  void adopt(const Plan& plan, FlightEncoder::Codecs codecs, RepeatedKeys repeated_keys);
 
   /// Whether a flight may begin now. If something must be known about it in advance, it waits for
   /// its last row; if something must be asked first, for the answers to earlier flights.
   bool may_begin(const Flight& flight, const LaneSession& session) const;
   /// Begins a new attempt: all that comes before the rows.
   Status begin(Flight& flight, LaneSession& session);
-  /// Then: sends arrays to the end, or opens the COPY, to be filled by continue_copy().
+  /// Then: sends arrays to the end, or opens the COPY or begins with the statements that
+  /// continue_rows() sends.
   Status open_rows(Flight& flight, LaneSession& session);
   /// Sends up to one chunk, and the end of the flight once its last row is sent. False if there is
   /// nothing to send at present. With `stop` the flight is abandoned for that reason.
-  Result<bool> continue_copy(Flight& flight, LaneSession& session,
+  Result<bool> continue_rows(Flight& flight, LaneSession& session,
                              const std::optional<Error>& stop);
 
  private:
+  Path path_of(const Flight& flight) const;
   Status begin_transaction(Flight& flight, LaneSession& session);
   bool makes_series(const Flight& flight, const LaneSession& session) const;
   Status open_series(Flight& flight, LaneSession& session) const;
   Status send_arrays(Flight& flight, LaneSession& session);
   Status apply_arrays(Flight& flight, LaneSession& session);
+  Result<bool> continue_copy(Flight& flight, LaneSession& session);
+  Result<bool> continue_statements(Flight& flight, LaneSession& session);
+  Status end_statements(Flight& flight, LaneSession& session);
   Status end_copy(Flight& flight, LaneSession& session);
   Status abandon_copy(Flight& flight, LaneSession& session);
   Status finish(Flight& flight, LaneSession& session);
@@ -72,6 +82,7 @@ class FlightSender {
 
   const Setup setup_;
   FlightEncoder encoder_;
+  RepeatedKeys repeated_keys_;
 };
 
 }  // namespace pgsink

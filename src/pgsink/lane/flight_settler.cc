@@ -15,6 +15,9 @@ constexpr std::string_view kReadOnlyServer = "25006";
 constexpr std::string_view kProtocolViolation = "08P01";
 constexpr std::string_view kDivisionByZero = "22012";
 
+/// ON CONFLICT met a row that the same statement wrote.
+constexpr std::string_view kCardinalityViolation = "21000";
+
 /// A proof that fails more often although nothing is different cannot succeed.
 constexpr uint32_t kProofsMax = 3;
 
@@ -109,6 +112,10 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
         Errc::kColumnType, "cannot verify that the table has the columns that its catalog names: " +
                                failure.error.message + "; reopen the sink");
   }
+  if (goes_row_by_row(flight, failure)) {
+    flight.row_by_row = true;
+    return set_aside(flight);
+  }
   bool repeat = failure.kind == FailureKind::kStaleStatement;
   if (failure.kind == FailureKind::kNoPartition) repeat = restore_partitions(flight, failure);
   // A partition that existed before does not take the row either.
@@ -138,11 +145,24 @@ bool FlightSettler::cut_at_fault(Flight& flight, const Failure& failure,
                                  LaneSession& session) const {
   if (!setup_.rejects.keeps_letters() || flight.rejects.salvage.searching()) return false;
   // The server had taken all rows before the one that it names.
-  if (const auto row = RejectedRows::named_row(flight, failure.error)) {
+  if (const auto row = RejectedRows::named_row(flight, failure)) {
     setup_.sizes.cut(flight, *row + 1, session);
     return false;
   }
   return setup_.sizes.cut(flight, setup_.sizes.rows_max(), session);
+}
+
+/// Whether a statement for many rows failed in a way that a statement for each may not: one row by
+/// another, or by its order. If a row fails too when it comes alone, the answers name it.
+bool FlightSettler::goes_row_by_row(const Flight& flight, const Failure& failure) const {
+  const Path path = flight.attempt.path;
+  const bool together = path == Path::kArrays || path == Path::kStaged;
+  const bool of_rows =
+      failure.kind == FailureKind::kRow ||
+      (failure.part == AttemptPart::kRows && failure.error.sqlstate == kCardinalityViolation);
+  return together && !flight.is_let_go() && of_rows && setup_.target->plan.has_row_statements() &&
+         !flight.row_by_row && !RejectedRows::named_row(flight, failure) &&
+         log_.fails_by_itself(flight.seq) && !log_.retries(failure.error) && !log_.stop_error();
 }
 
 Failure FlightSettler::failure_of(const Flight& flight, const LaneSession& session) const {

@@ -7,6 +7,7 @@
 #include "pgsink/lane/lane_metrics.h"
 #include "pgsink/lane/leaf_copier.h"
 #include "pgsink/lane/rejected_rows.h"
+#include "pgsink/lane/target_plan.h"
 #include "pgsink/partition/partitioner.h"
 
 namespace pgsink {
@@ -16,6 +17,7 @@ class FlightSettler {
   struct Setup {
     Clock& clock;
     size_t lane = 0;
+    const TargetPlanPointer& target;  ///< The plan in use.
     FlightLog& log;
     FlightQueue& flights;
     LaneMetrics& metrics;
@@ -49,6 +51,7 @@ class FlightSettler {
   void through_parent(Flight& flight);
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);
+  bool goes_row_by_row(const Flight& flight, const Failure& failure) const;
   Failure failure_of(const Flight& flight, const LaneSession& session) const;
   bool cut_at_fault(Flight& flight, const Failure& failure, LaneSession& session) const;
   bool restore_partitions(const Flight& flight, Failure& failure);

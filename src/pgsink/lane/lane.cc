@@ -32,7 +32,10 @@ Error error_of(Errc code, std::string message) {
 Result<Lane::PlanTools> Lane::make_tools(const TargetPlan& target) {
   auto codecs = FlightEncoder::make_codecs(target.plan);
   if (!codecs) return fail(codecs.error());
-  PlanTools tools{.codecs = std::move(*codecs), .finder = {}};
+  auto repeated_keys = RepeatedKeys::create(target.plan);
+  if (!repeated_keys) return fail(repeated_keys.error());
+  PlanTools tools{
+      .codecs = std::move(*codecs), .repeated_keys = std::move(*repeated_keys), .finder = {}};
   if (target.leaves == nullptr) return tools;
   auto finder = target.leaves->finder();
   if (!finder) return fail(finder.error());
@@ -77,7 +80,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
                .rejects = rejects_,
                .leaves = leaves_,
                .partitioner = setup_.partitioner},
-              std::move(tools.codecs)),
+              std::move(tools.codecs), std::move(tools.repeated_keys)),
       answers_({.clock = env_.clock,
                 .target = target_,
                 .log = log_,
@@ -86,6 +89,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
                 .creates_partitions = setup_.partitioner != nullptr}),
       settler_({.clock = env_.clock,
                 .lane = setup_.number,
+                .target = target_,
                 .log = log_,
                 .flights = flights_,
                 .metrics = metrics_,
@@ -154,8 +158,8 @@ bool Lane::nothing_to_send() {
   Flight* const open = flights_.open();
   if (!sizes_.grow() || !link_ || open == nullptr) return false;
   const size_t ahead = link_->wire().size();
-  if (link_->copying() == open->seq) return ahead <= kAheadMax + 1 && !open->next_rows();
-  return link_->copying() == 0 && ahead <= kAheadMax && !sender_.may_begin(*open, *link_);
+  if (link_->sending() == open->seq) return ahead <= kAheadMax + 1 && !open->next_rows();
+  return link_->sending() == 0 && ahead <= kAheadMax && !sender_.may_begin(*open, *link_);
 }
 
 bool Lane::done(const FlightLog::Action& action) const {
@@ -163,7 +167,7 @@ bool Lane::done(const FlightLog::Action& action) const {
 }
 
 void Lane::perform(const FlightLog::Action& action) {
-  if (link_ && link_->copying() != 0) return continue_copy(action.until);
+  if (link_ && link_->sending() != 0) return continue_rows(action.until);
   switch (action.kind) {
     case Kind::kConnect:
       return connect();
@@ -272,7 +276,7 @@ Status Lane::adopt(TargetPlanPointer target) {
   auto tools = make_tools(*target);
   if (!tools) return fail(tools.error());
   link_->adopt(target->plan);
-  sender_.adopt(std::move(tools->codecs));
+  sender_.adopt(target->plan, std::move(tools->codecs), std::move(tools->repeated_keys));
   leaves_.adopt(target->leaves.get(), std::move(tools->finder), flights_);
   target_ = std::move(target);
   return {};
@@ -285,9 +289,9 @@ void Lane::fail_unsent(const Flight& flight, Error error) {
   step(FlightLog::Answered{.seq = flight.seq, .error = std::move(error)});
 }
 
-void Lane::continue_copy(Deadline until) {
-  Flight& flight = flights_.at(link_->copying());
-  const auto sent = sender_.continue_copy(flight, *link_, log_.stop_error());
+void Lane::continue_rows(Deadline until) {
+  Flight& flight = flights_.at(link_->sending());
+  const auto sent = sender_.continue_rows(flight, *link_, log_.stop_error());
   // Without its transaction's id, a commit whose answer is lost could not be found out.
   const bool identified = flight.attempt.phase >= AttemptPhase::kIdentified;
   if (target_->plan.atomic && identified && flight.attempt.next.piece > 0) {

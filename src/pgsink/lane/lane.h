@@ -55,6 +55,7 @@ class Lane {
   /// What a lane needs for itself of a plan.
   struct PlanTools {
     FlightEncoder::Codecs codecs;
+    RepeatedKeys repeated_keys;
     std::optional<LeafFinder> finder;  ///< If the plan has a catalog of partitions.
   };
   static Result<PlanTools> make_tools(const TargetPlan& target);
@@ -77,7 +78,7 @@ class Lane {
   Status look_at_table(Flight& flight);
   Status adopt(TargetPlanPointer target);
   void fail_unsent(const Flight& flight, Error error);
-  void continue_copy(Deadline until);
+  void continue_rows(Deadline until);
   Status handle_answers();
   void count_in_flight();
 

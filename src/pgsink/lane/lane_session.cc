@@ -56,11 +56,19 @@ Result<LaneSession::Executed> LaneSession::execute(
   const auto name = statements_.prepare(sql, types);
   if (!name) return fail(name.error());
   const bool parsed = statements_.prepared() != prepared_before;
-  const auto bound = protocol().bind("", *name, parameters);
+  executed_ = *name;
+  auto executed = execute_again(parameters);
+  if (executed && parsed) --executed->first;
+  return executed;
+}
+
+Result<LaneSession::Executed> LaneSession::execute_again(
+    std::span<const pgproto::Session::Parameter> parameters) {
+  const auto bound = protocol().bind("", executed_, parameters);
   if (!bound) return fail(bound.error());
   const auto executed = protocol().execute("");
   if (!executed) return fail(executed.error());
-  return Executed{.first = *bound - (parsed ? 1 : 0), .execute = *executed};
+  return Executed{.first = *bound, .execute = *executed};
 }
 
 void LaneSession::append_copy(Bytes bytes) {
@@ -78,7 +86,7 @@ void LaneSession::flight_inserted_after(FlightLog::Seq seq) {
   for (FlightLog::Seq& later : wire_) {
     if (later > seq) ++later;
   }
-  if (copying_ > seq) ++copying_;
+  if (sending_ > seq) ++sending_;
 }
 
 bool LaneSession::observe(const pgproto::Event& event) {

@@ -36,6 +36,8 @@ class LaneSession {
   };
   Result<Executed> execute(std::string_view sql, std::span<const pgproto::Oid> types,
                            std::span<const pgproto::Session::Parameter> parameters);
+  /// As execute(), of the statement that was executed last. REQUIRES: nothing came in between.
+  Result<Executed> execute_again(std::span<const pgproto::Session::Parameter> parameters);
   /// Appends bytes to the COPY that is open for sending.
   void append_copy(Bytes bytes);
   /// Hands all output to the socket.
@@ -48,10 +50,10 @@ class LaneSession {
   void take_off_wire() { wire_.pop_front(); }
   /// Flights after this one got the next number: FlightQueue::insert_after().
   void flight_inserted_after(FlightLog::Seq seq);
-  /// The flight whose COPY is open for sending; 0: none.
-  FlightLog::Seq copying() const { return copying_; }
-  void copy_begins(FlightLog::Seq seq) { copying_ = seq; }
-  void copy_ends() { copying_ = 0; }
+  /// The flight whose rows are being sent, by a COPY that is open or one by one; 0: none.
+  FlightLog::Seq sending() const { return sending_; }
+  void rows_begin(FlightLog::Seq seq) { sending_ = seq; }
+  void rows_end() { sending_ = 0; }
 
   // ---- answers ---------------------------------------------------------------------------------
   /// Records what an event means for the session itself. False if it means that the connection
@@ -78,9 +80,10 @@ class LaneSession {
   // What has not been sent yet:
   bool number_unsaid_;
   std::string_view planner_, defaults_, stage_;
+  std::string executed_;  ///< The name of the statement that was executed last.
 
   std::deque<FlightLog::Seq> wire_;
-  FlightLog::Seq copying_ = 0;
+  FlightLog::Seq sending_ = 0;
   pgproto::RequestId stage_request_ = 0;  ///< The request that creates the staging table; 0: not
                                           ///< sent.
   std::optional<Error> stage_error_, fatal_;

@@ -137,25 +137,29 @@ Status RejectedRows::leave_out_found(Flight& flight, std::optional<size_t> row) 
   return row ? leave_out(flight, *row, *flight.rejects.suspicion) : Status();
 }
 
-std::optional<size_t> RejectedRows::named_row(const Flight& flight, const Error& error) {
-  const uint64_t line = copy_line(error.where);
+std::optional<size_t> RejectedRows::named_row(const Flight& flight, const Failure& failure) {
+  const Salvage& salvage = flight.rejects.salvage;
+  if (failure.sent_row) return salvage.sent_row(*failure.sent_row);
+  const uint64_t line = copy_line(failure.error.where);
   if (line == 0) return std::nullopt;
-  return flight.rejects.salvage.sent_row(static_cast<size_t>(line - 1));
+  return salvage.sent_row(static_cast<size_t>(line - 1));
 }
 
 bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row) const {
   Salvage& salvage = flight.rejects.salvage;
-  auto row = named_row(flight, failure.error);
+  auto row = named_row(flight, failure);
   if (letters_ == nullptr || !may_blame_row) {
     if (row) failure.input_row = flight.input_row(*row);
     return false;
   }
   flight.rejects.suspicion = failure.error;
   const bool sent_nothing = salvage.trying_no_rows();
-  if (row) {
-    salvage.end_search();
-  } else {
+  if (!row) {
     row = salvage.failed(flight.rows);
+  } else if (failure.sent_row) {
+    row = salvage.failed_at(*row);
+  } else {
+    salvage.end_search();
   }
   const bool nobody = !row && !salvage.searching();
   if (nobody && sent_nothing) {

@@ -34,8 +34,8 @@ class RejectedRows {
 
   /// Whether rejected rows become dead letters; otherwise one stops the sink.
   bool keeps_letters() const { return letters_ != nullptr; }
-  /// The row of the flight that an error of the server names.
-  static std::optional<size_t> named_row(const Flight& flight, const Error& error);
+  /// The row of the flight that the server names.
+  static std::optional<size_t> named_row(const Flight& flight, const Failure& failure);
 
   /// Sends the dead letters of an attempt that may commit, before its end.
   Status send_letters(Flight& flight, LaneSession& session) const;

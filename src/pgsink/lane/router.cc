@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pgsink/plan/statements.h"
+#include "pgsink/plan/keys.h"
 
 namespace pgsink {
 namespace {
@@ -47,18 +47,31 @@ std::vector<std::string> Router::hashable(const CatalogTable& table,
   return names;
 }
 
+void Router::use_one_lane(std::string why) {
+  all_to_one_ = true;
+  rule_ = "one lane";
+  if (!why.empty()) warning_ = std::move(why);
+}
+
 Result<Router> Router::create(const SinkOptions& options, const CatalogTable& table,
-                              const std::vector<EncodeColumn>& columns,
-                              const std::vector<std::string>& keys, size_t run_rows) {
-  Router router(static_cast<size_t>(options.parallelism), run_rows);
+                              const Plan& plan) {
+  const std::vector<EncodeColumn>& columns = plan.columns;
+  const std::vector<std::string>& keys = plan.keys;
+  Router router(static_cast<size_t>(options.parallelism), static_cast<size_t>(plan.run_rows));
   if (router.lanes_ == 1) return router;
+  if (const std::string& place = plan.order.meeting_place;
+      options.write_mode != WriteMode::kInsert && options.partition_by.empty() && !place.empty()) {
+    router.use_one_lane("parallelism: rows with different keys may meet at " + place +
+                        ", where their order counts, so all rows take one lane: the others stay "
+                        "idle; if they never meet there, say partition_by = 'hash(…)'");
+    return router;
+  }
   std::vector<std::string> names = hashed_columns(options.partition_by);
   const bool chosen = !names.empty();
   if (options.partition_by.empty()) {
     names = router.hashable(table, keys);
-    router.all_to_one_ = names.empty() && !keys.empty();
-    if (router.all_to_one_) {
-      router.rule_ = "one lane";
+    if (names.empty() && !keys.empty()) {
+      router.use_one_lane("");
       return router;
     }
   }
@@ -133,7 +146,7 @@ std::vector<Share> Router::by_turns(size_t rows) {
 
 std::vector<Share> Router::by_hash(const RecordBatch& batch) {
   hashes_.resize(batch.row_count());
-  hash_->hash(batch, batch.row_count(), hashes_.data());
+  hash_->hash(batch, {0, batch.row_count()}, hashes_.data());
   std::vector<Share> shares(lanes_);
   for (size_t lane = 0; lane < lanes_; ++lane) shares[lane].lane = lane;
   for (size_t row = 0; row < hashes_.size(); ++row) {

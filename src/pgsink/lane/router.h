@@ -10,6 +10,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/rows/key_hash.h"
+#include "pgsink/plan/plan.h"
 
 namespace pgsink {
 
@@ -22,10 +23,8 @@ struct Share {
 
 class Router {
  public:
-  /// `columns` are the plan's; `keys` names those that keep rows in order, if the mode has any.
   static Result<Router> create(const SinkOptions& options, const CatalogTable& table,
-                               const std::vector<EncodeColumn>& columns,
-                               const std::vector<std::string>& keys, size_t run_rows);
+                               const Plan& plan);
 
   size_t lanes() const { return lanes_; }
   /// Whether a row's lane depends on nothing but the row.
@@ -40,6 +39,8 @@ class Router {
 
  private:
   Router(size_t lanes, size_t run_rows) : lanes_(lanes), run_rows_(run_rows) {}
+  /// All rows take one lane: `why` is for the warning.
+  void use_one_lane(std::string why);
   /// The key columns whose bytes are equal exactly if the keys are; the warning names the others.
   std::vector<std::string> hashable(const CatalogTable& table,
                                     const std::vector<std::string>& keys);
@@ -49,7 +50,7 @@ class Router {
   size_t lanes_ = 1;
   std::string rule_;
   std::optional<KeyHash> hash_;
-  bool all_to_one_ = false;  ///< No hash tells the keys apart as the server does.
+  bool all_to_one_ = false;  ///< No hash tells which rows may meet.
   std::string warning_;
   std::vector<uint64_t> hashes_;
   size_t run_rows_ = 0;  ///< Rows that one lane gets before it is the next one's turn.

@@ -104,8 +104,7 @@ Status TargetPlans::check(const Plan& known, const Plan& now, const CatalogTable
     }
   }
   if (setup_.lanes == 1) return {};
-  const auto router =
-      Router::create(options, table, now.columns, now.keys, static_cast<size_t>(now.run_rows));
+  const auto router = Router::create(options, table, now);
   if (!router) return fail(router.error());
   if (router->rule() == setup_.routing) return {};
   return fail(Errc::kColumnType,

@@ -17,6 +17,10 @@ bool takes_dead_letters(const SinkOptions& options) {
          options.on_dead_letters;
 }
 
+bool switches_triggers(const SinkOptions& options) {
+  return options.disable_triggers || options.fire_triggers != FireTriggers::kAlways;
+}
+
 size_t sink_connections(const SinkOptions& options) {
   return static_cast<size_t>(options.parallelism) + (options.use_2pc ? 1 : 0);
 }

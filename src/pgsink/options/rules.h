@@ -10,6 +10,9 @@ namespace pgsink {
 /// takes_dead_letters says whether there is a destination for rejected rows.
 bool takes_dead_letters(const SinkOptions& options);
 
+/// switches_triggers says whether transactions run with session_replication_role = replica.
+bool switches_triggers(const SinkOptions& options);
+
 /// sink_connections is the number of connections of a sink with these options: one for each lane;
 /// with use_2pc one more, which decides and commits. It takes all of them at once, at open, and
 /// reconnects in their places, so two sinks never wait for each other.

@@ -239,7 +239,8 @@ constexpr OptionInfo kTable[] = {
         .aliases = "mode|insert_mode|operation", .in_specification = true,
         .meaning = "What a row does to the table: insert, insert or update (`upsert`), update, "
                    "delete, insert unless it exists (`insert_ignore`), or what its column `_op` "
-                   "says (`changelog`).",
+                   "says (`changelog`). What [a batch means](../explanation/delivery.md"
+                   "#what-a-batch-means) is what its rows do one by one.",
         .example = "'insert'"}),
     columns<&O::conflict_columns>({.key = "conflict_columns", .group = kWriting,
         .unset = "the primary key",

@@ -7,6 +7,7 @@
 #include <pgproto/quote.h>
 
 #include "pgsink/options/names.h"
+#include "pgsink/options/rules.h"
 #include "pgsink/plan/faults.h"
 #include "pgsink/plan/preflight.h"
 #include "pgsink/plan/schema_change.h"
@@ -323,9 +324,43 @@ std::optional<EncodeColumn> take_change_column(const CatalogTable& table, const 
                       .role = EncodeColumn::Role::kChange};
 }
 
+/// How the values of each column travel. A row that deletes carries its key and nothing else.
+void give_roles(const SinkOptions& options, const CatalogTable& table, const Keys& keys,
+                const RowOrder& order, std::vector<EncodeColumn>& columns) {
+  using Role = EncodeColumn::Role;
+  const WriteMode mode = options.write_mode;
+  const bool replaced = order.together == Together::kAlways &&
+                        (mode == WriteMode::kUpsert || mode == WriteMode::kChangelog);
+  for (EncodeColumn& column : columns) {
+    const CatalogColumn* known = table.find_column(column.target_name);
+    const bool key = std::ranges::find(keys.columns, known) != keys.columns.end();
+    if (key && mode != WriteMode::kInsertIgnore && (known->not_null || !keys.nulls_equal)) {
+      column.role = Role::kKey;
+    } else if (mode == WriteMode::kChangelog && !key) {
+      column.role = Role::kUnlessDeleted;
+    }
+    // The server would not see the NULL of a row that a later one replaces.
+    column.not_null = replaced && known->not_null;
+    const auto type = table.types.find(known->type_oid);
+    column.as_base_type = mode == WriteMode::kChangelog && type != table.types.end() &&
+                          type->second.kind == pgproto::TypeInfo::Kind::kDomain;
+  }
+}
+
 constexpr int64_t kUnboundedRows = std::numeric_limits<int64_t>::max();
 
 }  // namespace
+
+std::vector<EncodeColumn> Plan::distinct_columns() const {
+  std::vector<EncodeColumn> found;
+  if (order.together != Together::kDistinctKeys) return found;
+  for (const EncodeColumn& column : columns) {
+    if (std::ranges::find(keys, column.target_name) == keys.end()) continue;
+    found.push_back(column);
+    found.back().role = EncodeColumn::Role::kValue;
+  }
+  return found;
+}
 
 void Plan::take_whole_epochs() {
   one_transaction = true;
@@ -340,10 +375,13 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
   plan.truth = options.use_2pc                              ? Truth::kGid
                : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
                                                             : Truth::kXid;
-  plan.idempotent = mode == WriteMode::kDelete && plan.truth == Truth::kXid;
+  plan.idempotent = mode == WriteMode::kDelete && plan.truth == Truth::kXid &&
+                    plan.order.together == Together::kAlways;
+  // A row that waits for others to be left out beside it must not be overtaken by one that it
+  // meets.
+  const bool overtaken = takes_dead_letters(options) && !plan.order.meeting_place.empty();
   plan.ordered =
-      plan.truth == Truth::kEpoch ||
-      (mode != WriteMode::kInsert && mode != WriteMode::kInsertIgnore && !plan.idempotent);
+      plan.truth == Truth::kEpoch || (mode == WriteMode::kInsert ? overtaken : !plan.idempotent);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   plan.atomic = options.atomic;
@@ -385,12 +423,15 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   check_privileges(options, table, used, keys.columns, faults);
   check_copy(options, table, faults);
   if (faults.any()) return fail(faults.error(plan.table));
-  for (EncodeColumn& column : plan.columns) {
-    const bool key = std::ranges::any_of(keys.columns, [&](const CatalogColumn* known) {
-      return known->name == column.target_name && (known->not_null || !keys.nulls_equal);
-    });
-    if (key && mode != WriteMode::kInsertIgnore) column.role = EncodeColumn::Role::kKey;
+  plan.order = row_order(options, table, plan.columns, keys);
+  if (options.atomic && plan.order.together != Together::kAlways) {
+    return fail(Errc::kOptionConflict,
+                "atomic = true: on " + plan.table +
+                    " each row of a key counts (it has triggers, defaults or further unique "
+                    "constraints), so all rows of a transaction must be known before the first is "
+                    "sent: leave atomic out");
   }
+  give_roles(options, table, keys, plan.order, plan.columns);
   if (mode == WriteMode::kChangelog) {
     auto change = take_change_column(table, schema);
     if (!change) {
@@ -411,16 +452,13 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
     return fail(faults.error(plan.table));
   }
   plan.shape = std::move(*shape);
-  auto statements = write_statements(options, table, plan.columns, keys);
+  auto statements = write_statements(options, table, plan.columns, keys, plan.order);
   if (!statements) {
     faults.add(statements.error());
     return fail(faults.error(plan.table));
   }
   plan.statements = std::move(*statements);
-  // Two-phase commit: a lane would wait for a key that another one has prepared.
-  if (mode != WriteMode::kInsertIgnore || options.use_2pc) {
-    for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
-  }
+  for (const CatalogColumn* key : keys.columns) plan.keys.push_back(key->name);
   if (auto cut = cut_transactions(options, plan); !cut) {
     faults.add(cut.error());
     return fail(faults.error(plan.table));

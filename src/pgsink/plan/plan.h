@@ -21,6 +21,7 @@ enum class Path : uint8_t {
   kCopy,    ///< COPY into the table.
   kStaged,  ///< COPY into the staging table, then one statement.
   kArrays,  ///< One statement over arrays. Its rows are encoded before it is sent.
+  kRows,    ///< A statement for each row.
 };
 
 /// TransactionSql is what is sent besides the rows, on one kind of connection: a direct one, whose
@@ -52,6 +53,7 @@ struct Plan {
   std::vector<EncodeColumn> columns;
   pgproto::TypeMap types;
   TableShape shape;  ///< That the rows are encoded for.
+  RowOrder order;
   Statements statements;
   TransactionSql direct, pooled;
   /// Those for a connection: chosen once, when it is open.
@@ -81,11 +83,18 @@ struct Plan {
   /// Flights of up to this size go as arrays, larger ones by COPY.
   size_t arrays_bytes_max = 0;
 
+  /// The path of a flight whose rows may go together.
   Path path(size_t memory_bytes) const {
     const bool arrays_fit = arrays_bytes_max > 0 && memory_bytes <= arrays_bytes_max;
     if (statements.copy.empty() || arrays_fit) return Path::kArrays;
     return statements.merge.empty() ? Path::kCopy : Path::kStaged;
   }
+  /// Whether a flight may go row by row.
+  bool has_row_statements() const { return !statements.row.sql.empty(); }
+  /// Whether some path needs ColumnArrays.
+  bool needs_arrays() const { return !statements.apply.empty() || has_row_statements(); }
+  /// The columns that say whether a key comes twice, if that is to be known of a flight.
+  std::vector<EncodeColumn> distinct_columns() const;
 };
 
 /// make_plan maps input columns to table columns by name (exact, else without case if unambiguous).

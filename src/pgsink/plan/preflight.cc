@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "pgsink/options/rules.h"
+#include "pgsink/plan/statements.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -173,10 +175,6 @@ Status check_foreign(const SinkOptions& options, const CatalogTable& table) {
   return fail(Errc::kOptionConflict, "write_mode: " + name_of(table) +
                                          " is a foreign table, and foreign tables do not support "
                                          "ON CONFLICT; use 'insert', 'update' or 'delete'");
-}
-
-bool switches_triggers(const SinkOptions& options) {
-  return all_off(options) || options.fire_triggers == FireTriggers::kReplica;
 }
 
 Status check_triggers(const SinkOptions& options, const CatalogTable& table, Connection& connection,

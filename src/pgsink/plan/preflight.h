@@ -7,7 +7,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/plan/faults.h"
-#include "pgsink/plan/statements.h"
+#include "pgsink/plan/keys.h"
 
 namespace pgsink {
 
@@ -33,9 +33,6 @@ Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table,
 /// check_foreign fails if the options contradict the catalog about whether the table is a foreign
 /// one, or need what foreign tables do not support.
 Status check_foreign(const SinkOptions& options, const CatalogTable& table);
-
-/// switches_triggers says whether transactions run with session_replication_role = replica.
-bool switches_triggers(const SinkOptions& options);
 
 /// check_triggers fails if triggers cannot be switched as the options say: the role may not set
 /// session_replication_role, or all must be off and some fire in that role too.

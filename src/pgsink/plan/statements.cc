@@ -4,11 +4,9 @@
 #include <array>
 #include <utility>
 
+#include <pgproto/oid.h>
 #include <pgproto/quote.h>
 
-#include "pgsink/encode/base/wire_type.h"
-#include "pgsink/encode/rows/key_hash.h"
-#include "pgsink/options/names.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
@@ -36,30 +34,24 @@ std::string free_name(const CatalogTable& table, std::string name) {
   return name;
 }
 
-bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns) {
-  return index.columns.size() == columns.size() &&
-         std::ranges::all_of(columns, [&](const CatalogColumn* column) {
-           return std::ranges::find(index.columns, column->number) != index.columns.end();
-         });
-}
-
 /// A column's name as an expression that compares as the column itself does.
 std::string compared(const std::string& name, const CatalogColumn& column) {
   return column.collation.empty() ? name : name + " COLLATE " + column.collation;
 }
 
-/// numeric(p,s): the table holds 1.0 and 1.00 as one text.
-bool has_one_scale(const CatalogColumn& column, const pgproto::TypeMap& types) {
-  const auto target = encode::resolve_target(column.type_oid, column.type_modifier, types);
-  return target && target->kind == encode::TargetKind::kNumeric && target->type_modifier >= 0;
+/// The name of a type without a modifier: "character" and "bit" alone mean a length of 1.
+std::string unbounded_name(const TypeInfo& type) {
+  if (type.oid == pgproto::oid::kBpchar) return "pg_catalog.bpchar";
+  if (type.oid == pgproto::oid::kBit) return "pg_catalog.\"bit\"";
+  return type.name;
 }
 
 /// Composer knows the quoted names of one table and puts the templates together.
 class Composer {
  public:
   Composer(const SinkOptions& options, const CatalogTable& table,
-           const std::vector<EncodeColumn>& columns, const Keys& keys)
-      : options_(options), table_(table), columns_(columns), keys_(keys) {}
+           const std::vector<EncodeColumn>& columns, const Keys& keys, const RowOrder& order)
+      : options_(options), table_(table), columns_(columns), keys_(keys), order_(order) {}
 
   Result<Statements> compose();
 
@@ -72,17 +64,27 @@ class Composer {
   bool takes_first_values() const;
   std::string first_and_last_of_key(const std::string& source, std::string_view order) const;
   std::string in_order(const std::string& source, std::string_view order) const;
+  std::string overriding() const;
   std::string insert(const std::string& rows) const;
   std::string on_conflict() const;
+  std::string match(const std::vector<std::string>& given) const;
   std::string match() const;
   std::string assignments(std::string_view from) const;
+  std::string staged_columns() const;
   std::string unnests() const;
+  const TypeInfo& element_type(const EncodeColumn& column) const;
   Result<std::vector<Oid>> array_types() const;
+  std::string parameter(RowStatement& statement, const std::string& column) const;
+  RowStatement insert_row() const;
+  RowStatement update_row() const;
+  RowStatement delete_row() const;
+  void compose_rows(Statements& made) const;
 
   const SinkOptions& options_;
   const CatalogTable& table_;
   const std::vector<EncodeColumn>& columns_;
   const Keys& keys_;
+  const RowOrder& order_;
 
   std::string quoted_table_, quoted_columns_, quoted_inserted_, quoted_keys_, quoted_newer_;
   std::vector<std::string> all_, inserted_, key_names_, compared_keys_, assigned_;
@@ -174,16 +176,13 @@ std::string Composer::last_of_key(const std::string& source, std::string_view or
   return sql_text(Sql::kLastOfKey, {keys, quoted_columns_, source, keys, last});
 }
 
-/// Whether the row that a key begins with shows in something that later rows do not set: a column
-/// outside update_columns, or a key that may be spelled in several ways.
+/// Whether the row that a key begins with shows in something that later rows do not set.
 bool Composer::takes_first_values() const {
-  const auto keeps_first = [&](const std::string& name) {
-    const auto key = std::ranges::find(key_names_, name);
-    if (key == key_names_.end()) return std::ranges::find(assigned_, name) == assigned_.end();
-    const CatalogColumn& column = *keys_.columns[static_cast<size_t>(key - key_names_.begin())];
-    return !told_by_bytes(column, table_.types) && !has_one_scale(column, table_.types);
-  };
-  return std::ranges::any_of(inserted_, keeps_first);
+  return std::ranges::any_of(columns_, [&](const EncodeColumn& column) {
+    const CatalogColumn* known = table_.find_column(column.target_name);
+    return known != nullptr && column.role != Role::kChange &&
+           keeps_first(options_, table_, *known, keys_);
+  });
 }
 
 /// For each key one row that has the same effect as all rows of the key one by one on an empty
@@ -211,12 +210,8 @@ std::string Composer::first_and_last_of_key(const std::string& source,
 /// order will do in which equal keys keep theirs: then the order of the keys, in which two sinks
 /// cannot deadlock.
 std::string Composer::in_order(const std::string& source, std::string_view order) const {
-  const bool rivals = std::ranges::any_of(table_.indexes, [&](const CatalogIndex& index) {
-    return (index.unique || index.exclusion) &&
-           (index.partial || index.expression || !same_columns(index, keys_.columns));
-  });
   std::string by(order);
-  if (!rivals && !compared_keys_.empty()) by = join(compared_keys_, ", ") + ", " + by;
+  if (!order_.by_arrival && !compared_keys_.empty()) by = join(compared_keys_, ", ") + ", " + by;
   return sql_text(Sql::kInOrder, {quoted_columns_, source, by});
 }
 
@@ -236,28 +231,38 @@ std::string Composer::on_conflict() const {
   return sql_text(Sql::kOnConflictUpdate, {quoted_keys_, assignments("EXCLUDED"), condition});
 }
 
-std::string Composer::insert(const std::string& rows) const {
+std::string Composer::overriding() const {
   const bool overrides = std::ranges::any_of(columns_, [&](const EncodeColumn& column) {
     const CatalogColumn* known = table_.find_column(column.target_name);
     return known != nullptr && known->identity == CatalogColumn::Identity::kAlways;
   });
-  return sql_text(Sql::kInsertSelect,
-                  {quoted_table_, quoted_inserted_, overrides ? " OVERRIDING SYSTEM VALUE" : "",
-                   "given." + join(inserted_, ", given."), rows});
+  return overrides ? " OVERRIDING SYSTEM VALUE" : "";
 }
 
-std::string Composer::match() const {
+std::string Composer::insert(const std::string& rows) const {
+  return sql_text(Sql::kInsertSelect, {quoted_table_, quoted_inserted_, overriding(),
+                                       "given." + join(inserted_, ", given."), rows});
+}
+
+/// The row of the table whose keys are those that are given.
+std::string Composer::match(const std::vector<std::string>& given) const {
   std::string text;
   for (size_t i = 0; i < key_names_.size(); ++i) {
-    const std::string target = "target." + key_names_[i], given = "given." + key_names_[i];
+    const std::string target = "target." + key_names_[i];
     const CatalogColumn& column = *keys_.columns[i];
-    std::string equal = target + " " + column.equal + " " + given;
+    std::string equal = target + " " + column.equal + " " + given[i];
     if (keys_.nulls_equal && !column.not_null) {
-      equal = "(" + equal + " OR (" + target + " IS NULL AND " + given + " IS NULL))";
+      equal = "(" + equal + " OR (" + target + " IS NULL AND " + given[i] + " IS NULL))";
     }
     text += (text.empty() ? "" : " AND ") + equal;
   }
   return text;
+}
+
+std::string Composer::match() const {
+  std::vector<std::string> given;
+  for (const std::string& name : key_names_) given.push_back("given." + name);
+  return match(given);
 }
 
 std::string Composer::assignments(std::string_view from) const {
@@ -277,6 +282,9 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
     case WriteMode::kInsertIgnore:
       return insert(as_given(in_order(source, order))) + on_conflict();
     case WriteMode::kUpsert:
+      if (order_.together != Together::kAlways) {
+        return insert(as_given(in_order(source, order))) + on_conflict();
+      }
       return insert(as_given(takes_first_values() ? first_and_last_of_key(source, order)
                                                   : last_of_key(source, order))) +
              on_conflict();
@@ -309,18 +317,106 @@ std::string Composer::unnests() const {
   return text;
 }
 
+/// As what a column's values travel. A row that deletes has none but its keys, which a domain may
+/// not allow: so those of a changelog are of the domain's base, until they enter the table.
+const TypeInfo& Composer::element_type(const EncodeColumn& column) const {
+  auto found = table_.types.find(column.target_oid);
+  PGPROTO_ASSERT(found != table_.types.end());
+  if (column.as_base_type) {
+    found = table_.types.find(found->second.base_oid);
+    PGPROTO_ASSERT(found != table_.types.end());
+  }
+  return found->second;
+}
+
 Result<std::vector<Oid>> Composer::array_types() const {
   std::vector<Oid> types;
   for (const EncodeColumn& column : columns_) {
-    if (column.role == Role::kChange) {
-      types.push_back(kCharArrayOid);
-      continue;
-    }
-    const auto found = table_.types.find(column.target_oid);
-    PGPROTO_ASSERT(found != table_.types.end());
-    types.push_back(found->second.array_oid);
+    types.push_back(column.role == Role::kChange ? kCharArrayOid : element_type(column).array_oid);
   }
   return types;
+}
+
+/// The columns of the staging table.
+std::string Composer::staged_columns() const {
+  std::string text;
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    if (!text.empty()) text += ", ";
+    if (columns_[i].role == Role::kChange) {
+      text += "'I'::pg_catalog.\"char\" AS " + all_[i];
+    } else if (columns_[i].as_base_type) {
+      text += all_[i] + "::" + unbounded_name(element_type(columns_[i])) + " AS " + all_[i];
+    } else {
+      text += all_[i];
+    }
+  }
+  return text;
+}
+
+// ---- one row -----------------------------------------------------------------------------------
+
+/// A column as a parameter of the statement, added if it has none yet.
+std::string Composer::parameter(RowStatement& statement, const std::string& column) const {
+  const auto at = static_cast<size_t>(std::ranges::find(all_, column) - all_.begin());
+  const auto known = std::ranges::find(statement.columns, at);
+  const auto number = static_cast<size_t>(known - statement.columns.begin()) + 1;
+  if (known == statement.columns.end()) {
+    const auto type = table_.types.find(columns_[at].target_oid);
+    const bool domain = type != table_.types.end() && type->second.kind == TypeInfo::Kind::kDomain;
+    statement.columns.push_back(at);
+    statement.types.push_back(domain ? type->second.base_oid : columns_[at].target_oid);
+  }
+  return "$" + std::to_string(number);
+}
+
+RowStatement Composer::insert_row() const {
+  RowStatement row;
+  std::vector<std::string> values;
+  for (const std::string& name : inserted_) values.push_back(parameter(row, name));
+  row.sql = sql_text(Sql::kInsertRow,
+                     {quoted_table_, quoted_inserted_, overriding(), join(values, ", ")});
+  if (options_.write_mode != WriteMode::kInsert) row.sql += on_conflict();
+  return row;
+}
+
+RowStatement Composer::update_row() const {
+  RowStatement row;
+  std::string sets;
+  for (const std::string& name : assigned_) {
+    if (!sets.empty()) sets += ", ";
+    sets.append(name).append(" = ").append(parameter(row, name));
+  }
+  std::vector<std::string> given;
+  for (const std::string& name : key_names_) given.push_back(parameter(row, name));
+  row.sql = sql_text(Sql::kUpdateRow, {quoted_table_, sets, match(given)});
+  return row;
+}
+
+RowStatement Composer::delete_row() const {
+  RowStatement row;
+  std::vector<std::string> given;
+  for (const std::string& name : key_names_) given.push_back(parameter(row, name));
+  row.sql = sql_text(Sql::kDeleteRow, {quoted_table_, match(given)});
+  return row;
+}
+
+void Composer::compose_rows(Statements& made) const {
+  switch (options_.write_mode) {
+    case WriteMode::kChangelog:
+      made.row_delete = delete_row();
+      [[fallthrough]];
+    case WriteMode::kInsert:
+    case WriteMode::kInsertIgnore:
+    case WriteMode::kUpsert:
+      made.row = insert_row();
+      return;
+    case WriteMode::kUpdate:
+      made.row = update_row();
+      return;
+    case WriteMode::kDelete:
+      made.row = delete_row();
+      return;
+  }
 }
 
 Result<Statements> Composer::compose() {
@@ -331,8 +427,7 @@ Result<Statements> Composer::compose() {
     made.copy = sql_text(Sql::kCopyIn, {quoted_table_, quoted_columns_});
   } else {
     const std::string staging = sql_text(Sql::kStaged);
-    std::string staged = quoted_inserted_;
-    if (!change_.empty()) staged = "'I'::pg_catalog.\"char\" AS " + change_ + ", " + staged;
+    const std::string staged = staged_columns();
     const std::string ordinal = sql_text(Sql::kStageOrdinal, {ordinal_});
     made.stage.session = sql_text(Sql::kStage, {staged, quoted_table_, ordinal});
     made.stage.transaction = sql_text(Sql::kStageOnce, {staged, quoted_table_, ordinal});
@@ -341,6 +436,7 @@ Result<Statements> Composer::compose() {
     if (!merge) return fail(merge.error());
     made.merge = std::move(*merge);
   }
+  compose_rows(made);
   const bool joins = options_.write_mode == WriteMode::kUpdate ||
                      options_.write_mode == WriteMode::kDelete ||
                      options_.write_mode == WriteMode::kChangelog;
@@ -368,66 +464,10 @@ Result<Statements> Composer::compose() {
   return made;
 }
 
-// ---- keys --------------------------------------------------------------------------------------
-
-std::string name_list(const std::vector<const CatalogColumn*>& columns) {
-  std::string text;
-  for (const CatalogColumn* column : columns) {
-    if (!text.empty()) text += ", ";
-    text += column->name;
-  }
-  return text;
-}
-
-std::vector<const CatalogColumn*> columns_of(const CatalogTable& table, const CatalogIndex& index) {
-  std::vector<const CatalogColumn*> columns;
-  for (const CatalogColumn& column : table.columns) {
-    if (std::ranges::find(index.columns, column.number) != index.columns.end()) {
-      columns.push_back(&column);
-    }
-  }
-  return columns;
-}
-
-/// Whether ON CONFLICT can use it.
-bool arbitrates(const CatalogIndex& index) {
-  return index.unique && index.immediate && !index.partial && !index.expression;
-}
-
-/// ON CONFLICT cannot use a constraint that is checked later: fails if one would decide. `keys` are
-/// the columns of ON CONFLICT; null if it names none, so that every constraint decides.
-Status check_deferrable(const CatalogTable& table, const std::vector<const CatalogColumn*>* keys) {
-  for (const CatalogIndex& index : table.indexes) {
-    if (index.immediate || !(index.unique || index.exclusion)) continue;
-    if (keys != nullptr && (index.exclusion || !same_columns(index, *keys))) continue;
-    return fail(
-        Errc::kNoUniqueIndex,
-        "the constraint " + index.name + " on (" + name_list(columns_of(table, index)) +
-            ") is DEFERRABLE, which ON CONFLICT does not support: make it NOT DEFERRABLE (drop it "
-            "and add it again), or name the columns of another unique index in conflict_columns");
-  }
-  return {};
-}
-
-std::string unique_indexes(const CatalogTable& table) {
-  std::string text;
-  for (const CatalogIndex& index : table.indexes) {
-    if (!arbitrates(index)) continue;
-    text +=
-        (text.empty() ? "" : "; ") + index.name + " (" + name_list(columns_of(table, index)) + ")";
-  }
-  return text.empty() ? "it has none" : "it has " + text;
-}
-
 }  // namespace
 
 bool takes_copy(const CatalogTable& table) {
   return table.kind != CatalogTable::Kind::kView && !table.insert_rules;
-}
-
-bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types) {
-  return !column.nondeterministic && !column.own_equality &&
-         KeyHash::fits(column.type_oid, column.type_modifier, types);
 }
 
 bool copies_into_target(WriteMode mode, const CatalogTable& table) {
@@ -450,77 +490,10 @@ const EncodeColumn* first_not_unnestable(const CatalogTable& table,
   return nullptr;
 }
 
-Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
-                       const std::vector<const CatalogColumn*>& used) {
-  const WriteMode mode = options.write_mode;
-  const bool conflicts = mode == WriteMode::kUpsert || mode == WriteMode::kChangelog ||
-                         (mode == WriteMode::kInsertIgnore && !options.conflict_columns.empty());
-  const bool by_conflict =
-      options.key_columns.empty() || mode == WriteMode::kUpsert || mode == WriteMode::kInsertIgnore;
-  const std::vector<std::string>& names =
-      by_conflict ? options.conflict_columns : options.key_columns;
-  const std::string_view option =
-      by_conflict && mode != WriteMode::kUpdate && mode != WriteMode::kDelete ? "conflict_columns"
-                                                                              : "key_columns";
-  Keys keys;
-  if (names.empty()) {
-    if (const CatalogIndex* primary = table.primary_key()) {
-      keys.columns = columns_of(table, *primary);
-    }
-  }
-  for (const std::string& name : names) {
-    const CatalogColumn* column = table.find_column(name);
-    if (column == nullptr) {
-      return fail(Errc::kNoSuchColumn,
-                  std::string(option) + ": the table has no column \"" + name + "\"");
-    }
-    keys.columns.push_back(column);
-  }
-  const auto sent = [&](const CatalogColumn* column) {
-    return std::ranges::find(used, column) != used.end();
-  };
-  if (mode == WriteMode::kInsertIgnore && options.conflict_columns.empty()) {
-    if (auto usable = check_deferrable(table, nullptr); !usable) return fail(usable.error());
-    // Only for the order of the rows.
-    if (!std::ranges::all_of(keys.columns, sent)) keys.columns.clear();
-    return keys;
-  }
-  if (keys.columns.empty()) {
-    return fail(
-        conflicts ? Errc::kNoUniqueIndex : Errc::kMissingOption,
-        "it has no primary key: name the columns that tell rows apart in " + std::string(option));
-  }
-  for (const CatalogColumn* column : keys.columns) {
-    if (!sent(column)) {
-      return fail(Errc::kColumnRequired, "the input lacks the key column \"" + column->name + "\"");
-    }
-  }
-  if (conflicts) {
-    if (auto usable = check_deferrable(table, &keys.columns); !usable) return fail(usable.error());
-  }
-  if (conflicts && std::ranges::none_of(table.indexes, [&](const CatalogIndex& index) {
-        return arbitrates(index) && same_columns(index, keys.columns);
-      })) {
-    return fail(Errc::kNoUniqueIndex, std::string(option) + ": no unique index is on exactly (" +
-                                          name_list(keys.columns) + "); " + unique_indexes(table) +
-                                          " (partial, expression and deferrable ones do "
-                                          "not count)");
-  }
-  keys.nulls_equal = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
-    return index.nulls_not_distinct && arbitrates(index) && same_columns(index, keys.columns);
-  });
-  keys.indexed = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
-    return !index.partial && !index.expression && !index.columns.empty() &&
-           std::ranges::any_of(keys.columns, [&](const CatalogColumn* column) {
-             return column->number == index.columns.front();
-           });
-  });
-  return keys;
-}
-
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
-                                    const std::vector<EncodeColumn>& columns, const Keys& keys) {
-  return Composer(options, table, columns, keys).compose();
+                                    const std::vector<EncodeColumn>& columns, const Keys& keys,
+                                    const RowOrder& order) {
+  return Composer(options, table, columns, keys, order).compose();
 }
 
 }  // namespace pgsink

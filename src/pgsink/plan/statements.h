@@ -2,7 +2,8 @@
 // What a write mode does to the table, as statements. Insert sends rows by COPY straight into the
 // table, unless it has policies. The others take a number of rows at once, either as one array per
 // column (unnest) or by COPY through a staging table, and apply them in one statement: the last row
-// of a key wins, and keys are locked in their order, so that two sinks cannot deadlock.
+// of a key wins, and keys are locked in their order, so that two sinks cannot deadlock. Where that
+// would show (row_order.h), or where the server refuses it, each row has a statement of its own.
 
 #include <optional>
 
@@ -10,6 +11,8 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/plan/keys.h"
+#include "pgsink/plan/row_order.h"
 
 namespace pgsink {
 
@@ -19,6 +22,13 @@ struct ScopedSql {
   std::string session, transaction;
 };
 
+/// RowStatement applies one row. Its parameters are columns of the row.
+struct RowStatement {
+  std::string sql;
+  std::vector<Oid> types;
+  std::vector<size_t> columns;  ///< Indexes into those that are sent.
+};
+
 /// Statements are the texts of one mode on one table. Those that a mode does not need are empty.
 struct Statements {
   std::string copy;   ///< COPY … FROM STDIN, into the table or into the staging table.
@@ -26,29 +36,16 @@ struct Statements {
   std::string merge;  ///< Applies the staging table's rows.
   std::string apply;  ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
-  ScopedSql planner;  ///< Planner settings.
+  RowStatement row;         ///< Applies one row …
+  RowStatement row_delete;  ///< … of a changelog, if it is a delete.
+  ScopedSql planner;        ///< Planner settings.
 };
-
-/// Keys are the columns by which a mode finds the existing row.
-struct Keys {
-  std::vector<const CatalogColumn*> columns;
-  bool indexed = false;      ///< An index leads to them.
-  bool nulls_equal = false;  ///< NULL is a value like others: the index is NULLS NOT DISTINCT.
-};
-
-/// find_keys takes the option's columns or the primary key, and checks them against table and
-/// input. `used` are the table columns that the input fills. All faults in one error.
-Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
-                       const std::vector<const CatalogColumn*>& used);
 
 /// write_statements composes the texts. `columns` are those to send, the change column (if any)
 /// first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
-                                    const std::vector<EncodeColumn>& columns, const Keys& keys);
-
-/// told_by_bytes says whether values of the column are equal for the server exactly when their
-/// binary forms are: not so for citext, nondeterministic collations, numeric and others.
-bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types);
+                                    const std::vector<EncodeColumn>& columns, const Keys& keys,
+                                    const RowOrder& order);
 
 /// takes_copy says whether COPY does the same to the table as INSERT. The server refuses COPY into
 /// a view without INSTEAD OF triggers, and COPY ignores rules.

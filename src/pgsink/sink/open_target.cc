@@ -6,9 +6,9 @@
 
 #include "pgsink/lane/dead_letters.h"
 #include "pgsink/options/server.h"
+#include "pgsink/plan/keys.h"
 #include "pgsink/plan/preflight.h"
 #include "pgsink/plan/schema_change.h"
-#include "pgsink/plan/statements.h"
 
 namespace pgsink {
 namespace {

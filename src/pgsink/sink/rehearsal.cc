@@ -68,8 +68,7 @@ Result<std::unique_ptr<Rehearsal>> Rehearsal::open(const SinkOptions& options, c
     return rehearsal;
   }
   if (!plan) return fail_at(options, plan.error());
-  const auto router = Router::create(options, **table, plan->columns, plan->keys,
-                                     static_cast<size_t>(plan->run_rows));
+  const auto router = Router::create(options, **table, *plan);
   if (!router) return fail_at(options, router.error());
   auto encoder = RowEncoder::create(plan->columns, plan->types);
   if (!encoder) return fail_at(options, encoder.error());

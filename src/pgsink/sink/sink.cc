@@ -436,8 +436,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (!opened) return fail(opened.error());
   auto plan = make_plan(options, opened->table, *schema);
   if (!plan) return fail_at(options, plan.error());
-  auto router = Router::create(options, opened->table, plan->columns, plan->keys,
-                               static_cast<size_t>(plan->run_rows));
+  auto router = Router::create(options, opened->table, *plan);
   if (!router) return fail_at(options, router.error());
   auto dead_letters = open_dead_letters(options, env);
   if (!dead_letters) return fail_at(options, dead_letters.error());

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 136> kTemplates{{
+constexpr std::array<Template, 139> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -103,6 +103,9 @@ constexpr std::array<Template, 136> kTemplates{{
     {Sql::kNewer,
      " WHERE target.{column} {less} EXCLUDED.{column}"
      " OR (target.{column} IS NULL AND EXCLUDED.{column} IS NOT NULL)"},
+    {Sql::kInsertRow, "INSERT INTO {table} AS target ({columns}){overriding} VALUES ({values})"},
+    {Sql::kUpdateRow, "UPDATE {table} AS target SET {assignments} WHERE {match}"},
+    {Sql::kDeleteRow, "DELETE FROM {table} AS target WHERE {match}"},
     {Sql::kUpdateFrom,
      "UPDATE {table} AS target SET {assignments} FROM ({rows}) AS given WHERE {match}"},
     {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} {equal} ANY ($1)"},

@@ -58,6 +58,9 @@ enum class Sql : uint8_t {
   kOnConflictUpdate,   ///< {keys}, {assignments}, {condition}
   kOnConflictNothing,  ///< {target}: " (columns)" or nothing
   kNewer,  ///< {column}, {less}, {column} three times: the given row is newer than the stored one.
+  kInsertRow,         ///< {table}, {columns}, {overriding}, {values}
+  kUpdateRow,         ///< {table}, {assignments}, {match}
+  kDeleteRow,         ///< {table}, {match}
   kUpdateFrom,        ///< {table}, {assignments}, {rows}, {match}
   kDeleteAny,         ///< {table}, {key}, {equal}
   kDeleteUsing,       ///< {table}, {rows}, {match}

@@ -41,12 +41,13 @@ struct Block {
 /// The SQLSTATEs of rejected values, with the server's names.
 namespace sqlstate {
 inline constexpr std::string_view kStringTooLong = "22001", kNumberOutOfRange = "22003",
-                                  kNullNotAllowed = "22004", kDatetimeFormat = "22007",
-                                  kDatetimeOverflow = "22008", kIntervalOverflow = "22015",
-                                  kEncoding = "22021", kInvalidText = "22P02",
-                                  kUntranslatable = "22P05", kArrayShape = "2202E",
-                                  kNameTooLong = "42622", kProgramLimit = "54000",
-                                  kStringLengthMismatch = "22026", kRangeOrder = "22000";
+                                  kNullNotAllowed = "22004", kNotNullViolation = "23502",
+                                  kDatetimeFormat = "22007", kDatetimeOverflow = "22008",
+                                  kIntervalOverflow = "22015", kEncoding = "22021",
+                                  kInvalidText = "22P02", kUntranslatable = "22P05",
+                                  kArrayShape = "2202E", kNameTooLong = "42622",
+                                  kProgramLimit = "54000", kStringLengthMismatch = "22026",
+                                  kRangeOrder = "22000";
 }  // namespace sqlstate
 
 /// Fault says why a value cannot become the column's type. The text follows "row N, column C: ".

@@ -42,7 +42,7 @@ void ColumnArrays::State::begin() {
     column.bytes.clear();
     column.bytes.put<int32_t>(1);  // dimensions
     column.bytes.put<int32_t>(1);  // may hold NULLs
-    column.bytes.put(column.target_oid);
+    column.bytes.put(column.wire_oid);
     column.bytes.put<int32_t>(0);  // elements: known in the end
     column.bytes.put<int32_t>(1);  // lower bound
   }
@@ -116,11 +116,9 @@ ColumnArrays::~ColumnArrays() = default;
 Result<ColumnArrays> ColumnArrays::create(const std::vector<EncodeColumn>& columns,
                                           const pgproto::TypeMap& types) {
   auto state = std::make_unique<State>();
-  for (const EncodeColumn& column : columns) {
-    auto made = encode::make_column_codec(column, types);
-    if (!made) return pgproto::fail(std::move(made.error()));
-    state->columns.push_back({std::move(*made)});
-  }
+  auto made = encode::make_column_codecs(columns, types);
+  if (!made) return pgproto::fail(std::move(made.error()));
+  for (encode::ColumnCodec& column : *made) state->columns.push_back({std::move(column)});
   state->begin();
   return ColumnArrays(std::move(state));
 }
@@ -157,6 +155,10 @@ pgproto::Bytes ColumnArrays::array(size_t column) {
   PGPROTO_ASSERT(bytes.size() >= kHeaderBytes);
   pgproto::store_be(bytes.data() + kLengthAt, static_cast<int32_t>(state_->row_count));
   return bytes.bytes_from(0);
+}
+
+pgproto::Bytes ColumnArrays::fields(size_t column) const {
+  return state_->columns[column].bytes.bytes_from(kHeaderBytes);
 }
 
 }  // namespace pgsink

@@ -38,6 +38,8 @@ class ColumnArrays {
   /// array is one column's array, whole; valid until the next append() or clear().
   /// Without rows it is an empty array.
   pgproto::Bytes array(size_t column);
+  /// fields is what that array holds: row_count() fields, each a length and a value.
+  pgproto::Bytes fields(size_t column) const;
 
  private:
   struct State;

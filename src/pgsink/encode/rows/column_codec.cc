@@ -4,24 +4,23 @@
 #include <array>
 #include <utility>
 
-#include "pgsink/encode/base/loaders.h"
-#include "pgsink/encode/base/staged.h"
 #include "pgsink/encode/base/wire_type.h"
+#include "pgsink/encode/rows/changes.h"
 #include "pgsink/encode/rows/type_table.h"
 
 namespace pgsink::encode {
 namespace {
 
-/// NotNull makes a codec reject NULL: no row can be found by a NULL key.
+/// NotNull makes a codec reject NULL, as `fault` says.
 class NotNull final : public FieldCodec {
  public:
-  explicit NotNull(CodecPointer codec) : codec_(std::move(codec)) {}
+  NotNull(CodecPointer codec, Fault fault) : codec_(std::move(codec)), fault_(std::move(fault)) {}
 
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
     const uint8_t* valid = load_validity(column, block, scratch_.data());
     for (size_t i = 0; valid != nullptr && i < block.count; ++i) {
-      if (valid[i] == 0) faults.push_back({i, {sqlstate::kNullNotAllowed, "the key is NULL"}});
+      if (valid[i] == 0) faults.push_back({i, fault_});
     }
     return codec_->measure(column, block, row_bytes, faults);
   }
@@ -41,63 +40,25 @@ class NotNull final : public FieldCodec {
 
  private:
   CodecPointer codec_;
+  Fault fault_;
   std::array<uint8_t, kFlagBytes> scratch_;
 };
 
-/// The letter of a kind of change, from the words that the field uses; 0 if it is unknown.
-char change_letter(std::string_view word) {
-  struct Word {
-    std::string_view word;
-    char letter;
-  };
-  static constexpr std::array<Word, 6> kWords{
-      {{"i", 'I'}, {"insert", 'I'}, {"u", 'U'}, {"update", 'U'}, {"d", 'D'}, {"delete", 'D'}}};
-  const auto equal_without_case = [&](const Word& known) {
-    return std::ranges::equal(known.word, word, [](char a, char b) {
-      return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
-    });
-  };
-  const auto* const found = std::ranges::find_if(kWords, equal_without_case);
-  return found == kWords.end() ? '\0' : found->letter;
-}
-
-/// PutChange converts the word of a change to its letter.
-struct PutChange {
-  using Value = std::string_view;
-  bool operator()(std::string_view word, Scratch& out, Fault& fault) const {
-    const char letter = change_letter(word);
-    if (letter == '\0') {
-      constexpr size_t kShown = 20;
-      fault = {sqlstate::kInvalidText,
-               "\"" + std::string(word.substr(0, kShown)) +
-                   "\" is not a kind of change: use I, U, D or insert, update, delete"};
-      return false;
-    }
-    out.put_bytes(&letter, 1);
-    return true;
-  }
-};
-
-Result<CodecPointer> make_change_codec(const Field& source) {
-  if (source_class(source) != SourceClass::kText || source.kind == ColumnKind::kDictionary) {
-    return pgproto::fail(
-        Errc::kColumnType,
-        source_name(source) + " cannot hold the kind of change: use a text column");
-  }
-  return CodecPointer(std::make_unique<NotNull>(staged_field(source, load_bytes, PutChange{})));
-}
-
-}  // namespace
-
-Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto::TypeMap& types) {
+Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::TypeMap& types,
+                                  const std::shared_ptr<Deletes>& deletes) {
+  using Role = EncodeColumn::Role;
   const auto explain = [&](Error error) {
     error.message = "column \"" + column.target_name + "\": " + error.message;
     error.column = column.target_name;
     return pgproto::fail(std::move(error));
   };
-  ColumnCodec made{column.source_index, column.target_name, "change", column.target_oid, nullptr};
-  if (column.role == EncodeColumn::Role::kChange) {
-    auto codec = make_change_codec(column.source);
+  ColumnCodec made{.source_index = column.source_index,
+                   .target_name = column.target_name,
+                   .type_name = "change",
+                   .wire_oid = column.target_oid,
+                   .codec = nullptr};
+  if (column.role == Role::kChange) {
+    auto codec = make_change_codec(column.source, deletes);
     if (!codec) return explain(std::move(codec.error()));
     made.codec = std::move(*codec);
     return made;
@@ -108,10 +69,41 @@ Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto:
   if (!codec) return explain(std::move(codec.error()));
   made.type_name = std::move(target->name);
   made.codec = std::move(*codec);
-  if (column.role == EncodeColumn::Role::kKey) {
-    made.codec = std::make_unique<NotNull>(std::move(made.codec));
+  if (column.role == Role::kKey) {
+    // A key without a value finds no row.
+    made.codec = std::make_unique<NotNull>(std::move(made.codec),
+                                           Fault{sqlstate::kNullNotAllowed, "the key is NULL"});
+  } else if (column.not_null) {
+    made.codec = std::make_unique<NotNull>(
+        std::move(made.codec), Fault{sqlstate::kNotNullViolation, "NULL in a NOT NULL column"});
+  }
+  if (column.role == Role::kUnlessDeleted) {
+    made.codec = unless_deleted(std::move(made.codec), deletes);
+  }
+  if (column.as_base_type) {
+    const auto domain = types.find(column.target_oid);
+    PGPROTO_ASSERT(domain != types.end());
+    made.wire_oid = domain->second.base_oid;
   }
   return made;
+}
+
+}  // namespace
+
+Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto::TypeMap& types) {
+  return make_codec_of(column, types, std::make_shared<Deletes>());
+}
+
+Result<std::vector<ColumnCodec>> make_column_codecs(const std::vector<EncodeColumn>& columns,
+                                                    const pgproto::TypeMap& types) {
+  const auto deletes = std::make_shared<Deletes>();
+  std::vector<ColumnCodec> codecs;
+  for (const EncodeColumn& column : columns) {
+    auto made = make_codec_of(column, types, deletes);
+    if (!made) return pgproto::fail(std::move(made.error()));
+    codecs.push_back(std::move(*made));
+  }
+  return codecs;
 }
 
 void note_faults(FaultList& faults, size_t column, std::vector<Rejection>& rejections) {

@@ -2,6 +2,7 @@
 // How an EncodeColumn gets its codec, the same for every encoder.
 
 #include <string>
+#include <vector>
 
 #include <pgproto/type_info.h>
 
@@ -15,13 +16,17 @@ struct ColumnCodec {
   size_t source_index = 0;
   std::string target_name;
   std::string type_name;
-  pgproto::Oid target_oid = 0;
+  pgproto::Oid wire_oid = 0;  ///< As what the values travel.
   CodecPointer codec;
 };
 
 /// make_column_codec chooses the codec by source, type and role. The error (kColumnType) names the
 /// column and says what would work.
 Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto::TypeMap& types);
+/// make_column_codecs chooses those of all columns of an encoder, which must measure each block in
+/// their order.
+Result<std::vector<ColumnCodec>> make_column_codecs(const std::vector<EncodeColumn>& columns,
+                                                    const pgproto::TypeMap& types);
 
 /// note_faults makes rejections of the faults that a codec found in a block, and empties `faults`.
 /// Only the first fault of each row is kept; Rejection::row is its position in the block.

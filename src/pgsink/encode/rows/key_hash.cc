@@ -118,14 +118,20 @@ Result<KeyHash> KeyHash::create(const std::vector<EncodeColumn>& columns,
   return KeyHash(std::move(state));
 }
 
-void KeyHash::hash(const RecordBatch& batch, size_t count, uint64_t* hashes) {
-  std::fill_n(hashes, count, 0);
-  for (size_t first = 0; first < count; first += kBlockRowsMax) {
-    const Block block{first, std::min(count - first, kBlockRowsMax), nullptr};
+void KeyHash::hash(const RecordBatch& batch, RowRange rows, uint64_t* hashes) {
+  std::fill_n(hashes, rows.count, 0);
+  for (size_t done = 0; done < rows.count; done += kBlockRowsMax) {
+    Block block;
+    block.count = std::min(rows.count - done, kBlockRowsMax);
+    if (rows.indexes != nullptr) {
+      block.indexes = rows.indexes + rows.begin + done;
+    } else {
+      block.first = rows.begin + done;
+    }
     for (const encode::ColumnCodec& column : state_->columns) {
-      if (state_->add(column, batch, block, hashes + first)) continue;
-      for (size_t i = first; i < first + block.count; ++i) {
-        state_->add(column, batch, {i, 1, nullptr}, hashes + i);
+      if (state_->add(column, batch, block, hashes + done)) continue;
+      for (size_t i = 0; i < block.count; ++i) {
+        state_->add(column, batch, {block.row(i), 1, nullptr}, hashes + done + i);
       }
     }
   }

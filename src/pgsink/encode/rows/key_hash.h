@@ -24,9 +24,9 @@ class KeyHash {
   KeyHash& operator=(KeyHash&&) noexcept;
   ~KeyHash();
 
-  /// hash stores the numbers of rows [0, count) of the batch. A row whose key cannot be encoded
-  /// gets any number: its lane will reject it. Not thread-safe.
-  void hash(const RecordBatch& batch, size_t count, uint64_t* hashes);
+  /// hash stores the numbers of some rows of the batch. A row whose key cannot be encoded gets any
+  /// number: its lane will reject it. Not thread-safe.
+  void hash(const RecordBatch& batch, RowRange rows, uint64_t* hashes);
 
  private:
   struct State;

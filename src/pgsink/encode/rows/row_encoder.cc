@@ -319,12 +319,12 @@ Result<RowEncoder> RowEncoder::create(const std::vector<EncodeColumn>& columns,
                                            std::to_string(kColumnsMax));
   }
   auto state = std::make_unique<State>();
-  for (const EncodeColumn& column : columns) {
-    auto made = encode::make_column_codec(column, types);
-    if (!made) return pgproto::fail(std::move(made.error()));
-    made->codec->defer_checks();
-    if (kernels == Kernels::kPortable) made->codec->use_portable_code();
-    state->columns.push_back({std::move(*made), 0});
+  auto made = encode::make_column_codecs(columns, types);
+  if (!made) return pgproto::fail(std::move(made.error()));
+  for (encode::ColumnCodec& column : *made) {
+    column.codec->defer_checks();
+    if (kernels == Kernels::kPortable) column.codec->use_portable_code();
+    state->columns.push_back({std::move(column), 0});
   }
   if (kernels == Kernels::kBest) {
     std::vector<encode::FieldCodec*> codecs;

@@ -32,8 +32,14 @@ struct EncodeColumn {
     kValue,
     kKey,     ///< A row whose value is NULL is rejected.
     kChange,  ///< Text that says what the row does, written as the "char" I, U or D.
+    /// As kValue, but NULL, and not looked at, where a kChange column before it says D.
+    kUnlessDeleted,
   };
   Role role = Role::kValue;
+  bool not_null = false;  ///< Of a value: a row where it is NULL is rejected.
+  /// Of a domain: values travel as its base type, and the domain's rules apply when they enter the
+  /// table.
+  bool as_base_type = false;
 };
 
 /// Rejection is a row whose value cannot become the column's type without changing.
