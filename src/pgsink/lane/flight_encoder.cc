@@ -86,6 +86,7 @@ void FlightEncoder::make_arrays(Flight& flight) {
 std::vector<pgproto::Session::Parameter> FlightEncoder::array_parameters(size_t columns) {
   constexpr int16_t kBinary = 1;
   std::vector<pgproto::Session::Parameter> parameters;
+  parameters.reserve(columns);
   for (size_t i = 0; i < columns; ++i) {
     parameters.push_back({.value = codecs_.arrays->array(i), .format = kBinary});
   }
