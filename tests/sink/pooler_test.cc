@@ -240,6 +240,26 @@ class PoolerTest : public ::testing::Test {
   }();
 };
 
+TEST_F(PoolerTest, UpsertsFollowATableThatChanges) {
+  options_.write_mode = WriteMode::kUpsert;
+  options_.conflict_columns = {"id"};
+  for (const auto& [use_copy, type] : {std::pair(true, "numeric"), std::pair(false, "int")}) {
+    SCOPED_TRACE(use_copy ? "by COPY and a staging table" : "by arrays");
+    options_.use_copy = use_copy;
+    auto sink = Sink::open(options_, latest(0, 0, "").schema());
+    ASSERT_TRUE(sink) << sink.error().to_string();
+    for (const std::string text : {"old", "new"}) {
+      ASSERT_TRUE((*sink)->write(latest(0, 3000, text)));
+      const Status flushed = (*sink)->flush();
+      ASSERT_TRUE(flushed) << flushed.error().to_string();
+      server_.sql(std::string("ALTER TABLE t ALTER id TYPE ") + type, options_.database);
+    }
+    EXPECT_TRUE((*sink)->close());
+    EXPECT_EQ(scalar("SELECT concat(count(*), ' ', min(id), ' ', max(id), ' ', min(text)) FROM t"),
+              "3000 0 2999 new");
+  }
+}
+
 TEST_F(PoolerTest, UpsertsLeaveSessionsAsTheyWere) {
   server_.create_role("pooler_writer");
   server_.sql("GRANT SELECT, INSERT, UPDATE ON t TO pooler_writer", options_.database);

@@ -19,10 +19,13 @@ TargetPlanPointer first_plan(Plan plan, std::shared_ptr<LeafCatalog> leaves) {
 constexpr int kReadsMax = 20;
 
 /// Why a change cannot be followed.
-Error explain(const TableShape& shape, Error why, Connection& connection, Deadline deadline) {
+Error explain(const Plan& plan, Error why, Connection& connection, Deadline deadline) {
   std::string what = "the table changed while it was written: ";
-  const auto differences = shape.differences(connection, deadline);
+  const auto differences = plan.shape.differences(connection, deadline);
   if (differences && !differences->empty()) what += *differences + ": ";
+  // The lane says where it is.
+  const std::string where = "table " + plan.table + ": ";
+  if (why.message.starts_with(where)) why.message.erase(0, where.size());
   why.message.insert(0, what);
   return why;
 }
@@ -63,7 +66,7 @@ Result<TargetPlanPointer> TargetPlans::look(const TargetPlanPointer& known, Conn
     auto after = shape.version_now(connection, deadline);
     if (!after) return fail(after.error());
     if (*after == *version || reads == kReadsMax) {
-      return fail(explain(shape, std::move(read_again.error()), connection, deadline));
+      return fail(explain(known->plan, std::move(read_again.error()), connection, deadline));
     }
     version = std::move(after);
   }
