@@ -297,7 +297,7 @@ TEST(Substitution, WhatIsMissingIsNamed) {
   ASSERT_EQ(read.faults.size(), 3U) << read.report();
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(read.code(i), Errc::kMissingSecret);
   EXPECT_EQ(read.marked(0), "'${secret:gone}'");
-  EXPECT_THAT(read.message(0), HasSubstr("${secret:gone} names no secret"));
+  EXPECT_THAT(read.message(0), HasSubstr("${secret:gone} is not a known secret"));
   EXPECT_THAT(read.message(1), HasSubstr("set GONE"));
   EXPECT_THAT(read.message(2), HasSubstr("--set gone=value"));
 }

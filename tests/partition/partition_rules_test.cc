@@ -125,7 +125,7 @@ TEST(RangeRule, RefusesWhatHasNoRanges) {
     EXPECT_FALSE(made);
     return made ? "" : made.error().message;
   };
-  EXPECT_THAT(fault(TargetKind::kText, "day"), HasSubstr("ranges of text cannot be made"));
+  EXPECT_THAT(fault(TargetKind::kText, "day"), HasSubstr("cannot compute ranges of text"));
   EXPECT_THAT(fault(TargetKind::kInt8, ""), HasSubstr("take a number"));
   EXPECT_THAT(fault(TargetKind::kInt8, "day"), HasSubstr("not 'day'"));
   EXPECT_THAT(fault(TargetKind::kTimestamp, "7"), HasSubstr("'hour', 'day'"));
