@@ -154,6 +154,7 @@ void FlightEncoder::make_arrays(Flight& flight) {
 
 std::vector<pgproto::Session::Parameter> FlightEncoder::array_parameters() {
   std::vector<pgproto::Session::Parameter> parameters;
+  parameters.reserve(plan_.columns.size());
   for (size_t i = 0; i < plan_.columns.size(); ++i) {
     parameters.push_back({.value = arrays_->array(i), .format = kBinary});
   }
