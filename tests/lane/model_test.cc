@@ -145,8 +145,6 @@ class ModelTest : public ::testing::Test {
     if (draw(3) == 0 && !use_2pc) options_.use_copy = true;
     options_.use_2pc = use_2pc;
     options_.copy_batch_size = options_.batch_size;
-    // Insert-or-ignore keeps no order among lanes: there the key must stay in one.
-    options_.partition_by = mode == WriteMode::kInsertIgnore ? "hash(a, b)" : "";
 
     Model model;
     sql("TRUNCATE t");

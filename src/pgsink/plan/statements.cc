@@ -75,6 +75,8 @@ class Composer {
   const TypeInfo& element_type(const EncodeColumn& column) const;
   Result<std::vector<Oid>> array_types() const;
   std::string parameter(RowStatement& statement, const std::string& column) const;
+  std::vector<std::string> parameters(RowStatement& statement,
+                                      const std::vector<std::string>& columns) const;
   RowStatement insert_row() const;
   RowStatement update_row() const;
   RowStatement delete_row() const;
@@ -252,7 +254,8 @@ std::string Composer::match(const std::vector<std::string>& given) const {
     const CatalogColumn& column = *keys_.columns[i];
     std::string equal = target + " " + column.equal + " " + given[i];
     if (keys_.nulls_equal && !column.not_null) {
-      equal = "(" + equal + " OR (" + target + " IS NULL AND " + given[i] + " IS NULL))";
+      equal.insert(0, "(").append(" OR (").append(target).append(" IS NULL AND ");
+      equal.append(given[i]).append(" IS NULL))");
     }
     text += (text.empty() ? "" : " AND ") + equal;
   }
@@ -261,6 +264,7 @@ std::string Composer::match(const std::vector<std::string>& given) const {
 
 std::string Composer::match() const {
   std::vector<std::string> given;
+  given.reserve(key_names_.size());
   for (const std::string& name : key_names_) given.push_back("given." + name);
   return match(given);
 }
@@ -331,6 +335,7 @@ const TypeInfo& Composer::element_type(const EncodeColumn& column) const {
 
 Result<std::vector<Oid>> Composer::array_types() const {
   std::vector<Oid> types;
+  types.reserve(columns_.size());
   for (const EncodeColumn& column : columns_) {
     types.push_back(column.role == Role::kChange ? kCharArrayOid : element_type(column).array_oid);
   }
@@ -369,12 +374,18 @@ std::string Composer::parameter(RowStatement& statement, const std::string& colu
   return "$" + std::to_string(number);
 }
 
+std::vector<std::string> Composer::parameters(RowStatement& statement,
+                                              const std::vector<std::string>& columns) const {
+  std::vector<std::string> numbers;
+  numbers.reserve(columns.size());
+  for (const std::string& column : columns) numbers.push_back(parameter(statement, column));
+  return numbers;
+}
+
 RowStatement Composer::insert_row() const {
   RowStatement row;
-  std::vector<std::string> values;
-  for (const std::string& name : inserted_) values.push_back(parameter(row, name));
-  row.sql = sql_text(Sql::kInsertRow,
-                     {quoted_table_, quoted_inserted_, overriding(), join(values, ", ")});
+  const std::string values = join(parameters(row, inserted_), ", ");
+  row.sql = sql_text(Sql::kInsertRow, {quoted_table_, quoted_inserted_, overriding(), values});
   if (options_.write_mode != WriteMode::kInsert) row.sql += on_conflict();
   return row;
 }
@@ -386,17 +397,14 @@ RowStatement Composer::update_row() const {
     if (!sets.empty()) sets += ", ";
     sets.append(name).append(" = ").append(parameter(row, name));
   }
-  std::vector<std::string> given;
-  for (const std::string& name : key_names_) given.push_back(parameter(row, name));
-  row.sql = sql_text(Sql::kUpdateRow, {quoted_table_, sets, match(given)});
+  const std::string match_keys = match(parameters(row, key_names_));
+  row.sql = sql_text(Sql::kUpdateRow, {quoted_table_, sets, match_keys});
   return row;
 }
 
 RowStatement Composer::delete_row() const {
   RowStatement row;
-  std::vector<std::string> given;
-  for (const std::string& name : key_names_) given.push_back(parameter(row, name));
-  row.sql = sql_text(Sql::kDeleteRow, {quoted_table_, match(given)});
+  row.sql = sql_text(Sql::kDeleteRow, {quoted_table_, match(parameters(row, key_names_))});
   return row;
 }
 
