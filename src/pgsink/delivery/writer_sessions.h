@@ -1,23 +1,29 @@
 #pragma once
-// The sessions of one writer, known to the next. At-least-once keeps nothing in the database, so a
-// process that is killed leaves backends behind that nobody knows, and each goes on with what it
-// received: an old row would come after a newer one of the next process. Under a sink_id each
-// session of a writer holds an advisory lock, shared: its class says which sink, its number which
-// writer. So the next writer finds all of them, whatever became of the process.
-//   - Who opens marks its first session, and then ends those of every other number.
-//   - Who reconnects marks its session, and gives up if it then finds another number: of two, one
-//     at least sees the other, because each looks after it has marked its own.
+// The sessions of one writer, known to the next. Under at-least-once a process that is killed or
+// stopped leaves backends behind that nobody knows, and each goes on with what it received: an old
+// row would come after a newer one of the next process. Under a sink_id each session of a writer
+// holds an advisory lock, shared: its class says which sink, its number which writer. So the next
+// writer finds all of them, whatever became of the process.
+//   - Who opens raises the sink's generation (writer_generation.h), and then ends the sessions of
+//     every other number.
+//   - Who reconnects marks its session, and gives up if the generation then is not its own: either
+//     it finds the new generation, or the new writer finds its mark.
+//   - Behind a pooler, where sessions are lent, each transaction marks itself and then looks at the
+//     generation.
 //   - Locks need no cleaning up: they end with their session, and with a crash of the server.
 //
-// Nothing of this holds through a pooler in transaction mode, where sessions are lent.
+// Without the table of generations, where it is missing and may not be created, who reconnects
+// gives up if it finds another number. That does not hold against a writer that wakes up after the
+// next one has ended, nor behind a pooler: warning() says so.
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include <pgsink/options.h>
 
-#include "pgsink/client/connection.h"
+#include "pgsink/delivery/writer_generation.h"
 
 namespace pgsink {
 
@@ -29,18 +35,31 @@ class WriterSessions {
   /// Whether a sink of these options has any: at least once, in a mode with keys, with a sink_id.
   static bool wanted(const SinkOptions& options);
 
-  /// Marks the session and ends those of other writers. Fails with kCannotFence if that is not
-  /// allowed or does not help before the deadline. REQUIRES: the connection is_direct().
-  Status take_over(Connection& connection, Deadline deadline) const;
+  /// Makes this writer the only one: raises the generation, marks the session if it is our own, and
+  /// ends those of other writers. Fails with kFenced if somebody else opens the sink at the same
+  /// time and wins; with kCannotFence if that is not allowed or does not help before the deadline.
+  Status take_over(Connection& connection, Deadline deadline);
   /// Marks one more session, or fails with kFenced if there is another writer.
   Status join(Connection& connection, Deadline deadline) const;
+  /// What a transaction behind a pooler says first, ending in "; "; or "".
+  std::string transaction_sql(bool one_snapshot) const;
+  /// Fails with kFenced, naming the newest writer, if that is another one and it is known.
+  Status check_newest(Connection& connection, Deadline deadline) const;
+  /// What does not hold, and what to do about it; "" if all of it holds.
+  const std::string& warning() const { return warning_; }
 
  private:
+  Status open_generation(Connection& connection, Deadline deadline);
+  Status raise(Connection& connection, Deadline deadline);
   Status mark(Connection& connection, Deadline deadline) const;
+  Status end_others(Connection& connection, Deadline deadline) const;
+  std::string mark_sql(bool transaction) const;
   std::string others_sql() const;
 
-  std::string sink_id_;
+  std::string schema_, sink_id_;
   uint32_t sink_ = 0, writer_ = 0;
+  std::optional<WriterGeneration> generation_;  ///< Unset if there is no table of them.
+  std::string warning_;
 };
 
 /// end_sessions ends the sessions that a query lists, until it lists none; its rows begin with pid,

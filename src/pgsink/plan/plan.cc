@@ -237,6 +237,8 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   pooled.begin = direct.begin;
   pooled.identify = sql_text(Sql::kIdentifyPooled) + "; ";
   pooled.settings = *session;
+  pooled.pooled = true;
+  pooled.one_snapshot = direct.one_snapshot = one_snapshot;
   if (!statements.planner.transaction.empty()) {
     pooled.settings += statements.planner.transaction + "; ";
   }

@@ -29,7 +29,7 @@ Status empty_target(const SinkOptions& options, Env& env) {
   auto connection = Connection::open(env, *connect);
   if (!connection) return fail(connection.error());
   // The rest of a killed process must not do it later, when there are new rows.
-  const WriterSessions sessions(options.schema, stored_sink_id(options) + " truncates", env.random);
+  WriterSessions sessions(options.schema, stored_sink_id(options) + " truncates", env.random);
   const Deadline deadline = env.clock.now() + kTruncateTimeout;
   if ((*connection)->is_direct()) {
     if (auto alone = sessions.take_over(**connection, deadline); !alone) return alone;

@@ -155,6 +155,10 @@ class SinkImpl final : public Sink {
   /// Starts a lane on each connection.
   Status start(std::vector<PoolLease> connections, std::optional<WriterSessions> sessions) {
     sessions_ = std::move(sessions);
+    if (sessions_ && !sessions_->warning().empty()) {
+      warnings_.push_back("connection \"" + options_.connection_name +
+                          "\": " + sessions_->warning());
+    }
     std::ranges::move(
         open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front()),
         std::back_inserter(warnings_));
@@ -413,10 +417,10 @@ Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& poo
 
 /// What every lane's connection must have before its first flight.
 Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
-                     const std::optional<WriterSessions>& sessions, Clock& clock,
+                     std::optional<WriterSessions>& sessions, Clock& clock,
                      std::span<PoolLease> lanes) {
   Status done = Pool::connect_all(lanes);
-  if (done && sessions && lanes.front()->is_direct()) {
+  if (done && sessions) {
     const Deadline deadline = clock.now() + kClaimTimeout;
     done = sessions->take_over(*lanes.front(), deadline);
     for (size_t i = 1; done && i < lanes.size(); ++i) done = sessions->join(*lanes[i], deadline);
