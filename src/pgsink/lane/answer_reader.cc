@@ -1,5 +1,7 @@
 #include "pgsink/lane/answer_reader.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "pgsink/sql/control.h"
@@ -29,7 +31,8 @@ std::string_view first_statement(std::string_view text) { return text.substr(0, 
 /// applies them. Guards insert nothing.
 bool counts_changes(std::string_view tag, Path path) {
   if (path == Path::kCopy) return is_copy(tag);
-  return tag.starts_with("INSERT ") || tag.starts_with("UPDATE ") || tag.starts_with("DELETE ");
+  return std::ranges::any_of(std::array{"INSERT", "UPDATE", "DELETE"},
+                             [&](const char* word) { return tag.starts_with(word); });
 }
 
 /// Which part of an attempt a request belongs to.

@@ -6,9 +6,9 @@
 
 #include "pgsink/ddl/lexer.h"
 #include "shell/engine/castable.h"
-#include "shell/engine/untyped_nulls.h"
 #include "shell/run/source_types.h"
 #include "shell/run/stateless.h"
+#include "shell/run/untyped_nulls.h"
 
 namespace pgsink::shell {
 namespace {

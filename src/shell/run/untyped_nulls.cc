@@ -1,4 +1,4 @@
-#include "shell/engine/untyped_nulls.h"
+#include "shell/run/untyped_nulls.h"
 
 #include <string>
 #include <utility>
