@@ -125,7 +125,8 @@ TEST_F(WriterSessionsTest, TheLaterOfTwoWritersStays) {
   }
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kFenced) << refused.error().to_string();
-  EXPECT_THAT(refused.error().message, HasSubstr("is fenced by server process"));
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("is fenced by \"pgsink/test\" from the local socket"));
   EXPECT_TRUE(later->write(rows({{1, "d"}})));
   EXPECT_TRUE(later->flush());
   EXPECT_EQ(scalar("SELECT string_agg(value, ' ' ORDER BY id) FROM t"), "d b");
@@ -133,6 +134,79 @@ TEST_F(WriterSessionsTest, TheLaterOfTwoWritersStays) {
   former.reset();
   EXPECT_TRUE(later->close());
   EXPECT_EQ(scalar("SELECT string_agg(value, ' ' ORDER BY id) FROM t"), "d b");
+}
+
+/// Writes until it is refused; the error.
+Error refusal(Sink& sink, const std::vector<Row>& given) {
+  Status refused;
+  for (int i = 0; i < 100 && refused; ++i) {
+    refused = sink.write(rows(given));
+    if (refused) refused = sink.flush();
+  }
+  return refused ? Error{} : refused.error();
+}
+
+TEST_F(WriterSessionsTest, AWriterThatWakesUpWhenTheNextHasEndedIsFenced) {
+  for (const WriteMode mode : {WriteMode::kUpsert, WriteMode::kUpdate, WriteMode::kDelete}) {
+    for (const int lanes : {1, 3}) {
+      sql("TRUNCATE t; INSERT INTO t VALUES (1, ''), (2, '')");
+      options_.write_mode = mode;
+      options_.parallelism = lanes;
+      auto former = open();
+      ASSERT_TRUE(former);
+      ASSERT_TRUE(former->write(rows({{3, "old"}})));
+      ASSERT_TRUE(former->flush());
+      options_.write_mode = WriteMode::kUpsert;
+      auto later = open();
+      ASSERT_TRUE(later);
+      ASSERT_TRUE(later->write(rows({{1, "new"}, {2, "new"}})));
+      ASSERT_TRUE(later->close());
+      later.reset();
+      const Error error = refusal(*former, {{1, "old"}, {2, "old"}});
+      EXPECT_EQ(error.code, Errc::kFenced) << error.to_string();
+      EXPECT_THAT(error.message, HasSubstr("is fenced by \"pgsink/test\""));
+      EXPECT_EQ(scalar("SELECT string_agg(value, ' ' ORDER BY id) FROM t WHERE id < 3"), "new new");
+    }
+  }
+}
+
+TEST_F(WriterSessionsTest, ARoleThatMayNotHaveTheTableIsToldWhatDoesNotHold) {
+  sql("CREATE ROLE sessions_writer LOGIN; GRANT SELECT, INSERT, UPDATE ON t TO sessions_writer; "
+      "REVOKE CREATE ON SCHEMA public FROM public");
+  options_.username = "sessions_writer";
+  auto sink = open();
+  ASSERT_TRUE(sink);
+  ASSERT_EQ(sink->warnings().size(), 1U);
+  EXPECT_THAT(sink->warnings().front(),
+              testing::AllOf(HasSubstr("wakes up after this one has ended"),
+                             HasSubstr("let its owner run: CREATE TABLE IF NOT EXISTS")));
+  ASSERT_TRUE(sink->write(rows({{1, "a"}})));
+  EXPECT_TRUE(sink->close());
+  sink.reset();
+  // Somebody else makes it.
+  options_.username = "postgres";
+  ASSERT_TRUE(open()->close());
+  sql("GRANT SELECT, INSERT, UPDATE ON pgsink_writers TO sessions_writer");
+  options_.username = "sessions_writer";
+  auto again = open();
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->warnings().empty());
+  again.reset();
+  sql("DROP OWNED BY sessions_writer; DROP ROLE sessions_writer");
+}
+
+TEST_F(WriterSessionsTest, ADatabaseThatHasLostTheGenerationGetsItAgain) {
+  auto former = open();
+  auto sink = open();
+  ASSERT_TRUE(former && sink);
+  sql("UPDATE pgsink_writers SET generation = 1");
+  sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = "
+      "'pgsink/test' AND datname = current_database()");
+  ASSERT_TRUE(sink->write(rows({{1, "new"}})));
+  ASSERT_TRUE(sink->flush());
+  EXPECT_EQ(scalar("SELECT generation FROM pgsink_writers"), "2");
+  EXPECT_EQ(refusal(*former, {{1, "old"}}).code, Errc::kFenced);
+  EXPECT_EQ(scalar("SELECT value FROM t WHERE id = 1"), "new");
 }
 
 TEST_F(WriterSessionsTest, OtherNamesGoOn) {

@@ -11,6 +11,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include "delivery/failover_support.h"
 #include "pgsink/sink.h"
@@ -317,20 +318,63 @@ TEST_F(PoolerTest, OriginsAndTheConfirmationByASlotAreRefused) {
       << "no slot is left that nobody reads";
 }
 
-TEST_F(PoolerTest, AnIdThatFencesNobodyIsAWarning) {
+// ---- at least once, with a sink_id -------------------------------------------------------------
+
+TEST_F(PoolerTest, AWriterThatWakesUpWhenTheNextHasEndedIsFenced) {
   options_.write_mode = WriteMode::kUpsert;
   options_.conflict_columns = {"id"};
   options_.sink_id = "orders";
-  auto sink = Sink::open(options_, latest(0, 0, "").schema());
-  ASSERT_TRUE(sink) << sink.error().to_string();
-  ASSERT_EQ((*sink)->warnings().size(), 1U);
-  EXPECT_THAT((*sink)->warnings()[0],
-              HasSubstr("through a connection pooler, sink_id cannot keep the sessions of a "
-                        "previous process from writing older rows over newer ones"));
-  EXPECT_TRUE((*sink)->write(latest(0, 10, "new")));
-  EXPECT_TRUE((*sink)->close());
-  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "10");
-  EXPECT_EQ(left_behind(), "");
+  for (const auto isolation : {IsolationLevel::kReadCommitted, IsolationLevel::kSerializable}) {
+    options_.isolation_level = isolation;
+    server_.sql("TRUNCATE t", options_.database);
+    auto former = Sink::open(options_, latest(0, 0, "").schema());
+    ASSERT_TRUE(former) << former.error().to_string();
+    EXPECT_TRUE((*former)->warnings().empty());
+    ASSERT_TRUE((*former)->write(latest(0, 10, "old")));
+    ASSERT_TRUE((*former)->flush());
+    auto next = Sink::open(options_, latest(0, 0, "").schema());
+    ASSERT_TRUE(next) << next.error().to_string();
+    ASSERT_TRUE((*next)->write(latest(0, 10, "new")));
+    ASSERT_TRUE((*next)->close());
+    std::ignore = (*former)->write(latest(0, 10, "old"));
+    const Status fenced = (*former)->flush();
+    ASSERT_FALSE(fenced);
+    EXPECT_EQ(fenced.error().code, Errc::kFenced) << fenced.error().to_string();
+    EXPECT_THAT(fenced.error().message, HasSubstr("is fenced by \"pgsink/test\""));
+    EXPECT_EQ(scalar("SELECT count(*) FROM t WHERE text = 'new'"), "10");
+    EXPECT_EQ(left_behind(), "");
+  }
+}
+
+TEST_F(PoolerTest, AnOpenTransactionOfAFormerWriterIsEnded) {
+  const PgBouncer pooler(server_, kSessions);
+  options_.host = pooler.socket_dir();
+  options_.write_mode = WriteMode::kUpsert;
+  options_.conflict_columns = {"id"};
+  options_.sink_id = "orders";
+  for (const auto isolation : {IsolationLevel::kReadCommitted, IsolationLevel::kSerializable}) {
+    options_.isolation_level = isolation;
+    server_.sql("TRUNCATE t; INSERT INTO t VALUES (5, 'first')", options_.database);
+    auto former = Sink::open(options_, latest(0, 0, "").schema());
+    ASSERT_TRUE(former) << former.error().to_string();
+    PGconn* const holder = PQconnectdb(server_.conninfo(options_.database).c_str());
+    PQclear(PQexec(holder, "BEGIN; SELECT FROM t WHERE id = 5 FOR UPDATE"));
+    ASSERT_TRUE((*former)->write(latest(0, 10, "old")));
+    ASSERT_TRUE(test::eventually([&] {
+      return scalar(
+                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                 "wait_event_type = 'Lock'") == "1";
+    }));
+    auto next = Sink::open(options_, latest(0, 0, "").schema());
+    ASSERT_TRUE(next) << next.error().to_string();
+    PQfinish(holder);
+    ASSERT_TRUE((*next)->write(latest(0, 10, "new")));
+    ASSERT_TRUE((*next)->close());
+    const Status fenced = (*former)->flush();
+    ASSERT_FALSE(fenced);
+    EXPECT_EQ(fenced.error().code, Errc::kFenced) << fenced.error().to_string();
+    EXPECT_EQ(scalar("SELECT count(*) FROM t WHERE text = 'new'"), "10");
+  }
 }
 
 TEST_F(PoolerTest, ExactlyOnceNeedsNoSessions) {

@@ -79,8 +79,13 @@ struct SinkMetrics {
   static constexpr size_t kErrorKeysMax = 64;
 
   std::string connection_name;
-  uint64_t rows_accepted = 0;        ///< Rows handed over by write().
-  uint64_t rows_written = 0;         ///< Rows known to be committed.
+  uint64_t rows_accepted = 0;  ///< Rows handed over by write().
+  uint64_t rows_written = 0;   ///< Rows known to be committed.
+  /// Rows that the server reported as inserted, updated or deleted for them: fewer where only the
+  /// last row of a key counts, where ON CONFLICT, newer_by or a trigger leaves some out, or where
+  /// nothing matches. The deletes of a changelog are not in it. Where the answer was lost, the rows
+  /// sent.
+  uint64_t rows_changed = 0;
   uint64_t bytes_written = 0;        ///< COPY bytes of committed flights.
   uint64_t batches_sent = 0;         ///< Flights that committed.
   uint64_t failed_writes = 0;        ///< Attempts of flights that did not commit.
@@ -95,6 +100,7 @@ struct SinkMetrics {
   uint64_t connections_open = 0;     ///< Gauge: connections of the lanes.
   /// Gauge: lanes that are retrying after a failure, with nothing committed since.
   uint64_t lanes_failing = 0;
+  uint64_t sinks_stopped = 0;  ///< Gauge: sinks that failed for good; every call of them fails.
   Histogram write_latency;     ///< Seconds from the first byte of a flight to its outcome.
   RowsHistogram batch_rows;    ///< Rows of committed flights.
   BytesHistogram batch_bytes;  ///< Bytes of committed flights.

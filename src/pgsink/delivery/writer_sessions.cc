@@ -1,6 +1,7 @@
 #include "pgsink/delivery/writer_sessions.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pgsink/delivery/gid.h"
 #include "pgsink/sql/control.h"
@@ -38,7 +39,8 @@ Status end_sessions(Connection& connection, const std::string& list, std::string
 }
 
 WriterSessions::WriterSessions(std::string_view schema, std::string_view sink_id, Random& random)
-    : sink_id_(sink_id),
+    : schema_(schema),
+      sink_id_(sink_id),
       sink_(static_cast<uint32_t>(sink_hash("pgsink writer session", schema, sink_id))),
       writer_(static_cast<uint32_t>(random.next_u64())) {}
 
@@ -47,10 +49,66 @@ bool WriterSessions::wanted(const SinkOptions& options) {
          options.write_mode != WriteMode::kInsert && !options.sink_id.empty();
 }
 
-Status WriterSessions::mark(Connection& connection, Deadline deadline) const {
+// ---- taking over -------------------------------------------------------------------------------
+
+Status WriterSessions::take_over(Connection& connection, Deadline deadline) {
+  if (auto opened = open_generation(connection, deadline); !opened) return opened;
+  if (!generation_ && !connection.is_direct()) return {};
+  if (connection.is_direct()) {
+    if (auto marked = mark(connection, deadline); !marked) return marked;
+  }
+  if (generation_) {
+    if (auto raised = raise(connection, deadline); !raised) return raised;
+  }
+  return end_others(connection, deadline);
+}
+
+/// A role that may not have the table gets a warning, and all that holds without it.
+Status WriterSessions::open_generation(Connection& connection, Deadline deadline) {
+  auto generation = WriterGeneration::create(schema_, sink_id_);
+  if (!generation) return fail(generation.error());
+  const Status there = generation->ensure_table(connection, deadline);
+  if (there) {
+    generation_ = std::move(*generation);
+    return {};
+  }
+  if (there.error().code != Errc::kPrivilege) return there;
+  warning_ = "sink_id keeps a former writer out only while this one runs" +
+             std::string(connection.is_direct() ? "" : ", and not at all behind a pooler") +
+             ": one that was stopped, and wakes up after this one has ended, may write older rows "
+             "over newer ones, because " +
+             there.error().message;
+  return {};
+}
+
+/// Transactions of a former writer may hold the row: they are ended when they keep us waiting.
+Status WriterSessions::raise(Connection& connection, Deadline deadline) {
+  for (;;) {
+    Status raised = generation_->raise(connection, deadline);
+    const bool blocked = !raised && !connection.broken() && raised.error().sqlstate == "55P03";
+    if (!blocked) return raised;
+    const auto ended =
+        end_sessions(connection, others_sql(), sink_id_, deadline, [&]() -> Status { return {}; });
+    if (!ended) return ended;
+  }
+}
+
+Status WriterSessions::end_others(Connection& connection, Deadline deadline) const {
+  return end_sessions(connection, others_sql(), sink_id_, deadline, [&]() -> Status {
+    return generation_ ? generation_->check(connection, deadline) : Status();
+  });
+}
+
+// ---- sessions ----------------------------------------------------------------------------------
+
+std::string WriterSessions::mark_sql(bool transaction) const {
   const auto key = [](uint32_t half) { return std::to_string(static_cast<int32_t>(half)); };
-  const auto marked =
-      connection.query(sql_text(Sql::kWriterMark, {key(sink_), key(writer_)}), deadline);
+  return sql_text(transaction ? Sql::kWriterMarkTransaction : Sql::kWriterMark,
+                  {key(sink_), key(writer_)});
+}
+
+Status WriterSessions::mark(Connection& connection, Deadline deadline) const {
+  const auto marked = connection.query(mark_sql(false), deadline);
   if (!marked) return fail(marked.error());
   return {};
 }
@@ -60,13 +118,12 @@ std::string WriterSessions::others_sql() const {
                   {std::to_string(sink_), "<>", std::to_string(writer_), kKeyOfTwo});
 }
 
-Status WriterSessions::take_over(Connection& connection, Deadline deadline) const {
-  if (auto marked = mark(connection, deadline); !marked) return marked;
-  return end_sessions(connection, others_sql(), sink_id_, deadline, [] { return Status(); });
-}
-
 Status WriterSessions::join(Connection& connection, Deadline deadline) const {
-  if (auto marked = mark(connection, deadline); !marked) return marked;
+  if (connection.is_direct()) {
+    if (auto marked = mark(connection, deadline); !marked) return marked;
+  }
+  if (generation_) return generation_->check(connection, deadline);
+  if (!connection.is_direct()) return {};
   const auto others = run_control(connection, others_sql(), deadline);
   if (!others) return fail(others.error());
   if (others->rows.empty()) return {};
@@ -75,6 +132,15 @@ Status WriterSessions::join(Connection& connection, Deadline deadline) const {
                                  cell(*others, 0, 4) +
                                  ": it has claimed the sink, so this writer must stop. Run only "
                                  "one of the two, or give each its own sink_id");
+}
+
+std::string WriterSessions::transaction_sql(bool one_snapshot) const {
+  if (!generation_) return {};
+  return mark_sql(true) + "; " + generation_->guard_sql(one_snapshot) + "; ";
+}
+
+Status WriterSessions::check_newest(Connection& connection, Deadline deadline) const {
+  return generation_ ? generation_->check(connection, deadline) : Status();
 }
 
 }  // namespace pgsink

@@ -1,23 +1,29 @@
 #pragma once
-// Makes the sessions of one writer known to the next. At-least-once keeps nothing in the database,
-// so a process that is killed leaves unknown backends, and each continues with what it received: an
-// old row would be written after a newer one of the next process. Under a sink_id each session of a
-// writer holds an advisory lock, shared: its class identifies the sink, its number the writer. So
-// the next writer finds all of them, whatever happened to the process.
-//   - On open: mark the first session, then terminate all sessions with another writer's number.
-//   - On reconnect: mark the session, and give up if there is a session with another number. Of two
-//     writers at least one sees the other, because each checks after it has marked its own.
+// Makes the sessions of one writer known to the next. Under at-least-once a process that is killed
+// or stopped leaves unknown backends, and each continues with what it received: an old row would be
+// written after a newer one of the next process. Under a sink_id each session of a writer holds an
+// advisory lock, shared: its class identifies the sink, its number the writer. So the next writer
+// finds all of them, whatever happened to the process.
+//   - On open: raise the sink's generation (writer_generation.h), then terminate the sessions of
+//     every other number.
+//   - On reconnect: mark the session, and give up if the generation has been raised since: either
+//     this sees the new generation, or the new writer sees the mark.
+//   - Behind a pooler, where sessions are shared, each transaction marks itself and then checks the
+//     generation.
 //   - Locks need no cleaning up: they end with their session, and with a crash of the server.
 //
-// None of this works through a pooler in transaction mode, where sessions are shared.
+// Without the table of generations, if it is missing and may not be created, a writer that
+// reconnects gives up if there is another number. That does not protect from a writer that wakes up
+// after the next one has ended, nor behind a pooler: warning() says so.
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include <pgsink/options.h>
 
-#include "pgsink/client/connection.h"
+#include "pgsink/delivery/writer_generation.h"
 
 namespace pgsink {
 
@@ -29,18 +35,32 @@ class WriterSessions {
   /// Whether a sink of these options has any: at least once, in a mode with keys, with a sink_id.
   static bool wanted(const SinkOptions& options);
 
-  /// Marks the session and terminates those of other writers. Fails with kCannotFence if that is
-  /// not allowed or does not help before the deadline. REQUIRES: the connection is_direct().
-  Status take_over(Connection& connection, Deadline deadline) const;
+  /// Makes this writer the only one: raises the generation, marks the session if it is our own, and
+  /// terminates those of other writers. Fails with kFenced if another process opens the sink at the
+  /// same time and wins; with kCannotFence if terminating is not allowed or does not help before the
+  /// deadline.
+  Status take_over(Connection& connection, Deadline deadline);
   /// Marks one more session, or fails with kFenced if there is another writer.
   Status join(Connection& connection, Deadline deadline) const;
+  /// What a transaction behind a pooler says first, ending in "; "; or "".
+  std::string transaction_sql(bool one_snapshot) const;
+  /// Fails with kFenced, naming the newest writer, if that is another one and it is known.
+  Status check_newest(Connection& connection, Deadline deadline) const;
+  /// What does not hold, and what to do about it; "" if all of it holds.
+  const std::string& warning() const { return warning_; }
 
  private:
+  Status open_generation(Connection& connection, Deadline deadline);
+  Status raise(Connection& connection, Deadline deadline);
   Status mark(Connection& connection, Deadline deadline) const;
+  Status end_others(Connection& connection, Deadline deadline) const;
+  std::string mark_sql(bool transaction) const;
   std::string others_sql() const;
 
-  std::string sink_id_;
+  std::string schema_, sink_id_;
   uint32_t sink_ = 0, writer_ = 0;
+  std::optional<WriterGeneration> generation_;  ///< Unset if there is no table of them.
+  std::string warning_;
 };
 
 /// end_sessions terminates the sessions that a query lists, until it lists none; its rows begin

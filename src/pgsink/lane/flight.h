@@ -95,6 +95,7 @@ struct Attempt {
   uint64_t copied_rows = 0, encoded_bytes = 0;
   size_t rows_applied = 0;                      ///< Row by row: so many are answered.
   const RowStatement* row_statement = nullptr;  ///< Row by row: of the last row that was sent.
+  uint64_t changed_rows = 0;                    ///< Of the target, as the server reported.
   TimePoint began{};
   std::string_view proof;          ///< The statement that proves the table's shape; the plan's.
   std::optional<Failure> failure;  ///< The first.
@@ -175,6 +176,10 @@ struct Flight {
   void let_go_of_sent();
   /// The rows that an attempt writes if it commits.
   size_t rows_kept() const { return rows - rejects.salvage.left_out().size(); }
+  /// The rows of the target that it changed, once it is committed.
+  uint64_t rows_changed() const {
+    return attempt.is_committed() ? attempt.changed_rows : rows_kept();
+  }
   /// The next rows to encode, all of one piece: those that are left out are passed over.
   std::optional<RowRange> next_rows();
   /// The number in the sink's input, from 1, of its n-th row (from 0).

@@ -359,9 +359,12 @@ void Lane::count_in_flight() {
 void Lane::end() {
   const bool stopped = log_.stop_error().has_value();
   if (stopped) {
-    Error error = final_error();
-    metrics_.error(error);
-    setup_.inbox.stop(std::move(error));
+    const Error cause = stop_cause();
+    StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
+    report.connection = setup_.name;
+    report.table = target_->plan.table;
+    metrics_.error(describe_stop(cause, report));
+    setup_.inbox.stop(cause, report);
   }
   link_.leave(!stopped);
   metrics_.disconnected();
@@ -369,16 +372,13 @@ void Lane::end() {
   setup_.inbox.lanes().ended();
 }
 
-Error Lane::final_error() {
+Error Lane::stop_cause() {
   Error error = *log_.stop_error();
   const bool can_ask = link_ && link_->protocol().pending_requests() == 0;
   if (error.code == Errc::kFenced && can_ask) {
     delivery_->name_new_writer(error, link_->connection(), log_.committed_prefix());
   }
-  StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
-  report.connection = setup_.name;
-  report.table = target_->plan.table;
-  return describe_stop(std::move(error), report);
+  return error;
 }
 
 }  // namespace pgsink

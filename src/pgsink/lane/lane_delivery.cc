@@ -16,8 +16,12 @@ class AtLeastOnce final : public LaneDelivery {
       : clock_(env.clock), commit_(std::move(commit)), sessions_(sessions) {}
 
   Status attach(Connection& connection) override {
-    if (sessions_ == nullptr || !connection.is_direct()) return {};
+    if (sessions_ == nullptr) return {};
     return sessions_->join(connection, clock_.now() + kAskTimeout);
+  }
+  Result<std::string> begin_sql(const Flight&, const TransactionSql& sql) const override {
+    if (sessions_ == nullptr || !sql.pooled) return sql.identify;
+    return sql.identify + sessions_->transaction_sql(sql.one_snapshot);
   }
   Result<std::string> end_sql(Attempt& attempt) const override {
     attempt.ending = EndingKind::kCommit;
@@ -26,6 +30,14 @@ class AtLeastOnce final : public LaneDelivery {
   Result<bool> is_done(Connection&, const Flight&, FlightLog::Seq) override {
     return fail(Errc::kInternal,
                 "with at-least-once delivery only the transaction id tells the outcome");
+  }
+  bool is_fenced(const Error& error) const override {
+    return sessions_ != nullptr && WriterGeneration::is_guard_failure(error);
+  }
+  void name_new_writer(Error& error, Connection& connection, FlightLog::Seq) override {
+    if (sessions_ == nullptr) return;
+    const Status newest = sessions_->check_newest(connection, clock_.now() + kAskTimeout);
+    if (!newest) error = newest.error();
   }
 
  private:
@@ -111,6 +123,9 @@ class TwoPhaseDelivery final : public LaneDelivery {
   Status attach(Connection& connection) override {
     return committer_.two_phase().attach(connection, env_.clock.now() + kAskTimeout);
   }
+  Result<std::string> begin_sql(const Flight&, const TransactionSql& sql) const override {
+    return sql.identify;
+  }
   /// A gid is never used twice.
   Result<std::string> end_sql(Attempt& attempt) const override {
     attempt.ending = EndingKind::kPrepare;
@@ -121,9 +136,7 @@ class TwoPhaseDelivery final : public LaneDelivery {
     return committer_.two_phase().is_prepared(connection, flight.attempt.gid,
                                               env_.clock.now() + kAskTimeout);
   }
-  void committed(const Flight& flight) override {
-    committer_.prepared(flight.attempt.gid, flight.last_batch, flight.rows_kept());
-  }
+  void committed(const Flight& flight) override { committer_.prepared(flight); }
   std::optional<uint64_t> rows_of_epochs() const override { return committer_.rows_committed(); }
   std::string hint(const Error& error) const override {
     if (error.sqlstate == "53200") {
@@ -144,10 +157,6 @@ class TwoPhaseDelivery final : public LaneDelivery {
 };
 
 }  // namespace
-
-Result<std::string> LaneDelivery::begin_sql(const Flight&, const TransactionSql& sql) const {
-  return sql.identify;
-}
 
 std::unique_ptr<LaneDelivery> deliver_at_least_once(Env& env, std::string commit,
                                                     const WriterSessions* sessions) {

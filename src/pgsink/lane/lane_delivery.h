@@ -25,7 +25,7 @@ class LaneDelivery {
   /// there is another writer.
   virtual Status attach(Connection& connection) = 0;
   /// What follows BEGIN, ending in "; ": asks for the transaction's id, or is the fence.
-  virtual Result<std::string> begin_sql(const Flight& flight, const TransactionSql& sql) const;
+  virtual Result<std::string> begin_sql(const Flight& flight, const TransactionSql& sql) const = 0;
   /// How a transaction that is to be kept ends. Fills in Attempt::ending, and the gid if it has
   /// one.
   virtual Result<std::string> end_sql(Attempt& attempt) const = 0;

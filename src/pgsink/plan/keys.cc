@@ -29,7 +29,7 @@ std::vector<const CatalogColumn*> columns_of(const CatalogTable& table, const Ca
 
 /// Whether ON CONFLICT can lean on it.
 bool arbitrates(const CatalogIndex& index) {
-  return index.unique && index.immediate && !index.partial && !index.expression;
+  return index.unique && index.immediate && !index.partial && !index.expression && !index.exclusion;
 }
 
 /// ON CONFLICT cannot lean on a constraint that is checked later: fails if one would decide. `keys`
@@ -43,6 +43,20 @@ Status check_deferrable(const CatalogTable& table, const std::vector<const Catal
                     ") is DEFERRABLE, and ON CONFLICT cannot work with such a one: make it NOT "
                     "DEFERRABLE (drop it and add it again), or name the columns of another unique "
                     "index in conflict_columns");
+  }
+  return {};
+}
+
+/// A key WITHOUT OVERLAPS (PostgreSQL 18) is enforced by an exclusion constraint, which ON CONFLICT
+/// cannot use: fails if one would decide.
+Status check_temporal(const CatalogTable& table, const std::vector<const CatalogColumn*>& keys) {
+  for (const CatalogIndex& index : table.indexes) {
+    if (!index.unique || !index.exclusion || !same_columns(index, keys)) continue;
+    return fail(Errc::kNoUniqueIndex,
+                "the key " + index.name + " on (" + name_list(columns_of(table, index)) +
+                    ") is WITHOUT OVERLAPS, which ON CONFLICT does not support: use "
+                    "write_mode = 'insert', 'update' or 'delete', or 'insert_ignore' without "
+                    "conflict_columns");
   }
   return {};
 }
@@ -133,6 +147,7 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
   }
   if (conflicts) {
     if (auto usable = check_deferrable(table, &keys.columns); !usable) return fail(usable.error());
+    if (auto usable = check_temporal(table, keys.columns); !usable) return fail(usable.error());
   }
   if (conflicts && std::ranges::none_of(table.indexes, [&](const CatalogIndex& index) {
         return arbitrates(index) && same_columns(index, keys.columns);

@@ -39,6 +39,8 @@ struct TransactionSql {
   std::string settings;     ///< Role and settings.
   std::string stage_local;  ///< Makes a staging table for this transaction alone.
 
+  bool pooled = false;        ///< For connections behind a pooler.
+  bool one_snapshot = false;  ///< All statements of a transaction see the same.
   /// Flights carry a guard that makes the server roll back those that follow a failed one. It is
   /// stored in a setting of the session.
   bool guarded = false;

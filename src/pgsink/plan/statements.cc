@@ -145,6 +145,13 @@ Status Composer::choose_assignments() {
       return fail(Errc::kNoSuchColumn,
                   "update_columns: the input does not fill a column \"" + name + "\"");
     }
+    const CatalogColumn* const column = table_.find_column(name);
+    if (column != nullptr && column->identity == CatalogColumn::Identity::kAlways) {
+      return fail(Errc::kColumnGenerated,
+                  "update_columns: \"" + name +
+                      "\" is GENERATED ALWAYS AS IDENTITY, which INSERT may give and UPDATE may "
+                      "not set: leave it out");
+    }
     const auto quoted = quote_identifier(name);
     if (!quoted) return fail(quoted.error());
     assigned_.push_back(*quoted);

@@ -29,7 +29,7 @@ Status empty_target(const SinkOptions& options, Env& env) {
   auto connection = Connection::open(env, *connect);
   if (!connection) return fail(connection.error());
   // A session left by a killed process must not run it later, when there are new rows.
-  const WriterSessions sessions(options.schema, stored_sink_id(options) + " truncates", env.random);
+  WriterSessions sessions(options.schema, stored_sink_id(options) + " truncates", env.random);
   const Deadline deadline = env.clock.now() + kTruncateTimeout;
   if ((*connection)->is_direct()) {
     if (auto alone = sessions.take_over(**connection, deadline); !alone) return alone;
@@ -90,7 +90,10 @@ Status replicate(Source& source, const SinkOptions& given, const std::function<b
     if (!sink) return fail(sink.error());
     if (auto started = source.start((*sink)->durable_position()); !started) return started;
     Status moved;
-    while (moved && goes_on()) moved = move_batch(source, **sink, options, *env);
+    while (moved && goes_on()) {
+      moved = (*sink)->status();
+      if (moved) moved = move_batch(source, **sink, options, *env);
+    }
     const Status closed = (*sink)->close();
     source.confirm((*sink)->durable_position());
     source.close();

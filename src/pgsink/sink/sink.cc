@@ -74,6 +74,9 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
   return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
 }
 
+/// How long an error waits for the lanes that still write what they have.
+constexpr Duration kLanesEndTimeout = std::chrono::milliseconds(300);
+
 Status check_proof(std::string_view proof) {
   const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
   if (proof.size() <= RecordBatch::kProofBytesMax && std::ranges::all_of(proof, printable)) {
@@ -164,6 +167,10 @@ class SinkImpl final : public Sink {
   /// Starts a lane on each connection.
   Status start(std::vector<PoolLease> connections, std::optional<WriterSessions> sessions) {
     sessions_ = std::move(sessions);
+    if (sessions_ && !sessions_->warning().empty()) {
+      warnings_.push_back("connection \"" + options_.connection_name +
+                          "\": " + sessions_->warning());
+    }
     std::ranges::move(
         open_warnings(options_, pool_->config().connect.hosts.size(), *connections.front()),
         std::back_inserter(warnings_));
@@ -182,7 +189,7 @@ class SinkImpl final : public Sink {
       if (auto ready = check_batch(batch); !ready) return ready;
       for (;;) {
         const auto pushed = inbox_.push(batch, true);
-        if (!pushed) return fail(pushed.error());
+        if (!pushed) return told(fail(pushed.error()));
         if (*pushed) return {};
         if (auto ended = make_room(); !ended) return ended;
       }
@@ -193,7 +200,7 @@ class SinkImpl final : public Sink {
     const Status done = guarded([&]() -> Status {
       if (auto ready = check_batch(batch); !ready) return ready;
       const auto pushed = inbox_.push(batch, false);
-      if (!pushed) return fail(pushed.error());
+      if (!pushed) return told(fail(pushed.error()));
       taken = *pushed;
       return {};
     });
@@ -207,9 +214,12 @@ class SinkImpl final : public Sink {
       return input_rejects_.reject(inputs, gauges.rows_accepted);
     });
   }
+  Status status() const override {
+    return guarded([&] { return told(inbox_.status()); });
+  }
   Status flush() override {
     return guarded([&]() -> Status {
-      if (!committer_) return inbox_.flush();
+      if (!committer_) return told(inbox_.flush());
       if (!committer_->host_decides()) return committer_->end_epoch();
       return fail(
           Errc::kUsage,
@@ -254,7 +264,11 @@ class SinkImpl final : public Sink {
     metrics.connection_name = options_.connection_name;
     inbox_.read_gauges(metrics);
     for (const auto& lane : lanes_) lane->read_metrics(metrics);
-    if (committer_) metrics.rows_written = committer_->rows_committed();
+    if (committer_) {
+      const EpochCommitter::Counted counted = committer_->counted();
+      metrics.rows_written = counted.written;
+      metrics.rows_changed = counted.changed;
+    }
     metrics.rejected_rows += input_rejects_.count();
     return metrics;
   }
@@ -296,7 +310,7 @@ class SinkImpl final : public Sink {
   template <typename F>
   Status close_after(F&& last) {
     return guarded([&]() -> Status {
-      if (!committer_) return inbox_.close();
+      if (!committer_) return told(inbox_.close());
       if (!closed_) closed_ = close_epochs(std::forward<F>(last));
       return *closed_;
     });
@@ -326,6 +340,22 @@ class SinkImpl final : public Sink {
       return fail(Errc::kUsage,
                   "recover(), prepare(), commit() and abort() are for sinks with use_2pc = true");
     });
+  }
+
+  /// The outcome of a call. An error of a lane says what all lanes have written: the others first
+  /// write what they have, for which we wait a short time.
+  Status told(Status outcome) const {
+    if (outcome || lanes_.size() < 2 || committer_) return outcome;
+    const auto stopped = inbox_.stop_cause();
+    if (!stopped) return outcome;
+    StopReport report = stopped->report;
+    report.still_writing = !inbox_.lanes().wait_none(env_.clock.now() + kLanesEndTimeout);
+    report.rows_committed = metrics().rows_written;
+    if (report.failed && report.rest != StopReport::Rest::kPart) {
+      report.from_row = report.failed->first;
+      report.rest = StopReport::Rest::kPart;
+    }
+    return fail(describe_stop(stopped->cause, report));
   }
 
   /// The delivery of a lane.
@@ -407,10 +437,10 @@ Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& poo
 
 /// What every lane's connection needs before its first flight.
 Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
-                     const std::optional<WriterSessions>& sessions, Clock& clock,
+                     std::optional<WriterSessions>& sessions, Clock& clock,
                      std::span<PoolLease> lanes) {
   Status done = Pool::connect_all(lanes);
-  if (done && sessions && lanes.front()->is_direct()) {
+  if (done && sessions) {
     const Deadline deadline = clock.now() + kClaimTimeout;
     done = sessions->take_over(*lanes.front(), deadline);
     for (size_t i = 1; done && i < lanes.size(); ++i) done = sessions->join(*lanes[i], deadline);

@@ -1,7 +1,6 @@
 #include "pgsink/sink/warnings.h"
 
 #include "pgsink/delivery/check.h"
-#include "pgsink/delivery/writer_sessions.h"
 
 namespace pgsink {
 
@@ -24,12 +23,6 @@ std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
         "last reported as committed" +
         (rewinds ? "; the sink will notice and name the position to go back to" : "") +
         ". Set synchronous_standby_names on the server to rule that out");
-  }
-  if (WriterSessions::wanted(options) && !connection.is_direct()) {
-    warnings.push_back("connection \"" + options.connection_name +
-                       "\": through a connection pooler, sink_id cannot keep the sessions of a "
-                       "previous process from writing older rows over newer ones: connect to the "
-                       "server itself, or use delivery = 'exactly_once'");
   }
   return warnings;
 }

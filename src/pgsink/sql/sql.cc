@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 139> kTemplates{{
+constexpr std::array<Template, 142> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -358,6 +358,20 @@ constexpr std::array<Template, 139> kTemplates{{
     {Sql::kWriterMark,
      "SELECT pg_catalog.pg_advisory_lock_shared('{high}'::pg_catalog.int4,"
      " '{low}'::pg_catalog.int4)"},
+    {Sql::kWriterMarkTransaction,
+     "SELECT pg_catalog.pg_advisory_xact_lock_shared('{high}'::pg_catalog.int4,"
+     " '{low}'::pg_catalog.int4)"},
+    {Sql::kGenerationPut,
+     "INSERT INTO {schema}.pgsink_writers AS w (sink_id, generation, epoch, host_position,"
+     " gid_prefixes, writer_name, claimed_at) SELECT {sink}, {first}, 0, 0, ARRAY[]::text[],"
+     " " PGSINK_WRITER_NAME ", now() FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " ON CONFLICT (sink_id) DO UPDATE SET generation = {next},"
+     " writer_name = EXCLUDED.writer_name, claimed_at = now() RETURNING w.generation"},
+    // Another generation would store NULL: 23502 with table and column says so by itself.
+    {Sql::kGenerationGuard,
+     "INSERT INTO {schema}.pgsink_writers (sink_id) SELECT {sink} WHERE NOT EXISTS"
+     " (SELECT FROM {schema}.pgsink_writers AS w WHERE w.sink_id OPERATOR(pg_catalog.=) {sink}"
+     " AND w.generation OPERATOR(pg_catalog.<=) {generation}{lock})"},
     {Sql::kDecisionRecord,
      "WITH w AS (SELECT sink_id FROM {schema}.pgsink_writers WHERE sink_id = {sink}"
      " AND generation = {generation} AND epoch < {epoch} FOR SHARE)"

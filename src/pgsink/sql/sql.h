@@ -143,6 +143,12 @@ enum class Sql : uint8_t {
   /// application, address.
   kWriterSessions,
   kWriterMark,  ///< {high}, {low}: numbers. Marks the session of an at-least-once writer.
+  kWriterMarkTransaction,  ///< As kWriterMark: its transaction alone, behind a pooler.
+  // ---- writer_generation.h
+  /// {schema}, {sink}, {first}, {next}: the generation of a new row, and that of one that is there.
+  /// Row: the generation.
+  kGenerationPut,
+  kGenerationGuard,  ///< Any search path. {schema}, {sink}, {schema}, {sink}, {generation}, {lock}
   /// {schema}, {sink}, {generation}, {epoch}, {schema}, {epoch}, {position}, {proof}, {gids}
   kDecisionRecord,
   /// {schema}, {epoch}, {position}, {proof}, {sink}, {generation}, {epoch}, {schema}, {epoch},

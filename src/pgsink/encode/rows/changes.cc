@@ -16,12 +16,20 @@ char change_letter(std::string_view word) {
     std::string_view word;
     char letter;
   };
-  static constexpr std::array<Word, 6> kWords{{{"i", 'I'},
-                                               {"insert", 'I'},
-                                               {"u", 'U'},
-                                               {"update", 'U'},
-                                               {"d", kDeleteLetter},
-                                               {"delete", kDeleteLetter}}};
+  static constexpr std::array<Word, 12> kWords{{{"i", 'I'},
+                                                {"insert", 'I'},
+                                                {"u", 'U'},
+                                                {"update", 'U'},
+                                                {"d", kDeleteLetter},
+                                                {"delete", kDeleteLetter},
+                                                // Debezium: create, and read by a snapshot.
+                                                {"c", 'I'},
+                                                {"r", 'I'},
+                                                // Flink: -U removes the row as it was before.
+                                                {"+i", 'I'},
+                                                {"+u", 'U'},
+                                                {"-u", kDeleteLetter},
+                                                {"-d", kDeleteLetter}}};
   const auto equal_without_case = [&](const Word& known) {
     return std::ranges::equal(known.word, word, [](char a, char b) {
       return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
@@ -59,7 +67,9 @@ class ChangeField final : public StagedBase {
     constexpr size_t kShown = 20;
     const std::string word =
         is_null(i) ? "NULL" : "\"" + std::string(words_[i].substr(0, kShown)) + "\"";
-    return {sqlstate::kInvalidText, word + " is no change: use I, U, D or insert, update, delete"};
+    return {sqlstate::kInvalidText, word +
+                                        " is not a kind of change: use I, U, D, or insert, update, "
+                                        "delete, or c, r, u, d, or +I, +U, -U, -D"};
   }
 
   Field source_;

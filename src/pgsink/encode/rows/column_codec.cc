@@ -47,17 +47,20 @@ class NotNull final : public FieldCodec {
 Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::TypeMap& types,
                                   const std::shared_ptr<Deletes>& deletes) {
   using Role = EncodeColumn::Role;
+  // The target of a change has a name of our own.
+  const bool change = column.role == Role::kChange;
+  const std::string& name = change ? column.source.name : column.target_name;
   const auto explain = [&](Error error) {
-    error.message = "column \"" + column.target_name + "\": " + error.message;
-    error.column = column.target_name;
+    error.message = "column \"" + name + "\": " + error.message;
+    error.column = name;
     return pgproto::fail(std::move(error));
   };
   ColumnCodec made{.source_index = column.source_index,
-                   .target_name = column.target_name,
+                   .target_name = name,
                    .type_name = "change",
                    .wire_oid = column.target_oid,
                    .codec = nullptr};
-  if (column.role == Role::kChange) {
+  if (change) {
     auto codec = make_change_codec(column.source, deletes);
     if (!codec) return explain(std::move(codec.error()));
     made.codec = std::move(*codec);
@@ -124,8 +127,7 @@ void note_faults(FaultList& faults, size_t column, std::vector<Rejection>& rejec
 
 void explain_rejection(Rejection& rejection, const ColumnCodec& column) {
   rejection.error.column = column.target_name;
-  rejection.error.message = "row " + std::to_string(rejection.row) + ", column \"" +
-                            column.target_name + "\" (" + column.type_name +
+  rejection.error.message = "column \"" + column.target_name + "\" (" + column.type_name +
                             "): " + rejection.error.message;
 }
 
