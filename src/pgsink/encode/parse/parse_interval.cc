@@ -2,6 +2,7 @@
 // 04:05:06.7") and ISO 8601 ("P1Y2M-3DT4H5M6.7S").
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include <pgproto/ascii.h>
@@ -152,35 +153,102 @@ class IntervalParser {
     }
   }
 
+  // Server: DecodeISO8601Interval(). Beside the format with designators there are the alternative
+  // ones: basic (P00010203T040506) and extended (P0001-02-03T04:05:06).
   void parse_iso() {
     bool time = false;
+    bool first = true;  // Of the date's or the time's fields.
     while (ok_ && !reader_.done()) {
       if (!time && reader_.take('T')) {
+        if (reader_.done() && fields_ == 0) ++fields_;  // "PT" is zero.
         time = true;
+        first = true;
         continue;
       }
+      const size_t digits = digit_count();
       Quantity quantity;
       if (reader_.peek() == '+' || !read_quantity(quantity)) return fail();
       const char unit = reader_.peek();
-      reader_.skip(reader_.done() ? 0 : 1);
-      if (!time && unit == 'Y') {
-        add(quantity, Part::kMonths, 12);
-      } else if (!time && unit == 'M') {
-        add(quantity, Part::kMonths, 1);
-      } else if (!time && unit == 'W') {
-        add(quantity, Part::kDays, 7);
-      } else if (!time && unit == 'D') {
-        add(quantity, Part::kDays, 1);
-      } else if (time && unit == 'H') {
-        add(quantity, Part::kMicros, kHour);
-      } else if (time && unit == 'M') {
-        add(quantity, Part::kMicros, kMinute);
-      } else if (time && unit == 'S') {
-        add(quantity, Part::kMicros, kMicrosPerSecond);
-      } else {
-        return fail();
+      const bool ends = reader_.done() || (!time && unit == 'T');
+      if (first && (ends || unit == (time ? ':' : '-'))) {
+        time ? parse_extended_time(quantity, digits) : parse_extended_date(quantity, digits);
+        continue;
       }
+      reader_.skip(reader_.done() ? 0 : 1);
+      add_designated(quantity, unit, time);
+      first = false;
     }
+  }
+
+  void add_designated(const Quantity& quantity, char unit, bool time) {
+    struct Designator {
+      char letter;
+      bool time;
+      Part part;
+      int64_t factor;
+    };
+    static constexpr std::array kDesignators{
+        Designator{'Y', false, Part::kMonths, 12}, Designator{'M', false, Part::kMonths, 1},
+        Designator{'W', false, Part::kDays, 7},    Designator{'D', false, Part::kDays, 1},
+        Designator{'H', true, Part::kMicros, kHour}, Designator{'M', true, Part::kMicros, kMinute},
+        Designator{'S', true, Part::kMicros, kMicrosPerSecond}};
+    const auto* const found = std::ranges::find_if(kDesignators, [&](const Designator& known) {
+      return known.letter == unit && known.time == time;
+    });
+    if (found == kDesignators.end()) return fail();
+    add(quantity, found->part, found->factor);
+  }
+
+  /// The year or, with eight digits, the whole date has been read.
+  void parse_extended_date(const Quantity& years, size_t digits) {
+    constexpr size_t kBasicDigits = 8;
+    if (digits == kBasicDigits && reader_.peek() != '-') {
+      if (years.millionths != 0) return fail();
+      const auto part = [&](int64_t whole) { return Quantity{years.negative, whole, 0}; };
+      add(part(years.whole / 10'000), Part::kMonths, 12);
+      add(part(years.whole / 100 % 100), Part::kMonths, 1);
+      return add(part(years.whole % 100), Part::kDays, 1);
+    }
+    add(years, Part::kMonths, 12);
+    Quantity quantity;
+    if (!reader_.take('-')) return;
+    if (!read_quantity(quantity)) return fail();
+    add(quantity, Part::kMonths, 1);
+    if (!reader_.take('-')) return end_of_extended('T');
+    if (!read_quantity(quantity)) return fail();
+    add(quantity, Part::kDays, 1);
+    end_of_extended('T');
+  }
+
+  /// The hours or, with six digits, the whole time has been read.
+  void parse_extended_time(const Quantity& hours, size_t digits) {
+    constexpr size_t kBasicDigits = 6;
+    if (digits == kBasicDigits && reader_.peek() != ':') {
+      const auto part = [&](int64_t whole) { return Quantity{hours.negative, whole, 0}; };
+      add(part(hours.whole / 10'000), Part::kMicros, kHour);
+      add(part(hours.whole / 100 % 100), Part::kMicros, kMinute);
+      return add({hours.negative, hours.whole % 100, hours.millionths}, Part::kMicros,
+                 kMicrosPerSecond);
+    }
+    add(hours, Part::kMicros, kHour);
+    Quantity quantity;
+    if (!reader_.take(':')) return;
+    if (!read_quantity(quantity)) return fail();
+    add(quantity, Part::kMicros, kMinute);
+    if (!reader_.take(':')) return end_of_extended('\0');
+    if (!read_quantity(quantity)) return fail();
+    add(quantity, Part::kMicros, kMicrosPerSecond);
+    end_of_extended('\0');
+  }
+  void end_of_extended(char next) {
+    if (!reader_.done() && reader_.peek() != next) fail();
+  }
+
+  /// The digits of the whole part of the number at the front. Server: ISO8601IntegerWidth().
+  size_t digit_count() const {
+    TextReader ahead = reader_;
+    ahead.take('-');
+    return ahead.take_digits().size();
   }
 
   static uint64_t seconds_units() {
@@ -282,6 +350,14 @@ class IntervalParser {
   bool overflow_ = false;
 };
 
+/// Every part at its end. Server: INTERVAL_NOEND() and INTERVAL_NOBEGIN() of 17.
+void put_infinity(bool positive, Scratch& out) {
+  using Day = std::numeric_limits<int32_t>;
+  out.put(positive ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min());
+  out.put(positive ? Day::max() : Day::min());
+  out.put(positive ? Day::max() : Day::min());
+}
+
 bool in_int32(int64_t value) {
   return value >= std::numeric_limits<int32_t>::min() &&
          value <= std::numeric_limits<int32_t>::max();
@@ -290,7 +366,13 @@ bool in_int32(int64_t value) {
 }  // namespace
 
 bool parse_interval(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  IntervalParser parser(pgproto::ascii::trim(text));
+  const std::string_view word = pgproto::ascii::trim(text);
+  const int infinity = target.rules.since(17) ? read_infinity(word, target.rules) : 0;
+  if (infinity != 0) {
+    put_infinity(infinity > 0, out);
+    return true;
+  }
+  IntervalParser parser(word);
   const bool parsed = parser.parse();
   if (!parsed && !parser.overflow()) {
     fault = parse_fault(target, text, kIntervalForm);

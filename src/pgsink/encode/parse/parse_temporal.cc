@@ -122,20 +122,20 @@ bool read_moment(std::string_view text, Moment& moment) {
          date.day <= days_in_month(date.year, date.month);
 }
 
-/// 1, -1 or 0: infinity, -infinity or neither.
-int read_infinity(std::string_view text) {
+}  // namespace
+
+// Server: datetktbl in datetime.c, where "+infinity" stands since 17.
+int read_infinity(std::string_view text, const ValueRules& rules) {
   TextReader reader(text);
   const bool negative = reader.take('-');
-  if (!negative) reader.take('+');
+  if (!negative && rules.since(17)) reader.take('+');
   if (!reader.take_word("infinity") || !reader.done()) return 0;
   return negative ? -1 : 1;
 }
 
-}  // namespace
-
 bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   const std::string_view word = pgproto::ascii::trim(text);
-  if (const int infinity = read_infinity(word); infinity != 0) {
+  if (const int infinity = read_infinity(word, target.rules); infinity != 0) {
     out.put(infinity > 0 ? std::numeric_limits<int32_t>::max()
                          : std::numeric_limits<int32_t>::min());
     return true;
@@ -180,7 +180,7 @@ bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault
 
 bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   const std::string_view word = pgproto::ascii::trim(text);
-  if (const int infinity = read_infinity(word); infinity != 0) {
+  if (const int infinity = read_infinity(word, target.rules); infinity != 0) {
     out.put(infinity > 0 ? std::numeric_limits<int64_t>::max()
                          : std::numeric_limits<int64_t>::min());
     return true;

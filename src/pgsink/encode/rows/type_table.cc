@@ -5,6 +5,7 @@
 #include "pgsink/encode/base/fixed.h"
 #include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/parse/parse.h"
+#include "pgsink/encode/rows/server_text.h"
 #include "pgsink/encode/values/array.h"
 #include "pgsink/encode/values/composite.h"
 #include "pgsink/encode/values/nested.h"
@@ -85,6 +86,8 @@ constexpr std::string_view kUnrounded = "values that the precision and scale hol
 constexpr std::string_view kExactFloat =
     "values that the type holds exactly, or prints the same in shortest form";
 constexpr std::string_view kTextLimit = "its text form, within the type's length";
+constexpr std::string_view kInputText = "what the type's own input function on the server reads";
+constexpr std::string_view kInputForm = "its text form, if the type's input function reads that";
 constexpr std::string_view kJsonForm = "its JSON form, as to_json() makes it";
 
 constexpr Conversion kConversions[] = {
@@ -204,6 +207,21 @@ constexpr Conversion kConversions[] = {
     PGSINK_AS_TEXT(S::kStruct),
     PGSINK_AS_TEXT(S::kMap),
 #undef PGSINK_AS_TEXT
+
+    {S::kText, T::kInput, make_text_codec, kInputText},
+    {S::kBool, T::kInput, make_text_codec, kInputForm},
+    {S::kInteger, T::kInput, make_text_codec, kInputForm},
+    {S::kFloat, T::kInput, make_text_codec, kInputForm},
+    {S::kDecimal, T::kInput, make_text_codec, kInputForm},
+    {S::kDate, T::kInput, make_text_codec, kInputForm},
+    {S::kTime, T::kInput, make_text_codec, kInputForm},
+    {S::kTimestamp, T::kInput, make_text_codec, kInputForm},
+    {S::kDuration, T::kInput, make_text_codec, kInputForm},
+    {S::kInterval, T::kInput, make_text_codec, kInputForm},
+    {S::kUuid, T::kInput, make_text_codec, kInputForm},
+    {S::kBinary, T::kInput, make_text_codec, "WKB, for PostGIS's geometry and geography"},
+    {S::kList, T::kInput, make_text_codec, "numbers, for vector, halfvec and cube"},
+    {S::kMap, T::kInput, make_text_codec, "keys and values, for hstore"},
 };
 
 constexpr std::string_view kClassNames[] = {
@@ -361,6 +379,7 @@ Result<CodecPointer> make_codec(const Field& source, const Target& target) {
     if (!values) return values;
     return dictionary_field(source, std::move(*values));
   }
+  if (goes_as_text(target)) return make_text_codec(source, target);
   const SourceClass from = source_class(source);
   if (source.json_value && from == S::kText) return json_value_to(source, target);
   for (const Conversion& entry : kConversions) {
