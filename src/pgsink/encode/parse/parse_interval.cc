@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <limits>
+#include <string>
 
 #include <pgproto/ascii.h>
 
@@ -11,6 +13,7 @@
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
 #include "pgsink/encode/values/calendar.h"
+#include "pgsink/encode/values/rounding.h"
 #include "pgsink/encode/values/temporal.h"
 
 namespace pgsink::encode {
@@ -106,12 +109,14 @@ struct Quantity {
   bool negative = false;
   int64_t whole = 0;
   int64_t millionths = 0;
+  /// What is finer than that makes it inexact: the whole fraction then, without sign.
+  double fraction = 0;
 };
 
 /// IntervalParser adds up fields; any failure makes ok() false for good.
 class IntervalParser {
  public:
-  explicit IntervalParser(std::string_view text) : reader_(text) {}
+  IntervalParser(std::string_view text, bool rounds) : reader_(text), rounds_(rounds) {}
 
   bool parse() {
     if (reader_.take('P')) {
@@ -204,7 +209,7 @@ class IntervalParser {
     constexpr size_t kBasicDigits = 8;
     if (digits == kBasicDigits && reader_.peek() != '-') {
       if (years.millionths != 0) return fail();
-      const auto part = [&](int64_t whole) { return Quantity{years.negative, whole, 0}; };
+      const auto part = [&](int64_t whole) { return Quantity{years.negative, whole}; };
       add(part(years.whole / 10'000), Part::kMonths, 12);
       add(part(years.whole / 100 % 100), Part::kMonths, 1);
       return add(part(years.whole % 100), Part::kDays, 1);
@@ -224,10 +229,10 @@ class IntervalParser {
   void parse_extended_time(const Quantity& hours, size_t digits) {
     constexpr size_t kBasicDigits = 6;
     if (digits == kBasicDigits && reader_.peek() != ':') {
-      const auto part = [&](int64_t whole) { return Quantity{hours.negative, whole, 0}; };
+      const auto part = [&](int64_t whole) { return Quantity{hours.negative, whole}; };
       add(part(hours.whole / 10'000), Part::kMicros, kHour);
       add(part(hours.whole / 100 % 100), Part::kMicros, kMinute);
-      return add({hours.negative, hours.whole % 100, hours.millionths}, Part::kMicros,
+      return add({hours.negative, hours.whole % 100, hours.millionths, hours.fraction}, Part::kMicros,
                  kMicrosPerSecond);
     }
     add(hours, Part::kMicros, kHour);
@@ -274,22 +279,24 @@ class IntervalParser {
     if (quantity.negative || reader_.peek() == '+') reader_.skip(1);
     constexpr size_t kDigitsMax = 18;
     if (!reader_.take_number(1, kDigitsMax, quantity.whole)) return false;
-    return !reader_.take('.') || read_fraction(quantity.millionths);
+    return !reader_.take('.') || read_fraction(quantity);
   }
 
-  /// Digits behind a point; what is finer than a microsecond would be rounded.
-  bool read_fraction(int64_t& millionths) {
+  /// Digits behind a point; what is finer than a microsecond is rounded, or a fault.
+  bool read_fraction(Quantity& quantity) {
     constexpr size_t kPlaces = 6;
     const std::string_view digits = reader_.take_digits();
-    if (digits.size() > kPlaces &&
-        digits.find_first_not_of('0', kPlaces) != std::string_view::npos) {
-      return false;
-    }
-    millionths = 0;
     for (size_t i = 0; i < kPlaces; ++i) {
-      millionths = millionths * 10 + (i < digits.size() ? digits[i] - '0' : 0);
+      quantity.millionths =
+          quantity.millionths * 10 + (i < digits.size() ? digits[i] - '0' : 0);
     }
-    return true;
+    if (digits.size() <= kPlaces ||
+        digits.find_first_not_of('0', kPlaces) == std::string_view::npos) {
+      return true;
+    }
+    const std::string text = "0." + std::string(digits);
+    std::from_chars(text.data(), text.data() + text.size(), quantity.fraction);
+    return rounds_;
   }
 
   /// [-]HH:MM[:SS[.fraction]], the hours read already.
@@ -303,7 +310,11 @@ class IntervalParser {
     }
     if (reader_.take(':')) {
       if (!reader_.take_number(2, 2, seconds.whole) || seconds.whole > 59) return fail();
-      if (reader_.take('.') && !read_fraction(seconds.millionths)) return fail();
+      if (reader_.take('.') && !read_fraction(seconds)) return fail();
+      if (seconds.fraction != 0) {
+        const int64_t rounded = round_fraction(seconds.fraction);
+        seconds = {false, seconds.whole + rounded / kMicrosPerSecond, rounded % kMicrosPerSecond};
+      }
     }
     minutes.negative = seconds.negative = hours.negative;
     add(hours, Part::kMicros, kHour);
@@ -316,17 +327,31 @@ class IntervalParser {
     int64_t amount = 0;
     int64_t rest = 0;
     if (__builtin_mul_overflow(quantity.whole, factor, &amount)) return overflown();
-    if (quantity.millionths != 0) {
+    if (quantity.fraction != 0) {
+      if (part != Part::kMicros) return fail();
+      rest = round_half_down(quantity.fraction * static_cast<double>(factor));
+    } else if (quantity.millionths != 0) {
       // Fractions of days and months would have to be spread over smaller units: not ours to do.
       if (part != Part::kMicros) return fail();
       rest = quantity.millionths * factor;
-      if (rest % 1'000'000 != 0) return fail();
-      rest /= 1'000'000;
+      if (rest % 1'000'000 != 0) {
+        if (!rounds_) return fail();
+        rest = round_half_down(static_cast<double>(quantity.millionths) / 1e6 *
+                               static_cast<double>(factor));
+      } else {
+        rest /= 1'000'000;
+      }
     }
     if (__builtin_add_overflow(amount, rest, &amount)) return overflown();
     if (quantity.negative) amount = -amount;
     int64_t& sum = part == Part::kMonths ? months : part == Part::kDays ? days : micros;
     if (__builtin_add_overflow(sum, amount, &sum)) return overflown();
+  }
+
+  /// Server: AdjustFractMicroseconds().
+  static int64_t round_half_down(double micros) {
+    const auto whole = static_cast<int64_t>(micros);
+    return whole + (micros - static_cast<double>(whole) > 0.5 ? 1 : 0);
   }
 
   void negate() {
@@ -344,6 +369,7 @@ class IntervalParser {
   }
 
   TextReader reader_;
+  const bool rounds_;
   int fields_ = 0;
   uint64_t units_ = 0;  ///< Seen so far.
   bool ok_ = true;
@@ -372,17 +398,20 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
     put_infinity(infinity > 0, out);
     return true;
   }
-  IntervalParser parser(word);
+  IntervalParser parser(word, target.rules.rounds);
   const bool parsed = parser.parse();
   if (!parsed && !parser.overflow()) {
     fault = parse_fault(target, text, kIntervalForm);
     fault.sqlstate = sqlstate::kDatetimeFormat;
     return false;
   }
+  auto months = static_cast<int32_t>(parser.months);
+  auto days = static_cast<int32_t>(parser.days);
+  int64_t micros = parser.micros;
   const bool held =
       parsed && in_int32(parser.months) && in_int32(parser.days) &&
-      interval_fits(static_cast<int32_t>(parser.months), static_cast<int32_t>(parser.days),
-                    parser.micros, target.type_modifier);
+      (!target.rules.rounds || adjust_interval(months, days, micros, target.type_modifier)) &&
+      interval_fits(months, days, micros, target.type_modifier);
   if (!held) {
     fault = {sqlstate::kIntervalOverflow,
              shortened(text) +
@@ -390,9 +419,9 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
                  "precision can hold"};
     return false;
   }
-  out.put(parser.micros);
-  out.put(static_cast<int32_t>(parser.days));
-  out.put(static_cast<int32_t>(parser.months));
+  out.put(micros);
+  out.put(days);
+  out.put(months);
   return true;
 }
 

@@ -259,7 +259,7 @@ bool parse_float(const Target& target, std::string_view text, Scratch& out, Faul
 
 bool parse_numeric(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   const std::string_view number = pgproto::ascii::trim(text);
-  const NumericLimit limit = numeric_limit(target.type_modifier);
+  const NumericLimit limit = numeric_limit(target);
   std::string_view unsigned_number = number;
   const bool negative = take_sign(unsigned_number);
   const Word word = special_word(unsigned_number);
