@@ -79,6 +79,7 @@ class Composer {
   std::string assignments(std::string_view from) const;
   std::string unnests() const;
   std::string staged() const;
+  bool casts() const;
   std::string with_casts(const std::string& source) const;
   std::string cast(size_t column) const;
   const TypeInfo& base_type(const EncodeColumn& column) const;
@@ -355,11 +356,14 @@ std::string Composer::cast(size_t column) const {
   return sql_text(Sql::kCastColumn, {name, type.sql_name, name});
 }
 
+bool Composer::casts() const {
+  return std::ranges::any_of(wires_,
+                             [](encode::Wire wire) { return wire != encode::Wire::kOwn; });
+}
+
 /// The rows of `source`, named `given`, with the columns' own types.
 std::string Composer::with_casts(const std::string& source) const {
-  const bool casts = std::ranges::any_of(
-      wires_, [](encode::Wire wire) { return wire != encode::Wire::kOwn; });
-  if (!casts) return source;
+  if (!casts()) return source;
   std::string columns;
   for (size_t i = 0; i < columns_.size(); ++i) columns += (i > 0 ? ", " : "") + cast(i);
   return sql_text(Sql::kCastRows, {columns, ordinal_, source});
@@ -388,6 +392,7 @@ Result<Statements> Composer::compose() {
   if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
   if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
   Statements made;
+  made.reads_text = casts();
   if (copies_into_target(options_.write_mode, table_, columns_)) {
     made.copy = sql_text(Sql::kCopyIn, {quoted_table_, quoted_columns_});
   } else {

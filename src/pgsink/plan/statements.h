@@ -27,6 +27,7 @@ struct Statements {
   std::string apply;  ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
   ScopedSql planner;  ///< Planner settings.
+  bool reads_text = false;  ///< Input functions of types read what the statement is given.
 };
 
 /// Keys are the columns by which a mode finds the row that is there.

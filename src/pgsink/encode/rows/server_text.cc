@@ -108,7 +108,8 @@ class Literal {
   const Field* source_;
   CodecPointer check_;  ///< What else writes the leaf: it decides whether the type holds a value.
   std::vector<Literal> parts_;
-  std::vector<size_t> fields_;  ///< The child that each attribute takes.
+  std::vector<std::string> names_;  ///< Of the attributes.
+  std::vector<size_t> fields_;      ///< The child that each attribute takes.
   bool quoted_ = false;         ///< As a part.
   char open_ = '{', separator_ = ',', close_ = '}';
 };
@@ -191,6 +192,7 @@ Result<Literal> Literal::create_nested(const Field& source, const Target& target
     }
     if (!added) return pgproto::fail(std::move(added.error()));
     made.fields_ = std::move(*fields);
+    made.names_ = target.names;
     return made;
   }
   if (const NumberList* list = number_list(target); list != nullptr && from == S::kList) {
@@ -264,7 +266,10 @@ bool Literal::append_items(const ColumnView& column, size_t row, std::string& to
   for (size_t i = 0; i < items.count; ++i) {
     if (i != 0) to += separator_;
     if (!is_null_at(*items.elements, items.first + i)) {
-      if (!append_part(0, *items.elements, items.first + i, to, fault)) return false;
+      if (!append_part(0, *items.elements, items.first + i, to, fault)) {
+        fault.message.insert(0, "element " + std::to_string(i + 1) + ": ");
+        return false;
+      }
     } else if (form_ == Form::kArray) {
       to += "NULL";
     } else {
@@ -282,7 +287,9 @@ bool Literal::append_row(const ColumnView& column, size_t row, std::string& to, 
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (i != 0) to += ',';
     const ColumnView& child = column.children[fields_[i]];
-    if (!is_null_at(child, row) && !append_part(i, child, row, to, fault)) return false;
+    if (is_null_at(child, row) || append_part(i, child, row, to, fault)) continue;
+    fault.message.insert(0, "attribute \"" + names_[i] + "\": ");
+    return false;
   }
   to += ')';
   return true;
