@@ -111,6 +111,7 @@ struct Quantity {
   int64_t millionths = 0;
   /// What is finer than that makes it inexact: the whole fraction then, without sign.
   double fraction = 0;
+  bool has_point = false;
 };
 
 /// IntervalParser adds up fields; any failure makes ok() false for good.
@@ -118,8 +119,9 @@ class IntervalParser {
  public:
   IntervalParser(std::string_view text, bool rounds) : reader_(text), rounds_(rounds) {}
 
-  bool parse() {
-    if (reader_.take('P')) {
+  /// `text` is the whole, which for ISO 8601 must have no white space around it.
+  bool parse(std::string_view text) {
+    if (text.size() == reader_.rest().size() && reader_.take('P')) {
       parse_iso();
     } else {
       parse_postgres();
@@ -172,7 +174,7 @@ class IntervalParser {
       }
       const size_t digits = digit_count();
       Quantity quantity;
-      if (reader_.peek() == '+' || !read_quantity(quantity)) return fail();
+      if (!read_iso_quantity(quantity)) return fail();
       const char unit = reader_.peek();
       const bool ends = reader_.done() || (!time && unit == 'T');
       if (first && (ends || unit == (time ? ':' : '-'))) {
@@ -208,7 +210,7 @@ class IntervalParser {
   void parse_extended_date(const Quantity& years, size_t digits) {
     constexpr size_t kBasicDigits = 8;
     if (digits == kBasicDigits && reader_.peek() != '-') {
-      if (years.millionths != 0) return fail();
+      if (years.has_point) return fail();
       const auto part = [&](int64_t whole) { return Quantity{years.negative, whole}; };
       add(part(years.whole / 10'000), Part::kMonths, 12);
       add(part(years.whole / 100 % 100), Part::kMonths, 1);
@@ -217,10 +219,10 @@ class IntervalParser {
     add(years, Part::kMonths, 12);
     Quantity quantity;
     if (!reader_.take('-')) return;
-    if (!read_quantity(quantity)) return fail();
+    if (!read_iso_quantity(quantity)) return fail();
     add(quantity, Part::kMonths, 1);
     if (!reader_.take('-')) return end_of_extended('T');
-    if (!read_quantity(quantity)) return fail();
+    if (!read_iso_quantity(quantity)) return fail();
     add(quantity, Part::kDays, 1);
     end_of_extended('T');
   }
@@ -229,19 +231,19 @@ class IntervalParser {
   void parse_extended_time(const Quantity& hours, size_t digits) {
     constexpr size_t kBasicDigits = 6;
     if (digits == kBasicDigits && reader_.peek() != ':') {
+      if (hours.has_point) return fail();  // The server forgets it.
       const auto part = [&](int64_t whole) { return Quantity{hours.negative, whole}; };
       add(part(hours.whole / 10'000), Part::kMicros, kHour);
       add(part(hours.whole / 100 % 100), Part::kMicros, kMinute);
-      return add({hours.negative, hours.whole % 100, hours.millionths, hours.fraction}, Part::kMicros,
-                 kMicrosPerSecond);
+      return add(part(hours.whole % 100), Part::kMicros, kMicrosPerSecond);
     }
     add(hours, Part::kMicros, kHour);
     Quantity quantity;
     if (!reader_.take(':')) return;
-    if (!read_quantity(quantity)) return fail();
+    if (!read_iso_quantity(quantity)) return fail();
     add(quantity, Part::kMicros, kMinute);
     if (!reader_.take(':')) return end_of_extended('\0');
-    if (!read_quantity(quantity)) return fail();
+    if (!read_iso_quantity(quantity)) return fail();
     add(quantity, Part::kMicros, kMicrosPerSecond);
     end_of_extended('\0');
   }
@@ -274,12 +276,18 @@ class IntervalParser {
     return first;
   }
 
+  bool read_iso_quantity(Quantity& quantity) {
+    return reader_.peek() != '+' && read_quantity(quantity);
+  }
+
   bool read_quantity(Quantity& quantity) {
     quantity.negative = reader_.peek() == '-';
     if (quantity.negative || reader_.peek() == '+') reader_.skip(1);
     constexpr size_t kDigitsMax = 18;
     if (!reader_.take_number(1, kDigitsMax, quantity.whole)) return false;
-    return !reader_.take('.') || read_fraction(quantity);
+    quantity.has_point = reader_.take('.');
+    if (!quantity.has_point) return true;
+    return TextReader::is_digit(reader_.peek()) && read_fraction(quantity);
   }
 
   /// Digits behind a point; what is finer than a microsecond is rounded, or a fault.
@@ -304,7 +312,7 @@ class IntervalParser {
     Quantity minutes;
     Quantity seconds;
     reader_.take(':');
-    if (hours.millionths != 0 || !first_of_all(clock_units()) ||
+    if (hours.has_point || !first_of_all(clock_units()) ||
         !reader_.take_number(2, 2, minutes.whole) || minutes.whole > 59) {
       return fail();
     }
@@ -399,7 +407,7 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
     return true;
   }
   IntervalParser parser(word, target.rules.rounds);
-  const bool parsed = parser.parse();
+  const bool parsed = parser.parse(text);
   if (!parsed && !parser.overflow()) {
     fault = parse_fault(target, text, kIntervalForm);
     fault.sqlstate = sqlstate::kDatetimeFormat;

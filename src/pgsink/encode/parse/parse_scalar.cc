@@ -225,8 +225,7 @@ bool parse_float(const Target& target, std::string_view text, Scratch& out, Faul
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   switch (special_word(unsigned_number)) {
     case Word::kNan:
-      if (unsigned_number.size() == number.size()) return put(kNan, static_cast<float>(kNan));
-      break;
+      return put(kNan, static_cast<float>(kNan));
     case Word::kInfinity: {
       const double value = negative ? -kInfinity : kInfinity;
       return put(value, static_cast<float>(value));
