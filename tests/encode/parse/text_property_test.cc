@@ -10,6 +10,7 @@
 #include <iostream>
 #include <random>
 #include <regex>
+#include <set>
 
 #include <pgsink/encode/rows/row_encoder.h>
 
@@ -285,6 +286,27 @@ std::vector<Verdict> ask(const std::string& database, const TextType& type,
   return verdicts;
 }
 
+/// Whether the elements of an array's text are not all at one depth. Servers before 17 take some of
+/// those, and lose elements.
+bool is_ragged(const std::string& text) {
+  std::set<int> depths;
+  int depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == '{' || c == '}')) {
+      depth += c == '{' ? 1 : -1;
+    } else if (!quoted && c != ',' && c != ' ') {
+      depths.insert(depth);
+    }
+  }
+  return depths.size() > 1;
+}
+
 /// How many of the texts of a type were taken, and how many differ from the server.
 struct Tally {
   size_t texts = 0, taken = 0, wrong = 0;
@@ -312,6 +334,7 @@ void compare(const std::string& database, const TextType& type, std::mt19937_64&
     form_text.replace(at, 5, "{1,9}");
   }
   const std::regex form(form_text);
+  const bool is_array = std::string_view(type.sql_type).ends_with("[]");
   std::vector<uint32_t> sent;
   size_t wrong = 0;
   for (uint32_t i = 0; i < count && wrong < 8; ++i) {
@@ -322,7 +345,8 @@ void compare(const std::string& database, const TextType& type, std::mt19937_64&
       ++wrong;
       ADD_FAILURE() << "taken: \"" << *texts[i] << "\", the server: " << verdict.shown;
     } else if (verdict.takes && (rounds || !verdict.rounds) &&
-               std::regex_match(*texts[i], form)) {
+               std::regex_match(*texts[i], form) &&
+               !(is_array && is_ragged(*texts[i]))) {
       ++wrong;
       ADD_FAILURE() << "rejected: \"" << *texts[i] << "\" (" << rejected[i]->error.message
                     << "), the server: " << verdict.shown;

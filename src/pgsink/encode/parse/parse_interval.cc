@@ -267,7 +267,8 @@ class IntervalParser {
   }
   /// The server takes a unit only once. A fraction of seconds has the smaller units in it.
   bool first_of(const Unit& unit, const Quantity& quantity) {
-    const bool fraction = quantity.millionths != 0 && unit.factor == kMicrosPerSecond;
+    const bool fraction = (quantity.millionths != 0 || quantity.fraction != 0) &&
+                          unit.factor == kMicrosPerSecond;
     return first_of_all(fraction ? seconds_units() : unit_bit(unit.part, unit.factor));
   }
   bool first_of_all(uint64_t units) {
@@ -281,7 +282,7 @@ class IntervalParser {
   }
 
   bool read_quantity(Quantity& quantity) {
-    quantity.negative = reader_.peek() == '-';
+    quantity = {.negative = reader_.peek() == '-'};
     if (quantity.negative || reader_.peek() == '+') reader_.skip(1);
     constexpr size_t kDigitsMax = 18;
     if (!reader_.take_number(1, kDigitsMax, quantity.whole)) return false;
@@ -317,7 +318,7 @@ class IntervalParser {
       return fail();
     }
     if (reader_.take(':')) {
-      if (!reader_.take_number(2, 2, seconds.whole) || seconds.whole > 59) return fail();
+      if (!reader_.take_number(2, 2, seconds.whole) || seconds.whole > 60) return fail();
       if (reader_.take('.') && !read_fraction(seconds)) return fail();
       if (seconds.fraction != 0) {
         const int64_t rounded = round_fraction(seconds.fraction);

@@ -32,16 +32,20 @@ bool take_sign(std::string_view& text) {
 }
 
 /// Takes the digits of an integer literal without their underscores, each of which stands before a
-/// digit and behind one or, where `leading`, at the beginning. False if one stands elsewhere.
-bool remove_underscores(std::string_view text, bool leading, std::string& digits) {
+/// digit and behind one or behind the prefix of another base than 10. False if one stands elsewhere.
+bool remove_underscores(std::string_view text, int base, std::string& digits) {
+  const auto is_digit_at = [&](size_t at) {
+    const int digit = at < text.size() ? hex_digit(text[at]) : -1;
+    return digit >= 0 && digit < base;
+  };
   digits.clear();
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '_') {
       digits += text[i];
       continue;
     }
-    const bool begins = i > 0 ? hex_digit(text[i - 1]) >= 0 : leading;
-    if (!begins || i + 1 == text.size() || hex_digit(text[i + 1]) < 0) return false;
+    const bool follows = i > 0 ? is_digit_at(i - 1) : base != 10;
+    if (!follows || !is_digit_at(i + 1)) return false;
   }
   return true;
 }
@@ -96,7 +100,7 @@ bool plain_numeric(std::string_view& number, std::string& scratch) {
   const bool underscores = number.find('_') != std::string_view::npos;
   if (base == 10 && !underscores) return true;
   std::string digits;
-  if (!remove_underscores(number, base != 10, digits)) return false;
+  if (!remove_underscores(number, base, digits)) return false;
   if (base == 10) {
     scratch = std::move(digits);
   } else if (!to_decimal(digits, base, scratch)) {
@@ -191,7 +195,7 @@ bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fa
   } else if (target.rules.since(16)) {
     base = take_base(digits);
     if (digits.find('_') != std::string_view::npos) {
-      good = remove_underscores(digits, base != 10, plain);
+      good = remove_underscores(digits, base, plain);
       digits = plain;
     }
   }

@@ -286,6 +286,8 @@ constexpr std::string_view kKindNames[] = {
     "std::vector<std::byte>",
     "list",
     "large_list",
+    "list_view",
+    "large_list_view",
     "fixed_size_list",
     "std::vector",
     "struct",
@@ -346,6 +348,8 @@ SourceClass source_class(const Field& field) {
 std::string source_name(const Field& field) {
   std::string name(kKindNames[static_cast<size_t>(field.kind)]);
   const SourceClass source = source_class(field);
+  const bool runs = field.kind == ColumnKind::kDictionary && field.width != 0;
+  if (runs) return "run_end_encoded<" + source_name(field.children[0]) + ">";
   if (field.kind == ColumnKind::kDictionary)
     return "dictionary<" + source_name(field.children[0]) + ">";
   if (source == S::kTime || source == S::kTimestamp || source == S::kDuration) {

@@ -16,6 +16,13 @@ ListItems offset_items(const ColumnView& column, size_t row) {
 }
 
 template <class Offset>
+ListItems view_items(const ColumnView& column, size_t row) {
+  const auto* const counts = static_cast<const std::byte*>(column.heap);
+  return {&column.children[0], static_cast<size_t>(load<Offset>(value_at(column, row))),
+          static_cast<size_t>(load<Offset>(counts + row * sizeof(Offset)))};
+}
+
+template <class Offset>
 void offset_counts(const ColumnView& column, const Block& block, uint32_t* firsts,
                    uint32_t* counts) {
   const std::byte* const at = value_at(column, block.first);
@@ -91,8 +98,12 @@ class DictionaryField final : public FieldCodec {
 
 }  // namespace
 
+bool is_list_view(ColumnKind kind) {
+  return kind == ColumnKind::kListView32 || kind == ColumnKind::kListView64;
+}
+
 bool is_list(ColumnKind kind) {
-  return kind == ColumnKind::kList32 || kind == ColumnKind::kList64 ||
+  return kind == ColumnKind::kList32 || kind == ColumnKind::kList64 || is_list_view(kind) ||
          kind == ColumnKind::kFixedList || kind == ColumnKind::kStdVector;
 }
 
@@ -103,6 +114,10 @@ ListItems list_items(const ColumnView& column, size_t row, int32_t width, Column
       return offset_items<int32_t>(column, row);
     case ColumnKind::kList64:
       return offset_items<int64_t>(column, row);
+    case ColumnKind::kListView32:
+      return view_items<int32_t>(column, row);
+    case ColumnKind::kListView64:
+      return view_items<int64_t>(column, row);
     case ColumnKind::kFixedList: {
       const auto count = static_cast<size_t>(width);
       return {&column.children[0], row * count, count};
