@@ -140,8 +140,8 @@ TEST_P(ServerText, EveryTypeTakesWhatItsInputFunctionReads) {
     std::string expected;
     for (const std::string& text : type.good) {
       texts.emplace_back(text);
-      expected += shared_server().scalar(
-                      "SELECT ($q$" + text + "$q$::" + type.sql_type + ")::text", database_) +
+      expected += shared_server().scalar("SELECT ($q$" + text + "$q$::" + type.sql_type + ")::text",
+                                         database_) +
                   " | ";
     }
     for (const std::string& text : type.bad) texts.emplace_back(text);

@@ -69,8 +69,6 @@ enum class ColumnKind : uint8_t {
   kStdBytes,       ///< C++ vectors of std::byte at `values`, read by `read_list`
   kList32,
   kList64,      ///< int32/int64 offsets into children[0]
-  kListView32,
-  kListView64,  ///< as kList…, but how many elements each row has stands at `heap`
   kFixedList,   ///< `width` elements of children[0] a value
   kStdVector,   ///< C++ vectors at `values`; `read_list` says where their elements are
   kStruct,      ///< children by position; validity of its own
@@ -88,7 +86,7 @@ struct Field {
   bool utc = false;
   int32_t scale = 0;
   int32_t precision = 0;
-  int32_t width = 0;  ///< Of a kDictionary made of Arrow's runs: the bytes of a run's end.
+  int32_t width = 0;
   ColumnKind index_kind = ColumnKind::kInt32;
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).
   bool json = false;
@@ -114,7 +112,7 @@ struct ColumnView {
   ColumnKind kind = ColumnKind::kNull;
   const void* values = nullptr;        ///< First value, offset, view or index (see ColumnKind).
   ptrdiff_t stride_bytes = 0;          ///< From one value to the next; kBoolBits: unused.
-  const void* heap = nullptr;          ///< What kText/kBinary offsets count from; counts of list views.
+  const void* heap = nullptr;          ///< What kText/kBinary offsets count from.
   const void* const* heaps = nullptr;  ///< What k…View refer to.
   /// First bit (kBoolBits) or element (offsets, validity bits) that belongs to row 0.
   int64_t offset = 0;

@@ -55,8 +55,7 @@ constexpr PlainType kPlainTypes[] = {
 };
 
 bool is_list(ColumnKind kind) {
-  return kind == K::kList32 || kind == K::kList64 || kind == K::kListView32 ||
-         kind == K::kListView64 || kind == K::kFixedList || kind == K::kStdVector;
+  return kind == K::kList32 || kind == K::kList64 || kind == K::kFixedList || kind == K::kStdVector;
 }
 
 bool is_decimal(ColumnKind kind) {

@@ -357,8 +357,7 @@ std::string Composer::cast(size_t column) const {
 }
 
 bool Composer::casts() const {
-  return std::ranges::any_of(wires_,
-                             [](encode::Wire wire) { return wire != encode::Wire::kOwn; });
+  return std::ranges::any_of(wires_, [](encode::Wire wire) { return wire != encode::Wire::kOwn; });
 }
 
 /// The rows of `source`, named `given`, with the columns' own types.

@@ -26,7 +26,7 @@ struct Statements {
   std::string merge;  ///< Applies the staging table's rows.
   std::string apply;  ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
-  ScopedSql planner;  ///< Planner settings.
+  ScopedSql planner;        ///< Planner settings.
   bool reads_text = false;  ///< Input functions of types read what the statement is given.
 };
 

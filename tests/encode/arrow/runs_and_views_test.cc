@@ -52,8 +52,7 @@ test::SqlRows stored(ArrowNode column, const std::string& sql_type) {
   CopyTable table(test::shared_server(), database(), "runs", {sql_type});
   auto encoder = RowEncoder::create(test::encode_columns(batch, table.columns()), table.types());
   if (!encoder) throw std::runtime_error(encoder.error().to_string());
-  const test::Encoded encoded =
-      test::encode_all(*encoder, batch, {0, batch.row_count(), nullptr});
+  const test::Encoded encoded = test::encode_all(*encoder, batch, {0, batch.row_count(), nullptr});
   EXPECT_TRUE(encoded.rejected.empty());
   EXPECT_EQ(table.copy(encoded.tuples), "");
   return table.rows();
@@ -124,8 +123,7 @@ TEST(ListViews, AreRefusedIfTheyPointOutside) {
   for (const auto& [first, count] :
        std::vector<std::pair<int32_t, int32_t>>{{2, 2}, {-1, 1}, {0, -1}, {4, 0}, {0, 4}}) {
     const auto import = [&] {
-      return test::import_columns(
-          {list_view<int32_t>("+vl", {first}, {count}, items).named("v")});
+      return test::import_columns({list_view<int32_t>("+vl", {first}, {count}, items).named("v")});
     };
     EXPECT_THROW(import(), std::runtime_error) << first << ", " << count;
   }

@@ -1,5 +1,5 @@
-// on_rounding = 'round': what a value becomes in a column that cannot hold it exactly, compared with
-// what the server's own assignment makes of the same value.
+// on_rounding = 'round': what a value becomes in a column that cannot hold it exactly, compared
+// with what the server's own assignment makes of the same value.
 
 #include <cmath>
 #include <limits>
@@ -36,9 +36,10 @@ Encoded encode_column(const ArrowNode& column, const CopyTable& table, bool roun
   return test::encode_all(*encoder, batch, {0, batch.row_count(), nullptr});
 }
 
-/// Writes the column to `type`, which holds it exactly, lets the server assign that to `narrow`, and
-/// expects the encoder to make the same of it, and to reject what the server does. A float whose
-/// shortest decimal form fits stays that: the server's cast would cut it to 15 or to 6 digits.
+/// Writes the column to `type`, which holds it exactly, lets the server assign that to `narrow`,
+/// and expects the encoder to make the same of it, and to reject what the server does. A float
+/// whose shortest decimal form fits stays that: the server's cast would cut it to 15 or to 6
+/// digits.
 void expect_as_assigned(const ArrowNode& column, const std::string& type,
                         const std::string& narrow) {
   SCOPED_TRACE(type + " to " + narrow);
@@ -47,8 +48,7 @@ void expect_as_assigned(const ArrowNode& column, const std::string& type,
   ASSERT_TRUE(whole.rejected.empty()) << whole.rejected[0].error.to_string();
   ASSERT_EQ(exact.copy(whole.tuples), "");
   const test::SqlRows expected = test::shared_server().sql(
-      "SET timezone = 'UTC'; CREATE OR REPLACE FUNCTION fits(v " +
-          type +
+      "SET timezone = 'UTC'; CREATE OR REPLACE FUNCTION fits(v " + type +
           ") RETURNS bool LANGUAGE plpgsql AS $$ BEGIN"
           " RETURN '" +
           type + "' IN ('real', 'double precision') AND '" + narrow +
@@ -63,7 +63,9 @@ void expect_as_assigned(const ArrowNode& column, const std::string& type,
           " UPDATE assigned SET w = v RETURNING w::text INTO t; RETURN t;"
           " EXCEPTION WHEN OTHERS THEN RETURN '!'; END $$; INSERT INTO assigned VALUES (1);"
           "SELECT CASE WHEN fits(c0) THEN c0::text::" +
-          narrow + "::text ELSE assign(c0) END FROM (SELECT c0, position_ FROM exact ORDER BY position_ OFFSET 0) q",
+          narrow +
+          "::text ELSE assign(c0) END FROM (SELECT c0, position_ FROM exact ORDER BY position_ "
+          "OFFSET 0) q",
       database());
   CopyTable table(test::shared_server(), database(), "rounded", {narrow});
   const Encoded encoded = encode_column(column, table, true);
@@ -71,10 +73,8 @@ void expect_as_assigned(const ArrowNode& column, const std::string& type,
   const test::SqlRows rows = table.rows();
   size_t next = 0, rejected = 0, wrong = 0;
   for (size_t i = 0; i < expected.size() && wrong < 8; ++i) {
-    const bool left_out =
-        rejected < encoded.rejected.size() && encoded.rejected[rejected].row == i;
-    const std::string got =
-        left_out ? "!" : rows.at(next++)[0].value_or("NULL");
+    const bool left_out = rejected < encoded.rejected.size() && encoded.rejected[rejected].row == i;
+    const std::string got = left_out ? "!" : rows.at(next++)[0].value_or("NULL");
     if (left_out) ++rejected;
     if (got == expected[i][0].value_or("NULL")) continue;
     ++wrong;
@@ -94,9 +94,10 @@ uint64_t below(uint64_t end) { return random_bits()() % end; }
 
 /// Numbers of every size, halves and near halves among them.
 Nullable<double> doubles() {
-  Nullable<double> values{0.0, -0.0, 0.5, -0.5, 1.5, 2.5, 0.005, 1.005, 2.675, 0.125, 0.375,
-                          32767.5, -32768.5, 2147483647.5, 9.5e18, 1e300, 5e-324, 1e-40, 1e39,
-                          3.4028235677973366e38};
+  Nullable<double> values{0.0,   -0.0,    0.5,      -0.5,         1.5,
+                          2.5,   0.005,   1.005,    2.675,        0.125,
+                          0.375, 32767.5, -32768.5, 2147483647.5, 9.5e18,
+                          1e300, 5e-324,  1e-40,    1e39,         3.4028235677973366e38};
   while (values.size() < kRows) {
     const double mantissa = static_cast<double>(below(2'000'000'000)) - 1e9;
     const double value = below(3) == 0 ? mantissa / 2 : mantissa;
@@ -130,8 +131,9 @@ struct Wide {
 };
 
 TEST(Rounding, DecimalsAsTheServerAssignsThem) {
-  Nullable<Wide> values{Wide{0, 0}, Wide{5, 0}, Wide{-5, -1}, Wide{99'995, 0}, Wide{49'999, 0},
-                        Wide{50'000, 0}, Wide{-50'000, -1}, Wide{9'999'999'999'995, 0}};
+  Nullable<Wide> values{
+      Wide{0, 0},      Wide{5, 0},      Wide{-5, -1},      Wide{99'995, 0},
+      Wide{49'999, 0}, Wide{50'000, 0}, Wide{-50'000, -1}, Wide{9'999'999'999'995, 0}};
   while (values.size() < kRows) {
     auto low = static_cast<int64_t>(random_bits()() >> below(64));
     if (low < 0) low = -(low + 1);
@@ -150,8 +152,8 @@ TEST(Rounding, DecimalsAsTheServerAssignsThem) {
 }
 
 TEST(Rounding, IntegersAsTheServerAssignsThem) {
-  Nullable<int64_t> values{std::numeric_limits<int64_t>::max(),
-                           std::numeric_limits<int64_t>::min(), 16'777'217, 9'007'199'254'740'993};
+  Nullable<int64_t> values{std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min(),
+                           16'777'217, 9'007'199'254'740'993};
   while (values.size() < kRows) {
     values.emplace_back(static_cast<int64_t>(random_bits()()) >> below(64));
   }
@@ -165,13 +167,14 @@ TEST(Rounding, IntegersAsTheServerAssignsThem) {
 
 TEST(Rounding, TimesAsTheServerAssignsThem) {
   constexpr int64_t kFirst = -200'000'000'000'000'000, kDay = 86'400'000'000;
-  Nullable<int64_t> stamps{0, 500'000, -500'000, 946'684'800'500'000, 946'684'799'500'000,
+  Nullable<int64_t> stamps{0,        500'000,    -500'000, 946'684'800'500'000, 946'684'799'500'000,
                            kDay - 1, kDay - 500, -1};
   Nullable<int64_t> times{0, kDay, kDay - 1, 500'000, 499'999};
   Nullable<int64_t> spans{0, -500'000, 500'000, -499'999};
   while (stamps.size() < kRows) {
     const int64_t unit = below(3) == 0 ? 500 : 1;
-    stamps.emplace_back((kFirst + static_cast<int64_t>(below(400'000'000'000'000'000))) / unit * unit);
+    stamps.emplace_back((kFirst + static_cast<int64_t>(below(400'000'000'000'000'000))) / unit *
+                        unit);
     times.emplace_back(static_cast<int64_t>(below(kDay)) / unit * unit);
     spans.emplace_back((static_cast<int64_t>(random_bits()()) >> below(40)) / unit * unit / 2);
   }

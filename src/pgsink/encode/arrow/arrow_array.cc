@@ -184,10 +184,6 @@ class ArrayReader {
         return read_list<int32_t>(window, view);
       case ColumnKind::kList64:
         return read_list<int64_t>(window, view);
-      case ColumnKind::kListView32:
-        return read_list_view<int32_t>(window, view);
-      case ColumnKind::kListView64:
-        return read_list_view<int64_t>(window, view);
       case ColumnKind::kFixedList:
         return read_fixed_list(window, view);
       case ColumnKind::kStruct:
@@ -300,6 +296,7 @@ class ArrayReader {
 
   template <class Offset>
   Status read_list(const Window& window, ColumnView& view) {
+    if (window.field.width != 0) return read_list_view<Offset>(window, view);
     if (auto status = check_counts(window, 2, 1); !status) return status;
     int64_t begin = 0;
     int64_t end = 0;
@@ -315,6 +312,7 @@ class ArrayReader {
     if (counts == nullptr && window.length > 0) {
       return malformed_array(window.path, "has rows but no sizes");
     }
+    view.heap = &kNothing;
     if (counts != nullptr) view.heap = counts + static_cast<size_t>(window.first) * sizeof(Offset);
     memory_bytes_ += static_cast<size_t>(window.length) * sizeof(Offset);
     const ArrowArray* const child = window.array.children[0];

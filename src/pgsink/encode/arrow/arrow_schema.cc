@@ -20,7 +20,11 @@ struct Format {
   std::string_view text;
   ColumnKind kind;
   TimeUnit unit = TimeUnit::kMicro;
+  int32_t width = 0;
 };
+
+/// Field::width of a list view.
+constexpr int32_t kListView = 1;
 
 constexpr Format kFormats[] = {
     {"n", ColumnKind::kNull},
@@ -57,8 +61,8 @@ constexpr Format kFormats[] = {
     {"tin", ColumnKind::kIntervalMonthDayNano},
     {"+l", ColumnKind::kList32},
     {"+L", ColumnKind::kList64},
-    {"+vl", ColumnKind::kListView32},
-    {"+vL", ColumnKind::kListView64},
+    {"+vl", ColumnKind::kList32, TimeUnit::kMicro, kListView},
+    {"+vL", ColumnKind::kList64, TimeUnit::kMicro, kListView},
     {"+s", ColumnKind::kStruct},
     {"+m", ColumnKind::kMap},
 };
@@ -182,8 +186,8 @@ class SchemaReader {
       return pgproto::fail(std::move(status.error()));
     }
     if (field.children.size() != 2) {
-      return malformed_schema(path, "run-end encoding has two children, not " +
-                                        std::to_string(field.children.size()));
+      return malformed_schema(
+          path, "run-end encoding has two children, not " + std::to_string(field.children.size()));
     }
     const ColumnKind ends = field.children[0].kind;
     if (ends != ColumnKind::kInt16 && ends != ColumnKind::kInt32 && ends != ColumnKind::kInt64) {
@@ -204,6 +208,7 @@ class SchemaReader {
       if (format != known.text) continue;
       field.kind = known.kind;
       field.unit = known.unit;
+      field.width = known.width;
       const bool date = known.kind == ColumnKind::kDate32 || known.kind == ColumnKind::kDate64;
       field.infinities = date && options_.infinities;
       return {};
@@ -265,8 +270,6 @@ class SchemaReader {
         return {};
       case ColumnKind::kList32:
       case ColumnKind::kList64:
-      case ColumnKind::kListView32:
-      case ColumnKind::kListView64:
       case ColumnKind::kFixedList:
       case ColumnKind::kMap:
         wanted = 1;

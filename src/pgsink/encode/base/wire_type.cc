@@ -108,8 +108,7 @@ constexpr int kDepthMax = 32;
 
 class Resolver {
  public:
-  Resolver(const pgproto::TypeMap& types, const ValueRules& rules)
-      : types_(types), rules_(rules) {}
+  Resolver(const pgproto::TypeMap& types, const ValueRules& rules) : types_(types), rules_(rules) {}
 
   Result<Target> resolve(Oid wanted, int32_t type_modifier, int depth) const {
     if (depth > kDepthMax) {

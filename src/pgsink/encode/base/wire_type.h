@@ -67,8 +67,8 @@ struct Target {
   std::vector<Target> parts;
   /// Attribute names, an enum's labels, or of kInput the type's own name below all domains.
   std::vector<std::string> names;
-  char delimiter = ',';            ///< Between the elements of an array's text.
-  ValueRules rules;                ///< The same in all parts.
+  char delimiter = ',';  ///< Between the elements of an array's text.
+  ValueRules rules;      ///< The same in all parts.
 };
 
 /// resolve_target peels domains and follows arrays, composites and ranges. The error says which

@@ -195,9 +195,12 @@ class IntervalParser {
       int64_t factor;
     };
     static constexpr std::array kDesignators{
-        Designator{'Y', false, Part::kMonths, 12}, Designator{'M', false, Part::kMonths, 1},
-        Designator{'W', false, Part::kDays, 7},    Designator{'D', false, Part::kDays, 1},
-        Designator{'H', true, Part::kMicros, kHour}, Designator{'M', true, Part::kMicros, kMinute},
+        Designator{'Y', false, Part::kMonths, 12},
+        Designator{'M', false, Part::kMonths, 1},
+        Designator{'W', false, Part::kDays, 7},
+        Designator{'D', false, Part::kDays, 1},
+        Designator{'H', true, Part::kMicros, kHour},
+        Designator{'M', true, Part::kMicros, kMinute},
         Designator{'S', true, Part::kMicros, kMicrosPerSecond}};
     const auto* const found = std::ranges::find_if(kDesignators, [&](const Designator& known) {
       return known.letter == unit && known.time == time;
@@ -267,8 +270,8 @@ class IntervalParser {
   }
   /// The server takes a unit only once. A fraction of seconds has the smaller units in it.
   bool first_of(const Unit& unit, const Quantity& quantity) {
-    const bool fraction = (quantity.millionths != 0 || quantity.fraction != 0) &&
-                          unit.factor == kMicrosPerSecond;
+    const bool fraction =
+        (quantity.millionths != 0 || quantity.fraction != 0) && unit.factor == kMicrosPerSecond;
     return first_of_all(fraction ? seconds_units() : unit_bit(unit.part, unit.factor));
   }
   bool first_of_all(uint64_t units) {
@@ -296,8 +299,7 @@ class IntervalParser {
     constexpr size_t kPlaces = 6;
     const std::string_view digits = reader_.take_digits();
     for (size_t i = 0; i < kPlaces; ++i) {
-      quantity.millionths =
-          quantity.millionths * 10 + (i < digits.size() ? digits[i] - '0' : 0);
+      quantity.millionths = quantity.millionths * 10 + (i < digits.size() ? digits[i] - '0' : 0);
     }
     if (digits.size() <= kPlaces ||
         digits.find_first_not_of('0', kPlaces) == std::string_view::npos) {

@@ -115,8 +115,10 @@ class ArrayParser {
         lower = upper;
         if (!read_int(upper)) return false;
       }
-      constexpr int32_t kUpperEnd = std::numeric_limits<int32_t>::max();  // Server: ArrayCheckBounds()
-      if (upper == kUpperEnd || !reader_.take(']') || bounds_.size() == kArrayDimensionsMax) return false;
+      constexpr int32_t kUpperEnd =
+          std::numeric_limits<int32_t>::max();  // Server: ArrayCheckBounds()
+      if (upper == kUpperEnd || !reader_.take(']') || bounds_.size() == kArrayDimensionsMax)
+        return false;
       bounds_.emplace_back(lower, upper);
     }
     if (bounds_.empty()) return true;

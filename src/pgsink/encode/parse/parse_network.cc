@@ -183,7 +183,8 @@ bool read_mac(std::string_view text, uint8_t* bytes) {
     for (size_t i = 0; i < form.groups; ++i) {
       if (i == 1) {
         separator = reader.peek();
-        if (reader.done() || form.separators.find(separator) == std::string_view::npos) return false;
+        if (reader.done() || form.separators.find(separator) == std::string_view::npos)
+          return false;
       }
       if (i > 0 && !reader.take(separator)) return false;
       if (!read_mac_group(take_hex(reader), form, at)) return false;
@@ -200,7 +201,8 @@ size_t read_mac8(std::string_view text, uint8_t* bytes) {
   for (size_t at = 0; at < text.size(); at += 2, ++count) {
     if (count > 0 && hex_digit(text[at]) < 0) {
       if (separator == '\0') separator = text[at];
-      if (text[at] != separator || std::string_view(":-.").find(separator) == std::string_view::npos)
+      if (text[at] != separator ||
+          std::string_view(":-.").find(separator) == std::string_view::npos)
         return 0;
       ++at;
     }

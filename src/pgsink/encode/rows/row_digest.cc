@@ -105,8 +105,6 @@ constexpr Kind kKinds[] = {
     {ColumnKind::kUuid, "uuid", 16},
     {ColumnKind::kList32, "list", 0},
     {ColumnKind::kList64, "list", 0},
-    {ColumnKind::kListView32, "list", 0},
-    {ColumnKind::kListView64, "list", 0},
     {ColumnKind::kFixedList, "list", 0},
     {ColumnKind::kStdVector, "list", 0},
     {ColumnKind::kStruct, "struct", 0},

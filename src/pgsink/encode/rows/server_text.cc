@@ -9,7 +9,7 @@
 #include "pgsink/encode/base/staged.h"
 #include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/parse/parse.h"
-#include "pgsink/encode/rows/type_table.h"
+#include "pgsink/encode/rows/source_class.h"
 #include "pgsink/encode/values/composite.h"
 #include "pgsink/encode/values/nested.h"
 #include "pgsink/encode/values/render.h"
@@ -73,7 +73,8 @@ void append_hex_digits(std::string_view bytes, std::string& to) {
 /// made of.
 class Literal {
  public:
-  static Result<Literal> create(const Field& source, const Target& target, bool outermost);
+  static Result<Literal> create(const Field& source, const Target& target, MakeCodec make,
+                                bool outermost);
 
   /// REQUIRES: the row is not NULL.
   bool append(const ColumnView& column, size_t row, std::string& to, Fault& fault);
@@ -92,9 +93,10 @@ class Literal {
 
   Literal(Form form, const Field& source) : form_(form), source_(&source) {}
 
-  static Result<Literal> create_leaf(const Field& source, const Target& target, bool outermost);
-  static Result<Literal> create_nested(const Field& source, const Target& target);
-  Status add_part(const Field& source, const Target& target, bool quoted);
+  static Result<Literal> create_leaf(const Field& source, const Target& target, MakeCodec make,
+                                     bool outermost);
+  static Result<Literal> create_nested(const Field& source, const Target& target, MakeCodec make);
+  Status add_part(const Field& source, const Target& target, MakeCodec make, bool quoted);
 
   bool append_items(const ColumnView& column, size_t row, std::string& to, Fault& fault);
   bool append_row(const ColumnView& column, size_t row, std::string& to, Fault& fault);
@@ -110,7 +112,7 @@ class Literal {
   std::vector<Literal> parts_;
   std::vector<std::string> names_;  ///< Of the attributes.
   std::vector<size_t> fields_;      ///< The child that each attribute takes.
-  bool quoted_ = false;         ///< As a part.
+  bool quoted_ = false;             ///< As a part.
   char open_ = '{', separator_ = ',', close_ = '}';
 };
 
@@ -120,27 +122,29 @@ std::unexpected<Error> no_conversion(const Field& source, const Target& target,
                                               "; " + std::string(advice));
 }
 
-Result<Literal> Literal::create(const Field& source, const Target& target, bool outermost) {
+Result<Literal> Literal::create(const Field& source, const Target& target, MakeCodec make,
+                                bool outermost) {
   if (source.kind == ColumnKind::kDictionary) {
     Literal made(Form::kDictionary, source);
-    auto values = create(source.children[0], target, outermost);
+    auto values = create(source.children[0], target, make, outermost);
     if (!values) return values;
     made.parts_.push_back(std::move(*values));
     return made;
   }
   const S from = source_class(source);
   if (from == S::kList || from == S::kMap || from == S::kStruct) {
-    if (goes_as_text(target)) return create_nested(source, target);
+    if (goes_as_text(target)) return create_nested(source, target, make);
   }
-  return create_leaf(source, target, outermost);
+  return create_leaf(source, target, make, outermost);
 }
 
-Result<Literal> Literal::create_leaf(const Field& source, const Target& target, bool outermost) {
+Result<Literal> Literal::create_leaf(const Field& source, const Target& target, MakeCodec make,
+                                     bool outermost) {
   const S from = source_class(source);
   if (!goes_as_text(target)) {
     const bool json = target.kind == TargetKind::kJson || target.kind == TargetKind::kJsonb;
     Literal made(json && from != S::kText ? Form::kJson : Form::kText, source);
-    auto check = make_codec(source, target);
+    auto check = make(source, target);
     if (!check) return pgproto::fail(std::move(check.error()));
     made.check_ = std::move(*check);
     return made;
@@ -162,15 +166,15 @@ Result<Literal> Literal::create_leaf(const Field& source, const Target& target, 
   return Literal(Form::kText, source);
 }
 
-Status Literal::add_part(const Field& source, const Target& target, bool quoted) {
-  auto part = create(source, target, false);
+Status Literal::add_part(const Field& source, const Target& target, MakeCodec make, bool quoted) {
+  auto part = create(source, target, make, false);
   if (!part) return pgproto::fail(std::move(part.error()));
   part->quoted_ = quoted;
   parts_.push_back(std::move(*part));
   return {};
 }
 
-Result<Literal> Literal::create_nested(const Field& source, const Target& target) {
+Result<Literal> Literal::create_nested(const Field& source, const Target& target, MakeCodec make) {
   const S from = source_class(source);
   Status added;
   if (target.kind == TargetKind::kArray && from != S::kStruct) {
@@ -179,7 +183,7 @@ Result<Literal> Literal::create_nested(const Field& source, const Target& target
     made.separator_ = element.delimiter;
     const Field& item = source.children[0];
     const bool dimension = is_list(item.kind) && from == S::kList && !takes_lists(element);
-    added = made.add_part(item, dimension ? target : element, !dimension);
+    added = made.add_part(item, dimension ? target : element, make, !dimension);
     if (!added) return pgproto::fail(std::move(added.error()));
     return made;
   }
@@ -188,7 +192,7 @@ Result<Literal> Literal::create_nested(const Field& source, const Target& target
     if (!fields) return pgproto::fail(std::move(fields.error()));
     Literal made(Form::kRow, source);
     for (size_t i = 0; i < target.parts.size() && added; ++i) {
-      added = made.add_part(source.children[(*fields)[i]], target.parts[i], true);
+      added = made.add_part(source.children[(*fields)[i]], target.parts[i], make, true);
     }
     if (!added) return pgproto::fail(std::move(added.error()));
     made.fields_ = std::move(*fields);
@@ -325,9 +329,9 @@ bool Literal::append_pairs(const ColumnView& column, size_t row, std::string& to
 /// LiteralField stages the literals of a block.
 class LiteralField final : public StagedBase {
  public:
-  static Result<CodecPointer> create(const Field& source, const Target& target) {
+  static Result<CodecPointer> create(const Field& source, const Target& target, MakeCodec make) {
     auto made = std::make_unique<LiteralField>(source);
-    auto literal = Literal::create(made->source_, target, true);
+    auto literal = Literal::create(made->source_, target, make, true);
     if (!literal) return pgproto::fail(std::move(literal.error()));
     made->literal_.push_back(std::move(*literal));
     return made;
@@ -386,17 +390,17 @@ Wire wire_of(const Field& source, const Target& target) {
   return number || source.json_value ? Wire::kNumeric : Wire::kText;
 }
 
-Result<CodecPointer> make_text_codec(const Field& source, const Target& target) {
+Result<CodecPointer> make_text_codec(const Field& source, const Target& target, MakeCodec make) {
   if (source.json_value && source_class(source) == S::kText) {
     Field text;
     text.name = source.name;
     text.kind = ColumnKind::kStdStringView;
-    auto codec = make_text_codec(text, target);
+    auto codec = make_text_codec(text, target, make);
     if (!codec) return codec;
     return json_value_field(source, target, std::move(*codec));
   }
   if (source_class(source) != S::kText || source.kind == ColumnKind::kDictionary) {
-    return LiteralField::create(source, target);
+    return LiteralField::create(source, target, make);
   }
   if (target.parts.empty()) return text_field(source, TextRule{});
   return staged_field(source, load_bytes, PutChecked{target});

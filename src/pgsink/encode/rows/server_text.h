@@ -16,7 +16,11 @@ enum class Wire : uint8_t {
 };
 Wire wire_of(const Field& source, const Target& target);
 
-/// make_text_codec writes the text of a value. REQUIRES: goes_as_text(target)
-Result<CodecPointer> make_text_codec(const Field& source, const Target& target);
+/// MakeCodec makes the codec of any pair.
+using MakeCodec = Result<CodecPointer> (*)(const Field& source, const Target& target);
+
+/// make_text_codec writes the text of a value. `make` makes the codecs that say whether a part
+/// holds its value. REQUIRES: goes_as_text(target)
+Result<CodecPointer> make_text_codec(const Field& source, const Target& target, MakeCodec make);
 
 }  // namespace pgsink::encode

@@ -98,26 +98,27 @@ class DictionaryField final : public FieldCodec {
 
 }  // namespace
 
-bool is_list_view(ColumnKind kind) {
-  return kind == ColumnKind::kListView32 || kind == ColumnKind::kListView64;
+bool is_list_view(const ColumnView& column) {
+  const bool list = column.kind == ColumnKind::kList32 || column.kind == ColumnKind::kList64;
+  return list && column.heap != nullptr;
 }
 
 bool is_list(ColumnKind kind) {
-  return kind == ColumnKind::kList32 || kind == ColumnKind::kList64 || is_list_view(kind) ||
+  return kind == ColumnKind::kList32 || kind == ColumnKind::kList64 ||
          kind == ColumnKind::kFixedList || kind == ColumnKind::kStdVector;
 }
 
 ListItems list_items(const ColumnView& column, size_t row, int32_t width, ColumnView& scratch) {
+  if (is_list_view(column)) {
+    return column.kind == ColumnKind::kList32 ? view_items<int32_t>(column, row)
+                                              : view_items<int64_t>(column, row);
+  }
   switch (column.kind) {
     case ColumnKind::kList32:
     case ColumnKind::kMap:
       return offset_items<int32_t>(column, row);
     case ColumnKind::kList64:
       return offset_items<int64_t>(column, row);
-    case ColumnKind::kListView32:
-      return view_items<int32_t>(column, row);
-    case ColumnKind::kListView64:
-      return view_items<int64_t>(column, row);
     case ColumnKind::kFixedList: {
       const auto count = static_cast<size_t>(width);
       return {&column.children[0], row * count, count};

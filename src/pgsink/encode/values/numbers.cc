@@ -149,7 +149,9 @@ struct PutDecimalAsInteger {
     const Digits digits = digits_of(value, buffer);
     std::string rounding;
     Integer integer;
-    if (integer_of(rounds ? rounded(digits, 0, rounding) : digits, integer) && put_integer(integer, kind, out, fault)) return true;
+    if (integer_of(rounds ? rounded(digits, 0, rounding) : digits, integer) &&
+        put_integer(integer, kind, out, fault))
+      return true;
     fault = integer_fault(text_of(digits), kind);
     return false;
   }
@@ -327,8 +329,9 @@ CodecPointer float_to_integer(const Field& source, const Target& target) {
 }
 
 CodecPointer decimal_to_integer(const Field& source, const Target& target) {
-  return staged_field(source, load_decimal, PutDecimalAsInteger{
-      target.kind, target.rules.rounds && target.kind != TargetKind::kOid});
+  return staged_field(
+      source, load_decimal,
+      PutDecimalAsInteger{target.kind, target.rules.rounds && target.kind != TargetKind::kOid});
 }
 
 CodecPointer decimal_to_float(const Field& source, const Target& target) {

@@ -198,8 +198,8 @@ struct PutFloat {
  private:
   /// Server: float8_numeric() and float4_numeric() take the digits that the type surely has.
   bool put_rounded(const Float& value, Scratch& out, Fault& fault) const {
-    const int digits = value.single ? std::numeric_limits<float>::digits10
-                                    : std::numeric_limits<double>::digits10;
+    const int digits =
+        value.single ? std::numeric_limits<float>::digits10 : std::numeric_limits<double>::digits10;
     std::array<char, 32> text;
     const auto end = std::to_chars(text.data(), text.data() + text.size(), std::fabs(value.value),
                                    std::chars_format::scientific, digits - 1);

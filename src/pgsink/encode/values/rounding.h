@@ -23,15 +23,15 @@ inline int64_t round_fraction(double seconds) {
   return static_cast<int64_t>(std::rint(seconds * 1e6));
 }
 
-/// round_nanos makes microseconds of nanoseconds. They count forward from a whole second, as a clock
-/// shows them.
+/// round_nanos makes microseconds of nanoseconds. They count forward from a whole second, as a
+/// clock shows them.
 inline bool round_nanos(int64_t nanos, int64_t& micros) {
   constexpr int64_t kNanosPerSecond = 1'000'000'000;
   const int64_t rest = nanos % kNanosPerSecond;
   const int64_t fraction = rest < 0 ? rest + kNanosPerSecond : rest;
   micros = (nanos - rest) / 1'000 - (rest < 0 ? 1'000'000 : 0);
-  return !__builtin_add_overflow(
-      micros, round_fraction(static_cast<double>(fraction) / 1e9), &micros);
+  return !__builtin_add_overflow(micros, round_fraction(static_cast<double>(fraction) / 1e9),
+                                 &micros);
 }
 
 /// round_span_nanos is round_nanos() for a span of time: a negative one is rounded as its positive.

@@ -485,7 +485,8 @@ CodecPointer time_to_interval(const Field& source, const Target& target) {
 }
 
 CodecPointer duration_to_interval(const Field& source, const Target& target) {
-  return temporal_codec(TicksToInterval<int64_t>{to_micros(source.unit, target), IntervalType(target)});
+  return temporal_codec(
+      TicksToInterval<int64_t>{to_micros(source.unit, target), IntervalType(target)});
 }
 
 CodecPointer interval_to_interval(const Field& source, const Target& target) {
