@@ -182,6 +182,7 @@ class SchemaReader {
   /// Runs of equal values become a dictionary, whose indexes are made of the runs' ends.
   Result<Field> read_runs(const ArrowSchema* schema, const std::string& path, Field field,
                           int depth) const {
+    field.kind = ColumnKind::kStruct;  // As far as its children go.
     if (auto status = read_children(schema, path, field, depth); !status) {
       return pgproto::fail(std::move(status.error()));
     }

@@ -69,6 +69,7 @@ class ArrayParser {
       put_header(0, out);
       return ahead.done() && bounds_.empty();
     }
+    if (put_empty(out)) return true;
     if (!bounds_.empty() && bounds_.size() != depth_) return false;
     const size_t begin = out.size();
     put_header(depth_, out);
@@ -80,6 +81,25 @@ class ArrayParser {
 
  private:
   static constexpr size_t kHeaderBytes = 12;
+
+  /// Since 17 the server takes empty arrays inside of others for one that is empty.
+  bool put_empty(Scratch& out) const {
+    TextReader ahead = reader_;
+    if (!element_.rules.since(17) || !bounds_.empty() || !read_empty(ahead, 1)) return false;
+    ahead.skip_spaces();
+    if (!ahead.done()) return false;
+    put_header(0, out);
+    return true;
+  }
+  bool read_empty(TextReader& reader, size_t level) const {
+    if (!reader.take('{')) return false;
+    do {
+      reader.skip_spaces();
+      if (level < depth_ && !read_empty(reader, level + 1)) return false;
+      reader.skip_spaces();
+    } while (level < depth_ && reader.take(element_.delimiter));
+    return reader.take('}');
+  }
 
   void put_header(size_t depth, Scratch& out) const {
     out.put(static_cast<int32_t>(depth));
