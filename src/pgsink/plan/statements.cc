@@ -10,6 +10,7 @@
 #include "pgsink/encode/rows/column_codec.h"
 #include "pgsink/encode/rows/key_hash.h"
 #include "pgsink/options/names.h"
+#include "pgsink/plan/sent_columns.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
@@ -18,9 +19,6 @@ namespace {
 using pgproto::quote_identifier;
 using pgproto::TypeInfo;
 using Role = EncodeColumn::Role;
-
-/// Source: pg_type.dat of the server.
-constexpr Oid kCharArrayOid = 1002, kTextArrayOid = 1009, kNumericArrayOid = 1231;
 
 std::string join(const std::vector<std::string>& parts, std::string_view between) {
   std::string text;
@@ -77,13 +75,6 @@ class Composer {
   std::string on_conflict() const;
   std::string match() const;
   std::string assignments(std::string_view from) const;
-  std::string unnests() const;
-  std::string staged() const;
-  bool casts() const;
-  std::string with_casts(const std::string& source) const;
-  std::string cast(size_t column) const;
-  const TypeInfo& base_type(const EncodeColumn& column) const;
-  Result<std::vector<Oid>> array_types() const;
 
   const SinkOptions& options_;
   const CatalogTable& table_;
@@ -92,7 +83,6 @@ class Composer {
 
   std::string quoted_table_, quoted_columns_, quoted_inserted_, quoted_keys_, quoted_newer_;
   std::vector<std::string> all_, inserted_, key_names_, compared_keys_, assigned_;
-  std::vector<encode::Wire> wires_;  ///< Of all_.
   std::string change_, ordinal_;
   const CatalogColumn* newer_ = nullptr;
 };
@@ -112,7 +102,6 @@ Status Composer::quote_names() {
   for (const EncodeColumn& column : columns_) {
     if (auto done = quote_into(name, column.target_name); !done) return done;
     all_.push_back(name);
-    wires_.push_back(encode::column_wire(column, table_.types));
     if (column.role == Role::kChange) {
       change_ = name;
     } else {
@@ -308,99 +297,21 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
   return fail(Errc::kInternal, "unknown write mode");
 }
 
-std::string Composer::unnests() const {
-  std::string text;
-  for (size_t i = 1; i <= columns_.size(); ++i) {
-    if (i > 1) text += ", ";
-    text += sql_text(Sql::kUnnest, {std::to_string(i), all_[i - 1]});
-  }
-  return text;
-}
-
-/// The columns of the staging table, as the table itself has them or as they are sent.
-std::string Composer::staged() const {
-  std::string text;
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    if (!text.empty()) text += ", ";
-    if (columns_[i].role == Role::kChange) {
-      text += "'I'::pg_catalog.\"char\" AS " + all_[i];
-    } else if (wires_[i] == encode::Wire::kOwn) {
-      text += all_[i];
-    } else if (wires_[i] == encode::Wire::kText) {
-      text += sql_text(Sql::kStageText, {all_[i]});
-    } else {
-      text += sql_text(Sql::kStageNumeric, {all_[i]});
-    }
-  }
-  return text;
-}
-
-const TypeInfo& Composer::base_type(const EncodeColumn& column) const {
-  const TypeInfo& type = table_.types.at(column.target_oid);
-  return type.kind == TypeInfo::Kind::kDomain ? table_.types.at(type.base_oid) : type;
-}
-
-/// A column as its type, below all domains: those are the INSERT's own business, or a changelog
-/// could not leave the columns of a deleted row NULL.
-std::string Composer::cast(size_t column) const {
-  const std::string& name = all_[column];
-  if (wires_[column] == encode::Wire::kOwn) return "given." + name;
-  const TypeInfo& type = base_type(columns_[column]);
-  if (wires_[column] == encode::Wire::kNumeric && !columns_[column].rules.rounds) {
-    return sql_text(Sql::kMoneyColumn, {name, name, name, name, name});
-  }
-  // A cast could be another function than the one that COPY would read the text by.
-  if (wires_[column] == encode::Wire::kText && !type.input_function.empty()) {
-    return sql_text(Sql::kInputColumn, {type.input_function, name, name});
-  }
-  return sql_text(Sql::kCastColumn, {name, type.sql_name, name});
-}
-
-bool Composer::casts() const {
-  return std::ranges::any_of(wires_, [](encode::Wire wire) { return wire != encode::Wire::kOwn; });
-}
-
-/// The rows of `source`, named `given`, with the columns' own types.
-std::string Composer::with_casts(const std::string& source) const {
-  if (!casts()) return source;
-  std::string columns;
-  for (size_t i = 0; i < columns_.size(); ++i) columns += (i > 0 ? ", " : "") + cast(i);
-  return sql_text(Sql::kCastRows, {columns, ordinal_, source});
-}
-
-Result<std::vector<Oid>> Composer::array_types() const {
-  std::vector<Oid> types;
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    const EncodeColumn& column = columns_[i];
-    if (wires_[i] != encode::Wire::kOwn) {
-      types.push_back(wires_[i] == encode::Wire::kText ? kTextArrayOid : kNumericArrayOid);
-      continue;
-    }
-    if (column.role == Role::kChange) {
-      types.push_back(kCharArrayOid);
-      continue;
-    }
-    const auto found = table_.types.find(column.target_oid);
-    PGPROTO_ASSERT(found != table_.types.end());
-    types.push_back(found->second.array_oid);
-  }
-  return types;
-}
-
 Result<Statements> Composer::compose() {
   if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
   if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
   Statements made;
-  made.reads_text = casts();
+  const SentColumns sent(table_, columns_, all_);
+  made.reads_text = sent.casts();
   if (copies_into_target(options_.write_mode, table_, columns_)) {
     made.copy = sql_text(Sql::kCopyIn, {quoted_table_, quoted_columns_});
   } else {
     const std::string staging = sql_text(Sql::kStaged);
     const std::string ordinal = sql_text(Sql::kStageOrdinal, {ordinal_});
-    made.stage.session = sql_text(Sql::kStage, {staged(), quoted_table_, ordinal});
-    made.stage.transaction = sql_text(Sql::kStageOnce, {staged(), quoted_table_, ordinal});
+    made.stage.session = sql_text(Sql::kStage, {sent.staged(), quoted_table_, ordinal});
+    made.stage.transaction = sql_text(Sql::kStageOnce, {sent.staged(), quoted_table_, ordinal});
     made.copy = sql_text(Sql::kCopyIn, {staging, quoted_columns_});
-    auto merge = apply(with_casts(staging + " AS given"), ordinal_);
+    auto merge = apply(sent.with_casts(staging + " AS given", ordinal_), ordinal_);
     if (!merge) return fail(merge.error());
     made.merge = std::move(*merge);
   }
@@ -416,16 +327,15 @@ Result<Statements> Composer::compose() {
   }
   if (first_not_unnestable(table_, columns_) != nullptr) return made;
 
-  auto types = array_types();
-  if (!types) return fail(types.error());
-  made.array_types = std::move(*types);
+  made.array_types = sent.array_types();
   if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1 && !keys_.nulls_equal &&
-      wires_.front() == encode::Wire::kOwn) {
+      !sent.casts()) {
     made.apply = sql_text(Sql::kDeleteAny,
                           {quoted_table_, key_names_.front(), keys_.columns.front()->equal});
     return made;
   }
-  const std::string source = with_casts(sql_text(Sql::kUnnested, {unnests(), ordinal_}));
+  const std::string source =
+      sent.with_casts(sql_text(Sql::kUnnested, {sent.unnests(), ordinal_}), ordinal_);
   auto statement = apply(source, ordinal_);
   if (!statement) return fail(statement.error());
   made.apply = std::move(*statement);

@@ -151,8 +151,10 @@ bool read_decimals(std::string_view text, Decimals& number) {
   if (lower(text[at]) != 'e') return false;
   const char* begin = text.data() + at + 1;
   const char* const end = text.data() + text.size();
-  if (begin != end && *begin == '+') ++begin;
-  if (begin == end || (!is_digit(*begin) && !(*begin == '-' && end - begin > 1))) return false;
+  const bool plus = begin != end && *begin == '+';
+  if (plus) ++begin;
+  const bool minus = !plus && end - begin > 1 && *begin == '-';
+  if (begin == end || (!is_digit(*begin) && !minus)) return false;
   int32_t exponent = 0;
   const auto [next, error] = std::from_chars(begin, end, exponent);
   constexpr int32_t kExponentMax = 1'000'000;

@@ -51,6 +51,14 @@ bool takes_lists(const Target& target) {
          target.kind == TargetKind::kJsonb || number_list(target) != nullptr;
 }
 
+/// Whether there is no value: the row is NULL, or what its dictionary has for it.
+bool is_missing(const Field& field, const ColumnView& column, size_t row) {
+  if (is_null_at(column, row)) return true;
+  if (field.kind != ColumnKind::kDictionary) return false;
+  return is_missing(field.children[0], column.children[0],
+                    dictionary_row(column, field.index_kind, row));
+}
+
 void append_quoted(std::string_view text, std::string& to) {
   to += '"';
   for (const char c : text) {
@@ -269,7 +277,7 @@ bool Literal::append_items(const ColumnView& column, size_t row, std::string& to
   to += open_;
   for (size_t i = 0; i < items.count; ++i) {
     if (i != 0) to += separator_;
-    if (!is_null_at(*items.elements, items.first + i)) {
+    if (!is_missing(source_->children[0], *items.elements, items.first + i)) {
       if (!append_part(0, *items.elements, items.first + i, to, fault)) {
         fault.message.insert(0, "element " + std::to_string(i + 1) + ": ");
         return false;
@@ -291,7 +299,9 @@ bool Literal::append_row(const ColumnView& column, size_t row, std::string& to, 
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (i != 0) to += ',';
     const ColumnView& child = column.children[fields_[i]];
-    if (is_null_at(child, row) || append_part(i, child, row, to, fault)) continue;
+    if (is_missing(source_->children[fields_[i]], child, row) ||
+        append_part(i, child, row, to, fault))
+      continue;
     fault.message.insert(0, "attribute \"" + names_[i] + "\": ");
     return false;
   }
@@ -302,12 +312,13 @@ bool Literal::append_row(const ColumnView& column, size_t row, std::string& to, 
 bool Literal::append_pairs(const ColumnView& column, size_t row, std::string& to, Fault& fault) {
   ColumnView scratch;
   const ListItems items = list_items(column, row, source_->width, scratch);
+  const Field& entry = source_->children[0];
   const ColumnView& keys = items.elements->children[0];
   const ColumnView& values = items.elements->children[1];
   std::string text;
   for (size_t i = items.first; i < items.first + items.count; ++i) {
     if (i != items.first) to += ',';
-    if (is_null_at(keys, i)) {
+    if (is_missing(entry.children[0], keys, i)) {
       fault = {sqlstate::kNullNotAllowed, "a map has a NULL key"};
       return false;
     }
@@ -315,7 +326,7 @@ bool Literal::append_pairs(const ColumnView& column, size_t row, std::string& to
     if (!parts_[0].append(keys, i, text, fault)) return false;
     append_quoted(text, to);
     to += "=>";
-    if (is_null_at(values, i)) {
+    if (is_missing(entry.children[1], values, i)) {
       to += "NULL";
       continue;
     }
@@ -342,7 +353,7 @@ class LiteralField final : public StagedBase {
                  FaultList& faults) override {
     begin_block(column, block);
     for (size_t i = 0; i < block.count; ++i) {
-      if (is_null(i)) {
+      if (is_missing(source_, column, block.row(i))) {
         staging_.put_null_field();
       } else {
         text_.clear();
