@@ -230,7 +230,7 @@ TEST_F(OptionEffectsTest, ValuesAreRoundedOnlyIfThatIsAskedFor) {
   };
   const auto readings = [] {
     const std::chrono::sys_time<std::chrono::nanoseconds> at{
-        std::chrono::nanoseconds{1'500'000'000}};
+        std::chrono::nanoseconds{1'600'000'000}};
     return batch_of(std::vector<Reading>{{1, 0.125, 0.1234567890123, at}},
                     column("id", &Reading::id), column("cents", &Reading::cents),
                     column("short", &Reading::precise), column("at", &Reading::at),
