@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <string>
 
@@ -112,6 +113,7 @@ struct Quantity {
   /// What is finer than that makes it inexact: the whole fraction then, without sign.
   double fraction = 0;
   bool has_point = false;
+  double as_double = 0;  ///< The fraction as ISO 8601's numbers are read.
 };
 
 /// IntervalParser adds up fields; any failure makes ok() false for good.
@@ -280,8 +282,20 @@ class IntervalParser {
     return first;
   }
 
+  /// The server reads such a number as a double: what that does not hold would be rounded. Server:
+  /// ParseISO8601Number().
   bool read_iso_quantity(Quantity& quantity) {
-    return reader_.peek() != '+' && read_quantity(quantity);
+    std::string_view number = reader_.rest();
+    if (reader_.peek() == '+' || !read_quantity(quantity)) return false;
+    number.remove_suffix(reader_.rest().size());
+    if (quantity.negative) number.remove_prefix(1);
+    double value = 0;
+    std::from_chars(number.data(), number.data() + number.size(), value);
+    const auto whole = static_cast<int64_t>(std::floor(value));
+    if (whole != quantity.whole && !rounds_) return false;
+    quantity.whole = whole;
+    quantity.as_double = value - static_cast<double>(whole);
+    return true;
   }
 
   bool read_quantity(Quantity& quantity) {
@@ -352,6 +366,11 @@ class IntervalParser {
       } else {
         rest /= 1'000'000;
       }
+    }
+    if (quantity.as_double != 0 && part == Part::kMicros) {
+      const int64_t read = round_half_down(quantity.as_double * static_cast<double>(factor));
+      if (read != rest && !rounds_) return fail();
+      rest = read;
     }
     if (__builtin_add_overflow(amount, rest, &amount)) return overflown();
     if (quantity.negative) amount = -amount;
