@@ -38,6 +38,8 @@ enum class IsolationLevel : uint8_t {
 enum class PartitionType : uint8_t { kRange, kList, kHash };
 /// FireTriggers says which triggers of the target fire: see SinkOptions::fire_triggers.
 enum class FireTriggers : uint8_t { kAlways, kReplica, kDisabled };
+/// OnRounding says what becomes of a value that its column can only hold rounded.
+enum class OnRounding : uint8_t { kReject, kRound };
 /// Delivery is what is guaranteed about each row across failures; two-phase commit is use_2pc.
 enum class Delivery : uint8_t { kAtLeastOnce, kExactlyOnce };
 /// SchemaEvolution says what happens to columns that the table lacks.
@@ -132,6 +134,9 @@ struct SinkOptions {
   /// Column that decides which row is newer: an update happens only if the incoming value is
   /// greater.
   std::string newer_by;
+  /// What happens to a value that its column can only hold rounded: its row is rejected, or it
+  /// becomes what PostgreSQL's assignment stores.
+  OnRounding on_rounding = OnRounding::kReject;
   /// Creates the table from the query's columns if it is missing, with `conflict_columns` or
   /// `key_columns` as its primary key.
   bool create_table = false;

@@ -61,6 +61,7 @@ struct CatalogWatchers {
 };
 
 struct CatalogTable {
+  int server_version = 0;  ///< Of the server that it was read from: 150004.
   Oid oid = 0;
   std::string schema, name;
   enum class Kind : char {

@@ -23,8 +23,9 @@ namespace pgsink {
 /// may_be_row_fault says whether the content of a row can be the cause of the server's error: any
 /// error that comes again with that row, whatever its SQLSTATE (triggers choose their own). Not
 /// transient errors, nor those about the connection, the server, privileges or the statement.
-/// Salvage then finds out whether a row is to blame.
-bool may_be_row_fault(const pgproto::Error& error);
+/// Salvage then finds out whether a row is to blame. `reads_text` says that the statement passes
+/// texts to input functions, which raise any SQLSTATE without naming a place.
+bool may_be_row_fault(const pgproto::Error& error, bool reads_text = false);
 
 /// Rows count from 0 within the flight.
 class Salvage {

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include <pgproto/oid.h>
 #include <pgproto/quote.h>
 
+#include "pgsink/encode/rows/column_codec.h"
+#include "pgsink/plan/sent_columns.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
@@ -15,9 +18,6 @@ namespace {
 using pgproto::quote_identifier;
 using pgproto::TypeInfo;
 using Role = EncodeColumn::Role;
-
-/// Source: pg_type.dat of the server.
-constexpr Oid kCharArrayOid = 1002;
 
 std::string join(const std::vector<std::string>& parts, std::string_view between) {
   std::string text;
@@ -37,13 +37,6 @@ std::string free_name(const CatalogTable& table, std::string name) {
 /// A column's name as an expression that compares as the column itself does.
 std::string compared(const std::string& name, const CatalogColumn& column) {
   return column.collation.empty() ? name : name + " COLLATE " + column.collation;
-}
-
-/// The name of a type without a modifier: "character" and "bit" alone mean a length of 1.
-std::string unbounded_name(const TypeInfo& type) {
-  if (type.oid == pgproto::oid::kBpchar) return "pg_catalog.bpchar";
-  if (type.oid == pgproto::oid::kBit) return "pg_catalog.\"bit\"";
-  return type.name;
 }
 
 /// Composer knows the quoted names of one table and puts the templates together.
@@ -70,10 +63,6 @@ class Composer {
   std::string match(const std::vector<std::string>& given) const;
   std::string match() const;
   std::string assignments(std::string_view from) const;
-  std::string staged_columns() const;
-  std::string unnests() const;
-  const TypeInfo& element_type(const EncodeColumn& column) const;
-  Result<std::vector<Oid>> array_types() const;
   std::string parameter(RowStatement& statement, const std::string& column) const;
   std::vector<std::string> parameters(RowStatement& statement,
                                       const std::vector<std::string>& columns) const;
@@ -92,6 +81,7 @@ class Composer {
   std::vector<std::string> all_, inserted_, key_names_, compared_keys_, assigned_;
   std::string change_, ordinal_;
   const CatalogColumn* newer_ = nullptr;
+  std::optional<SentColumns> sent_;  ///< Set once the names are quoted.
 };
 
 Status Composer::quote_names() {
@@ -319,66 +309,18 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
   return fail(Errc::kInternal, "unknown write mode");
 }
 
-std::string Composer::unnests() const {
-  std::string text;
-  for (size_t i = 1; i <= columns_.size(); ++i) {
-    if (i > 1) text += ", ";
-    text += sql_text(Sql::kUnnest, {std::to_string(i), all_[i - 1]});
-  }
-  return text;
-}
-
-/// As what a column's values travel. A row that deletes has none but its keys, which a domain may
-/// not allow: so those of a changelog are of the domain's base, until they enter the table.
-const TypeInfo& Composer::element_type(const EncodeColumn& column) const {
-  auto found = table_.types.find(column.target_oid);
-  PGPROTO_ASSERT(found != table_.types.end());
-  if (column.as_base_type) {
-    found = table_.types.find(found->second.base_oid);
-    PGPROTO_ASSERT(found != table_.types.end());
-  }
-  return found->second;
-}
-
-Result<std::vector<Oid>> Composer::array_types() const {
-  std::vector<Oid> types;
-  types.reserve(columns_.size());
-  for (const EncodeColumn& column : columns_) {
-    types.push_back(column.role == Role::kChange ? kCharArrayOid : element_type(column).array_oid);
-  }
-  return types;
-}
-
-/// The columns of the staging table.
-std::string Composer::staged_columns() const {
-  std::string text;
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    if (!text.empty()) text += ", ";
-    if (columns_[i].role == Role::kChange) {
-      text += "'I'::pg_catalog.\"char\" AS " + all_[i];
-    } else if (columns_[i].as_base_type) {
-      text += all_[i] + "::" + unbounded_name(element_type(columns_[i])) + " AS " + all_[i];
-    } else {
-      text += all_[i];
-    }
-  }
-  return text;
-}
-
 // ---- one row -----------------------------------------------------------------------------------
 
-/// A column as a parameter of the statement, added if it has none yet.
+/// A column's value by a parameter of the statement, which is added if it has none yet.
 std::string Composer::parameter(RowStatement& statement, const std::string& column) const {
   const auto at = static_cast<size_t>(std::ranges::find(all_, column) - all_.begin());
   const auto known = std::ranges::find(statement.columns, at);
   const auto number = static_cast<size_t>(known - statement.columns.begin()) + 1;
   if (known == statement.columns.end()) {
-    const auto type = table_.types.find(columns_[at].target_oid);
-    const bool domain = type != table_.types.end() && type->second.kind == TypeInfo::Kind::kDomain;
     statement.columns.push_back(at);
-    statement.types.push_back(domain ? type->second.base_oid : columns_[at].target_oid);
+    statement.types.push_back(sent_->parameter_type(at));
   }
-  return "$" + std::to_string(number);
+  return sent_->own_type(at, "$" + std::to_string(number));
 }
 
 std::vector<std::string> Composer::parameters(RowStatement& statement,
@@ -438,16 +380,17 @@ Result<Statements> Composer::compose() {
   if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
   if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
   Statements made;
-  if (copies_into_target(options_.write_mode, table_)) {
+  sent_.emplace(table_, columns_, all_);
+  made.reads_text = sent_->casts();
+  if (copies_into_target(options_.write_mode, table_, columns_)) {
     made.copy = sql_text(Sql::kCopyIn, {quoted_table_, quoted_columns_});
   } else {
     const std::string staging = sql_text(Sql::kStaged);
-    const std::string staged = staged_columns();
     const std::string ordinal = sql_text(Sql::kStageOrdinal, {ordinal_});
-    made.stage.session = sql_text(Sql::kStage, {staged, quoted_table_, ordinal});
-    made.stage.transaction = sql_text(Sql::kStageOnce, {staged, quoted_table_, ordinal});
+    made.stage.session = sql_text(Sql::kStage, {sent_->staged(), quoted_table_, ordinal});
+    made.stage.transaction = sql_text(Sql::kStageOnce, {sent_->staged(), quoted_table_, ordinal});
     made.copy = sql_text(Sql::kCopyIn, {staging, quoted_columns_});
-    auto merge = apply(staging + " AS given", ordinal_);
+    auto merge = apply(sent_->with_casts(staging + " AS given", ordinal_), ordinal_);
     if (!merge) return fail(merge.error());
     made.merge = std::move(*merge);
   }
@@ -464,15 +407,15 @@ Result<Statements> Composer::compose() {
   }
   if (first_not_unnestable(table_, columns_) != nullptr) return made;
 
-  auto types = array_types();
-  if (!types) return fail(types.error());
-  made.array_types = std::move(*types);
-  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1 && !keys_.nulls_equal) {
+  made.array_types = sent_->array_types();
+  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1 && !keys_.nulls_equal &&
+      !sent_->casts()) {
     made.apply = sql_text(Sql::kDeleteAny,
                           {quoted_table_, key_names_.front(), keys_.columns.front()->equal});
     return made;
   }
-  const std::string source = sql_text(Sql::kUnnested, {unnests(), ordinal_});
+  const std::string source =
+      sent_->with_casts(sql_text(Sql::kUnnested, {sent_->unnests(), ordinal_}), ordinal_);
   auto statement = apply(source, ordinal_);
   if (!statement) return fail(statement.error());
   made.apply = std::move(*statement);
@@ -485,14 +428,19 @@ bool takes_copy(const CatalogTable& table) {
   return table.kind != CatalogTable::Kind::kView && !table.insert_rules;
 }
 
-bool copies_into_target(WriteMode mode, const CatalogTable& table) {
-  return mode == WriteMode::kInsert && !table.row_security && takes_copy(table);
+bool copies_into_target(WriteMode mode, const CatalogTable& table,
+                        const std::vector<EncodeColumn>& columns) {
+  return mode == WriteMode::kInsert && !table.row_security && takes_copy(table) &&
+         std::ranges::all_of(columns, [&](const EncodeColumn& column) {
+           return encode::column_wire(column, table.types) == encode::Wire::kOwn;
+         });
 }
 
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns) {
   for (const EncodeColumn& column : columns) {
     if (column.role == Role::kChange) continue;
+    if (encode::column_wire(column, table.types) != encode::Wire::kOwn) continue;
     auto found = table.types.find(column.target_oid);
     if (found == table.types.end() || found->second.array_oid == 0) return &column;
     if (found->second.kind == TypeInfo::Kind::kDomain) {

@@ -39,6 +39,7 @@ struct Statements {
   RowStatement row;         ///< Applies one row …
   RowStatement row_delete;  ///< … of a changelog, if it is a delete.
   ScopedSql planner;        ///< Planner settings.
+  bool reads_text = false;  ///< Input functions of types read what the statement is given.
 };
 
 /// write_statements composes the texts. `columns` are those to send, the change column (if any)
@@ -52,12 +53,14 @@ Result<Statements> write_statements(const SinkOptions& options, const CatalogTab
 bool takes_copy(const CatalogTable& table);
 
 /// copies_into_target says whether COPY goes straight into the table. It does not if the table does
-/// not take COPY, nor if it has row-level policies, under which the server refuses COPY: an insert
-/// is then an INSERT from arrays or from a staging table, as in the other modes.
-bool copies_into_target(WriteMode mode, const CatalogTable& table);
+/// not take COPY, nor if it has row-level policies, under which the server refuses COPY, nor if the
+/// statement has to convert what is sent to the columns' types: an insert is then an INSERT from
+/// arrays or from a staging table, as in the other modes.
+bool copies_into_target(WriteMode mode, const CatalogTable& table,
+                        const std::vector<EncodeColumn>& columns);
 
 /// first_not_unnestable returns the first column that cannot be sent as an array, because unnest()
-/// would flatten arrays and take composites apart; null if all can.
+/// would flatten arrays and take composites apart, unless they go as text; null if all can.
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns);
 

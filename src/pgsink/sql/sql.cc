@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 142> kTemplates{{
+constexpr std::array<Template, 148> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -89,6 +89,17 @@ constexpr std::array<Template, 142> kTemplates{{
      "(SELECT {unnests}, pg_catalog.generate_series(1, pg_catalog.cardinality($1)) AS {ordinal})"
      " AS given"},
     {Sql::kUnnest, "pg_catalog.unnest(${number}) AS {column}"},
+    {Sql::kStageText, "NULL::pg_catalog.text AS {column}"},
+    {Sql::kStageNumeric, "NULL::pg_catalog.numeric AS {column}"},
+    {Sql::kCastRows, "(SELECT {columns}, given.{ordinal} FROM {source}) AS given"},
+    {Sql::kCastValue, "{value}::{type}"},
+    {Sql::kInputValue, "{function}(pg_catalog.textout({value}))"},
+    // How many digits money has is lc_monetary's choice.
+    {Sql::kMoneyValue,
+     "CASE WHEN {value}::pg_catalog.money::pg_catalog.numeric OPERATOR(pg_catalog.=)"
+     " {value} THEN {value}::pg_catalog.money ELSE pg_catalog.cash_in("
+     "pg_catalog.textout({value}::pg_catalog.text OPERATOR(pg_catalog.||)"
+     " ' would be rounded')) END"},
     {Sql::kLastOfKey,
      "SELECT DISTINCT ON ({keys}) {columns} FROM {source} ORDER BY {keys}, {order}"},
     {Sql::kFirstAndLastOfKey,

@@ -47,6 +47,12 @@ enum class Sql : uint8_t {
   kStaged,        ///< Rows source.
   kUnnested,      ///< {unnests}, {ordinal}: rows source.
   kUnnest,        ///< {number} of the parameter, {column}
+  kStageText,     ///< {column} of the staging table that takes text.
+  kStageNumeric,  ///< {column} of the staging table that takes numbers.
+  kCastRows,      ///< {columns}, {ordinal}, {rows source}: rows source with casts.
+  kCastValue,     ///< {value}, {type}
+  kInputValue,    ///< {input function}, {value}
+  kMoneyValue,    ///< {value} four times: fails where money would round.
   kLastOfKey,     ///< {keys}, {columns}, {source}, {order}: the last row of each key, keys in
                   ///< order.
   /// {keys}, {columns}, {source}, {keys}, {ordinal}, {keys}, {order}: as kLastOfKey, but the

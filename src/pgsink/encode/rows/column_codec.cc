@@ -44,6 +44,21 @@ class NotNull final : public FieldCodec {
   std::array<uint8_t, kFlagBytes> scratch_;
 };
 
+}  // namespace
+
+pgproto::Oid wire_oid(Wire wire) {
+  PGPROTO_ASSERT(wire != Wire::kOwn);
+  return wire == Wire::kText ? pgproto::oid::kText : pgproto::oid::kNumeric;
+}
+
+Wire column_wire(const EncodeColumn& column, const pgproto::TypeMap& types) {
+  if (column.role == EncodeColumn::Role::kChange) return Wire::kOwn;
+  const auto target = resolve_target(column.target_oid, column.type_modifier, types, column.rules);
+  return target ? wire_of(column.source, *target) : Wire::kOwn;
+}
+
+namespace {
+
 Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::TypeMap& types,
                                   const std::shared_ptr<Deletes>& deletes) {
   using Role = EncodeColumn::Role;
@@ -66,8 +81,14 @@ Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::Typ
     made.codec = std::move(*codec);
     return made;
   }
-  auto target = resolve_target(column.target_oid, column.type_modifier, types);
+  auto target = resolve_target(column.target_oid, column.type_modifier, types, column.rules);
   if (!target) return explain(std::move(target.error()));
+  const Wire wire = wire_of(column.source, *target);
+  if (wire != Wire::kOwn) made.wire_oid = wire_oid(wire);
+  if (wire == Wire::kNumeric) {
+    target->kind = TargetKind::kNumeric;
+    target->type_modifier = -1;
+  }
   auto codec = make_codec(column.source, *target);
   if (!codec) return explain(std::move(codec.error()));
   made.type_name = std::move(target->name);
@@ -83,7 +104,7 @@ Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::Typ
   if (column.role == Role::kUnlessDeleted) {
     made.codec = unless_deleted(std::move(made.codec), deletes);
   }
-  if (column.as_base_type) {
+  if (column.as_base_type && wire == Wire::kOwn) {
     const auto domain = types.find(column.target_oid);
     PGPROTO_ASSERT(domain != types.end());
     made.wire_oid = domain->second.base_oid;

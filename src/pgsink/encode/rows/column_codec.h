@@ -8,6 +8,7 @@
 
 #include "pgsink/encode/base/field.h"
 #include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/encode/rows/server_text.h"
 
 namespace pgsink::encode {
 
@@ -19,6 +20,11 @@ struct ColumnCodec {
   pgproto::Oid wire_oid = 0;  ///< As what the values travel.
   CodecPointer codec;
 };
+
+/// column_wire says what a column's values are on their way. REQUIRES: its type is known.
+Wire column_wire(const EncodeColumn& column, const pgproto::TypeMap& types);
+/// wire_oid is the type that stands for the column's own. REQUIRES: wire is not kOwn.
+pgproto::Oid wire_oid(Wire wire);
 
 /// make_column_codec chooses the codec by source, type and role. The error (kColumnType) names the
 /// column and says what would work.

@@ -18,6 +18,8 @@
 
 #include <pgsink/record_batch.h>
 
+#include "pgsink/encode/base/value_rules.h"
+
 namespace pgsink {
 
 /// EncodeColumn says that source column `source_index` (described by `source`) goes to a table
@@ -40,6 +42,7 @@ struct EncodeColumn {
   /// Of a domain: values travel as its base type, and the domain's rules apply when they enter the
   /// table.
   bool as_base_type = false;
+  encode::ValueRules rules;
 };
 
 /// Rejection is a row whose value cannot become the column's type without changing.
