@@ -156,7 +156,7 @@ TEST_F(OutcomeTest, AnAnswerOfRollbackToCommitIsAFailure) {
 }
 
 TEST_F(OutcomeTest, ABackendThatOutlivesItsClientCommitsByItself) {
-  // The trap that the fence prevents, without any of our code: libpq's client vanishes, the row appears.
+  // The trap that the fence prevents, without our code: libpq's client vanishes, the row appears.
   const Connection locker = session();
   PQclear(PQexec(locker.get(), "BEGIN; LOCK TABLE t IN EXCLUSIVE MODE"));
   const std::string conninfo = "host=127.0.0.1 sslmode=disable user=postgres dbname=" + database_ +
