@@ -88,6 +88,8 @@ struct Attempt {
   uint64_t partitions_known = 0;  ///< Partitioner::generation() when it was sent.
   uint64_t copied_rows = 0, encoded_bytes = 0;
   TimePoint began{};
+  /// It was given up for a flight in doubt, which needs the connection to itself.
+  bool yields = false;
   std::string_view proof;          ///< The statement that proves the table's shape; the plan's.
   std::optional<Failure> failure;  ///< The first.
 

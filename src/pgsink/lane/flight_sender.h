@@ -53,6 +53,8 @@ class FlightSender {
   /// nothing to send at present. With `stop` the flight is abandoned because of it.
   Result<bool> continue_copy(Flight& flight, LaneSession& session,
                              const std::optional<Error>& stop);
+  /// Gives up a COPY that waits for more rows: the flight begins again later.
+  static Status yield_copy(Flight& flight, LaneSession& session);
 
  private:
   Status begin_transaction(Flight& flight, LaneSession& session);
@@ -61,7 +63,7 @@ class FlightSender {
   Status send_arrays(Flight& flight, LaneSession& session);
   Status apply_arrays(Flight& flight, LaneSession& session);
   Status end_copy(Flight& flight, LaneSession& session);
-  Status abandon_copy(Flight& flight, LaneSession& session);
+  static Status abandon_copy(Flight& flight, LaneSession& session);
   Status finish(Flight& flight, LaneSession& session);
   Status prove_shape(Flight& flight, LaneSession& session) const;
   Status conclude(Flight& flight, LaneSession& session);

@@ -201,7 +201,8 @@ void Lane::ask_outcome(const FlightLog::Action& action) {
 
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flights_.at(action.seq);
-  if (!sender_.may_begin(next, *link_)) return wait(action.until);
+  const bool would_yield = next.is_open() && !next.in_doubt && any_in_doubt();
+  if (would_yield || !sender_.may_begin(next, *link_)) return wait(action.until);
   if (next.in_doubt && !resolve_doubt(next)) return;
   if (next.generation != target_->generation) {
     rejects_.forget(next);
@@ -215,6 +216,8 @@ void Lane::send(const FlightLog::Action& action) {
   metrics_.began(next, action.possible_duplicate, log_.retry_count());
   if (const Status opened = sender_.open_rows(next, *link_); !opened) lost(opened.error());
 }
+
+bool Lane::any_in_doubt() const { return std::ranges::any_of(flights_, &Flight::in_doubt); }
 
 /// Judges the last attempt of a flight, now that nothing is on the wire. False if the flight is not
 /// to be sent at once.
@@ -267,11 +270,14 @@ void Lane::fail_unsent(const Flight& flight, Error error) {
 }
 
 void Lane::continue_copy(Deadline until) {
-  const auto sent = sender_.continue_copy(flights_.at(link_->copying()), *link_, log_.stop_error());
-  if (!sent) {
-    lost(sent.error());
-  } else if (!*sent) {
-    wait(until);
+  Flight& open = flights_.at(link_->copying());
+  const auto sent = sender_.continue_copy(open, *link_, log_.stop_error());
+  if (!sent) return lost(sent.error());
+  if (*sent) return;
+  // A failure is told at once, whenever more rows come.
+  if (!any_in_doubt()) return wait(until);
+  if (const Status yielded = FlightSender::yield_copy(open, *link_); !yielded) {
+    lost(yielded.error());
   }
 }
 
