@@ -397,6 +397,32 @@ TEST_F(SinkTest, ADeferredConstraintThatFailsAtCommitIsAFailure) {
   EXPECT_EQ(scalar("SELECT count(*) FROM u"), "1");
 }
 
+/// Also if the transaction after it waits for more rows, and none come.
+TEST_F(SinkTest, AFailureIsToldWhetherOrNotMoreRowsCome) {
+  sql("CREATE TABLE u (id bigint UNIQUE, name text, value float8); CREATE TABLE go (a int)");
+  options_.table = "u";
+  options_.batch_size = 100;
+  options_.transaction_size = 200;
+  options_.batch_timeout_ms = 600'000;
+  std::jthread holder([&] {
+    sql("BEGIN; INSERT INTO u VALUES (200, 'here', 0); DO $$ BEGIN "
+        "WHILE NOT EXISTS (SELECT FROM go) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$; COMMIT");
+  });
+  EXPECT_TRUE(wait_for(
+      "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'BEGIN; INSERT%' AND wait_event = "
+      "'PgSleep' AND datname = current_database()",
+      "1"));
+  auto sink = open();
+  EXPECT_TRUE(sink->write(batch(events(1, 200))));
+  EXPECT_TRUE(sink->write(batch(events(201, 100))));
+  EXPECT_TRUE(test::eventually([&] { return sink->metrics().in_flight_rows == 300; }));
+  sql("INSERT INTO go VALUES (1)");
+  EXPECT_TRUE(test::eventually([&] { return sink->metrics().connections_open == 0; }));
+  sink->close();
+  EXPECT_EQ(sink->metrics().last_error.contains("23505"), true) << sink->metrics().last_error;
+  EXPECT_EQ(scalar("SELECT count(*) FROM u"), "1");
+}
+
 TEST_F(SinkTest, ARowThatCannotBeEncodedStopsAndNamesColumnAndRow) {
   sql("CREATE TABLE s (id smallint)");
   options_.table = "s";

@@ -97,6 +97,8 @@ struct Attempt {
   const RowStatement* row_statement = nullptr;  ///< Row by row: of the last row that was sent.
   uint64_t changed_rows = 0;                    ///< Of the target, as the server reported.
   TimePoint began{};
+  /// It was given up for a flight in doubt, which needs the connection to itself.
+  bool yields = false;
   std::string_view proof;          ///< The statement that proves the table's shape; the plan's.
   std::optional<Failure> failure;  ///< The first.
 

@@ -182,11 +182,16 @@ Status FlightSender::end_copy(Flight& flight, LaneSession& session) {
   return finish(flight, session);
 }
 
-/// REQUIRES: Attempt::failure says why.
+/// REQUIRES: the attempt says why.
 Status FlightSender::abandon_copy(Flight& flight, LaneSession& session) {
   session.protocol().copy_fail("pgsink abandons this batch");
   session.rows_end();
   return undo(flight, session);
+}
+
+Status FlightSender::yield_copy(Flight& flight, LaneSession& session) {
+  flight.attempt.yields = true;
+  return abandon_copy(flight, session);
 }
 
 Status FlightSender::send_arrays(Flight& flight, LaneSession& session) {

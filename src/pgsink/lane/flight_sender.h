@@ -59,6 +59,8 @@ class FlightSender {
   /// nothing to send at present. With `stop` the flight is abandoned for that reason.
   Result<bool> continue_rows(Flight& flight, LaneSession& session,
                              const std::optional<Error>& stop);
+  /// Gives up a COPY that waits for more rows: the flight begins again later.
+  static Status yield_copy(Flight& flight, LaneSession& session);
 
  private:
   Path path_of(const Flight& flight) const;
@@ -71,7 +73,7 @@ class FlightSender {
   Result<bool> continue_statements(Flight& flight, LaneSession& session);
   Status end_statements(Flight& flight, LaneSession& session);
   Status end_copy(Flight& flight, LaneSession& session);
-  Status abandon_copy(Flight& flight, LaneSession& session);
+  static Status abandon_copy(Flight& flight, LaneSession& session);
   Status finish(Flight& flight, LaneSession& session);
   Status prove_shape(Flight& flight, LaneSession& session) const;
   Status conclude(Flight& flight, LaneSession& session);

@@ -38,6 +38,7 @@ FlightSettler::Verdict FlightSettler::verdict(const Flight& flight) const {
 
 void FlightSettler::settle(Flight& flight, LaneSession& session) {
   session.set_demoted(false);
+  if (flight.attempt.yields && log_.fails_by_itself(flight.seq)) return set_aside(flight);
   if (doubts(flight, session)) {
     flight.in_doubt = true;
     return set_aside(flight);

@@ -224,7 +224,8 @@ void Lane::ask_outcome(const FlightLog::Action& action) {
 void Lane::send(const FlightLog::Action& action) {
   Flight& next = flights_.at(action.seq);
   sizes_.fit(next, *link_);
-  if (!sender_.may_begin(next, *link_)) return wait(action.until);
+  const bool would_yield = next.is_open() && !next.in_doubt && any_in_doubt();
+  if (would_yield || !sender_.may_begin(next, *link_)) return wait(action.until);
   if (next.in_doubt && !resolve_doubt(next)) return;
   if (next.generation != target_->generation) {
     rejects_.forget(next);
@@ -238,6 +239,8 @@ void Lane::send(const FlightLog::Action& action) {
   metrics_.began(next, action.possible_duplicate, log_.retry_count());
   if (const Status opened = sender_.open_rows(next, *link_); !opened) lost(opened.error());
 }
+
+bool Lane::any_in_doubt() const { return std::ranges::any_of(flights_.all(), &Flight::in_doubt); }
 
 /// Judges the last attempt of a flight, now that nothing is on the wire. False if the flight is not
 /// to be sent at once.
@@ -298,10 +301,12 @@ void Lane::continue_rows(Deadline until) {
     flight.let_go_of_sent();
     step(FlightLog::LetGo{flight.seq});
   }
-  if (!sent) {
-    lost(sent.error());
-  } else if (!*sent) {
-    wait(until);
+  if (!sent) return lost(sent.error());
+  if (*sent) return;
+  // A failure is reported at once, whenever more rows come.
+  if (flight.is_let_go() || !any_in_doubt()) return wait(until);
+  if (const Status yielded = FlightSender::yield_copy(flight, *link_); !yielded) {
+    lost(yielded.error());
   }
 }
 

@@ -71,7 +71,7 @@ std::optional<Failure> RejectedRows::leave_out(Flight& flight, RowRange rows,
 
 void RejectedRows::forget(Flight& flight) const {
   Rejects& rejects = flight.rejects;
-  if (letters_ != nullptr) letters_->forget(rejects.letters.size());
+  if (!rejects.letters.empty()) letters_->forget(rejects.letters.size());
   rejects = {.letter_form = rejects.letter_form};
 }
 

@@ -58,8 +58,10 @@ Result<TargetPlanPointer> TargetPlans::look(const TargetPlanPointer& known, Conn
     if (*version == shape.version()) return known;
     // Another lane may have read it already.
     TargetPlanPointer newest = latest();
-    const auto newest_now = newest->plan.shape.version_now(connection, deadline);
-    if (newest_now && *newest_now == newest->plan.shape.version()) return newest;
+    if (newest != known) {
+      const auto now = newest->plan.shape.version_now(connection, deadline);
+      if (now && *now == newest->plan.shape.version()) return newest;
+    }
     auto read_again = read(known->plan, connection, deadline);
     if (read_again || connection.broken()) return read_again;
     // What the server says of a table that changes at that moment is no consistent picture of it.

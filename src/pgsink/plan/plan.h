@@ -65,7 +65,8 @@ struct Plan {
   std::vector<std::string> keys;  ///< Columns whose equal values keep their rows in order.
   int64_t batch_rows = 0;
   int64_t transaction_rows = 0;
-  /// Without a transaction_size: a transaction takes what waits when its lane is free.
+  /// Without a transaction_size: a transaction takes what waits when its lane is free. Not where
+  /// rows of one key must not go together: the more rows, the more of them go one by one.
   bool transactions_grow = false;
   int64_t run_rows = 0;  ///< Rows that one lane gets before it is the next one's turn.
   /// One transaction until the host wants a commit, and no row is kept after it was sent.
