@@ -31,6 +31,7 @@ class Query {
   duckdb_statement_type kind() const { return kind_; }
   /// The columns as bound. A statement without result (CREATE TABLE) may have some of DuckDB's own.
   const std::vector<Column>& columns() const { return columns_; }
+  std::vector<Column>& columns() { return columns_; }
 
   /// Starts the statement; whatever is not a query is done when this returns.
   EngineResult<void> start();

@@ -23,6 +23,18 @@ void copy_values(duckdb_vector vector, const std::vector<idx_t>& rows, ColumnVie
   buffers.push_back(std::move(copy));
 }
 
+/// What has no type has no value.
+Status check_nulls(duckdb_vector vector, const std::vector<idx_t>& rows) {
+  uint64_t* const validity = duckdb_vector_get_validity(vector);
+  const bool all = std::ranges::all_of(rows, [&](idx_t row) {
+    return validity != nullptr && !duckdb_validity_row_is_valid(validity, row);
+  });
+  if (all) return {};
+  return pgproto::fail(Errc::kInternal,
+                       "the SQL engine hands over a value where it said that there are only "
+                       "NULLs; nothing of this chunk is written");
+}
+
 /// How many elements the rows of an imported list have together.
 int64_t imported_elements(const ColumnView& list, size_t row_count) {
   const auto offset = [&](size_t row) -> int64_t {
@@ -61,6 +73,9 @@ VectorValues VectorValues::plan(duckdb_logical_type type, Field& field, bool nes
       if (!nested) break;
       values.shape_ = Shape::kBoolean;
       field.kind = ColumnKind::kBoolBytes;
+      break;
+    case DUCKDB_TYPE_SQLNULL:
+      values.shape_ = Shape::kNull;
       break;
     case DUCKDB_TYPE_INTERVAL:
       values.shape_ = Shape::kInterval;
@@ -102,7 +117,9 @@ VectorValues VectorValues::plan(duckdb_logical_type type, Field& field, bool nes
 }
 
 bool VectorValues::changes_anything() const {
-  if (shape_ == Shape::kBoolean || shape_ == Shape::kInterval) return true;
+  const bool leaf =
+      shape_ == Shape::kNull || shape_ == Shape::kBoolean || shape_ == Shape::kInterval;
+  if (leaf) return true;
   return std::ranges::any_of(children_,
                              [](const VectorValues& child) { return child.changes_anything(); });
 }
@@ -120,6 +137,8 @@ Status VectorValues::take_rows(duckdb_vector vector, const Rows& rows, ColumnVie
   switch (shape_) {
     case Shape::kUnchanged:
       return {};
+    case Shape::kNull:
+      return check_nulls(vector, rows);
     case Shape::kBoolean:
       column.kind = ColumnKind::kBoolBytes;
       copy_values<uint8_t>(vector, rows, column, buffers);

@@ -5,7 +5,7 @@
 // lists, structs, maps and arrays packed as bits; and it multiplies an INTERVAL's microseconds by
 // 1000 without a check, so that those beyond int64 nanoseconds wrap. Both are read from the
 // vectors, whose layout its C API documents. What Arrow and the vectors say about the number of a
-// list's elements is compared.
+// list's elements is compared. A column of untyped NULLs must hold nothing else.
 
 #include <memory>
 #include <optional>
@@ -32,7 +32,7 @@ class VectorValues {
   Status take(duckdb_vector vector, size_t row_count, ColumnView& column, Buffers& buffers) const;
 
  private:
-  enum class Shape : uint8_t { kUnchanged, kBoolean, kInterval, kList, kArray, kStruct };
+  enum class Shape : uint8_t { kUnchanged, kNull, kBoolean, kInterval, kList, kArray, kStruct };
   using Rows = std::vector<idx_t>;
 
   static VectorValues plan(duckdb_logical_type type, Field& field, bool nested);

@@ -8,6 +8,7 @@
 #include "shell/engine/castable.h"
 #include "shell/run/source_types.h"
 #include "shell/run/stateless.h"
+#include "shell/run/untyped_nulls.h"
 
 namespace pgsink::shell {
 namespace {
@@ -58,9 +59,11 @@ Outcome PipelineBinder::bind_branch(Branch& branch) const {
   }
   branch.sql = query_sql(branch);
   if (auto bound = bind_query(branch); !bound || branch.into_engine()) return bound;
+  take_types_off_nulls(context_.engine, branch.sql, branch.query.columns());
   if (auto cast = cast_awkward_columns(branch.sql, branch.query.columns())) {
     branch.sql = std::move(*cast);
     if (auto bound = bind_query(branch); !bound) return bound;
+    take_types_off_nulls(context_.engine, branch.sql, branch.query.columns());
   }
   return name_columns(branch);
 }
