@@ -57,7 +57,7 @@ class TextField final : public FieldCodec {
   }
 
   void defer_checks() override {
-    deferred_ = rule_.utf8 && !limited();
+    deferred_ = rule_.utf8 && !limited();  // Then a look at the bytes is all.
     part_.checked = deferred_;
   }
   void verify(size_t count, FaultList& faults) override {
@@ -97,7 +97,10 @@ class TextField final : public FieldCodec {
   }
 
   bool is_null(size_t i) const { return form_.valid != nullptr && form_.valid[i] == 0; }
-  bool limited() const { return rule_.characters_max != 0 || rule_.bytes_max != 0; }
+  /// Whether the rule asks more of a value than what its bytes are.
+  bool limited() const {
+    return rule_.characters_max != 0 || rule_.bytes_max != 0 || rule_.json != JsonFlavor::kNone;
+  }
   size_t head_bytes() const { return kLengthBytes + (rule_.jsonb ? 1 : 0); }
 
   /// Rows one behind the other in the heap: all their bytes are looked at in one go.
@@ -186,6 +189,13 @@ bool spaces_only(std::string_view text) {
   return text.find_first_not_of(' ') == std::string_view::npos;
 }
 
+std::string json_fault_text(std::string_view value, const JsonFault& found) {
+  const std::string at = " at byte " + std::to_string(found.at);
+  if (found.escape) return "has \\u0000" + at + ", which jsonb cannot hold";
+  if (found.at == value.size()) return "is not JSON: it ends too early";
+  return "is not JSON" + at + ": " + shortened(value.substr(found.at));
+}
+
 /// The bytes behind the first `characters` characters.
 std::string_view behind(std::string_view text, size_t characters) {
   size_t at = 0;
@@ -211,6 +221,13 @@ bool text_fault(std::string_view value, const TextRule& rule, Fault& fault) {
       fault = {sqlstate::kEncoding,
                shortened(value) + (nul ? " has a NUL byte" : " is not valid UTF-8") + " at byte " +
                    std::to_string(at) + (nul ? ", which no text of PostgreSQL can hold" : "")};
+      return true;
+    }
+  }
+  if (rule.json != JsonFlavor::kNone) {
+    if (const auto found = find_json_fault(value, rule.json)) {
+      fault = {found->escape ? sqlstate::kUntranslatable : sqlstate::kInvalidText,
+               shortened(value) + " " + json_fault_text(value, *found)};
       return true;
     }
   }
@@ -240,8 +257,12 @@ TextRule text_rule(const Target& target) {
     case TargetKind::kBytea:
       rule.utf8 = false;
       break;
+    case TargetKind::kJson:
+      rule.json = JsonFlavor::kJson;
+      break;
     case TargetKind::kJsonb:
       rule.jsonb = true;
+      rule.json = JsonFlavor::kJsonb;
       break;
     case TargetKind::kName:
       rule.bytes_max = kNameBytesMax;

@@ -3,6 +3,7 @@
 
 #include "pgsink/encode/base/field.h"
 #include "pgsink/encode/base/wire_type.h"
+#include "pgsink/encode/values/json_syntax.h"
 
 namespace pgsink::encode {
 
@@ -13,6 +14,7 @@ struct TextRule {
   size_t characters_max = 0;       ///< varchar(n), char(n); 0: no limit.
   bool spaces_may_exceed = false;  ///< char(n): blanks behind the limit mean nothing.
   size_t bytes_max = 0;            ///< name; 0: no limit.
+  JsonFlavor json = JsonFlavor::kNone;
 };
 
 /// text_rule is the rule of a text, JSON, XML or bytea type.
