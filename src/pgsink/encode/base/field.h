@@ -50,7 +50,7 @@ inline constexpr std::string_view kStringTooLong = "22001", kNumberOutOfRange = 
                                   kStringLengthMismatch = "22026", kRangeOrder = "22000";
 }  // namespace sqlstate
 
-/// Fault says why a value cannot become the column's type. The text follows "row N, column C: ".
+/// Fault says why a value cannot become the column's type. The text follows "column C: ".
 struct Fault {
   std::string_view sqlstate;
   std::string message;

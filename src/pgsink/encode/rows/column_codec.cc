@@ -50,8 +50,20 @@ char change_letter(std::string_view word) {
     std::string_view word;
     char letter;
   };
-  static constexpr std::array<Word, 6> kWords{
-      {{"i", 'I'}, {"insert", 'I'}, {"u", 'U'}, {"update", 'U'}, {"d", 'D'}, {"delete", 'D'}}};
+  static constexpr std::array<Word, 12> kWords{{{"i", 'I'},
+                                                {"insert", 'I'},
+                                                {"u", 'U'},
+                                                {"update", 'U'},
+                                                {"d", 'D'},
+                                                {"delete", 'D'},
+                                                // Debezium: c = create, r = read by a snapshot.
+                                                {"c", 'I'},
+                                                {"r", 'I'},
+                                                // Flink: -U takes the row back as it was before.
+                                                {"+i", 'I'},
+                                                {"+u", 'U'},
+                                                {"-u", 'D'},
+                                                {"-d", 'D'}}};
   const auto equal_without_case = [&](const Word& known) {
     return std::ranges::equal(known.word, word, [](char a, char b) {
       return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
@@ -69,8 +81,8 @@ struct PutChange {
     if (letter == '\0') {
       constexpr size_t kShown = 20;
       fault = {sqlstate::kInvalidText, "\"" + std::string(word.substr(0, kShown)) +
-                                           "\" is no change: use I, U, D or insert, update, "
-                                           "delete"};
+                                           "\" is no change: use I, U, D, or insert, "
+                                           "update, delete, or c, r, u, d, or +I, +U, -U, -D"};
       return false;
     }
     out.put_bytes(&letter, 1);
@@ -89,13 +101,16 @@ Result<CodecPointer> make_change_codec(const Field& source) {
 }  // namespace
 
 Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto::TypeMap& types) {
+  // That of the target of a change is our own.
+  const bool change = column.role == EncodeColumn::Role::kChange;
+  const std::string& name = change ? column.source.name : column.target_name;
   const auto explain = [&](Error error) {
-    error.message = "column \"" + column.target_name + "\": " + error.message;
-    error.column = column.target_name;
+    error.message = "column \"" + name + "\": " + error.message;
+    error.column = name;
     return pgproto::fail(std::move(error));
   };
-  ColumnCodec made{column.source_index, column.target_name, "change", column.target_oid, nullptr};
-  if (column.role == EncodeColumn::Role::kChange) {
+  ColumnCodec made{column.source_index, name, "change", column.target_oid, nullptr};
+  if (change) {
     auto codec = make_change_codec(column.source);
     if (!codec) return explain(std::move(codec.error()));
     made.codec = std::move(*codec);
@@ -131,8 +146,7 @@ void note_faults(FaultList& faults, size_t column, std::vector<Rejection>& rejec
 
 void explain_rejection(Rejection& rejection, const ColumnCodec& column) {
   rejection.error.column = column.target_name;
-  rejection.error.message = "row " + std::to_string(rejection.row) + ", column \"" +
-                            column.target_name + "\" (" + column.type_name +
+  rejection.error.message = "column \"" + column.target_name + "\" (" + column.type_name +
                             "): " + rejection.error.message;
 }
 
