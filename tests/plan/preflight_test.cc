@@ -514,5 +514,152 @@ TEST_F(ForeignTableTest, IsToldByTheCatalogWhateverTheOptionSays) {
               HasSubstr("is_foreign_table = true: table public.t is no foreign table"));
 }
 
+// ---- names, widths and keys that the server treats in its own way -------------------------------
+
+TEST_F(PreflightTest, NamesAreCutAsTheServerCutsThem) {
+  const std::string kept = std::string(60, 'n') + "ü";  // 62 bytes
+  const std::string given = kept + "ö and more";        // "ö" would end at byte 64.
+  sql("CREATE TABLE long (id bigint PRIMARY KEY, \"" + given + "\" text)");
+  EXPECT_EQ(
+      scalar("SELECT attname FROM pg_attribute WHERE attrelid = 'long'::regclass AND attnum = "
+             "2"),
+      kept);
+  options_.table = "long";
+  const auto batch =
+      batch_of(std::vector<Item>{{1, "a"}}, column("id", &Item::id), column(given, &Item::name));
+  auto sink = Sink::open(options_, batch.schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(
+      batch_of(std::vector<Item>{{1, "a"}}, column("id", &Item::id), column(given, &Item::name))));
+  ASSERT_TRUE((*sink)->close());
+  EXPECT_EQ(scalar("SELECT count(\"" + kept + "\") FROM long"), "1");
+  // Two names that the server keeps as one.
+  struct Twice {
+    int64_t id;
+    std::string a, b;
+  };
+  const auto twice = batch_of(std::vector<Twice>{}, column("id", &Twice::id),
+                              column(given + "1", &Twice::a), column(given + "2", &Twice::b));
+  const auto refused = Sink::open(options_, twice.schema());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kColumnAmbiguous) << refused.error().to_string();
+}
+
+TEST_F(PreflightTest, OptionsThatNameMoreThanTheServerKeepsAreRefused) {
+  options_.table = std::string(64, 't');
+  const auto refused = Sink::open(options_, items({}).schema());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kOptionValue);
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("table has 64 bytes, and a name of PostgreSQL has at most 63"));
+}
+
+TEST_F(PreflightTest, AnIdentityThatIsAlwaysGeneratedIsNotSetByUpdate) {
+  sql("CREATE TABLE always (id bigint PRIMARY KEY, name bigint GENERATED ALWAYS AS IDENTITY)");
+  options_.table = "always";
+  options_.write_mode = WriteMode::kUpsert;
+  struct Pair {
+    int64_t id, name;
+  };
+  const auto batch =
+      batch_of(std::vector<Pair>{}, column("id", &Pair::id), column("name", &Pair::name));
+  options_.update_columns = {"name"};
+  const auto refused = Sink::open(options_, batch.schema());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kColumnGenerated) << refused.error().to_string();
+  options_.update_columns = {};
+  EXPECT_TRUE(Sink::open(options_, batch.schema()));
+}
+
+/// A key WITHOUT OVERLAPS, or what stands behind it before PostgreSQL 18.
+TEST_F(PreflightTest, ATemporalKeyIsNoKeyOfOnConflict) {
+  const bool temporal = shared_server().version() >= 180000;
+  sql(std::string("CREATE TABLE booked (id int4range, during daterange, name text, ") +
+      (temporal ? "PRIMARY KEY (id, during WITHOUT OVERLAPS))"
+                : "EXCLUDE USING gist (id WITH =, during WITH &&))"));
+  options_.table = "booked";
+  options_.key_columns = {};
+  struct Booking {
+    std::string id, during, name;
+  };
+  const auto batch = [](std::vector<Booking> rows) {
+    return batch_of(std::move(rows), column("id", &Booking::id), column("during", &Booking::during),
+                    column("name", &Booking::name));
+  };
+  const auto write = [&](std::vector<Booking> rows) -> Status {
+    auto sink = Sink::open(options_, batch({}).schema());
+    if (!sink) return fail(sink.error());
+    if (auto written = (*sink)->write(batch(std::move(rows))); !written) return written;
+    return (*sink)->close();
+  };
+  for (const WriteMode mode : {WriteMode::kUpsert, WriteMode::kInsertIgnore}) {
+    options_.write_mode = mode;
+    options_.conflict_columns = {"id", "during"};
+    const Status refused = write({});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::kNoUniqueIndex) << refused.error().to_string();
+    EXPECT_THAT(refused.error().message,
+                HasSubstr(temporal ? "is WITHOUT OVERLAPS" : "no unique index"));
+  }
+  options_.conflict_columns = {};
+  const std::string days = "[2024-01-01,2024-02-01)";
+  options_.write_mode = WriteMode::kInsert;
+  Status done = write({{"[1,2)", days, "a"}});
+  ASSERT_TRUE(done) << done.error().to_string();
+  options_.write_mode = WriteMode::kInsertIgnore;
+  done = write({{"[1,2)", "[2024-01-15,2024-03-01)", "b"}, {"[2,3)", days, "c"}});
+  ASSERT_TRUE(done) << done.error().to_string();
+  options_.key_columns = {"id", "during"};
+  options_.write_mode = WriteMode::kUpdate;
+  done = write({{"[1,2)", days, "d"}});
+  ASSERT_TRUE(done) << done.error().to_string();
+  EXPECT_EQ(scalar("SELECT string_agg(name, ' ' ORDER BY id) FROM booked"), "d c");
+  options_.write_mode = WriteMode::kDelete;
+  done = write({{"[1,2)", days, ""}});
+  ASSERT_TRUE(done) << done.error().to_string();
+  EXPECT_EQ(scalar("SELECT string_agg(name, ' ' ORDER BY id) FROM booked"), "c");
+}
+
+TEST_F(PreflightTest, TablesAsWideAsTheServerAllowsAreWritten) {
+  sql("DO $$ BEGIN EXECUTE 'CREATE TABLE wide (id int PRIMARY KEY' || (SELECT string_agg(', c' || "
+      "i || ' bool', '') FROM generate_series(1, 1599) i) || ')'; END $$");
+  options_.table = "wide";
+  std::vector<Field> fields{{.name = "id", .kind = ColumnKind::kInt32}};
+  for (int i = 1; i < 1600; ++i) {
+    fields.push_back({.name = "c" + std::to_string(i), .kind = ColumnKind::kBoolBytes});
+  }
+  const auto schema = std::make_shared<const Schema>(std::move(fields));
+  constexpr size_t kRows = 2000;
+  const auto ids = std::make_shared<std::vector<int32_t>>(kRows);
+  for (size_t i = 0; i < kRows; ++i) (*ids)[i] = static_cast<int32_t>(i);
+  const auto flags = std::make_shared<std::vector<uint8_t>>(kRows, uint8_t{1});
+  const auto rows = [&] {
+    std::vector<ColumnView> columns;
+    for (size_t i = 0; i < schema->size(); ++i) {
+      ColumnView view;
+      view.kind = (*schema)[i].kind;
+      view.values = i == 0 ? static_cast<const void*>(ids->data()) : flags->data();
+      view.stride_bytes = i == 0 ? sizeof(int32_t) : 1;
+      columns.push_back(view);
+    }
+    // As if it were more than arrays take where there is a choice.
+    return RecordBatch(schema, std::move(columns), kRows, size_t{16} << 20, [ids, flags] {});
+  };
+  for (const WriteMode mode : {WriteMode::kUpsert, WriteMode::kUpdate, WriteMode::kDelete}) {
+    options_.write_mode = mode;
+    options_.use_copy.reset();
+    auto sink = Sink::open(options_, schema);
+    ASSERT_TRUE(sink) << sink.error().to_string();
+    ASSERT_TRUE((*sink)->write(rows()));
+    const Status closed = (*sink)->close();
+    ASSERT_TRUE(closed) << closed.error().to_string();
+    EXPECT_EQ(scalar("SELECT count(c1599) FROM wide"),
+              mode == WriteMode::kDelete ? "0" : std::to_string(kRows));
+    options_.use_copy = true;
+    const auto refused = Sink::open(options_, schema);
+    ASSERT_EQ(refused.has_value(), mode == WriteMode::kDelete);
+  }
+}
+
 }  // namespace
 }  // namespace pgsink

@@ -58,6 +58,8 @@ std::string_view nearest_option(std::string_view key) {
 
 namespace {
 
+constexpr size_t kNameBytesMax = 63;  // Source: NAMEDATALEN of the server
+
 class Faults {
  public:
   Faults(const SinkOptions& options, const std::function<bool(std::string_view)>& given)
@@ -65,6 +67,7 @@ class Faults {
 
   std::vector<OptionFault> find() {
     missing();
+    names();
     beside_url();
     modes();
     amounts();
@@ -95,6 +98,26 @@ class Faults {
                 std::string(key) + " has no meaning without " + std::string(what));
   }
   bool is_set(std::string_view key) const { return find_option(key)->is_set(options_); }
+
+  /// Statements would name what the server makes of a longer one, and messages and what is kept
+  /// in the database the longer one.
+  void names() {
+    const std::pair<std::string_view, const std::string&> given[] = {
+        {"schema", options_.schema},
+        {"table", options_.table},
+        {"dead_letter_table", options_.dead_letter_table},
+        {"publication", options_.publication},
+        {"set_role", options_.set_role},
+    };
+    for (const auto& [key, name] : given) {
+      if (name.size() <= kNameBytesMax) continue;
+      add(Errc::kOptionValue,
+          std::string(key) + " has " + std::to_string(name.size()) +
+              " bytes, and a name of PostgreSQL has at most " + std::to_string(kNameBytesMax) +
+              ": the server cuts longer ones off, so give what it has kept",
+          key);
+    }
+  }
 
   void missing() {
     for (const OptionInfo& info : option_table()) {
@@ -224,10 +247,9 @@ class Faults {
   }
   /// As the server wants it, which says so only at the first connection.
   void slot_name() {
-    constexpr size_t kSlotNameBytesMax = 63;  // Source: NAMEDATALEN of the server
     constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789_";
     const std::string& slot = options_.replication_slot;
-    if (slot.size() > kSlotNameBytesMax || slot.find_first_not_of(kAllowed) != std::string::npos) {
+    if (slot.size() > kNameBytesMax || slot.find_first_not_of(kAllowed) != std::string::npos) {
       add(Errc::kOptionValue,
           "replication_slot takes a name of up to 63 lower case letters, digits and underscores",
           "replication_slot");

@@ -27,8 +27,21 @@ std::vector<std::string_view> column_names(const CatalogTable& table) {
   return names;
 }
 
+// Source: NAMEDATALEN of the server
+constexpr size_t kNameBytesMax = 63;
+
+/// A name as the server keeps it: cut off after a whole character.
+std::string kept_name(const std::string& name) {
+  if (name.size() <= kNameBytesMax) return name;
+  size_t bytes = kNameBytesMax;
+  while (bytes > 0 && (static_cast<unsigned char>(name[bytes]) & 0xc0U) == 0x80U) --bytes;
+  return name.substr(0, bytes);
+}
+
 /// The table column that an input column goes to: exact name, else the only one equal without case.
-Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::string& name) {
+/// A name that is too long goes where the server, which cuts it, would find it.
+Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::string& given) {
+  const std::string name = kept_name(given);
   if (const CatalogColumn* exact = table.find_column(name)) return exact;
   const CatalogColumn* found = nullptr;
   for (const CatalogColumn& column : table.columns) {
@@ -270,11 +283,39 @@ Status go_without_staging(const SinkOptions& options, const CatalogTable& table,
   return {};
 }
 
+// Source: MaxHeapAttributeNumber of the server
+constexpr size_t kTableColumnsMax = 1600;
+
+/// Whether a staging table has no column left that numbers its rows.
+bool is_too_wide_to_stage(const Plan& plan) {
+  return !plan.statements.merge.empty() && plan.columns.size() >= kTableColumnsMax;
+}
+
+/// So many columns go as arrays at every size.
+Status go_as_arrays(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
+  const std::string wide = "so many columns (" + std::to_string(plan.columns.size()) +
+                           ") leave no place for the one that numbers the rows of a staging table";
+  if (options.use_copy == true) {
+    return fail(Errc::kOptionConflict, "use_copy = true: " + wide + ": leave use_copy out");
+  }
+  if (plan.statements.apply.empty()) {
+    return fail(Errc::kOptionConflict,
+                "write_mode: column \"" + first_not_unnestable(table, plan.columns)->target_name +
+                    "\" is an array or a composite, which needs a staging table, and " + wide +
+                    ": leave a column out, or use write_mode = 'insert'");
+  }
+  plan.statements.copy.clear();
+  plan.statements.stage = {};
+  plan.arrays_bytes_max = kArraysOnlyBytesMax;
+  return {};
+}
+
 /// Decides which paths may be taken.
 Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
   if (options.use_2pc && !copies_into_target(options.write_mode, table)) {
     return go_without_staging(options, table, plan);
   }
+  if (is_too_wide_to_stage(plan)) return go_as_arrays(options, table, plan);
   const bool arrays_possible = !plan.statements.apply.empty();
   if (options.use_copy == false && !arrays_possible) {
     const EncodeColumn* column = first_not_unnestable(table, plan.columns);

@@ -141,6 +141,13 @@ Status Composer::choose_assignments() {
       return fail(Errc::kNoSuchColumn,
                   "update_columns: the input does not fill a column \"" + name + "\"");
     }
+    const CatalogColumn* const column = table_.find_column(name);
+    if (column != nullptr && column->identity == CatalogColumn::Identity::kAlways) {
+      return fail(Errc::kColumnGenerated,
+                  "update_columns: \"" + name +
+                      "\" is GENERATED ALWAYS AS IDENTITY, which INSERT may give and UPDATE may "
+                      "not set: leave it out");
+    }
     const auto quoted = quote_identifier(name);
     if (!quoted) return fail(quoted.error());
     assigned_.push_back(*quoted);
@@ -391,7 +398,7 @@ std::vector<const CatalogColumn*> columns_of(const CatalogTable& table, const Ca
 
 /// Whether ON CONFLICT can lean on it.
 bool arbitrates(const CatalogIndex& index) {
-  return index.unique && index.immediate && !index.partial && !index.expression;
+  return index.unique && index.immediate && !index.partial && !index.expression && !index.exclusion;
 }
 
 /// ON CONFLICT cannot lean on a constraint that is checked later: fails if one would decide. `keys`
@@ -405,6 +412,20 @@ Status check_deferrable(const CatalogTable& table, const std::vector<const Catal
                     ") is DEFERRABLE, and ON CONFLICT cannot work with such a one: make it NOT "
                     "DEFERRABLE (drop it and add it again), or name the columns of another unique "
                     "index in conflict_columns");
+  }
+  return {};
+}
+
+/// A key WITHOUT OVERLAPS (PostgreSQL 18) is kept by an exclusion constraint, which ON CONFLICT
+/// cannot lean on: fails if one would decide.
+Status check_temporal(const CatalogTable& table, const std::vector<const CatalogColumn*>& keys) {
+  for (const CatalogIndex& index : table.indexes) {
+    if (!index.unique || !index.exclusion || !same_columns(index, keys)) continue;
+    return fail(Errc::kNoUniqueIndex,
+                "the key " + index.name + " on (" + name_list(columns_of(table, index)) +
+                    ") is WITHOUT OVERLAPS, and ON CONFLICT cannot work with such a one: use "
+                    "write_mode = 'insert', 'update' or 'delete', or 'insert_ignore' without "
+                    "conflict_columns");
   }
   return {};
 }
@@ -497,6 +518,7 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
   }
   if (conflicts) {
     if (auto usable = check_deferrable(table, &keys.columns); !usable) return fail(usable.error());
+    if (auto usable = check_temporal(table, keys.columns); !usable) return fail(usable.error());
   }
   if (conflicts && std::ranges::none_of(table.indexes, [&](const CatalogIndex& index) {
         return arbitrates(index) && same_columns(index, keys.columns);
