@@ -7,6 +7,7 @@
 #include "shell/engine/castable.h"
 #include "shell/output/result_printer.h"
 #include "shell/run/batch_run.h"
+#include "shell/run/pipe_files.h"
 #include "shell/run/pipeline_binder.h"
 #include "shell/run/rehearsal_run.h"
 #include "shell/run/stream_run.h"
@@ -104,6 +105,15 @@ Outcome Runner::run_statement(const Script& script, const ScriptStatement& state
   }
   if (const auto* drop = std::get_if<DropConnection>(&*parsed)) {
     return drop_connection(*drop, places);
+  }
+  if (const auto pipe = find_pipe_file(text.text, text.begin)) {
+    return std::unexpected(places.fault(
+        make_error(Errc::kQuery,
+                   "'" + pipe->path +
+                       "' is a pipe or a device, which cannot be read twice, and the SQL engine "
+                       "opens a file more than once: write the rows to a file first, or read "
+                       "standard input by CREATE CONNECTION name TO stdin (type = 'source', …)"),
+        pipe->place.offset, pipe->size));
   }
   const auto opened = open_sources(text);
   if (!opened) return std::unexpected(places.fault(opened.error(), text.begin.offset, 1));
