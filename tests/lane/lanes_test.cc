@@ -206,5 +206,24 @@ TEST_F(LanesTest, ThePositionIsDurableOnceEveryLaneIs) {
   EXPECT_EQ(sink->durable_position(), 41U);
 }
 
+TEST_F(LanesTest, AFailureSaysWhatAllLanesHaveWritten) {
+  sql("ALTER TABLE t ADD CHECK (number <> 5555)");
+  options_.batch_size = 100;
+  for (const auto mode : {WriteMode::kInsert, WriteMode::kUpsert}) {
+    if (mode == WriteMode::kUpsert) sql("TRUNCATE t; ALTER TABLE t ADD PRIMARY KEY (id)");
+    options_.write_mode = mode;
+    auto sink = open();
+    Status told = sink->write(batch(rows(0, 10'000, 1'000'000)));
+    if (told) told = sink->flush();
+    const Status closed = sink->close();
+    ASSERT_FALSE(told);
+    ASSERT_FALSE(closed);
+    const std::string count = scalar("SELECT count(*) FROM t");
+    EXPECT_NE(closed.error().message.find(". " + count + " rows are committed"), std::string::npos)
+        << count << " in: " << closed.error().message;
+    EXPECT_EQ(closed.error().message.find("behind"), std::string::npos) << closed.error().message;
+  }
+}
+
 }  // namespace
 }  // namespace pgsink

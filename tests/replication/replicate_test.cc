@@ -15,6 +15,7 @@
 
 #include "pgsink/sink.h"
 #include "replication/source_support.h"
+#include "support/patience.h"
 
 namespace pgsink {
 namespace {
@@ -83,9 +84,11 @@ class ReplicateTest : public testing::Test {
   Status replicate_while(Body body) {
     std::atomic<bool> ends = false;
     Status outcome;
+    returned_ = false;
     std::thread thread([&] {
       auto source = Source::open(source_);
       outcome = source ? replicate(**source, target_, [&] { return !ends; }) : fail(source.error());
+      returned_ = true;
     });
     body();
     ends = true;
@@ -96,6 +99,7 @@ class ReplicateTest : public testing::Test {
   std::unique_ptr<PostgresServer> from_, to_;
   std::string source_database_, target_database_;
   SinkOptions source_, target_;
+  std::atomic<bool> returned_ = false;  ///< The last replicate().
 };
 
 TEST_F(ReplicateTest, KeepsTwoTablesEqual) {
@@ -130,7 +134,7 @@ TEST_F(ReplicateTest, WhatStopsTheSinkStopsItAndNothingIsLost) {
     change("INSERT INTO t (id, name) VALUES (1, 'good')");
     expect_equal();
     change("INSERT INTO t (id, name) VALUES (2, 'bad')");
-    std::this_thread::sleep_for(500ms);
+    EXPECT_TRUE(test::eventually([&] { return returned_.load(); })) << "though nothing more comes";
     change("INSERT INTO t (id, name) VALUES (3, 'good')");
   });
   ASSERT_FALSE(stopped);

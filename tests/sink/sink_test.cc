@@ -320,6 +320,48 @@ TEST_F(SinkTest, ADuplicateKeyStopsWithNothingOfItsTransaction) {
   EXPECT_FALSE(sink->close());
 }
 
+TEST_F(SinkTest, AFailureIsKnownWithoutAnotherCall) {
+  sql("INSERT INTO t VALUES (5, 'here', 0)");
+  options_.batch_timeout_ms = 10;
+  auto sink = open();
+  EXPECT_TRUE(sink->status());
+  EXPECT_EQ(sink->metrics().sinks_stopped, 0U);
+  ASSERT_TRUE(sink->write(batch(events(1, 10))));
+  ASSERT_TRUE(test::eventually([&] { return !sink->status(); }));
+  EXPECT_EQ(sink->status().error().sqlstate, "23505");
+  EXPECT_EQ(sink->metrics().sinks_stopped, 1U);
+  EXPECT_EQ(sink->close().error().message, sink->status().error().message);
+}
+
+TEST_F(SinkTest, RowsThatTheServerChangedAreCounted) {
+  sql("CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS "
+      "'BEGIN IF NEW.id % 10 = 0 THEN RETURN NULL; END IF; RETURN NEW; END';"
+      "CREATE TRIGGER skip BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION skip()");
+  struct Case {
+    WriteMode mode;
+    std::optional<bool> copy;
+    uint64_t changed;
+  };
+  // 1 to 100 are there but for each tenth, then come 51 to 150.
+  for (const Case& one :
+       {Case{WriteMode::kInsert, true, 90 + 0}, Case{WriteMode::kUpsert, false, 90 + 90},
+        Case{WriteMode::kUpsert, true, 90 + 90}, Case{WriteMode::kInsertIgnore, false, 90 + 45},
+        Case{WriteMode::kUpdate, false, 0}, Case{WriteMode::kDelete, false, 0}}) {
+    sql("TRUNCATE t");
+    options_.write_mode = one.mode;
+    options_.use_copy = one.copy;
+    auto sink = open();
+    ASSERT_TRUE(sink->write(batch(events(1, 100))));
+    ASSERT_TRUE(sink->flush());
+    if (one.mode != WriteMode::kInsert) {
+      ASSERT_TRUE(sink->write(batch(events(51, 100))));
+      ASSERT_TRUE(sink->flush());
+    }
+    EXPECT_EQ(sink->metrics().rows_changed, one.changed) << static_cast<int>(one.mode);
+    ASSERT_TRUE(sink->close());
+  }
+}
+
 TEST_F(SinkTest, AFailureSaysWhetherLaterRowsAreThere) {
   sql("INSERT INTO t VALUES (1500, 'here', 0)");
   options_.batch_size = 1000;

@@ -77,6 +77,10 @@ struct SinkMetrics {
   std::string connection_name;
   uint64_t rows_accepted = 0;  ///< Handed over by write().
   uint64_t rows_written = 0;   ///< Known to be committed.
+  /// Rows that the server said it inserted, updated or deleted for them: fewer where the last row
+  /// of a key, ON CONFLICT, newer_by or a trigger leaves some out, or nothing matches. What a
+  /// changelog deletes is not in it. Where the answer was lost, the rows sent.
+  uint64_t rows_changed = 0;
   uint64_t bytes_written = 0;  ///< COPY bytes of committed flights.
   uint64_t batches_sent = 0;   ///< Flights whose outcome is committed.
   uint64_t failed_writes = 0;  ///< Flights that did not commit at an attempt.
@@ -90,6 +94,7 @@ struct SinkMetrics {
   uint64_t connections_open = 0;    ///< Gauge: of the lanes.
   /// Gauge: lanes where something failed and nothing has succeeded since. They wait and try again.
   uint64_t lanes_failing = 0;
+  uint64_t sinks_stopped = 0;  ///< Gauge: that failed for good. Every call of them fails.
   Histogram write_latency;     ///< From the first byte of a flight to its outcome.
   RowsHistogram batch_rows;    ///< Of committed flights.
   BytesHistogram batch_bytes;  ///< Of committed flights.

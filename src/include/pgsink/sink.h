@@ -51,6 +51,9 @@ class Sink {
   /// go, and if there are too many (max_rejects, max_reject_ratio); then it stops with those of
   /// before. Thread-safe.
   virtual Status reject(std::span<const RejectedInput> inputs) = 0;
+  /// Status is OK while the sink works, and what stopped it otherwise: for hosts that have nothing
+  /// to write for a while. Does not wait. Thread-safe.
+  virtual Status status() const = 0;
   /// Flush waits until everything accepted before it is committed. OK means just that. With
   /// use_2pc it ends an epoch: all of it is seen at once.
   virtual Status flush() = 0;

@@ -1,5 +1,7 @@
 #include "pgsink/lane/answer_reader.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "pgsink/sql/control.h"
@@ -24,6 +26,14 @@ uint64_t tag_rows(std::string_view tag) {
 bool is_copy(std::string_view tag) { return tag.starts_with("COPY "); }
 
 std::string_view first_statement(std::string_view text) { return text.substr(0, text.find(';')); }
+
+/// Whether a tag counts rows of the target: those of COPY that go there, and of a statement that
+/// applies them. Guards insert nothing.
+bool counts_changes(std::string_view tag, Path path) {
+  if (path == Path::kCopy) return is_copy(tag);
+  return std::ranges::any_of(std::array{"INSERT", "UPDATE", "DELETE"},
+                             [&](const char* word) { return tag.starts_with(word); });
+}
 
 /// Which part of an attempt a request belongs to.
 AttemptPart part_of(pgproto::RequestId request, const Attempt& attempt) {
@@ -86,6 +96,9 @@ void AnswerReader::on_complete(const Event& event, std::string_view tag, Attempt
     attempt.reach(AttemptPhase::kApplied);
   }
   if (is_copy(tag)) attempt.copied_rows += tag_rows(tag);
+  if (counts_changes(tag, attempt.path) && !requests.of_letters(event.request)) {
+    attempt.changed_rows += tag_rows(tag);
+  }
 }
 
 Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorResponse& error,

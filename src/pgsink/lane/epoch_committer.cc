@@ -39,14 +39,15 @@ EpochCommitter::Turn::~Turn() {
   owner_.monitor_->notify_all();
 }
 
-void EpochCommitter::prepared(std::string gid, uint64_t last_batch, uint64_t rows) {
+void EpochCommitter::prepared(const Flight& flight) {
   const Monitor::Lock lock(*monitor_);
-  prepared_.push_back({std::move(gid), last_batch, rows});
+  prepared_.push_back(
+      {flight.attempt.gid, flight.last_batch, {flight.rows_kept(), flight.rows_changed()}});
 }
 
-uint64_t EpochCommitter::rows_committed() const {
+EpochCommitter::Counted EpochCommitter::counted() const {
   const Monitor::Lock lock(*monitor_);
-  return rows_committed_;
+  return counted_;
 }
 
 Status EpochCommitter::check_ready() const {
@@ -73,12 +74,13 @@ bool EpochCommitter::aborted() const {
 Result<EpochCommitter::Epoch> EpochCommitter::seal_and_wait(uint64_t number) {
   const Inbox::Sealed sealed = inbox_.seal();
   if (auto all = inbox_.wait_prepared(sealed.through_batch); !all) return fail(all.error());
-  Epoch epoch{number, sealed.through_batch, 0, sealed.position, {}};
+  Epoch epoch{number, sealed.through_batch, {}, sealed.position, {}};
   const Monitor::Lock lock(*monitor_);
   const auto later = std::ranges::partition(
       prepared_, [&](const Prepared& one) { return one.last_batch <= sealed.through_batch; });
   for (auto one = prepared_.begin(); one != later.begin(); ++one) {
-    epoch.rows += one->rows;
+    epoch.rows.written += one->rows.written;
+    epoch.rows.changed += one->rows.changed;
     epoch.gids.push_back(std::move(one->gid));
   }
   prepared_.erase(prepared_.begin(), later.begin());
@@ -130,7 +132,8 @@ Status EpochCommitter::decide_and_commit(const Epoch& epoch) {
 void EpochCommitter::count_committed(const Epoch& epoch) {
   {
     const Monitor::Lock lock(*monitor_);
-    rows_committed_ += epoch.rows;
+    counted_.written += epoch.rows.written;
+    counted_.changed += epoch.rows.changed;
   }
   inbox_.committed(epoch.through_batch);
 }

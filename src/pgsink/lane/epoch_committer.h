@@ -15,6 +15,7 @@
 
 #include "pgsink/delivery/two_phase.h"
 #include "pgsink/lane/deciding_connection.h"
+#include "pgsink/lane/flight.h"
 #include "pgsink/lane/inbox.h"
 #include "pgsink/options/retry.h"
 
@@ -39,9 +40,14 @@ class EpochCommitter {
   /// For the lanes: to make gids, to attach sessions, to ask for outcomes.
   const TwoPhase& two_phase() const { return two_phase_; }
   /// A lane has prepared a transaction. To be called before Inbox::durable(). Any thread.
-  void prepared(std::string gid, uint64_t last_batch, uint64_t rows);
+  void prepared(const Flight& flight);
   /// Rows of committed epochs. Any thread.
-  uint64_t rows_committed() const;
+  uint64_t rows_committed() const { return counted().written; }
+  struct Counted {
+    uint64_t written = 0;  ///< Of the input.
+    uint64_t changed = 0;  ///< Of the target.
+  };
+  Counted counted() const;
 
   /// Whether rows may come: fails with kUsage if an epoch of a former run waits for its host, who
   /// has not called recover().
@@ -77,11 +83,13 @@ class EpochCommitter {
   };
   struct Prepared {
     std::string gid;
-    uint64_t last_batch = 0, rows = 0;
+    uint64_t last_batch = 0;
+    Counted rows;
   };
   /// An epoch that is sealed and not committed.
   struct Epoch {
-    uint64_t number = 0, through_batch = 0, rows = 0;
+    uint64_t number = 0, through_batch = 0;
+    Counted rows;
     HostPosition position;
     std::vector<std::string> gids;
   };
@@ -116,7 +124,7 @@ class EpochCommitter {
   Host host_ = Host::kNone;
   std::optional<uint64_t> waiting_;
   std::vector<Prepared> prepared_;  ///< Of epochs not sealed yet, or being sealed.
-  uint64_t rows_committed_ = 0;
+  Counted counted_;
   // Of the caller that has the turn:
   DecidingConnection connection_;
   std::vector<Epoch> epochs_;     ///< Prepared for the host, not committed.

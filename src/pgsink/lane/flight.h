@@ -87,6 +87,7 @@ struct Attempt {
   std::string gid;                ///< Two-phase commit.
   uint64_t partitions_known = 0;  ///< Partitioner::generation() when it was sent.
   uint64_t copied_rows = 0, encoded_bytes = 0;
+  uint64_t changed_rows = 0;  ///< Of the target, by the server's word.
   TimePoint began{};
   std::optional<Failure> failure;  ///< The first.
 
@@ -145,6 +146,10 @@ struct Flight {
   void add(Piece piece);
   /// The rows that an attempt writes if it commits.
   size_t rows_kept() const { return rows - rejects.salvage.left_out().size(); }
+  /// The rows of the target that it changed, once it is committed.
+  uint64_t rows_changed() const {
+    return attempt.is_committed() ? attempt.changed_rows : rows_kept();
+  }
   /// The next rows to encode, all of one piece: those that are left out are passed over.
   std::optional<RowRange> next_rows();
   /// The number in the sink's input, from 1, of its n-th row (from 0).

@@ -234,6 +234,14 @@ void Inbox::stop(Error error) {
   wake_all();
 }
 
+void Inbox::stop(const Error& cause, const StopReport& report) {
+  {
+    const Monitor::Lock lock(*monitor_);
+    if (!failure_) cause_ = StopCause{cause, report};
+  }
+  stop(describe_stop(cause, report));
+}
+
 void Inbox::set_waker(size_t lane, std::function<void()> wake) {
   const Monitor::Lock lock(*monitor_);
   queues_[lane].set_waker(std::move(wake));
@@ -295,6 +303,17 @@ bool Inbox::has_unsealed() const {
   return ledger_.accepted() > epochs_.sealed_through();
 }
 
+Status Inbox::status() const {
+  const Monitor::Lock lock(*monitor_);
+  if (failure_) return fail(*failure_);
+  return {};
+}
+
+std::optional<Inbox::StopCause> Inbox::stop_cause() const {
+  const Monitor::Lock lock(*monitor_);
+  return cause_;
+}
+
 uint64_t Inbox::durable_position() const {
   const Monitor::Lock lock(*monitor_);
   return ledger_.durable_position();
@@ -304,6 +323,7 @@ void Inbox::read_gauges(SinkMetrics& metrics) const {
   const Monitor::Lock lock(*monitor_);
   metrics.rows_accepted = ledger_.accepted_rows();
   metrics.buffered_bytes = memory_.held_bytes;
+  metrics.sinks_stopped = failure_ ? 1 : 0;
 }
 
 }  // namespace pgsink

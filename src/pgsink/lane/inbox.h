@@ -21,6 +21,7 @@
 #include "pgsink/lane/batch_router.h"
 #include "pgsink/lane/durable_reports.h"
 #include "pgsink/lane/inbox_epochs.h"
+#include "pgsink/lane/lane_messages.h"
 #include "pgsink/lane/lane_queue.h"
 #include "pgsink/lane/running_lanes.h"
 
@@ -76,8 +77,12 @@ class Inbox final : public DurableReports {
   void durable(size_t lane, uint64_t number) override;
   /// The lane failed: wakes everybody; push, flush and close fail with this from now on.
   void stop(Error error);
+  /// As stop(), by a lane that knows what it has and has not written: stop_cause() is the cause
+  /// alone. The first one to stop counts.
+  void stop(const Error& cause, const StopReport& report);
   /// The lanes that close() waits for: each says that it begins and ends.
   RunningLanes& lanes() { return lanes_; }
+  const RunningLanes& lanes() const { return lanes_; }
   /// Says how to wake the lane while it waits elsewhere; nothing to unset.
   void set_waker(size_t lane, std::function<void()> wake);
   /// Sleeps until something happens for the lane or the deadline.
@@ -103,6 +108,14 @@ class Inbox final : public DurableReports {
   /// Whether batches were accepted that no sealed epoch holds.
   bool has_unsealed() const;
 
+  /// OK, or what stopped it.
+  Status status() const;
+  /// StopCause is what one of several lanes stopped of; what all of them wrote is not in it.
+  struct StopCause {
+    Error cause;
+    StopReport report;
+  };
+  std::optional<StopCause> stop_cause() const;
   uint64_t durable_position() const;
   void read_gauges(SinkMetrics& metrics) const;
 
@@ -142,7 +155,8 @@ class Inbox final : public DurableReports {
   uint64_t awaited_ = kNothing;
   Stage stage_ = Stage::kOpen;
   std::optional<Error> failure_;
-  std::vector<LaneQueue> queues_;  // Last: its pieces give their memory back through the rest.
+  std::optional<StopCause> cause_;  ///< Of failure_, if a lane stopped of it.
+  std::vector<LaneQueue> queues_;   // Last: its pieces give their memory back through the rest.
 };
 
 }  // namespace pgsink

@@ -267,9 +267,12 @@ void Lane::count_in_flight() {
 void Lane::end() {
   const bool stopped = log_.stop_error().has_value();
   if (stopped) {
-    Error error = final_error();
-    metrics_.error(error);
-    setup_.inbox.stop(std::move(error));
+    const Error cause = stop_cause();
+    StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
+    report.connection = setup_.name;
+    report.table = setup_.plan.table;
+    metrics_.error(describe_stop(cause, report));
+    setup_.inbox.stop(cause, report);
   }
   link_.leave(!stopped);
   metrics_.disconnected();
@@ -277,7 +280,7 @@ void Lane::end() {
   setup_.inbox.lanes().ended();
 }
 
-Error Lane::final_error() {
+Error Lane::stop_cause() {
   Error error = *log_.stop_error();
   const bool can_ask = link_ && link_->protocol().pending_requests() == 0;
   if (error.code == Errc::kFenced && can_ask) {
@@ -288,10 +291,7 @@ Error Lane::final_error() {
   if (can_ask && of_rows && log_.stop_seq() != 0) {
     if (auto changed = shape_change()) error = *std::move(changed);
   }
-  StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
-  report.connection = setup_.name;
-  report.table = setup_.plan.table;
-  return describe_stop(std::move(error), report);
+  return error;
 }
 
 }  // namespace pgsink

@@ -72,7 +72,7 @@ class Lane {
   void count_in_flight();
 
   void end();
-  Error final_error();
+  Error stop_cause();
   std::optional<FlightLog::Seq> step(const FlightLog::Event& event);
 
   Setup setup_;

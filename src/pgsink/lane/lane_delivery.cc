@@ -135,9 +135,7 @@ class TwoPhaseDelivery final : public LaneDelivery {
     return committer_.two_phase().is_prepared(connection, flight.attempt.gid,
                                               env_.clock.now() + kAskTimeout);
   }
-  void committed(const Flight& flight) override {
-    committer_.prepared(flight.attempt.gid, flight.last_batch, flight.rows_kept());
-  }
+  void committed(const Flight& flight) override { committer_.prepared(flight); }
   std::optional<uint64_t> rows_of_epochs() const override { return committer_.rows_committed(); }
   std::string hint(const Error& error) const override {
     if (error.sqlstate == "53200") {

@@ -20,7 +20,8 @@ Error describe_stop(Error cause, const StopReport& report) {
   const auto number = [](uint64_t value) { return std::to_string(value); };
   std::string text = "connection \"" + std::string(report.connection) + "\", table " +
                      std::string(report.table) + ": " + cause.message + ". " +
-                     number(report.rows_committed) + " rows are committed";
+                     (report.still_writing ? "At least " : "") + number(report.rows_committed) +
+                     " rows are committed";
   if (const auto& failed = report.failed) {
     const bool in_a_row = failed->last - failed->first + 1 == failed->rows;
     text += in_a_row ? "; rows " : "; " + number(failed->rows) + " of rows ";

@@ -14,7 +14,7 @@ namespace pgsink {
 /// said, with a hint ("" for none) and the input row that it is about, if that is known.
 Error describe_failure(const Failure& failure, std::string_view hint);
 
-/// StopReport is what a lane knows when it stops.
+/// StopReport is what is known when a lane stops: of that lane, or of all lanes of a sink.
 struct StopReport {
   std::string_view connection, table;
   uint64_t rows_committed = 0;
@@ -33,6 +33,7 @@ struct StopReport {
   };
   Rest rest = Rest::kNotWritten;
   uint64_t from_row = 0;
+  bool still_writing = false;  ///< Other lanes are: more rows will be committed.
 };
 /// describe_stop is the error that write(), flush() and close() return from then on: where it
 /// happened, the cause, and what is and what is not in the table.

@@ -61,6 +61,7 @@ void LaneMetrics::committed(const Flight& flight) {
   const bool counted_by_server = attempt.is_committed() && attempt.path == Path::kCopy;
   const Monitor::Lock lock(*monitor_);
   metrics_.rows_written += counted_by_server ? attempt.copied_rows : flight.rows_kept();
+  metrics_.rows_changed += flight.rows_changed();
   metrics_.rejected_rows += flight.rejects.salvage.left_out().size();
   metrics_.bytes_written += attempt.encoded_bytes;
   ++metrics_.batches_sent;

@@ -82,6 +82,7 @@ void SinkMetrics::count_statement(std::string_view text, double seconds, uint64_
 void SinkMetrics::merge(const SinkMetrics& part) {
   rows_accepted += part.rows_accepted;
   rows_written += part.rows_written;
+  rows_changed += part.rows_changed;
   bytes_written += part.bytes_written;
   batches_sent += part.batches_sent;
   failed_writes += part.failed_writes;
@@ -94,6 +95,7 @@ void SinkMetrics::merge(const SinkMetrics& part) {
   connections_broken += part.connections_broken;
   connections_open += part.connections_open;
   lanes_failing += part.lanes_failing;
+  sinks_stopped += part.sinks_stopped;
   write_latency.merge(part.write_latency);
   batch_rows.merge(part.batch_rows);
   batch_bytes.merge(part.batch_bytes);

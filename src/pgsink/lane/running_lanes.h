@@ -21,10 +21,14 @@ class RunningLanes {
     --count_;
     monitor_->notify_all();
   }
-  /// Waits until all have ended. REQUIRES: something makes them end.
-  void wait_none() {
+  /// Waits until all have ended, and says whether they have at the deadline. REQUIRES: something
+  /// makes them end.
+  bool wait_none(Deadline deadline = kNoDeadline) const {
     const Monitor::Lock lock(*monitor_);
-    while (count_ > 0) monitor_->wait(kNoDeadline);
+    while (count_ > 0) {
+      if (!monitor_->wait(deadline)) return count_ == 0;
+    }
+    return true;
   }
 
  private:

@@ -90,7 +90,10 @@ Status replicate(Source& source, const SinkOptions& given, const std::function<b
     if (!sink) return fail(sink.error());
     if (auto started = source.start((*sink)->durable_position()); !started) return started;
     Status moved;
-    while (moved && goes_on()) moved = move_batch(source, **sink, options, *env);
+    while (moved && goes_on()) {
+      moved = (*sink)->status();
+      if (moved) moved = move_batch(source, **sink, options, *env);
+    }
     const Status closed = (*sink)->close();
     source.confirm((*sink)->durable_position());
     source.close();

@@ -68,6 +68,9 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
   return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
 }
 
+/// How long an error waits for the lanes that still write what they have.
+constexpr Duration kLanesEndTimeout = std::chrono::milliseconds(300);
+
 Status check_proof(std::string_view proof) {
   const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
   if (proof.size() <= RecordBatch::kProofBytesMax && std::ranges::all_of(proof, printable)) {
@@ -177,7 +180,7 @@ class SinkImpl final : public Sink {
       if (auto ready = check_batch(batch); !ready) return ready;
       for (;;) {
         const auto pushed = inbox_.push(batch, true);
-        if (!pushed) return fail(pushed.error());
+        if (!pushed) return told(fail(pushed.error()));
         if (*pushed) return {};
         if (auto ended = make_room(); !ended) return ended;
       }
@@ -188,7 +191,7 @@ class SinkImpl final : public Sink {
     const Status done = guarded([&]() -> Status {
       if (auto ready = check_batch(batch); !ready) return ready;
       const auto pushed = inbox_.push(batch, false);
-      if (!pushed) return fail(pushed.error());
+      if (!pushed) return told(fail(pushed.error()));
       taken = *pushed;
       return {};
     });
@@ -202,9 +205,12 @@ class SinkImpl final : public Sink {
       return input_rejects_.reject(inputs, gauges.rows_accepted);
     });
   }
+  Status status() const override {
+    return guarded([&] { return told(inbox_.status()); });
+  }
   Status flush() override {
     return guarded([&]() -> Status {
-      if (!committer_) return inbox_.flush();
+      if (!committer_) return told(inbox_.flush());
       if (!committer_->host_decides()) return committer_->end_epoch();
       return fail(
           Errc::kUsage,
@@ -249,7 +255,11 @@ class SinkImpl final : public Sink {
     metrics.connection_name = options_.connection_name;
     inbox_.read_gauges(metrics);
     for (const auto& lane : lanes_) lane->read_metrics(metrics);
-    if (committer_) metrics.rows_written = committer_->rows_committed();
+    if (committer_) {
+      const EpochCommitter::Counted counted = committer_->counted();
+      metrics.rows_written = counted.written;
+      metrics.rows_changed = counted.changed;
+    }
     metrics.rejected_rows += input_rejects_.count();
     return metrics;
   }
@@ -291,7 +301,7 @@ class SinkImpl final : public Sink {
   template <typename F>
   Status close_after(F&& last) {
     return guarded([&]() -> Status {
-      if (!committer_) return inbox_.close();
+      if (!committer_) return told(inbox_.close());
       if (!closed_) closed_ = close_epochs(std::forward<F>(last));
       return *closed_;
     });
@@ -321,6 +331,22 @@ class SinkImpl final : public Sink {
       return fail(Errc::kUsage,
                   "recover(), prepare(), commit() and abort() are for sinks with use_2pc = true");
     });
+  }
+
+  /// The outcome of a call. An error of a lane says what all lanes have written: those that work
+  /// first write what they have, for a moment of which we wait.
+  Status told(Status outcome) const {
+    if (outcome || lanes_.size() < 2 || committer_) return outcome;
+    const auto stopped = inbox_.stop_cause();
+    if (!stopped) return outcome;
+    StopReport report = stopped->report;
+    report.still_writing = !inbox_.lanes().wait_none(env_.clock.now() + kLanesEndTimeout);
+    report.rows_committed = metrics().rows_written;
+    if (report.failed && report.rest != StopReport::Rest::kPart) {
+      report.from_row = report.failed->first;
+      report.rest = StopReport::Rest::kPart;
+    }
+    return fail(describe_stop(stopped->cause, report));
   }
 
   /// How a lane keeps the sink's promise.

@@ -85,6 +85,7 @@ void Connections::retire(const std::string& name, const Sink* sink) {
   last.buffered_bytes = 0;
   last.connections_open = 0;
   last.lanes_failing = 0;
+  last.sinks_stopped = 0;
   add_metrics(found->second.retired, last);
 }
 

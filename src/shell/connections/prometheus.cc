@@ -86,11 +86,14 @@ struct Single {
 };
 
 using Report = ConnectionReport;
-constexpr std::array<Single, 16> kSingles{{
+constexpr std::array<Single, 18> kSingles{{
     {"pgsink_accepted_rows_total", "counter", "Rows that were handed to the sink.",
      [](const Report& r) { return double(r.metrics.rows_accepted); }},
     {"pgsink_rows_total", "counter", "Rows that are known to be committed.",
      [](const Report& r) { return double(r.metrics.rows_written); }},
+    {"pgsink_changed_rows_total", "counter",
+     "Rows that the server inserted, updated or deleted for them.",
+     [](const Report& r) { return double(r.metrics.rows_changed); }},
     {"pgsink_rejected_rows_total", "counter", "Rows that could not be written.",
      [](const Report& r) { return double(r.metrics.rejected_rows); }},
     {"pgsink_possible_duplicate_rows_total", "counter",
@@ -111,6 +114,8 @@ constexpr std::array<Single, 16> kSingles{{
     {"pgsink_lanes_failing", "gauge",
      "Lanes that wait and try again, because something failed and nothing has succeeded since.",
      [](const Report& r) { return double(r.metrics.lanes_failing); }},
+    {"pgsink_sinks_stopped", "gauge", "Sinks that have failed for good.",
+     [](const Report& r) { return double(r.metrics.sinks_stopped); }},
     {"pgsink_connections_max", "gauge", "What connection_pool_size says.",
      [](const Report& r) { return double(r.connections_max); }},
     {"pgsink_inflight_rows", "gauge", "Rows that are sent, with their outcome not known yet.",
@@ -218,7 +223,9 @@ std::vector<std::string> not_ready(const std::vector<ConnectionReport>& connecti
   for (const Report& r : connections) {
     const SinkMetrics& m = r.metrics;
     if (r.live_sinks == 0) continue;
-    if (m.connections_open == 0) {
+    if (m.sinks_stopped > 0) {
+      reasons.push_back(m.connection_name + ": stopped for good: " + m.last_error);
+    } else if (m.connections_open == 0) {
       reasons.push_back(m.connection_name + ": no connection to the server" +
                         (m.last_error.empty() ? "" : "; last error: " + m.last_error));
     } else if (m.buffered_bytes > 0 && m.last_commit_wall_us > 0 &&

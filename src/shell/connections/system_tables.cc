@@ -35,7 +35,7 @@ EngineTable metrics_table(const Connections& connections) {
       {"rejected_rows", CellKind::kCount},         {"retry_count", CellKind::kCount},
       {"in_flight_rows", CellKind::kCount},        {"buffered_bytes", CellKind::kCount},
       {"possible_duplicates", CellKind::kCount},   {"last_error", CellKind::kText},
-      {"last_error_time", CellKind::kInstant}};
+      {"last_error_time", CellKind::kInstant},     {"rows_changed", CellKind::kCount}};
   table.rows = [&connections]() -> Result<std::vector<TableRow>> {
     std::vector<TableRow> rows;
     for (const SinkMetrics& m : connections.metrics()) {
@@ -43,7 +43,7 @@ EngineTable metrics_table(const Connections& connections) {
                       m.avg_batch_size(), m.avg_write_latency_ms(), m.p99_write_latency_ms(),
                       m.failed_writes, m.rejected_rows, m.retry_count, m.in_flight_rows,
                       m.buffered_bytes, m.possible_duplicates, text_or_null(m.last_error),
-                      instant_or_null(m.last_error_wall_us)});
+                      instant_or_null(m.last_error_wall_us), m.rows_changed});
     }
     return rows;
   };

@@ -28,7 +28,8 @@ std::vector<Member> members(const SinkReport& report) {
           {"rows_per_second", fixed(report.rows_per_second(), 1)},
           {"megabytes_per_second", fixed(report.megabytes_per_second(), 3)},
           {"commit_p99_seconds", fixed(report.commit_p99_seconds, 6)},
-          {"rows_delivered_before", std::to_string(report.rows_delivered_before)}};
+          {"rows_delivered_before", std::to_string(report.rows_delivered_before)},
+          {"rows_changed", std::to_string(report.rows_changed)}};
 }
 
 std::string csv_text(const std::string& text) {
@@ -52,6 +53,9 @@ std::string summary_line(const SinkReport& report) {
            " s; nothing was written";
   }
   line += grouped(report.rows_written) + (report.rows_written == 1 ? " row, " : " rows, ");
+  if (report.rows_changed != report.rows_written) {
+    line += grouped(report.rows_changed) + " changed, ";
+  }
   if (report.rows_delivered_before > 0) {
     line += report.rows_delivered_before == report.rows_read ? "all " : "";
     line += grouped(report.rows_delivered_before) + " rows delivered before, ";

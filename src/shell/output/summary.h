@@ -19,6 +19,7 @@ struct SinkReport {
   std::string outcome;  ///< "done", "interrupted", "failed" or kDryRun
   uint64_t rows_read = 0, rows_written = 0, rows_rejected = 0, batches_retried = 0;
   uint64_t rows_delivered_before = 0;  ///< Of rows_read: not written again.
+  uint64_t rows_changed = 0;           ///< Of the target, for rows_written.
   uint64_t bytes = 0;                  ///< COPY bytes of committed transactions.
   double seconds = 0;
   double commit_p99_seconds = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shell/run/sink_watch.h"
 #include "shell/run/sniffed_csv.h"
 #include "shell/run/stopwatch.h"
 #include "shell/text/numbers.h"
@@ -97,6 +98,7 @@ Outcome BatchRun::run_branch(Branch& branch, BranchSink& sink) {
                             [&, known = false]() mutable {
                               return moved_so_far(sink.sink(), context.engine.progress(), known);
                             });
+    const SinkWatch watch_sink(sink.sink(), context.engine);
     end = move_rows(branch, sink);
   }
   sink.retire();
@@ -185,6 +187,9 @@ std::expected<BatchRun::End, Faults> BatchRun::read(NumberedRows& rows, BranchSi
 
 /// The engine ended the query with an error: says what is in the target.
 Faults BatchRun::query_failed(const BranchSink& sink, const EngineFault& fault) const {
+  if (fault.interrupted) {
+    if (auto works = sink.check(); !works) return std::move(works.error());
+  }
   Faults faults = pipeline_.engine_fault(sink.branch(), fault);
   faults.front().error.message += "; " + grouped(sink.sink().metrics().rows_written) + " of the " +
                                   grouped(sink.rows_read) + " rows before it are committed";

@@ -36,6 +36,8 @@ Outcome BranchSink::reject(std::span<const RejectedInput> inputs) {
 
 Outcome BranchSink::flush() { return checked(sink_->flush()); }
 
+Outcome BranchSink::check() const { return checked(sink_->status()); }
+
 Outcome BranchSink::close() { return checked(sink_->close()); }
 
 Outcome BranchSink::finish() { return checked(sink_->finish()); }
@@ -63,6 +65,7 @@ SinkReport BranchSink::report(std::string_view outcome, double seconds) const {
   report.outcome = outcome;
   report.rows_read = rows_read;
   report.rows_written = metrics.rows_written;
+  report.rows_changed = metrics.rows_changed;
   report.rows_rejected = metrics.rejected_rows;
   report.rows_delivered_before = rows_delivered_before_;
   report.batches_retried = metrics.retry_count;

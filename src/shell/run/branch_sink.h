@@ -30,6 +30,8 @@ class BranchSink {
   Outcome write(RecordBatch batch);
   Outcome reject(std::span<const RejectedInput> inputs);
   Outcome flush();
+  /// Fails if the sink has stopped for good.
+  Outcome check() const;
   Outcome close();
   Outcome finish();
   /// The counters become those of a sink that has ended. The destructor does it otherwise.

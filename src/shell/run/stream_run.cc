@@ -98,6 +98,11 @@ Outcome StreamRun::move_until_end() {
     }
     auto rows = source_.rows->next(rows_max, steady_clock::now() + kTick);
     if (!rows) return std::unexpected(source_fault(pipeline_, rows.error()));
+    // Also while nothing comes: nobody else would say it before the next row.
+    for (const Part& part : parts_) {
+      if (!part.sink) continue;
+      if (auto works = part.sink->check(); !works) return works;
+    }
     const bool end = rows->end;
     if (rows->batch.row_count() > 0 || !rows->rejected.empty()) {
       if (auto moved = move(std::move(*rows)); !moved) return moved;

@@ -198,6 +198,8 @@ TEST(Metrics, EachCountIsInTheSeriesOfItsName) {
   m.connections_broken = 10;
   m.connections_open = 11;
   m.lanes_failing = 16;
+  m.sinks_stopped = 17;
+  m.rows_changed = 18;
   m.in_flight_rows = 12;
   m.buffered_bytes = 13;
   m.last_commit_wall_us = 14'500'000;
@@ -218,6 +220,8 @@ TEST(Metrics, EachCountIsInTheSeriesOfItsName) {
                                                      {"pgsink_connections_broken_total", 10},
                                                      {"pgsink_connections", 11},
                                                      {"pgsink_lanes_failing", 16},
+                                                     {"pgsink_sinks_stopped", 17},
+                                                     {"pgsink_changed_rows_total", 18},
                                                      {"pgsink_inflight_rows", 12},
                                                      {"pgsink_buffered_bytes", 13},
                                                      {"pgsink_last_commit_timestamp_seconds", 14.5},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <sys/stat.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -388,7 +389,7 @@ TEST_F(PipelineRun, SecondPipelineOfANameNeedsOrReplace) {
   EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "3");
 }
 
-TEST(Pipeline, WarnsOfCommitsThatDoNotWaitForTheDisk) {
+TEST_F(PipelineRun, WarnsOfCommitsThatDoNotWaitForTheDisk) {
   create_table("hasty", "(a int)");
   const std::string insert = "INSERT INTO hasty_sink SELECT 1 AS a";
   analytics_server().sql("ALTER ROLE \"user\" SET synchronous_commit = off");
@@ -407,7 +408,7 @@ TEST(Pipeline, WarnsOfCommitsThatDoNotWaitForTheDisk) {
   EXPECT_EQ(quiet.err.find("warning:"), std::string::npos) << quiet.err;
 }
 
-TEST(Pipeline, MakesTheTableOfAQueryWithNestedColumns) {
+TEST_F(PipelineRun, MakesTheTableOfAQueryWithNestedColumns) {
   auto& server = analytics_server();
   server.sql("DROP TABLE IF EXISTS made", "analytics");
   const auto run = pgsink_input(
@@ -428,6 +429,41 @@ TEST(Pipeline, MakesTheTableOfAQueryWithNestedColumns) {
                           "analytics"),
             "2 0.5 2.500 {\"a\": 2, \"b\": [\"x\", null]} {\"k\": 2} {{2},{3}} "
             "2026-01-02 03:04:05 [2]");
+}
+
+TEST_F(PipelineRun, APipeAsAFileIsRefused) {
+  const TemporaryFolder folder;
+  const std::string pipe = folder.path() + "/pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const std::string file = folder.write("rows.csv", "id\n7\n");
+  // Nobody writes into the pipe: to open it would wait until time_max.
+  for (const std::string& statement :
+       {"SELECT * FROM '" + pipe + "'", "SELECT * FROM read_csv('" + pipe + "')",
+        "SELECT * FROM Read_CSV (['" + file + "', '" + pipe + "'], header = true)",
+        "CREATE TABLE t AS SELECT * FROM read_json('" + pipe + "')", "COPY t FROM '" + pipe + "'",
+        std::string("SELECT * FROM read_csv('/dev/stdin')"),
+        "SELECT (SELECT count(*) FROM parquet_scan('" + pipe + "'))"}) {
+    const auto run =
+        pgsink({"-c", statement}, {.input = "id\n7\n", .time_max = std::chrono::seconds(30)});
+    EXPECT_EQ(run.exit_code, 1) << statement;
+    EXPECT_NE(run.err.find("cannot be read twice"), std::string::npos) << run.err;
+  }
+  const auto fine = pgsink(
+      {"--format", "csv", "-c", "SELECT id, '" + pipe + "' AS pipe FROM read_csv('" + file + "')"});
+  EXPECT_EQ(fine.exit_code, 0) << fine.err;
+  EXPECT_EQ(fine.out, "id,pipe\n7," + pipe + "\n");
+}
+
+// After its first rows the query would take days: a run that waits for the next is killed after
+// time_max. The engine hands rows over when its buffer is full.
+TEST_F(PipelineRun, ASinkThatStopsEndsTheQuery) {
+  create_table("stopped", "(id bigint CHECK (id <> 800000))");
+  const auto run = pgsink_input(
+      connection("c", "stopped", "batch_timeout_ms = 100") +
+      "INSERT INTO c SELECT range AS id FROM range(1000000000000) WHERE range < 1000000 OR "
+      "hash(range) = 1;");
+  EXPECT_EQ(run.exit_code, 1) << run.err;
+  EXPECT_NE(run.err.find("violates check constraint"), std::string::npos) << run.err;
 }
 
 }  // namespace

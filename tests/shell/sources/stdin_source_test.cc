@@ -67,6 +67,22 @@ TEST_F(StdinSource, JsonLinesBecomeRowsWithColumnsFoundInTheFirstLines) {
             "10|Zoë|2026-01-02 03:04:05|{\"k\": [1]};20;30|last line without an end");
 }
 
+// A run that waits for the next line would be killed after time_max.
+TEST_F(StdinSource, ASinkThatStopsIsToldAlthoughNoLineComes) {
+  create_table("arrivals", "(id int CHECK (id > 0), name varchar(3))");
+  for (const std::string bad : {"-1", "1, \\\"name\\\": \\\"long\\\""}) {
+    const auto run =
+        run_fed("echo \"{\\\"id\\\": " + bad + "}\"; exec sleep 60",
+                connection("arrivals_sink", "arrivals", "batch_timeout_ms = 100") +
+                    source("format = 'json', columns = MAP {'id': 'INTEGER', 'name': 'VARCHAR'}, "
+                           "batch_timeout_ms = 100") +
+                    "INSERT INTO arrivals_sink SELECT * FROM feed;",
+                {}, {.time_max = std::chrono::seconds(30)});
+    EXPECT_EQ(run.exit_code, 1) << run.err;
+    EXPECT_THAT(run.err, HasSubstr("0 of 1 rows read are known to be committed"));
+  }
+}
+
 TEST_F(StdinSource, CsvFieldsAreNamedByTheHeaderOrByColumns) {
   const auto run = run_text(
       "id;name;at\n1;\"a;\"\"b\"\"\nline\";2026-01-02 00:00:00+00\n2;;\n3;\"\";\n",
