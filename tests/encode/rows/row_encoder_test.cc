@@ -332,10 +332,9 @@ TEST(Rejections, OnlyTheFirstFaultOfARowIsReported) {
   const Encoded encoded = encode(batch, {{oid::kInt2}, {oid::kInt2}});
   ASSERT_EQ(encoded.rejected.size(), 2U);
   EXPECT_EQ(encoded.rejected[0].column, 1U);
-  EXPECT_EQ(
-      encoded.rejected[0].error.message,
-      "column \"b\" (smallint): 70000 is not a whole number of the type's range -32768 "
-      "to 32767");
+  EXPECT_EQ(encoded.rejected[0].error.message,
+            "column \"b\" (smallint): 70000 is not a whole number of the type's range -32768 "
+            "to 32767");
   EXPECT_EQ(encoded.rejected[1].column, 0U);
 }
 
