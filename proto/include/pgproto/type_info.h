@@ -24,7 +24,11 @@ struct TypeInfo {
     kArray = 'a'  ///< 'a' is ours: pg_type says 'b' with typcategory 'A'.
   };
   Oid oid = 0;
-  std::string name;  ///< format_type(): "numeric", "public.mood", "integer[]".
+  std::string name;      ///< format_type(): "numeric", "public.mood", "integer[]".
+  std::string sql_name;  ///< Schema and name, quoted: what SQL calls it whatever the search path.
+  /// Quoted likewise, what makes a value of a cstring; "" if that takes more arguments.
+  std::string input_function;
+  char delimiter = ',';  ///< Between the elements of an array's text.
   Kind kind = Kind::kBase;
   Oid array_oid = 0;           ///< Of the array type of this type; 0: none.
   Oid element_oid = 0;         ///< Of an array; of a range its subtype.

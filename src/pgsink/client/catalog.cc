@@ -39,7 +39,7 @@ WITH RECURSIVE target AS (
   SELECT atttypid FROM col
   UNION
   SELECT part.oid FROM needed JOIN pg_type p ON p.oid = needed.oid CROSS JOIN LATERAL (
-    SELECT p.typelem AS oid WHERE p.typelem <> 0 AND p.typcategory = 'A'
+    SELECT p.typelem AS oid WHERE p.typinput = 'array_in'::regproc
     UNION ALL SELECT p.typbasetype WHERE p.typtype = 'd'
     UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE r.rngtypid = p.oid
     UNION ALL SELECT r.rngtypid FROM pg_range r WHERE r.rngmultitypid = p.oid
@@ -65,13 +65,21 @@ SELECT 'column', attname::text, attnum::text, atttypid::text, atttypmod::text, a
 FROM col
 UNION ALL
 SELECT 'type', p.oid::text, format_type(p.oid, NULL),
-       CASE WHEN p.typelem <> 0 AND p.typcategory = 'A' THEN 'a' ELSE p.typtype::text END,
-       COALESCE(CASE WHEN p.typcategory = 'A' THEN NULLIF(p.typelem, 0) END, r.rngsubtype,
+       CASE WHEN p.typinput = 'array_in'::regproc THEN 'a' ELSE p.typtype::text END,
+       COALESCE(CASE WHEN p.typinput = 'array_in'::regproc THEN p.typelem END, r.rngsubtype,
                 m.rngtypid, 0)::text,
        p.typbasetype::text, p.typtypmod::text, p.typnotnull::text,
        (p.typdefault IS NOT NULL)::text, p.typarray::text, NULL
 FROM needed JOIN pg_type p ON p.oid = needed.oid
 LEFT JOIN pg_range r ON r.rngtypid = p.oid LEFT JOIN pg_range m ON m.rngmultitypid = p.oid
+UNION ALL
+SELECT 'input', p.oid::text, format('%I.%I', n.nspname, p.typname), p.typdelim::text,
+       CASE WHEN p.typtype = 'b' AND f.pronargs = 1
+            THEN (SELECT format('%I.%I', s.nspname, f.proname) FROM pg_namespace s
+                  WHERE s.oid = f.pronamespace) END,
+       NULL, NULL, NULL, NULL, NULL, NULL
+FROM needed JOIN pg_type p ON p.oid = needed.oid
+JOIN pg_namespace n ON n.oid = p.typnamespace JOIN pg_proc f ON f.oid = p.typinput
 UNION ALL
 SELECT 'order', k.opcintype::text, s.amopstrategy::text,
        format('OPERATOR(%I.%s)', n.nspname, o.oprname), NULL, NULL, NULL, NULL, NULL, NULL, NULL
@@ -144,6 +152,8 @@ char letter(const std::optional<std::string>& text) {
 // The rows sorted into what they are about.
 class Reader {
  public:
+  explicit Reader(int server_version) : server_version_(server_version) {}
+
   void take(const Row& row);
   Result<CatalogTable> finish(std::string_view schema, std::string_view table);
 
@@ -156,6 +166,7 @@ class Reader {
   void take_table(const Row& row);
   void take_column(const Row& row);
   void take_type(const Row& row);
+  void take_input(const Row& row);
   void take_order(const Row& row);
   void take_index(const Row& row);
   void put_in_order();
@@ -164,6 +175,7 @@ class Reader {
   void apply_orders();
   std::unexpected<Error> no_such_table(std::string_view schema, std::string_view table) const;
 
+  const int server_version_;
   CatalogTable table_;
   bool may_use_schema_ = false;
   std::map<Oid, DomainRule> domain_rules_;
@@ -181,6 +193,7 @@ void Reader::take(const Row& row) {
   if (kind == "table") take_table(row);
   if (kind == "column") take_column(row);
   if (kind == "type") take_type(row);
+  if (kind == "input") take_input(row);
   if (kind == "order") take_order(row);
   if (kind == "attribute") {
     attributes_[number<Oid>(row[1])][number<int>(row[5])] = {
@@ -240,6 +253,13 @@ void Reader::take_type(const Row& row) {
   type.type_modifier = number<int32_t>(row[6]);
   type.array_oid = number<Oid>(row[9]);
   domain_rules_[oid] = {truth(row[7]), truth(row[8])};
+}
+
+void Reader::take_input(const Row& row) {
+  TypeInfo& type = table_.types[number<Oid>(row[1])];
+  type.sql_name = row[2].value_or("");
+  type.delimiter = letter(row[3]);
+  type.input_function = row[4].value_or("");
 }
 
 void Reader::take_order(const Row& row) {
@@ -390,6 +410,7 @@ Result<CatalogTable> Reader::finish(std::string_view schema, std::string_view ta
   apply_domain_rules();
   resolve_domains();
   apply_orders();
+  table_.server_version = server_version_;
   return std::move(table_);
 }
 
@@ -423,7 +444,7 @@ Result<CatalogTable> read_table(Connection& connection, std::string_view schema,
     return fail(Errc::kProtocol,
                 "the catalog's answer does not have " + std::to_string(kColumns) + " columns");
   }
-  Reader reader;
+  Reader reader(connection.server().version);
   for (const Row& row : answer->rows) reader.take(row);
   return reader.finish(schema, table);
 }

@@ -40,6 +40,7 @@ struct CatalogIndex {
 };
 
 struct CatalogTable {
+  int server_version = 0;  ///< Of the server that it was read from: 150004.
   Oid oid = 0;
   std::string schema, name;
   enum class Kind : char {
