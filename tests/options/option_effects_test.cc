@@ -219,6 +219,37 @@ TEST_F(OptionEffectsTest, NoMoreTransactionsAreInFlightThanAllowed) {
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "2000");
 }
 
+TEST_F(OptionEffectsTest, ValuesAreRoundedOnlyIfThatIsAskedFor) {
+  sql("CREATE TABLE rounds (id bigint PRIMARY KEY, cents numeric(6,2), short real,"
+      " at timestamp(0), days date)");
+  options_.table = "rounds";
+  struct Reading {
+    int64_t id;
+    double cents, precise;
+    std::chrono::sys_time<std::chrono::nanoseconds> at;
+  };
+  const auto readings = [] {
+    const std::chrono::sys_time<std::chrono::nanoseconds> at{
+        std::chrono::nanoseconds{1'600'000'000}};
+    return batch_of(std::vector<Reading>{{1, 0.125, 0.1234567890123, at}},
+                    column("id", &Reading::id), column("cents", &Reading::cents),
+                    column("short", &Reading::precise), column("at", &Reading::at),
+                    column("days", &Reading::at));
+  };
+  const auto write = [&]() -> Status {
+    auto sink = Sink::open(options_, readings().schema());
+    if (!sink) return fail(sink.error());
+    if (auto written = (*sink)->write(readings()); !written) return written;
+    return (*sink)->close();
+  };
+  EXPECT_FALSE(write());
+  options_.on_rounding = OnRounding::kRound;
+  const Status written = write();
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(scalar("SELECT rounds::text FROM rounds"),
+            "(1,0.13,0.12345679,\"1970-01-01 00:00:02\",1970-01-01)");
+}
+
 TEST_F(OptionEffectsTest, StatementsArePreparedUnlessThatIsSwitchedOff) {
   sql("CREATE TABLE seen (count bigint); CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql "
       "AS $$ BEGIN INSERT INTO seen SELECT count(*) FROM pg_prepared_statements; RETURN NULL; END "

@@ -65,7 +65,7 @@ template <class Link>
 pgproto::TypeInfo read_type(const Link& link, pgproto::Oid oid) {
   const std::string id = std::to_string(oid);
   const SqlRows rows = link.rows(
-      "SELECT format_type(t.oid, NULL), t.typtype, t.typcategory = 'A' AND t.typelem <> 0,"
+      "SELECT format_type(t.oid, NULL), t.typtype, t.typinput = 'array_in'::regproc,"
       " CASE WHEN r.rngtypid = t.oid THEN r.rngsubtype"
       "      WHEN r.rngmultitypid = t.oid THEN r.rngtypid ELSE t.typelem END,"
       " t.typbasetype, t.typtypmod, t.typrelid"
@@ -142,6 +142,7 @@ std::vector<EncodeColumn> encode_columns(const RecordBatch& batch,
   for (size_t i = 0; i < types.size(); ++i) {
     const Field& field = batch.schema()->at(i);
     columns.push_back({i, field, field.name, types[i].oid, types[i].type_modifier});
+    columns.back().rules = types[i].rules;
   }
   return columns;
 }
@@ -158,10 +159,11 @@ CopyTable::CopyTable(PostgresServer& server, const std::string& database, std::s
       " SET intervalstyle = 'postgres'; DROP TABLE IF EXISTS " +
           name_ + "; CREATE UNLOGGED TABLE " + name_ + " (" + list + ")",
       PGRES_COMMAND_OK);
+  const encode::ValueRules rules{.server_version = PQserverVersion(link_->connection.get())};
   for (const SqlRow& row :
        link_->rows("SELECT atttypid, atttypmod FROM pg_attribute WHERE attrelid = '" + name_ +
                    "'::regclass AND attnum > 1 ORDER BY attnum")) {
-    columns_.push_back({static_cast<pgproto::Oid>(std::stoul(*row[0])), std::stoi(*row[1])});
+    columns_.push_back({static_cast<pgproto::Oid>(std::stoul(*row[0])), std::stoi(*row[1]), rules});
   }
   std::vector<pgproto::Oid> wanted;
   for (const ColumnType& column : columns_) wanted.push_back(column.oid);

@@ -18,6 +18,7 @@ namespace pgsink::test {
 struct ColumnType {
   pgproto::Oid oid = 0;
   int32_t type_modifier = -1;
+  encode::ValueRules rules{};  ///< With the version of the server that has it.
 };
 
 /// Encoded is everything that came out of an encoder.

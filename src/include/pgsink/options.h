@@ -34,6 +34,7 @@ enum class IsolationLevel : uint8_t {
 };
 enum class PartitionType : uint8_t { kRange, kList, kHash };
 enum class FireTriggers : uint8_t { kAlways, kReplica, kDisabled };
+enum class OnRounding : uint8_t { kReject, kRound };
 enum class Delivery : uint8_t { kAtLeastOnce, kExactlyOnce };
 enum class SchemaEvolution : uint8_t { kNone, kValidate, kAddColumns };
 enum class ConnectionType : uint8_t { kSink, kSource };
@@ -64,6 +65,7 @@ struct SinkOptions {
   WriteMode write_mode = WriteMode::kInsert;
   std::vector<std::string> conflict_columns, update_columns, key_columns;
   std::string newer_by;
+  OnRounding on_rounding = OnRounding::kReject;
   bool create_table = false;
   SchemaEvolution schema_evolution = SchemaEvolution::kNone;
 

@@ -43,13 +43,13 @@ bool begins_with_any(std::string_view sqlstate, std::span<const std::string_view
 
 }  // namespace
 
-bool may_be_row_fault(const pgproto::Error& error) {
+bool may_be_row_fault(const pgproto::Error& error, bool reads_text) {
   if (error.code != pgproto::Errc::kServer) return false;
   if (is_transient(error)) return false;
   const std::string_view sqlstate = error.sqlstate.view();
   if (begins_with_any(sqlstate, kNeverOfARow)) return false;
   // The server's CONTEXT names the line of a COPY or the function.
-  return !error.where.empty() || !begins_with_any(sqlstate, kOfTheStatement);
+  return reads_text || !error.where.empty() || !begins_with_any(sqlstate, kOfTheStatement);
 }
 
 bool Salvage::is_left_out(size_t row) const { return std::ranges::binary_search(left_out_, row); }

@@ -22,8 +22,9 @@ namespace pgsink {
 /// may_be_row_fault says whether what a row holds can be the cause of the server's error: any error
 /// that comes again with that row, whatever its SQLSTATE (triggers choose their own). Not what
 /// passes by itself, nor what speaks of the connection, the server, privileges or the statement.
-/// Whether a row is to blame is then found by Salvage.
-bool may_be_row_fault(const pgproto::Error& error);
+/// Whether a row is to blame is then found by Salvage. `reads_text` says that the statement hands
+/// texts to input functions, which raise what they like without a word on where.
+bool may_be_row_fault(const pgproto::Error& error, bool reads_text = false);
 
 /// Rows count from 0 within the flight.
 class Salvage {

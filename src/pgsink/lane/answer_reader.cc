@@ -103,6 +103,7 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
                                    .part = failure.part,
                                    .into_leaves = attempt.copies.leaves != nullptr,
                                    .creates_partitions = setup_.creates_partitions,
+                                   .reads_text = plan_.statements.reads_text,
                                    .stale_statement = prepared && session.is_stale(error, sql)});
   return failure;
 }

@@ -17,7 +17,8 @@ FailureKind classify_failure(const ServerFailure& failure) {
   }
   const bool about_rows =
       failure.part == AttemptPart::kRows || failure.part == AttemptPart::kLeafCheck;
-  const bool of_row = about_rows && (may_be_row_fault(failure.error) || by_policy);
+  const bool of_row =
+      about_rows && (may_be_row_fault(failure.error, failure.reads_text) || by_policy);
   if (failure.into_leaves && !is_transient(failure.error) &&
       (failure.part == AttemptPart::kLeafCheck || !of_row || not_in_its_partition)) {
     return FailureKind::kLeavesChanged;

@@ -45,6 +45,7 @@ struct ServerFailure {
   AttemptPart part = AttemptPart::kBegin;
   bool into_leaves = false;         ///< The rows went straight into partitions.
   bool creates_partitions = false;  ///< The sink may create missing ones.
+  bool reads_text = false;          ///< Statements::reads_text
   bool stale_statement = false;     ///< StatementCache::stale().
 };
 FailureKind classify_failure(const ServerFailure& failure);

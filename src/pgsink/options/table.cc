@@ -255,6 +255,11 @@ constexpr OptionInfo kTable[] = {
     text<&O::newer_by>({.key = "newer_by", .group = kWriting, .aliases = "version_column",
         .meaning = "Column that decides which row is newer: an update happens only if the incoming "
                    "value is greater.", .example = "'updated_at'"}),
+    choice<&O::on_rounding>({.key = "on_rounding", .group = kWriting, .default_text = "reject",
+        .choices = "reject|round", .aliases = "rounding",
+        .meaning = "What becomes of a value that its column can only hold rounded, such as 0.125 "
+                   "in `numeric(4,2)`: its row is rejected, or the column gets what an assignment "
+                   "in PostgreSQL would store.", .example = "'round'"}),
     columns<&O::key_columns>({.key = "key_columns", .group = kWriting, .unset = "the primary key",
         .aliases = "key_column|keys|key|primary_key|pk_columns", .in_specification = true,
         .meaning = "Columns by which update and delete find their row.",

@@ -61,6 +61,11 @@ Result<std::unique_ptr<Partitioner>> Partitioner::open(Setup setup, const Plan& 
   made->type_oid_ = column->type_oid;
   auto target = encode::resolve_target(column->type_oid, column->type_modifier, plan.types);
   if (!target) return fail(target.error());
+  if (encode::goes_as_text(*target)) {
+    return fail(Errc::kColumnType, "create_partitions: which partition a value of " + target->name +
+                                       " belongs to is not known here; create the partitions "
+                                       "before the rows are written");
+  }
   made->target_ = std::move(*target);
   if (scheme.type == PartitionType::kRange) {
     auto rule = RangeRule::create(made->target_, options.partition_interval);

@@ -105,9 +105,12 @@ bool says_what_happened(const CatalogTable& table, const std::string& name) {
 }
 
 /// Maps the input's columns in their order; `used` are the table columns that they fill.
-std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& schema,
-                                      WriteMode mode, std::vector<const CatalogColumn*>& used,
+std::vector<EncodeColumn> map_columns(const SinkOptions& options, const CatalogTable& table,
+                                      const Schema& schema, std::vector<const CatalogColumn*>& used,
                                       Faults& faults) {
+  const WriteMode mode = options.write_mode;
+  const encode::ValueRules rules{.server_version = table.server_version,
+                                 .rounds = options.on_rounding == OnRounding::kRound};
   std::vector<EncodeColumn> columns;
   for (size_t i = 0; i < schema.size(); ++i) {
     if (mode == WriteMode::kChangelog && says_what_happened(table, schema[i].name)) continue;
@@ -130,7 +133,8 @@ std::vector<EncodeColumn> map_columns(const CatalogTable& table, const Schema& s
                        .source = schema[i],
                        .target_name = column->name,
                        .target_oid = column->type_oid,
-                       .type_modifier = column->type_modifier});
+                       .type_modifier = column->type_modifier,
+                       .rules = rules});
   }
   return columns;
 }
@@ -270,7 +274,7 @@ Status go_without_staging(const SinkOptions& options, const CatalogTable& table,
 
 /// Decides which paths may be taken.
 Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
-  if (options.use_2pc && !copies_into_target(options.write_mode, table)) {
+  if (options.use_2pc && !copies_into_target(options.write_mode, table, plan.columns)) {
     return go_without_staging(options, table, plan);
   }
   const bool arrays_possible = !plan.statements.apply.empty();
@@ -285,7 +289,8 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     plan.arrays_bytes_max = kArraysOnlyBytesMax;
     return {};
   }
-  const bool copy_only = options.use_copy == true || copies_into_target(options.write_mode, table);
+  const bool copy_only =
+      options.use_copy == true || copies_into_target(options.write_mode, table, plan.columns);
   if (!copy_only && arrays_possible) plan.arrays_bytes_max = kArraysBytesMax;
   return {};
 }
@@ -363,7 +368,7 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   Faults faults;
   if (schema.empty()) faults.add(Errc::kColumnRequired, "the input has no column");
   std::vector<const CatalogColumn*> used;
-  plan.columns = map_columns(table, schema, mode, used, faults);
+  plan.columns = map_columns(options, table, schema, used, faults);
   if (inserts) check_required(table, used, faults);
   const Keys keys = keys_or_fault(options, table, used, faults);
   if (mode == WriteMode::kDelete && !keys.columns.empty()) keep_keys(keys, plan.columns);

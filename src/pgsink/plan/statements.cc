@@ -7,8 +7,10 @@
 #include <pgproto/quote.h>
 
 #include "pgsink/encode/base/wire_type.h"
+#include "pgsink/encode/rows/column_codec.h"
 #include "pgsink/encode/rows/key_hash.h"
 #include "pgsink/options/names.h"
+#include "pgsink/plan/sent_columns.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
@@ -17,9 +19,6 @@ namespace {
 using pgproto::quote_identifier;
 using pgproto::TypeInfo;
 using Role = EncodeColumn::Role;
-
-/// Source: pg_type.dat of the server.
-constexpr Oid kCharArrayOid = 1002;
 
 std::string join(const std::vector<std::string>& parts, std::string_view between) {
   std::string text;
@@ -76,8 +75,6 @@ class Composer {
   std::string on_conflict() const;
   std::string match() const;
   std::string assignments(std::string_view from) const;
-  std::string unnests() const;
-  Result<std::vector<Oid>> array_types() const;
 
   const SinkOptions& options_;
   const CatalogTable& table_;
@@ -300,44 +297,21 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
   return fail(Errc::kInternal, "unknown write mode");
 }
 
-std::string Composer::unnests() const {
-  std::string text;
-  for (size_t i = 1; i <= columns_.size(); ++i) {
-    if (i > 1) text += ", ";
-    text += sql_text(Sql::kUnnest, {std::to_string(i), all_[i - 1]});
-  }
-  return text;
-}
-
-Result<std::vector<Oid>> Composer::array_types() const {
-  std::vector<Oid> types;
-  for (const EncodeColumn& column : columns_) {
-    if (column.role == Role::kChange) {
-      types.push_back(kCharArrayOid);
-      continue;
-    }
-    const auto found = table_.types.find(column.target_oid);
-    PGPROTO_ASSERT(found != table_.types.end());
-    types.push_back(found->second.array_oid);
-  }
-  return types;
-}
-
 Result<Statements> Composer::compose() {
   if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
   if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
   Statements made;
-  if (copies_into_target(options_.write_mode, table_)) {
+  const SentColumns sent(table_, columns_, all_);
+  made.reads_text = sent.casts();
+  if (copies_into_target(options_.write_mode, table_, columns_)) {
     made.copy = sql_text(Sql::kCopyIn, {quoted_table_, quoted_columns_});
   } else {
     const std::string staging = sql_text(Sql::kStaged);
-    std::string staged = quoted_inserted_;
-    if (!change_.empty()) staged = "'I'::pg_catalog.\"char\" AS " + change_ + ", " + staged;
     const std::string ordinal = sql_text(Sql::kStageOrdinal, {ordinal_});
-    made.stage.session = sql_text(Sql::kStage, {staged, quoted_table_, ordinal});
-    made.stage.transaction = sql_text(Sql::kStageOnce, {staged, quoted_table_, ordinal});
+    made.stage.session = sql_text(Sql::kStage, {sent.staged(), quoted_table_, ordinal});
+    made.stage.transaction = sql_text(Sql::kStageOnce, {sent.staged(), quoted_table_, ordinal});
     made.copy = sql_text(Sql::kCopyIn, {staging, quoted_columns_});
-    auto merge = apply(staging + " AS given", ordinal_);
+    auto merge = apply(sent.with_casts(staging + " AS given", ordinal_), ordinal_);
     if (!merge) return fail(merge.error());
     made.merge = std::move(*merge);
   }
@@ -353,15 +327,15 @@ Result<Statements> Composer::compose() {
   }
   if (first_not_unnestable(table_, columns_) != nullptr) return made;
 
-  auto types = array_types();
-  if (!types) return fail(types.error());
-  made.array_types = std::move(*types);
-  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1 && !keys_.nulls_equal) {
+  made.array_types = sent.array_types();
+  if (options_.write_mode == WriteMode::kDelete && key_names_.size() == 1 && !keys_.nulls_equal &&
+      !sent.casts()) {
     made.apply = sql_text(Sql::kDeleteAny,
                           {quoted_table_, key_names_.front(), keys_.columns.front()->equal});
     return made;
   }
-  const std::string source = sql_text(Sql::kUnnested, {unnests(), ordinal_});
+  const std::string source =
+      sent.with_casts(sql_text(Sql::kUnnested, {sent.unnests(), ordinal_}), ordinal_);
   auto statement = apply(source, ordinal_);
   if (!statement) return fail(statement.error());
   made.apply = std::move(*statement);
@@ -430,14 +404,19 @@ bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types) {
          KeyHash::fits(column.type_oid, column.type_modifier, types);
 }
 
-bool copies_into_target(WriteMode mode, const CatalogTable& table) {
-  return mode == WriteMode::kInsert && !table.row_security && takes_copy(table);
+bool copies_into_target(WriteMode mode, const CatalogTable& table,
+                        const std::vector<EncodeColumn>& columns) {
+  return mode == WriteMode::kInsert && !table.row_security && takes_copy(table) &&
+         std::ranges::all_of(columns, [&](const EncodeColumn& column) {
+           return encode::column_wire(column, table.types) == encode::Wire::kOwn;
+         });
 }
 
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns) {
   for (const EncodeColumn& column : columns) {
     if (column.role == Role::kChange) continue;
+    if (encode::column_wire(column, table.types) != encode::Wire::kOwn) continue;
     auto found = table.types.find(column.target_oid);
     if (found == table.types.end() || found->second.array_oid == 0) return &column;
     if (found->second.kind == TypeInfo::Kind::kDomain) {

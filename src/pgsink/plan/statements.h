@@ -26,7 +26,8 @@ struct Statements {
   std::string merge;  ///< Applies the staging table's rows.
   std::string apply;  ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
-  ScopedSql planner;  ///< Planner settings.
+  ScopedSql planner;        ///< Planner settings.
+  bool reads_text = false;  ///< Input functions of types read what the statement is given.
 };
 
 /// Keys are the columns by which a mode finds the row that is there.
@@ -55,12 +56,14 @@ bool told_by_bytes(const CatalogColumn& column, const pgproto::TypeMap& types);
 bool takes_copy(const CatalogTable& table);
 
 /// copies_into_target says whether COPY goes straight into the table. It does not if the table does
-/// not take COPY, nor where policies decide about rows, which the server refuses: an insert is then
-/// an INSERT from arrays or from a staging table, as in the other modes.
-bool copies_into_target(WriteMode mode, const CatalogTable& table);
+/// not take COPY, nor where policies decide about rows, which the server refuses, nor if the
+/// statement has to make the columns' types of what is sent: an insert is then an INSERT from
+/// arrays or from a staging table, as in the other modes.
+bool copies_into_target(WriteMode mode, const CatalogTable& table,
+                        const std::vector<EncodeColumn>& columns);
 
 /// first_not_unnestable says whether every column can be sent as an array: unnest() would flatten
-/// arrays and take composites apart. The column that cannot, or null.
+/// arrays and take composites apart, unless they go as text. The column that cannot, or null.
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns);
 

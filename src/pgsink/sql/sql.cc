@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: the role's default_transaction_read_only must not turn a sink into a failure.
-constexpr std::array<Template, 134> kTemplates{{
+constexpr std::array<Template, 140> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -86,6 +86,17 @@ constexpr std::array<Template, 134> kTemplates{{
      "(SELECT {unnests}, pg_catalog.generate_series(1, pg_catalog.cardinality($1)) AS {ordinal})"
      " AS given"},
     {Sql::kUnnest, "pg_catalog.unnest(${number}) AS {column}"},
+    {Sql::kStageText, "NULL::pg_catalog.text AS {column}"},
+    {Sql::kStageNumeric, "NULL::pg_catalog.numeric AS {column}"},
+    {Sql::kCastRows, "(SELECT {columns}, given.{ordinal} FROM {source}) AS given"},
+    {Sql::kCastColumn, "given.{column}::{type} AS {column}"},
+    {Sql::kInputColumn, "{function}(pg_catalog.textout(given.{column})) AS {column}"},
+    // How many digits money has is lc_monetary's choice.
+    {Sql::kMoneyColumn,
+     "CASE WHEN given.{column}::pg_catalog.money::pg_catalog.numeric OPERATOR(pg_catalog.=)"
+     " given.{column} THEN given.{column}::pg_catalog.money ELSE pg_catalog.cash_in("
+     "pg_catalog.textout(given.{column}::pg_catalog.text OPERATOR(pg_catalog.||)"
+     " ' would be rounded')) END AS {column}"},
     {Sql::kLastOfKey,
      "SELECT DISTINCT ON ({keys}) {columns} FROM {source} ORDER BY {keys}, {order}"},
     {Sql::kFirstAndLastOfKey,

@@ -42,6 +42,12 @@ enum class Sql : uint8_t {
   kStaged,        ///< Rows source.
   kUnnested,      ///< {unnests}, {ordinal}: rows source.
   kUnnest,        ///< {number} of the parameter, {column}
+  kStageText,     ///< {column} of the staging table that takes text.
+  kStageNumeric,  ///< {column} of the staging table that takes numbers.
+  kCastRows,      ///< {columns}, {ordinal}, {rows source}: rows source with casts.
+  kCastColumn,    ///< {column}, {type}, {column}
+  kInputColumn,   ///< {input function}, {column}, {column}
+  kMoneyColumn,   ///< {column} five times: fails where money would round.
   kLastOfKey,     ///< {keys}, {columns}, {source}, {order}: one row of each key, keys in order.
   /// {keys}, {columns}, {source}, {keys}, {ordinal}, {keys}, {order}: as kLastOfKey, but the
   /// columns may be kFirstValue. All names are those of `given`.

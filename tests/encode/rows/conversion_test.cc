@@ -146,6 +146,8 @@ TEST(Conversion, CasesCoverEveryPairOfTheTable) {
     if (accepted) covered.emplace(encode::source_class(batch.schema()->at(0)), target->kind);
   }
   for (const encode::Conversion& pair : encode::conversions()) {
+    // Not by COPY: tests/plan/server_text_test.cc.
+    if (pair.target == encode::TargetKind::kInput) continue;
     EXPECT_TRUE(covered.contains({pair.source, pair.target}))
         << encode::source_class_name(pair.source) << " → " << encode::target_kind_name(pair.target);
   }

@@ -405,15 +405,18 @@ TEST(RowEncoderCreate, NamesATypeThatTheCatalogDoesNotDescribe) {
             std::string::npos);
 }
 
-TEST(RowEncoderCreate, RefusesATypeWithoutKnownBinaryForm) {
+TEST(RowEncoderCreate, TakesTextAndScalarsForATypeWithoutBinaryForm) {
   TypeInfo geometry;
   geometry.oid = 50'001;
   geometry.name = "public.geometry";
-  const std::string error =
-      create_error(field_of(ColumnKind::kText32), {50'001}, {{50'001, geometry}});
-  EXPECT_NE(error.find("type public.geometry has no binary form"), std::string::npos) << error;
-  EXPECT_EQ(error.find("make the column"), std::string::npos) << error;
-  EXPECT_NE(error.find("text"), std::string::npos);
+  const pgproto::TypeMap types{{50'001, geometry}};
+  for (const ColumnKind kind : {ColumnKind::kText32, ColumnKind::kInt64, ColumnKind::kBinaryView}) {
+    EXPECT_TRUE(RowEncoder::create({{0, field_of(kind), "c", 50'001}}, types));
+  }
+  Field list = field_of(ColumnKind::kList32);
+  list.children.push_back(field_of(ColumnKind::kInt32));
+  const std::string error = create_error(list, {50'001}, types);
+  EXPECT_NE(error.find("list<int32> does not become public.geometry"), std::string::npos) << error;
 }
 
 TEST(RowEncoderCreate, RefusesNoColumnsAndTooMany) {

@@ -15,6 +15,9 @@ namespace {
 constexpr std::string_view kBegin =
     "<!-- the table: made by tests/encode/rows/types_doc_test.cc -->\n";
 constexpr std::string_view kEnd = "<!-- the end of the table -->\n";
+constexpr std::string_view kPairsBegin =
+    "<!-- the pairs: made by tests/encode/rows/types_doc_test.cc -->\n";
+constexpr std::string_view kPairsEnd = "<!-- the end of the pairs -->\n";
 
 /// One row a target and rule, the sources that share it together.
 std::string table() {
@@ -40,21 +43,58 @@ std::string table() {
   return text;
 }
 
-TEST(TypesDoc, ShowsTheTableOfTheEncoder) {
+/// What becomes of a pair: "=" every value arrives, "c" what the other table says, "–" an error.
+std::string_view mark(SourceClass source, TargetKind target) {
+  const auto pairs = conversions();
+  const auto found = std::find_if(pairs.begin(), pairs.end(), [&](const Conversion& pair) {
+    return pair.source == source && pair.target == target;
+  });
+  if (found == pairs.end()) return "–";
+  return found->rule == "every value" ? "=" : "c";
+}
+
+/// One row a target, one column a source.
+std::string pairs() {
+  constexpr size_t kSources = static_cast<size_t>(SourceClass::kMap) + 1;
+  std::string text = "| column type |";
+  std::string line = "|---|";
+  for (size_t source = 1; source < kSources; ++source) {
+    text.append(" ").append(source_class_name(static_cast<SourceClass>(source))).append(" |");
+    line += "---|";
+  }
+  text += "\n" + line + "\n";
+  for (size_t kind = 0; kind < kTargetKindCount; ++kind) {
+    const auto target = static_cast<TargetKind>(kind);
+    text.append("| ").append(target_kind_name(target)).append(" |");
+    for (size_t source = 1; source < kSources; ++source) {
+      text.append(" ").append(mark(static_cast<SourceClass>(source), target)).append(" |");
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+/// Puts `made` between the two marks; false if one of them is missing.
+bool replace_between(std::string& text, std::string_view begin, std::string_view end,
+                     const std::string& made) {
+  const size_t from = text.find(begin);
+  const size_t to = text.find(end);
+  if (from == std::string::npos || to == std::string::npos) return false;
+  text.replace(from + begin.size(), to - from - begin.size(), made);
+  return true;
+}
+
+TEST(TypesDoc, ShowsTheTablesOfTheEncoder) {
   std::ifstream file(PGSINK_SOURCE_DIR "/docs/reference/types.md");
   std::stringstream content;
   content << file.rdbuf();
-  const std::string text = content.str();
-  const size_t begin = text.find(kBegin);
-  const size_t end = text.find(kEnd);
-  ASSERT_NE(begin, std::string::npos);
-  ASSERT_NE(end, std::string::npos);
-  const size_t from = begin + kBegin.size();
-  const std::string shown = text.substr(from, end - from);
-  if (shown == table()) return;
+  std::string wanted = content.str();
+  ASSERT_TRUE(replace_between(wanted, kBegin, kEnd, table()));
+  ASSERT_TRUE(replace_between(wanted, kPairsBegin, kPairsEnd, pairs()));
+  if (wanted == content.str()) return;
   const std::string made = PGSINK_BUILD_DIR "/types.md";
-  std::ofstream(made) << text.substr(0, from) << table() << text.substr(end);
-  ADD_FAILURE() << "docs/reference/types.md shows another table than the encoder has; it should be "
+  std::ofstream(made) << wanted;
+  ADD_FAILURE() << "docs/reference/types.md shows other tables than the encoder has; it should be "
                 << made;
 }
 

@@ -1,5 +1,6 @@
 #include "pgsink/encode/base/wire_type.h"
 
+#include <algorithm>
 #include <array>
 
 namespace pgsink::encode {
@@ -99,6 +100,7 @@ constexpr std::string_view kKindNames[kTargetKindCount] = {
     "array",
     "range",
     "multirange",
+    "any other type",
 };
 
 /// Types may nest only so deep; a type cannot contain itself, so this is never met in practice.
@@ -106,7 +108,7 @@ constexpr int kDepthMax = 32;
 
 class Resolver {
  public:
-  explicit Resolver(const pgproto::TypeMap& types) : types_(types) {}
+  Resolver(const pgproto::TypeMap& types, const ValueRules& rules) : types_(types), rules_(rules) {}
 
   Result<Target> resolve(Oid wanted, int32_t type_modifier, int depth) const {
     if (depth > kDepthMax) {
@@ -143,6 +145,7 @@ class Resolver {
         if (!base) return base;
         base->oid = type.oid;
         base->name = type.name;
+        base->delimiter = type.delimiter;
         return base;
       }
       case TypeInfo::Kind::kEnum: {
@@ -170,14 +173,15 @@ class Resolver {
     if (type.name == "citext" || type.name.ends_with(".citext")) {
       return scalar(TargetKind::kText, type.oid, -1, type.name);
     }
-    return pgproto::fail(Errc::kColumnType, "type " + type.name +
-                                                " has no binary form that pgsink writes; load into "
-                                                "a text column of another table and cast on the "
-                                                "server");
+    Target target = scalar(TargetKind::kInput, type.oid, type_modifier, type.name);
+    target.delimiter = type.delimiter;
+    target.names = {type.name};
+    return target;
   }
 
-  static Target scalar(TargetKind kind, Oid oid, int32_t type_modifier, std::string name) {
+  Target scalar(TargetKind kind, Oid oid, int32_t type_modifier, std::string name) const {
     Target target;
+    target.rules = rules_;
     target.kind = kind;
     target.oid = oid;
     target.type_modifier = type_modifier;
@@ -214,14 +218,20 @@ class Resolver {
   }
 
   const pgproto::TypeMap& types_;
+  const ValueRules& rules_;
 };
 
 }  // namespace
 
 std::string_view target_kind_name(TargetKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
 
-Result<Target> resolve_target(Oid oid, int32_t type_modifier, const pgproto::TypeMap& types) {
-  return Resolver(types).resolve(oid, type_modifier, 0);
+Result<Target> resolve_target(Oid oid, int32_t type_modifier, const pgproto::TypeMap& types,
+                              const ValueRules& rules) {
+  return Resolver(types, rules).resolve(oid, type_modifier, 0);
+}
+
+bool goes_as_text(const Target& target) {
+  return target.kind == TargetKind::kInput || std::ranges::any_of(target.parts, goes_as_text);
 }
 
 }  // namespace pgsink::encode

@@ -9,9 +9,11 @@
 
 #include <pgsink/record_batch.h>
 
+#include "pgsink/encode/base/value_rules.h"
+
 namespace pgsink::encode {
 
-/// TargetKind is the binary format that values of the type have.
+/// TargetKind is the binary format that values of the type have, or kInput.
 enum class TargetKind : uint8_t {
   kBool,
   kInt2,
@@ -48,8 +50,9 @@ enum class TargetKind : uint8_t {
   kArray,
   kRange,
   kMultirange,
+  kInput,  ///< Any other type: the server's own input function reads its text.
 };
-inline constexpr size_t kTargetKindCount = static_cast<size_t>(TargetKind::kMultirange) + 1;
+inline constexpr size_t kTargetKindCount = static_cast<size_t>(TargetKind::kInput) + 1;
 
 /// target_kind_name is the SQL name of a kind: "bigint", "enum", "array".
 std::string_view target_kind_name(TargetKind kind);
@@ -62,12 +65,19 @@ struct Target {
   int32_t type_modifier = -1;  ///< Of an array: its elements'.
   std::string name;            ///< For messages: "numeric(18,4)".
   std::vector<Target> parts;
-  std::vector<std::string> names;  ///< Attribute names, or an enum's labels.
+  /// Attribute names, an enum's labels, or of kInput the type's own name below all domains.
+  std::vector<std::string> names;
+  char delimiter = ',';  ///< Between the elements of an array's text.
+  ValueRules rules;      ///< The same in all parts.
 };
 
 /// resolve_target peels domains and follows arrays, composites and ranges. The error says which
-/// type is unknown or has no binary form here.
+/// type is unknown.
 Result<Target> resolve_target(pgproto::Oid oid, int32_t type_modifier,
-                              const pgproto::TypeMap& types);
+                              const pgproto::TypeMap& types, const ValueRules& rules = {});
+
+/// goes_as_text says whether a value is sent as the text that the server's input function reads:
+/// the type, or one that it is made of, has no binary form here.
+bool goes_as_text(const Target& target);
 
 }  // namespace pgsink::encode

@@ -187,7 +187,7 @@ class Literal {
     to += '{';
     for (bool first = true; !text.take(']'); first = false) {
       if (!first && !text.take(',')) return false;
-      if (!first) to += ',';
+      if (!first) to += element.delimiter;
       const std::string_view item = text.take_value();
       if (item.empty()) return false;
       // A list in a list is a further dimension, unless the elements can be lists themselves.

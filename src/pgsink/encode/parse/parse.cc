@@ -29,7 +29,8 @@ constexpr std::array<Parse, kTargetKindCount> kParsers = [] {
   for (const T kind : {T::kInt2, T::kInt4, T::kInt8, T::kOid}) set(kind, parse_integer);
   for (const T kind : {T::kFloat4, T::kFloat8}) set(kind, parse_float);
   set(T::kNumeric, parse_numeric);
-  for (const T kind : {T::kText, T::kVarchar, T::kBpchar, T::kName, T::kJson, T::kJsonb}) {
+  for (const T kind :
+       {T::kText, T::kVarchar, T::kBpchar, T::kName, T::kJson, T::kJsonb, T::kInput}) {
     set(kind, parse_text);
   }
   set(T::kXml, parse_xml);

@@ -18,6 +18,9 @@ bool parse_value(const Target& target, std::string_view text, Scratch& out, Faul
 /// parse_fault is 22P02: `text` is not a value of the type.
 Fault parse_fault(const Target& target, std::string_view text, std::string_view wanted);
 
+/// read_infinity is 1, -1 or 0: infinity, -infinity or neither.
+int read_infinity(std::string_view text, const ValueRules& rules);
+
 // The families of parse_value(), each in a file of its own.
 bool parse_bool(const Target& target, std::string_view text, Scratch& out, Fault& fault);
 bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fault& fault);

@@ -1,6 +1,7 @@
 // Text → arrays, composites, ranges and multiranges: the literals of PostgreSQL.
 
 #include <array>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,7 @@ class ArrayParser {
       put_header(0, out);
       return ahead.done() && bounds_.empty();
     }
+    if (put_empty(out)) return true;
     if (!bounds_.empty() && bounds_.size() != depth_) return false;
     const size_t begin = out.size();
     put_header(depth_, out);
@@ -79,6 +81,25 @@ class ArrayParser {
 
  private:
   static constexpr size_t kHeaderBytes = 12;
+
+  /// Since 17 the server takes empty arrays inside of others for one that is empty.
+  bool put_empty(Scratch& out) const {
+    TextReader ahead = reader_;
+    if (!element_.rules.since(17) || !bounds_.empty() || !read_empty(ahead, 1)) return false;
+    ahead.skip_spaces();
+    if (!ahead.done()) return false;
+    put_header(0, out);
+    return true;
+  }
+  bool read_empty(TextReader& reader, size_t level) const {
+    if (!reader.take('{')) return false;
+    do {
+      reader.skip_spaces();
+      if (level < depth_ && !read_empty(reader, level + 1)) return false;
+      reader.skip_spaces();
+    } while (level < depth_ && reader.take(element_.delimiter));
+    return reader.take('}');
+  }
 
   void put_header(size_t depth, Scratch& out) const {
     out.put(static_cast<int32_t>(depth));
@@ -114,7 +135,10 @@ class ArrayParser {
         lower = upper;
         if (!read_int(upper)) return false;
       }
-      if (!reader_.take(']') || bounds_.size() == kArrayDimensionsMax) return false;
+      constexpr int32_t kUpperEnd =
+          std::numeric_limits<int32_t>::max();  // Server: ArrayCheckBounds()
+      if (upper == kUpperEnd || !reader_.take(']') || bounds_.size() == kArrayDimensionsMax)
+        return false;
       bounds_.emplace_back(lower, upper);
     }
     if (bounds_.empty()) return true;
@@ -126,11 +150,12 @@ class ArrayParser {
 
   bool read_int(int32_t& value) {
     const bool negative = reader_.take('-');
+    if (!negative) reader_.take('+');
     int64_t number = 0;
-    constexpr size_t kDigitsMax = 9;
+    constexpr size_t kDigitsMax = 18;
     if (!reader_.take_number(1, kDigitsMax, number)) return false;
     value = static_cast<int32_t>(negative ? -number : number);
-    return true;
+    return value == (negative ? -number : number);
   }
 
   bool parse_level(size_t level, Scratch& out, Fault& fault) {
@@ -143,7 +168,7 @@ class ArrayParser {
       if (!ok) return false;
       ++count;
       reader_.skip_spaces();
-    } while (reader_.take(','));
+    } while (reader_.take(element_.delimiter));
     if (!reader_.take('}')) return false;
     if (lengths_[level] == 0) lengths_[level] = count;
     return lengths_[level] == count;
@@ -174,7 +199,7 @@ class ArrayParser {
       reader_.skip(1);
     }
     reader_.skip_spaces();
-    return reader_.peek() == ',' || reader_.peek() == '}';
+    return reader_.peek() == element_.delimiter || reader_.peek() == '}';
   }
 
   /// Up to the next separator, white space at the end not counted unless escaped.
@@ -182,7 +207,7 @@ class ArrayParser {
     text_.clear();
     escaped_ = false;
     size_t end = 0;
-    while (!reader_.done() && reader_.peek() != ',' && reader_.peek() != '}') {
+    while (!reader_.done() && reader_.peek() != element_.delimiter && reader_.peek() != '}') {
       const bool escape = reader_.take('\\');
       const char c = reader_.peek();
       if (reader_.done() || (!escape && (c == '"' || c == '{'))) return false;

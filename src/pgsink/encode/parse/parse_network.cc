@@ -100,7 +100,7 @@ bool host_bits_are_zero(const Address& address, size_t bits) {
 // Server: network_recv(). Family (2 or 3, whatever the system's AF_ numbers), prefix bits, is cidr,
 // size.
 bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  TextReader reader(pgproto::ascii::trim(text));
+  TextReader reader(text);
   const bool cidr = target.kind == TargetKind::kCidr;
   Address address;
   bool good = false;
@@ -136,42 +136,100 @@ bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault
   return true;
 }
 
-// Server: macaddr_in(), macaddr8_in(): digits in groups of equal size, separated by one of : - .
-bool parse_macaddr(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  const std::string_view word = pgproto::ascii::trim(text);
-  constexpr size_t kBytesMax = 8;
-  std::array<uint8_t, kBytesMax> bytes{};
-  size_t digits = 0;
-  size_t group = 0;
-  size_t group_size = 0;
-  char separator = '\0';
-  bool good = true;
-  for (const char c : word) {
-    const int digit = hex_digit(c);
-    if (digit >= 0 && digits < 2 * kBytesMax) {
-      uint8_t& byte = bytes[digits / 2];
-      byte = static_cast<uint8_t>(byte * 16 + digit);
-      ++digits;
-      ++group;
-    } else if ((c == ':' || c == '-' || c == '.') && group != 0 &&
-               (separator == '\0' || (separator == c && group == group_size))) {
-      separator = c;
-      group_size = group;
-      group = 0;
-    } else {
-      good = false;
+namespace {
+
+constexpr size_t kMacBytes = 6;
+constexpr size_t kMac8Bytes = 8;
+
+/// Hexadecimal digits up to the next separator or the end.
+std::string_view take_hex(TextReader& reader) {
+  size_t count = 0;
+  const std::string_view rest = reader.rest();
+  while (count < rest.size() && hex_digit(rest[count]) >= 0) ++count;
+  reader.skip(count);
+  return rest.substr(0, count);
+}
+
+/// How a MAC address may be cut into groups. Server: macaddr_in().
+struct MacForm {
+  size_t groups;
+  size_t digits;  ///< Of each; 0: any number of them that makes a byte.
+  std::string_view separators;
+};
+constexpr std::array kMacForms{MacForm{6, 0, ":-"}, MacForm{3, 4, ".-"}, MacForm{2, 6, ":-"},
+                               MacForm{1, 12, ""}};
+
+bool read_mac_group(std::string_view digits, const MacForm& form, uint8_t*& bytes) {
+  const size_t byte_count = kMacBytes / form.groups;
+  if (digits.empty() || (form.digits != 0 && digits.size() != form.digits)) return false;
+  unsigned value = 0;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    value = value * 16 + static_cast<unsigned>(hex_digit(digits[i]));
+    if (value > 255) return false;
+    if (byte_count > 1 && i % 2 == 1) {
+      *bytes++ = static_cast<uint8_t>(value);
+      value = 0;
     }
   }
-  const bool even = separator == '\0' || (group == group_size && group_size % 2 == 0);
+  if (byte_count == 1) *bytes++ = static_cast<uint8_t>(value);
+  return true;
+}
+
+bool read_mac(std::string_view text, uint8_t* bytes) {
+  return std::ranges::any_of(kMacForms, [&](const MacForm& form) {
+    TextReader reader(text);
+    uint8_t* at = bytes;
+    char separator = '\0';
+    for (size_t i = 0; i < form.groups; ++i) {
+      if (i == 1) {
+        separator = reader.peek();
+        if (reader.done() || form.separators.find(separator) == std::string_view::npos)
+          return false;
+      }
+      if (i > 0 && !reader.take(separator)) return false;
+      if (!read_mac_group(take_hex(reader), form, at)) return false;
+    }
+    return reader.done();
+  });
+}
+
+/// Bytes of two digits, between any two of them the same one of : - . or nothing; how many. 0 if it
+/// is anything else. Server: macaddr8_in().
+size_t read_mac8(std::string_view text, uint8_t* bytes) {
+  char separator = '\0';
+  size_t count = 0;
+  for (size_t at = 0; at < text.size(); at += 2, ++count) {
+    if (count > 0 && hex_digit(text[at]) < 0) {
+      if (separator == '\0') separator = text[at];
+      if (text[at] != separator ||
+          std::string_view(":-.").find(separator) == std::string_view::npos)
+        return 0;
+      ++at;
+    }
+    if (count == kMac8Bytes || at + 1 >= text.size()) return 0;
+    const int high = hex_digit(text[at]), low = hex_digit(text[at + 1]);
+    if (high < 0 || low < 0) return 0;
+    bytes[count] = static_cast<uint8_t>(high * 16 + low);
+  }
+  return count;
+}
+
+}  // namespace
+
+bool parse_macaddr(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
+  const std::string_view word = pgproto::ascii::trim(text);
+  std::array<uint8_t, kMac8Bytes> bytes{};
   const bool eight = target.kind == TargetKind::kMacaddr8;
-  if (!good || !even || (digits != 12 && !(eight && digits == 16))) {
+  const size_t count =
+      eight ? read_mac8(word, bytes.data()) : (read_mac(word, bytes.data()) ? kMacBytes : 0);
+  if (count != kMacBytes && !(eight && count == kMac8Bytes)) {
     fault = parse_fault(target, text, "a MAC address as 08:00:2b:01:02:03");
     return false;
   }
-  if (eight && digits == 12) {  // EUI-48 as EUI-64
+  if (eight && count == kMacBytes) {  // EUI-48 as EUI-64
     bytes = {bytes[0], bytes[1], bytes[2], 0xff, 0xfe, bytes[3], bytes[4], bytes[5]};
   }
-  out.put_bytes(bytes.data(), eight ? 8 : 6);
+  out.put_bytes(bytes.data(), eight ? kMac8Bytes : kMacBytes);
   return true;
 }
 

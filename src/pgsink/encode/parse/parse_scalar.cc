@@ -4,6 +4,7 @@
 #include <bit>
 #include <charconv>
 #include <limits>
+#include <vector>
 
 #include <pgproto/ascii.h>
 
@@ -28,6 +29,86 @@ bool take_sign(std::string_view& text) {
   const bool negative = text[0] == '-';
   text.remove_prefix(1);
   return negative;
+}
+
+/// Takes the digits of an integer literal without their underscores, each of which stands before a
+/// digit and behind one or behind the prefix of another base than 10. False if one stands
+/// elsewhere.
+bool remove_underscores(std::string_view text, int base, std::string& digits) {
+  const auto is_digit_at = [&](size_t at) {
+    const int digit = at < text.size() ? hex_digit(text[at]) : -1;
+    return digit >= 0 && digit < base;
+  };
+  digits.clear();
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '_') {
+      digits += text[i];
+      continue;
+    }
+    const bool follows = i > 0 ? is_digit_at(i - 1) : base != 10;
+    if (!follows || !is_digit_at(i + 1)) return false;
+  }
+  return true;
+}
+
+/// Takes 0x, 0o or 0b off; the base that it stands for.
+int take_base(std::string_view& digits) {
+  if (digits.size() < 2 || digits[0] != '0') return 10;
+  const char letter = lower(digits[1]);
+  const int base = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 10;
+  if (base != 10) digits.remove_prefix(2);
+  return base;
+}
+
+/// The base that strtoul() takes a number to have.
+int take_c_base(std::string_view& digits) {
+  if (digits.size() < 2 || digits[0] != '0') return 10;
+  if (lower(digits[1]) != 'x') return 8;
+  digits.remove_prefix(2);
+  return 16;
+}
+
+/// Digits of base 2, 8 or 16 as decimal ones. False if there are none, others, or too many.
+bool to_decimal(std::string_view digits, int base, std::string& decimal) {
+  constexpr size_t kDigitsMax = 10'000;  // The time that it takes grows with their square.
+  constexpr uint64_t kLimb = 1'000'000'000;
+  if (digits.empty() || digits.size() > kDigitsMax) return false;
+  std::vector<uint64_t> limbs{0};  // The least significant one first.
+  for (const char c : digits) {
+    const int digit = hex_digit(c);
+    if (digit < 0 || digit >= base) return false;
+    auto carry = static_cast<uint64_t>(digit);
+    for (uint64_t& limb : limbs) {
+      carry += limb * static_cast<uint64_t>(base);
+      limb = carry % kLimb;
+      carry /= kLimb;
+    }
+    if (carry != 0) limbs.push_back(carry);
+  }
+  decimal.clear();
+  for (size_t i = limbs.size(); i-- > 0;) {
+    const std::string part = std::to_string(limbs[i]);
+    if (!decimal.empty()) decimal.append(9 - part.size(), '0');
+    decimal += part;
+  }
+  return true;
+}
+
+/// What numeric_in() reads since 16 as what it always read: integers of other bases, underscores.
+/// False if it is neither.
+bool plain_numeric(std::string_view& number, std::string& scratch) {
+  const int base = take_base(number);
+  const bool underscores = number.find('_') != std::string_view::npos;
+  if (base == 10 && !underscores) return true;
+  std::string digits;
+  if (!remove_underscores(number, base, digits)) return false;
+  if (base == 10) {
+    scratch = std::move(digits);
+  } else if (!to_decimal(digits, base, scratch)) {
+    return false;
+  }
+  number = scratch;
+  return true;
 }
 
 enum class Word : uint8_t { kNone, kNan, kInfinity };
@@ -70,8 +151,10 @@ bool read_decimals(std::string_view text, Decimals& number) {
   if (lower(text[at]) != 'e') return false;
   const char* begin = text.data() + at + 1;
   const char* const end = text.data() + text.size();
-  if (begin != end && *begin == '+') ++begin;
-  if (begin == end || (!is_digit(*begin) && !(*begin == '-' && end - begin > 1))) return false;
+  const bool plus = begin != end && *begin == '+';
+  if (plus) ++begin;
+  const bool minus = !plus && end - begin > 1 && *begin == '-';
+  if (begin == end || (!is_digit(*begin) && !minus)) return false;
   int32_t exponent = 0;
   const auto [next, error] = std::from_chars(begin, end, exponent);
   constexpr int32_t kExponentMax = 1'000'000;
@@ -107,9 +190,21 @@ bool parse_integer(const Target& target, std::string_view text, Scratch& out, Fa
   const bool negative = take_sign(digits);
   Integer value;
   value.negative = negative;
+  int base = 10;
+  std::string plain;
+  bool good = true;
+  if (target.rules.since(16) && target.kind == TargetKind::kOid) {
+    base = take_c_base(digits);
+  } else if (target.rules.since(16)) {
+    base = take_base(digits);
+    if (digits.find('_') != std::string_view::npos) {
+      good = remove_underscores(digits, base, plain);
+      digits = plain;
+    }
+  }
   const auto [next, error] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), value.magnitude);
-  if (next != digits.data() + digits.size() || digits.empty()) {
+      std::from_chars(digits.data(), digits.data() + digits.size(), value.magnitude, base);
+  if (!good || next != digits.data() + digits.size() || digits.empty()) {
     fault = parse_fault(target, text, "a whole number in decimal digits");
     return false;
   }
@@ -137,8 +232,7 @@ bool parse_float(const Target& target, std::string_view text, Scratch& out, Faul
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   switch (special_word(unsigned_number)) {
     case Word::kNan:
-      if (unsigned_number.size() == number.size()) return put(kNan, static_cast<float>(kNan));
-      break;
+      return put(kNan, static_cast<float>(kNan));
     case Word::kInfinity: {
       const double value = negative ? -kInfinity : kInfinity;
       return put(value, static_cast<float>(value));
@@ -150,9 +244,14 @@ bool parse_float(const Target& target, std::string_view text, Scratch& out, Faul
   const char* const end = begin + unsigned_number.size();
   double value = 0;
   float narrow = 0;
-  const bool plain = begin != end && (is_digit(*begin) || *begin == '.');
-  const auto result =
-      single ? std::from_chars(begin, end, narrow) : std::from_chars(begin, end, value);
+  // The server's strtod() reads C's hexadecimal floats, in every version.
+  const bool hex = unsigned_number.size() > 2 && begin[0] == '0' && lower(begin[1]) == 'x' &&
+                   (hex_digit(begin[2]) >= 0 || begin[2] == '.');
+  const bool plain = hex || (begin != end && (is_digit(*begin) || *begin == '.'));
+  const auto format = hex ? std::chars_format::hex : std::chars_format::general;
+  const char* const digits = hex ? begin + 2 : begin;
+  const auto result = single ? std::from_chars(digits, end, narrow, format)
+                             : std::from_chars(digits, end, value, format);
   if (!plain || result.ptr != end || result.ec == std::errc::invalid_argument) {
     fault = parse_fault(target, text, "a number, NaN or ±Infinity");
     return false;
@@ -166,7 +265,7 @@ bool parse_float(const Target& target, std::string_view text, Scratch& out, Faul
 
 bool parse_numeric(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   const std::string_view number = pgproto::ascii::trim(text);
-  const NumericLimit limit = numeric_limit(target.type_modifier);
+  const NumericLimit limit = numeric_limit(target);
   std::string_view unsigned_number = number;
   const bool negative = take_sign(unsigned_number);
   const Word word = special_word(unsigned_number);
@@ -178,7 +277,9 @@ bool parse_numeric(const Target& target, std::string_view text, Scratch& out, Fa
         negative ? NumericSpecial::kMinusInfinity : NumericSpecial::kInfinity, limit, out, fault);
   }
   Decimals decimals;
-  if (!read_decimals(unsigned_number, decimals)) {
+  std::string scratch;
+  const bool plain = !target.rules.since(16) || plain_numeric(unsigned_number, scratch);
+  if (!plain || !read_decimals(unsigned_number, decimals)) {
     fault = parse_fault(target, text, "a decimal number, NaN or ±Infinity");
     return false;
   }

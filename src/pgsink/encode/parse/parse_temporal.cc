@@ -1,7 +1,9 @@
 // Text → date, time, timetz, timestamp, timestamptz: the ISO 8601 forms that PostgreSQL prints and
 // reads whatever its DateStyle. Without a zone an instant is taken in UTC.
 
+#include <charconv>
 #include <limits>
+#include <string>
 
 #include <pgproto/ascii.h>
 
@@ -9,6 +11,7 @@
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
 #include "pgsink/encode/values/calendar.h"
+#include "pgsink/encode/values/rounding.h"
 #include "pgsink/encode/values/temporal.h"
 
 namespace pgsink::encode {
@@ -50,6 +53,27 @@ bool read_date(TextReader& reader, Civil& date) {
   return true;
 }
 
+/// Digits behind the point of a second, of which at most six are not zero, as microseconds.
+int64_t whole_fraction(std::string_view digits) {
+  int64_t micros = 0;
+  for (size_t i = 0; i < 6; ++i) micros = micros * 10 + (i < digits.size() ? digits[i] - '0' : 0);
+  return micros;
+}
+
+int64_t rounded_fraction(std::string_view digits) {
+  const std::string text = "0." + std::string(digits);
+  double fraction = 0;
+  std::from_chars(text.data(), text.data() + text.size(), fraction);
+  return round_fraction(fraction);
+}
+
+/// Whether the type holds the time, which is rounded if the rules say so.
+bool holds_time(const Target& target, const Moment& moment, int64_t& micros) {
+  const int64_t step = fraction_step(target.type_modifier);
+  if (target.rules.rounds) return round_to_step(micros, step);
+  return !moment.rounds && micros % step == 0;
+}
+
 /// HH:MM[:SS[.fraction]]
 bool read_clock(TextReader& reader, Moment& moment) {
   int64_t hours = 0;
@@ -63,11 +87,9 @@ bool read_clock(TextReader& reader, Moment& moment) {
     if (!reader.take_number(2, 2, seconds)) return false;
     if (reader.take('.')) {
       const std::string_view digits = reader.take_digits();
-      for (size_t i = 0; i < 6; ++i) {
-        fraction = fraction * 10 + (i < digits.size() ? digits[i] - '0' : 0);
-      }
       moment.rounds =
           digits.size() > 6 && digits.find_first_not_of('0', 6) != std::string_view::npos;
+      fraction = moment.rounds ? rounded_fraction(digits) : whole_fraction(digits);
     }
   }
   if (hours > 24 || minutes > 59 || seconds > 60) return false;
@@ -122,20 +144,20 @@ bool read_moment(std::string_view text, Moment& moment) {
          date.day <= days_in_month(date.year, date.month);
 }
 
-/// 1, -1 or 0: infinity, -infinity or neither.
-int read_infinity(std::string_view text) {
+}  // namespace
+
+// Server: datetktbl in datetime.c, where "+infinity" stands since 17.
+int read_infinity(std::string_view text, const ValueRules& rules) {
   TextReader reader(text);
   const bool negative = reader.take('-');
-  if (!negative) reader.take('+');
+  if (!negative && rules.since(17)) reader.take('+');
   if (!reader.take_word("infinity") || !reader.done()) return 0;
   return negative ? -1 : 1;
 }
 
-}  // namespace
-
 bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   const std::string_view word = pgproto::ascii::trim(text);
-  if (const int infinity = read_infinity(word); infinity != 0) {
+  if (const int infinity = read_infinity(word, target.rules); infinity != 0) {
     out.put(infinity > 0 ? std::numeric_limits<int32_t>::max()
                          : std::numeric_limits<int32_t>::min());
     return true;
@@ -146,7 +168,7 @@ bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault
     return false;
   }
   const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
-  if (moment.micros != 0 || moment.rounds) {
+  if (!target.rules.rounds && (moment.micros != 0 || moment.rounds)) {
     fault = value_fault(text, "has a time of day, which date does not hold");
     return false;
   }
@@ -169,7 +191,7 @@ bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault
     fault = form_fault(target, text, kTimeForm);
     return false;
   }
-  if (moment.rounds || moment.micros % fraction_step(target.type_modifier) != 0) {
+  if (!holds_time(target, moment, moment.micros)) {
     fault = value_fault(text, "would be rounded to the type's fractional digits");
     return false;
   }
@@ -180,7 +202,7 @@ bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault
 
 bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   const std::string_view word = pgproto::ascii::trim(text);
-  if (const int infinity = read_infinity(word); infinity != 0) {
+  if (const int infinity = read_infinity(word, target.rules); infinity != 0) {
     out.put(infinity > 0 ? std::numeric_limits<int64_t>::max()
                          : std::numeric_limits<int64_t>::min());
     return true;
@@ -197,16 +219,16 @@ bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, 
                        "a timestamp without time zone or in UTC, for the type holds none");
     return false;
   }
-  if (moment.rounds || moment.micros % fraction_step(target.type_modifier) != 0) {
-    fault = value_fault(text, "would be rounded to the type's fractional digits");
-    return false;
-  }
   const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
   // Seven digits of year are far within int64 seconds, but not microseconds.
   const int64_t seconds = (days - kEpochDays) * kSecondsPerDay - moment.zone_seconds;
   int64_t micros = 0;
   const bool fits = !__builtin_mul_overflow(seconds, kMicrosPerSecond, &micros) &&
                     !__builtin_add_overflow(micros, moment.micros, &micros);
+  if (fits && !holds_time(target, moment, micros)) {
+    fault = value_fault(text, "would be rounded to the type's fractional digits");
+    return false;
+  }
   if (!fits || micros < kTimestampMinMicros - kEpochMicros ||
       micros >= (kTimestampEndDays - kEpochDays) * kMicrosPerDay) {
     fault = value_fault(text, "is outside the type's range (4714-11-24 BC to 294276-12-31)");

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include <pgproto/oid.h>
+
 #include "pgsink/encode/base/loaders.h"
 #include "pgsink/encode/base/staged.h"
 #include "pgsink/encode/base/wire_type.h"
@@ -88,6 +90,17 @@ Result<CodecPointer> make_change_codec(const Field& source) {
 
 }  // namespace
 
+pgproto::Oid wire_oid(Wire wire) {
+  PGPROTO_ASSERT(wire != Wire::kOwn);
+  return wire == Wire::kText ? pgproto::oid::kText : pgproto::oid::kNumeric;
+}
+
+Wire column_wire(const EncodeColumn& column, const pgproto::TypeMap& types) {
+  if (column.role == EncodeColumn::Role::kChange) return Wire::kOwn;
+  const auto target = resolve_target(column.target_oid, column.type_modifier, types, column.rules);
+  return target ? wire_of(column.source, *target) : Wire::kOwn;
+}
+
 Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto::TypeMap& types) {
   const auto explain = [&](Error error) {
     error.message = "column \"" + column.target_name + "\": " + error.message;
@@ -101,8 +114,14 @@ Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto:
     made.codec = std::move(*codec);
     return made;
   }
-  auto target = resolve_target(column.target_oid, column.type_modifier, types);
+  auto target = resolve_target(column.target_oid, column.type_modifier, types, column.rules);
   if (!target) return explain(std::move(target.error()));
+  const Wire wire = wire_of(column.source, *target);
+  if (wire != Wire::kOwn) made.target_oid = wire_oid(wire);
+  if (wire == Wire::kNumeric) {
+    target->kind = TargetKind::kNumeric;
+    target->type_modifier = -1;
+  }
   auto codec = make_codec(column.source, *target);
   if (!codec) return explain(std::move(codec.error()));
   made.type_name = std::move(target->name);

@@ -7,6 +7,7 @@
 
 #include "pgsink/encode/base/field.h"
 #include "pgsink/encode/rows/row_encoder.h"
+#include "pgsink/encode/rows/server_text.h"
 
 namespace pgsink::encode {
 
@@ -15,9 +16,14 @@ struct ColumnCodec {
   size_t source_index = 0;
   std::string target_name;
   std::string type_name;
-  pgproto::Oid target_oid = 0;
+  pgproto::Oid target_oid = 0;  ///< Of what is sent.
   CodecPointer codec;
 };
+
+/// column_wire says what a column's values are on their way. REQUIRES: its type is known.
+Wire column_wire(const EncodeColumn& column, const pgproto::TypeMap& types);
+/// wire_oid is the type that stands for the column's own. REQUIRES: wire is not kOwn.
+pgproto::Oid wire_oid(Wire wire);
 
 /// make_column_codec chooses the codec by source, type and role. The error (kColumnType) names the
 /// column and says what would work.

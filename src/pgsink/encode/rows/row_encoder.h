@@ -18,6 +18,8 @@
 
 #include <pgsink/record_batch.h>
 
+#include "pgsink/encode/base/value_rules.h"
+
 namespace pgsink {
 
 /// EncodeColumn says that source column `source_index` (described by `source`) goes to a table
@@ -34,6 +36,7 @@ struct EncodeColumn {
     kChange,  ///< Text that says what the row does, written as the "char" I, U or D.
   };
   Role role = Role::kValue;
+  encode::ValueRules rules;
 };
 
 /// Rejection is a row whose value cannot become the column's type without changing.

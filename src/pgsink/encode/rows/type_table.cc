@@ -5,6 +5,7 @@
 #include "pgsink/encode/base/fixed.h"
 #include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/parse/parse.h"
+#include "pgsink/encode/rows/server_text.h"
 #include "pgsink/encode/values/array.h"
 #include "pgsink/encode/values/composite.h"
 #include "pgsink/encode/values/nested.h"
@@ -49,6 +50,10 @@ std::unexpected<Error> within(const std::string& part, Error error) {
   return pgproto::fail(std::move(error));
 }
 
+Result<CodecPointer> as_server_text(const Field& source, const Target& target) {
+  return make_text_codec(source, target, make_codec);
+}
+
 Result<CodecPointer> list_to_array(const Field& source, const Target& target) {
   auto shape = array_shape(source, target);
   if (!shape) return pgproto::fail(std::move(shape.error()));
@@ -85,6 +90,8 @@ constexpr std::string_view kUnrounded = "values that the precision and scale hol
 constexpr std::string_view kExactFloat =
     "values that the type holds exactly, or prints the same in shortest form";
 constexpr std::string_view kTextLimit = "its text form, within the type's length";
+constexpr std::string_view kInputText = "what the type's own input function on the server reads";
+constexpr std::string_view kInputForm = "its text form, if the type's input function reads that";
 constexpr std::string_view kJsonForm = "its JSON form, as to_json() makes it";
 
 constexpr Conversion kConversions[] = {
@@ -151,26 +158,33 @@ constexpr Conversion kConversions[] = {
 
 #define PGSINK_PARSED(target, rule) {S::kText, target, always<text_to_parsed>, rule}
     PGSINK_PARSED(T::kBool, "what boolin() reads: true, f, yes, off, 1 …"),
-    PGSINK_PARSED(T::kInt2, "decimal digits in the type's range"),
-    PGSINK_PARSED(T::kInt4, "decimal digits in the type's range"),
-    PGSINK_PARSED(T::kInt8, "decimal digits in the type's range"),
-    PGSINK_PARSED(T::kOid, "decimal digits in the type's range"),
-    PGSINK_PARSED(T::kFloat4, "decimal numbers, as the nearest float; NaN, Infinity"),
-    PGSINK_PARSED(T::kFloat8, "decimal numbers, as the nearest float; NaN, Infinity"),
-    PGSINK_PARSED(T::kNumeric, "decimal numbers that precision and scale hold without rounding"),
+    PGSINK_PARSED(T::kInt2,
+                  "whole numbers in the type's range; since 16 also 0x1F, 0o17, 0b11, 1_000"),
+    PGSINK_PARSED(T::kInt4,
+                  "whole numbers in the type's range; since 16 also 0x1F, 0o17, 0b11, 1_000"),
+    PGSINK_PARSED(T::kInt8,
+                  "whole numbers in the type's range; since 16 also 0x1F, 0o17, 0b11, 1_000"),
+    PGSINK_PARSED(T::kOid, "whole numbers in the type's range; since 16 also 0x1F and octal 017"),
+    PGSINK_PARSED(T::kFloat4, "decimal numbers and 0x1.8p3, as the nearest float; NaN, Infinity"),
+    PGSINK_PARSED(T::kFloat8, "decimal numbers and 0x1.8p3, as the nearest float; NaN, Infinity"),
+    PGSINK_PARSED(T::kNumeric,
+                  "decimal numbers that precision and scale hold without rounding; since 16 also "
+                  "0x1F, 1_000"),
     PGSINK_PARSED(T::kChar, "at most one byte of ASCII"),
     PGSINK_PARSED(T::kBytea, "hexadecimal (\\x…) or escape format"),
-    PGSINK_PARSED(T::kDate, "2024-01-31 (BC), infinity"),
+    PGSINK_PARSED(T::kDate, "2024-01-31 (BC), infinity, since 17 +infinity"),
     PGSINK_PARSED(T::kTime, "12:34:56.789 without zone or in UTC, without rounding"),
     PGSINK_PARSED(T::kTimetz, "12:34:56.789+01:00, without rounding; no zone is UTC"),
     PGSINK_PARSED(T::kTimestamp,
                   "2024-01-31 12:34:56.789 without zone or in UTC (Z, +00), without rounding"),
     PGSINK_PARSED(T::kTimestamptz, "2024-01-31 12:34:56.789+01, without rounding; no zone is UTC"),
-    PGSINK_PARSED(T::kInterval, "styles postgres, postgres_verbose and ISO 8601"),
+    PGSINK_PARSED(T::kInterval,
+                  "styles postgres, postgres_verbose and ISO 8601; since 17 infinity"),
     PGSINK_PARSED(T::kUuid, "what uuid_in() reads"),
     PGSINK_PARSED(T::kInet, "addresses in full, /bits"),
     PGSINK_PARSED(T::kCidr, "networks in full, /bits, host bits zero"),
-    PGSINK_PARSED(T::kMacaddr, "addresses in full: 08:00:2b:01:02:03, 08002b:010203 …"),
+    PGSINK_PARSED(T::kMacaddr,
+                  "addresses in full: 08:00:2b:01:02:03, 08002b:010203, 0800.2b01.0203 …"),
     PGSINK_PARSED(T::kMacaddr8, "addresses in full: 08:00:2b:01:02:03:04:05, 08:00:2b:01:02:03 …"),
     PGSINK_PARSED(T::kBit, "exactly n binary digits, or x and hexadecimal ones"),
     PGSINK_PARSED(T::kVarbit, "at most n binary digits, or x and hexadecimal ones"),
@@ -204,77 +218,22 @@ constexpr Conversion kConversions[] = {
     PGSINK_AS_TEXT(S::kStruct),
     PGSINK_AS_TEXT(S::kMap),
 #undef PGSINK_AS_TEXT
-};
 
-constexpr std::string_view kClassNames[] = {
-    "null",     "boolean",  "integer", "float",  "decimal", "date", "time",   "timestamp",
-    "duration", "interval", "text",    "binary", "uuid",    "list", "struct", "map",
+    {S::kText, T::kInput, as_server_text, kInputText},
+    {S::kBool, T::kInput, as_server_text, kInputForm},
+    {S::kInteger, T::kInput, as_server_text, kInputForm},
+    {S::kFloat, T::kInput, as_server_text, kInputForm},
+    {S::kDecimal, T::kInput, as_server_text, kInputForm},
+    {S::kDate, T::kInput, as_server_text, kInputForm},
+    {S::kTime, T::kInput, as_server_text, kInputForm},
+    {S::kTimestamp, T::kInput, as_server_text, kInputForm},
+    {S::kDuration, T::kInput, as_server_text, kInputForm},
+    {S::kInterval, T::kInput, as_server_text, kInputForm},
+    {S::kUuid, T::kInput, as_server_text, kInputForm},
+    {S::kBinary, T::kInput, as_server_text, "WKB, for PostGIS's geometry and geography"},
+    {S::kList, T::kInput, as_server_text, "numbers, for vector, halfvec and cube"},
+    {S::kMap, T::kInput, as_server_text, "keys and values, for hstore"},
 };
-
-std::string_view unit_name(TimeUnit unit) {
-  switch (unit) {
-    case TimeUnit::kSecond:
-      return "s";
-    case TimeUnit::kMilli:
-      return "ms";
-    case TimeUnit::kMicro:
-      return "us";
-    case TimeUnit::kNano:
-      break;
-  }
-  return "ns";
-}
-
-constexpr std::string_view kKindNames[] = {
-    "null",
-    "bool",
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-    "decimal32",
-    "decimal64",
-    "decimal128",
-    "decimal256",
-    "date32",
-    "date64",
-    "std::chrono::days",
-    "time32",
-    "time64",
-    "timestamp",
-    "duration",
-    "interval[months]",
-    "interval[days, ms]",
-    "interval[months, days, ns]",
-    "interval[months, days, us]",
-    "utf8",
-    "large_utf8",
-    "binary",
-    "large_binary",
-    "utf8_view",
-    "binary_view",
-    "fixed_size_binary",
-    "uuid",
-    "std::string",
-    "std::string_view",
-    "std::vector<std::byte>",
-    "list",
-    "large_list",
-    "fixed_size_list",
-    "std::vector",
-    "struct",
-    "map",
-    "dictionary",
-};
-static_assert(std::size(kKindNames) == static_cast<size_t>(ColumnKind::kDictionary) + 1);
 
 /// What a user can do about a pair that has no conversion.
 std::string advice(SourceClass source, const Target& target) {
@@ -295,58 +254,6 @@ std::string advice(SourceClass source, const Target& target) {
 
 std::span<const Conversion> conversions() { return kConversions; }
 
-std::string_view source_class_name(SourceClass source) {
-  return kClassNames[static_cast<size_t>(source)];
-}
-
-SourceClass source_class(const Field& field) {
-  const ColumnKind kind = field.kind;
-  const auto within = [kind](ColumnKind first, ColumnKind last) {
-    return kind >= first && kind <= last;
-  };
-  using K = ColumnKind;
-  if (kind == K::kDictionary) return source_class(field.children[0]);
-  if (kind == K::kNull) return S::kNull;
-  if (within(K::kBoolBits, K::kBoolBytes)) return S::kBool;
-  if (within(K::kInt8, K::kUint64)) return S::kInteger;
-  if (within(K::kFloat16, K::kFloat64)) return S::kFloat;
-  if (within(K::kDecimal32, K::kDecimal256)) return S::kDecimal;
-  if (within(K::kDate32, K::kDays64)) return S::kDate;
-  if (within(K::kTime32, K::kTime64)) return S::kTime;
-  if (kind == K::kTimestamp) return S::kTimestamp;
-  if (kind == K::kDuration) return S::kDuration;
-  if (within(K::kIntervalMonths, K::kIntervalMonthDayMicro)) return S::kInterval;
-  if (kind == K::kUuid) return S::kUuid;
-  if (is_list(kind)) return S::kList;
-  if (kind == K::kStruct) return S::kStruct;
-  if (kind == K::kMap) return S::kMap;
-  const bool binary = kind == K::kBinary32 || kind == K::kBinary64 || kind == K::kBinaryView ||
-                      kind == K::kFixedBinary || kind == K::kStdBytes;
-  return binary ? S::kBinary : S::kText;
-}
-
-std::string source_name(const Field& field) {
-  std::string name(kKindNames[static_cast<size_t>(field.kind)]);
-  const SourceClass source = source_class(field);
-  if (field.kind == ColumnKind::kDictionary)
-    return "dictionary<" + source_name(field.children[0]) + ">";
-  if (source == S::kTime || source == S::kTimestamp || source == S::kDuration) {
-    name += "[" + std::string(unit_name(field.unit)) + (field.utc ? ", UTC]" : "]");
-  } else if (source == S::kDecimal) {
-    name += "(" + std::to_string(field.precision) + "," + std::to_string(field.scale) + ")";
-  } else if (source == S::kList || source == S::kStruct || source == S::kMap) {
-    name += "<";
-    for (size_t i = 0; i < field.children.size(); ++i) {
-      if (i != 0) name += ", ";
-      name += source_name(field.children[i]);
-    }
-    name += ">";
-  } else if (field.json || field.json_value) {
-    name = "json";
-  }
-  return name;
-}
-
 /// The repeated name of a struct that this target gets as JSON; nullptr if every member arrives.
 static const std::string* json_loses_a_member(const Field& source, const Target& target) {
   const bool by_attributes =
@@ -361,6 +268,7 @@ Result<CodecPointer> make_codec(const Field& source, const Target& target) {
     if (!values) return values;
     return dictionary_field(source, std::move(*values));
   }
+  if (goes_as_text(target)) return as_server_text(source, target);
   const SourceClass from = source_class(source);
   if (source.json_value && from == S::kText) return json_value_to(source, target);
   for (const Conversion& entry : kConversions) {

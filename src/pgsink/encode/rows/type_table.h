@@ -7,28 +7,9 @@
 
 #include "pgsink/encode/base/field.h"
 #include "pgsink/encode/base/wire_type.h"
+#include "pgsink/encode/rows/source_class.h"
 
 namespace pgsink::encode {
-
-/// SourceClass groups the kinds that convert alike.
-enum class SourceClass : uint8_t {
-  kNull,
-  kBool,
-  kInteger,
-  kFloat,
-  kDecimal,
-  kDate,
-  kTime,
-  kTimestamp,
-  kDuration,
-  kInterval,
-  kText,
-  kBinary,
-  kUuid,
-  kList,
-  kStruct,
-  kMap,
-};
 
 /// Conversion is one pair of the table.
 struct Conversion {
@@ -39,12 +20,6 @@ struct Conversion {
 };
 
 std::span<const Conversion> conversions();
-
-/// source_class of a kind; a dictionary has that of its values.
-SourceClass source_class(const Field& field);
-/// source_name is the type as a user knows it: "timestamp[us, UTC]", "list<int32>".
-std::string source_name(const Field& field);
-std::string_view source_class_name(SourceClass source);
 
 /// make_codec chooses the codec of a pair. The error (kColumnType) says what would work.
 Result<CodecPointer> make_codec(const Field& source, const Target& target);

@@ -102,7 +102,7 @@ void append_integer(const Integer& value, std::string& to) {
   to.append(text.data(), result.ptr);
 }
 
-bool nearest_float(const Digits& value, bool single, Float& nearest) {
+bool round_to_float(const Digits& value, bool single, Float& nearest) {
   if (value.digits.empty()) {
     nearest = {0, single};
     return true;
@@ -121,6 +121,12 @@ bool nearest_float(const Digits& value, bool single, Float& nearest) {
     nearest = {parsed, false};
   }
   if (value.negative) nearest.value = -nearest.value;
+  return true;
+}
+
+bool nearest_float(const Digits& value, bool single, Float& nearest) {
+  if (!round_to_float(value, single, nearest)) return false;
+  if (value.digits.empty()) return true;
   DigitBuffer buffer;
   return same_number(value, digits_of(nearest, buffer)) || is_exactly(nearest.value, value);
 }

@@ -14,6 +14,8 @@ std::string float_text(const Float& value);
 void append_float(const Float& value, std::string& to);
 void append_integer(const Integer& value, std::string& to);
 
+/// round_to_float is nearest_float() for whatever number. False if it is beyond the type's range.
+bool round_to_float(const Digits& value, bool single, Float& nearest);
 /// nearest_float finds the float (single or double) closest to a decimal number. False if it is not
 /// an honest copy: out of range, or neither exact nor the same number when printed.
 bool nearest_float(const Digits& value, bool single, Float& nearest);

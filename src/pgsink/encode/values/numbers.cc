@@ -64,8 +64,10 @@ struct IntegerToFloat {
   using Source = S;
   using Lane = T;
   TargetKind kind;
+  bool rounds;
   bool convert(S value, T& lane) const {
     lane = static_cast<T>(value);
+    if (rounds) return true;
     if constexpr (std::numeric_limits<S>::digits <= std::numeric_limits<T>::digits) {
       return true;
     } else {
@@ -94,12 +96,17 @@ struct FloatToFloat {
   using Source = S;
   using Lane = T;
   TargetKind kind;
+  bool rounds;
   bool convert(S source, T& lane) const {
     const auto value = as_float(source);
     lane = static_cast<T>(value);
     if constexpr (sizeof(value) <= sizeof(T)) {
       return true;
     } else {
+      // Server: dtof(). What overflows or vanishes is an error there too.
+      if (rounds && (std::isinf(value) || !std::isinf(lane)) && (lane != 0 || value == 0)) {
+        return true;
+      }
       return static_cast<double>(lane) == value || std::isnan(value) ||
              (!std::isinf(lane) && lane != 0 &&
               float_text({lane, true}) == float_text({value, false}));
@@ -116,8 +123,10 @@ struct FloatToInteger {
   using Source = S;
   using Lane = T;
   TargetKind kind;
+  bool rounds;
   bool convert(S source, T& lane) const {
-    const double value = as_float(source);
+    const double exact = as_float(source);
+    const double value = rounds ? std::rint(exact) : exact;  // Server: dtoi4()
     constexpr double kMin = static_cast<double>(std::numeric_limits<T>::min());
     constexpr double kEnd =
         2.0 * static_cast<double>(uint64_t{1} << (std::numeric_limits<T>::digits - 1));
@@ -134,11 +143,15 @@ struct FloatToInteger {
 struct PutDecimalAsInteger {
   using Value = Decimal;
   TargetKind kind;
+  bool rounds;
   bool operator()(const Decimal& value, Scratch& out, Fault& fault) const {
     DigitBuffer buffer;
     const Digits digits = digits_of(value, buffer);
+    std::string rounding;
     Integer integer;
-    if (integer_of(digits, integer) && put_integer(integer, kind, out, fault)) return true;
+    if (integer_of(rounds ? rounded(digits, 0, rounding) : digits, integer) &&
+        put_integer(integer, kind, out, fault))
+      return true;
     fault = integer_fault(text_of(digits), kind);
     return false;
   }
@@ -147,11 +160,14 @@ struct PutDecimalAsInteger {
 struct PutDecimalAsFloat {
   using Value = Decimal;
   TargetKind kind;
+  bool rounds;
   bool operator()(const Decimal& value, Scratch& out, Fault& fault) const {
     DigitBuffer buffer;
     const Digits digits = digits_of(value, buffer);
+    const bool single = kind == TargetKind::kFloat4;
     Float nearest;
-    if (!nearest_float(digits, kind == TargetKind::kFloat4, nearest)) {
+    if (!(rounds ? round_to_float(digits, single, nearest)
+                 : nearest_float(digits, single, nearest))) {
       fault = float_fault(text_of(digits), kind);
       return false;
     }
@@ -283,9 +299,9 @@ CodecPointer integer_to_float(const Field& source, const Target& target) {
   return with_integer(source.kind, [&](auto from) -> CodecPointer {
     using S = decltype(from);
     if (target.kind == TargetKind::kFloat4) {
-      return number_codec(IntegerToFloat<S, float>{target.kind});
+      return number_codec(IntegerToFloat<S, float>{target.kind, target.rules.rounds});
     }
-    return number_codec(IntegerToFloat<S, double>{target.kind});
+    return number_codec(IntegerToFloat<S, double>{target.kind, target.rules.rounds});
   });
 }
 
@@ -297,25 +313,29 @@ CodecPointer float_to_float(const Field& source, const Target& target) {
   }
   return with_float(source.kind, [&](auto from) -> CodecPointer {
     using S = decltype(from);
-    if (single) return number_codec(FloatToFloat<S, float>{target.kind});
-    return number_codec(FloatToFloat<S, double>{target.kind});
+    if (single) return number_codec(FloatToFloat<S, float>{target.kind, target.rules.rounds});
+    return number_codec(FloatToFloat<S, double>{target.kind, target.rules.rounds});
   });
 }
 
 CodecPointer float_to_integer(const Field& source, const Target& target) {
+  // PostgreSQL assigns no float to oid.
+  const bool rounds = target.rules.rounds && target.kind != TargetKind::kOid;
   return with_float(source.kind, [&](auto from) {
     return with_integer_target(target.kind, [&](auto to) -> CodecPointer {
-      return number_codec(FloatToInteger<decltype(from), decltype(to)>{target.kind});
+      return number_codec(FloatToInteger<decltype(from), decltype(to)>{target.kind, rounds});
     });
   });
 }
 
 CodecPointer decimal_to_integer(const Field& source, const Target& target) {
-  return staged_field(source, load_decimal, PutDecimalAsInteger{target.kind});
+  return staged_field(
+      source, load_decimal,
+      PutDecimalAsInteger{target.kind, target.rules.rounds && target.kind != TargetKind::kOid});
 }
 
 CodecPointer decimal_to_float(const Field& source, const Target& target) {
-  return staged_field(source, load_decimal, PutDecimalAsFloat{target.kind});
+  return staged_field(source, load_decimal, PutDecimalAsFloat{target.kind, target.rules.rounds});
 }
 
 }  // namespace pgsink::encode

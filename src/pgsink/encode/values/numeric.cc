@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "pgsink/encode/base/copy_bytes.h"
 #include "pgsink/encode/base/row_part.h"
@@ -160,6 +161,20 @@ struct PutInteger {
   }
 };
 
+/// Reads d[.ddd]e±dd, which is not zero.
+Digits digits_of_scientific(std::string_view text, DigitBuffer& buffer) {
+  size_t count = 0;
+  size_t at = 0;
+  for (; text[at] != 'e'; ++at) {
+    if (text[at] != '.') buffer[count++] = text[at];
+  }
+  int exponent = 0;
+  const char* const begin = text.data() + at + (text[at + 1] == '+' ? 2 : 1);
+  std::from_chars(begin, text.data() + text.size(), exponent);
+  const int64_t scale = static_cast<int64_t>(count) - 1 - exponent;
+  return {false, {buffer.data(), count}, scale, std::max<int64_t>(scale, 0)};
+}
+
 struct PutFloat {
   using Value = Float;
   NumericLimit limit;
@@ -173,7 +188,25 @@ struct PutFloat {
           fault);
     }
     DigitBuffer buffer;
-    return put_numeric(digits_of(value, buffer), limit, out, fault);
+    const Digits shortest = digits_of(value, buffer);
+    if (limit.rounds && without_trailing_zeros(shortest).scale > limit.scale) {
+      return put_rounded(value, out, fault);
+    }
+    return put_numeric(shortest, limit, out, fault);
+  }
+
+ private:
+  /// Server: float8_numeric() and float4_numeric() take the digits that the type surely has.
+  bool put_rounded(const Float& value, Scratch& out, Fault& fault) const {
+    const int digits =
+        value.single ? std::numeric_limits<float>::digits10 : std::numeric_limits<double>::digits10;
+    std::array<char, 32> text;
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), std::fabs(value.value),
+                                   std::chars_format::scientific, digits - 1);
+    DigitBuffer buffer;
+    Digits number = digits_of_scientific({text.data(), end.ptr}, buffer);
+    number.negative = std::signbit(value.value);
+    return put_numeric(number, limit, out, fault);
   }
 };
 
@@ -312,11 +345,29 @@ class DecimalField final : public FieldCodec {
 
 }  // namespace
 
-NumericLimit numeric_limit(int32_t type_modifier) {
+NumericLimit numeric_limit(const Target& target) {
   constexpr int32_t kHeader = 4;  // Server: VARHDRSZ
-  if (type_modifier < kHeader) return {};
-  const int32_t packed = type_modifier - kHeader;
-  return {(packed >> 16) & 0xffff, ((packed & 0x7ff) ^ 1024) - 1024};
+  if (target.type_modifier < kHeader) return {};
+  const int32_t packed = target.type_modifier - kHeader;
+  return {(packed >> 16) & 0xffff, ((packed & 0x7ff) ^ 1024) - 1024, target.rules.rounds};
+}
+
+Digits rounded(const Digits& value, int64_t scale, std::string& buffer) {
+  if (value.scale <= scale) return value;
+  const auto count = static_cast<int64_t>(value.digits.size());
+  const int64_t kept = count - (value.scale - scale);
+  const bool up = kept >= 0 && kept < count && value.digits[static_cast<size_t>(kept)] >= '5';
+  buffer.assign(value.digits.substr(0, kept > 0 ? static_cast<size_t>(kept) : 0));
+  if (up) {
+    size_t at = buffer.size();
+    while (at > 0 && buffer[at - 1] == '9') buffer[--at] = '0';
+    if (at > 0) {
+      ++buffer[at - 1];
+    } else {
+      buffer.insert(0, "1");
+    }
+  }
+  return {value.negative, buffer, scale, value.shown_scale};
 }
 
 Digits digits_of(const Decimal& value, DigitBuffer& buffer) {
@@ -334,24 +385,20 @@ Digits digits_of(const Float& value, DigitBuffer& buffer) {
   ShortestBuffer text;
   const char* const end = value.single ? put_shortest(static_cast<float>(magnitude), text)
                                        : put_shortest(magnitude, text);
-  // d[.ddd]e±dd
-  size_t count = 0;
-  const char* at = text.data();
-  for (; *at != 'e'; ++at) {
-    if (*at != '.') buffer[count++] = *at;
-  }
-  int exponent = 0;
-  const char* const exponent_begin = at[1] == '+' ? at + 2 : at + 1;
-  std::from_chars(exponent_begin, end, exponent);
+  Digits digits = digits_of_scientific({text.data(), end}, buffer);
   if (buffer[0] == '0') return {};  // zero, and numeric has no minus zero
-  const int64_t scale = static_cast<int64_t>(count) - 1 - exponent;
-  return {negative, {buffer.data(), count}, scale, std::max<int64_t>(scale, 0)};
+  digits.negative = negative;
+  return digits;
 }
 
 bool put_numeric(const Digits& value, const NumericLimit& limit, Scratch& out, Fault& fault) {
   const bool limited = limit.precision != 0;
   const int64_t scale = limited ? std::max(limit.scale, 0) : value.shown_scale;
-  const Digits exact = without_trailing_zeros(value);
+  std::string buffer;
+  Digits exact = without_trailing_zeros(value);
+  if (limited && limit.rounds && exact.scale > limit.scale) {
+    exact = without_trailing_zeros(rounded(exact, limit.scale, buffer));
+  }
   if (scale > kScaleMax) {
     fault = {sqlstate::kNumberOutOfRange, shown(value) + " has " + std::to_string(scale) +
                                               " digits behind the point, numeric holds " +
@@ -442,18 +489,18 @@ bool integer_of(const Digits& value, Integer& integer) {
 }
 
 CodecPointer decimal_to_numeric(const Field& source, const Target& target) {
-  const NumericLimit limit = numeric_limit(target.type_modifier);
+  const NumericLimit limit = numeric_limit(target);
   if (source.kind == ColumnKind::kDecimal256) {
     return staged_field(source, load_decimal, PutDecimal{limit});
   }
   return std::make_unique<DecimalField>(source, limit);
 }
 CodecPointer integer_to_numeric(const Field& source, const Target& target) {
-  const NumericLimit limit = numeric_limit(target.type_modifier);
+  const NumericLimit limit = numeric_limit(target);
   return staged_field(source, load_integer, PutInteger{limit, SmallNumeric(0, limit)});
 }
 CodecPointer float_to_numeric(const Field& source, const Target& target) {
-  return staged_field(source, load_float, PutFloat{numeric_limit(target.type_modifier)});
+  return staged_field(source, load_float, PutFloat{numeric_limit(target)});
 }
 
 }  // namespace pgsink::encode

@@ -22,10 +22,11 @@ namespace pgsink::encode {
 struct NumericLimit {
   int32_t precision = 0;
   int32_t scale = 0;
+  bool rounds = false;  ///< What has more digits behind the point is rounded to the scale.
 };
 
-/// numeric_limit reads a type modifier. Server: make_numeric_typmod(), numeric_typmod_scale().
-NumericLimit numeric_limit(int32_t type_modifier);
+/// numeric_limit is that of a type. Server: make_numeric_typmod(), numeric_typmod_scale().
+NumericLimit numeric_limit(const Target& target);
 
 /// Digits is a decimal number: digits × 10^-scale. `digits` has no leading zero; empty is zero.
 struct Digits {
@@ -78,6 +79,10 @@ class SmallNumeric {
 enum class NumericSpecial : uint16_t { kNan = 0xc000, kInfinity = 0xd000, kMinusInfinity = 0xf000 };
 bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratch& out,
                          Fault& fault);
+
+/// rounded rounds to `scale` digits behind the point, halves away from zero. The result refers to
+/// `buffer`, or to what `value` does.
+Digits rounded(const Digits& value, int64_t scale, std::string& buffer);
 
 /// text_of writes a number as PostgreSQL's numeric prints it: every digit of its scale, no
 /// exponent.

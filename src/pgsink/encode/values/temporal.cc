@@ -5,6 +5,7 @@
 #include "pgsink/encode/base/fixed.h"
 #include "pgsink/encode/base/loaders.h"
 #include "pgsink/encode/values/calendar.h"
+#include "pgsink/encode/values/rounding.h"
 
 namespace pgsink::encode {
 namespace {
@@ -19,8 +20,10 @@ constexpr int32_t kInt32Min = std::numeric_limits<int32_t>::min();
 struct Rescale {
   int64_t multiplier = 1;
   int64_t divisor = 1;
+  bool rounds = false;
 
   bool operator()(int64_t value, int64_t& to) const {
+    if (divisor != 1 && rounds) return round_nanos(value, to);
     if (divisor != 1) {
       to = value / divisor;
       return to * divisor == value;
@@ -29,7 +32,7 @@ struct Rescale {
   }
 };
 
-Rescale to_micros(TimeUnit unit) {
+Rescale to_micros(TimeUnit unit, const Target& target) {
   switch (unit) {
     case TimeUnit::kSecond:
       return {1'000'000, 1};
@@ -40,8 +43,21 @@ Rescale to_micros(TimeUnit unit) {
     case TimeUnit::kNano:
       break;
   }
-  return {1, 1'000};
+  return {1, 1'000, target.rules.rounds};
 }
+
+/// A number of microseconds as a type of that precision holds it.
+struct Precision {
+  int64_t step = 1;
+  bool rounds = false;
+
+  explicit Precision(const Target& target)
+      : step(fraction_step(target.type_modifier)), rounds(target.rules.rounds) {}
+  bool operator()(int64_t& micros) const {
+    if (step == 1) return true;
+    return rounds ? round_to_step(micros, step) : micros % step == 0;
+  }
+};
 
 /// Sentinel tells DuckDB's infinities from numbers, if the field says that it has them.
 template <class T>
@@ -89,7 +105,7 @@ struct TimestampToTimestamp {
 
   TimeUnit unit = TimeUnit::kMicro;
   Rescale rescale;
-  int64_t step = 1;
+  Precision precision;
   Sentinel<int64_t> sentinel;
   bool plain = false;  ///< Microseconds, any precision.
 
@@ -102,7 +118,7 @@ struct TimestampToTimestamp {
       lane = value > 0 ? kInt64Max : kInt64Min;
       return true;
     }
-    return to_lane(value, lane) && micros_in_range(lane) && (step == 1 || lane % step == 0);
+    return to_lane(value, lane) && precision(lane) && micros_in_range(lane);
   }
   /// Moves the epoch in the coarser of the two units, so that neither step overflows needlessly.
   bool to_lane(int64_t value, int64_t& lane) const {
@@ -113,7 +129,9 @@ struct TimestampToTimestamp {
   static bool move_epoch(int64_t value, int64_t micros_per_tick, int64_t& moved) {
     return !__builtin_sub_overflow(value, kEpochMicros / micros_per_tick, &moved);
   }
-  Fault fault(int64_t value) const { return timestamp_fault(ticks_shown(value, unit), step); }
+  Fault fault(int64_t value) const {
+    return timestamp_fault(ticks_shown(value, unit), precision.step);
+  }
 };
 
 /// Dates in 32 bits count days; in 64 bits milliseconds, or days too.
@@ -135,6 +153,7 @@ struct DateToDate {
   static constexpr int64_t kAddend = -kEpochDays;
 
   Sentinel<S> sentinel;
+  bool cuts = false;  ///< What a date in milliseconds has of a day is left out.
 
   // To about the year 2,900,000; what is beyond, or infinite, is left to convert().
   static constexpr int64_t kDirectMin = kDateMinDays;
@@ -145,9 +164,9 @@ struct DateToDate {
       lane = value > 0 ? kInt32Max : kInt32Min;
       return true;
     }
-    if (value % kUnitsPerDay != 0) return false;
-    const int64_t days = value / kUnitsPerDay;
-    if (days < kDateMinDays || days >= kDateEndDays) return false;
+    const bool whole = value % kUnitsPerDay == 0;
+    const int64_t days = value / kUnitsPerDay - (!whole && value < 0 ? 1 : 0);
+    if ((!whole && !cuts) || days < kDateMinDays || days >= kDateEndDays) return false;
     lane = static_cast<int32_t>(days - kEpochDays);
     return true;
   }
@@ -184,14 +203,17 @@ struct TimestampToDate {
   TimeUnit unit = TimeUnit::kMicro;
   int64_t ticks_per_day = kMicrosPerDay;
   Sentinel<int64_t> sentinel;
+  bool cuts = false;  ///< The time of day is left out.
 
   bool convert(int64_t value, int32_t& lane) const {
     if (sentinel.infinite(value)) {
       lane = value > 0 ? kInt32Max : kInt32Min;
       return true;
     }
-    const int64_t days = value / ticks_per_day;
-    if (days * ticks_per_day != value || days < kDateMinDays || days >= kDateEndDays) return false;
+    int64_t days = value / ticks_per_day;
+    const bool whole = days * ticks_per_day == value;
+    if (!whole && value < 0) --days;
+    if ((!whole && !cuts) || days < kDateMinDays || days >= kDateEndDays) return false;
     lane = static_cast<int32_t>(days - kEpochDays);
     return true;
   }
@@ -207,11 +229,10 @@ struct TimeToTime {
   using Lane = int64_t;
   TimeUnit unit = TimeUnit::kMicro;
   Rescale rescale;
-  int64_t step = 1;
+  Precision precision;
 
   bool convert(S value, int64_t& lane) const {
-    return rescale(int64_t{value}, lane) && lane >= 0 && lane <= kMicrosPerDay &&
-           (step == 1 || lane % step == 0);
+    return rescale(int64_t{value}, lane) && precision(lane) && lane >= 0 && lane <= kMicrosPerDay;
   }
   Fault fault(S value) const {
     return {sqlstate::kDatetimeOverflow,
@@ -249,6 +270,20 @@ struct WireInterval {
   }
 };
 
+/// An interval type with its fields and precision.
+struct IntervalType {
+  int32_t modifier = -1;
+  bool rounds = false;
+
+  explicit IntervalType(const Target& target)
+      : modifier(target.type_modifier), rounds(target.rules.rounds) {}
+  bool put(int32_t months, int32_t days, int64_t micros, WireInterval& lane) const {
+    if (rounds && !adjust_interval(months, days, micros, modifier)) return false;
+    lane.set(months, days, micros);
+    return interval_fits(months, days, micros, modifier);
+  }
+};
+
 Fault interval_fault(const std::string& shown) {
   return {sqlstate::kIntervalOverflow,
           shown +
@@ -261,13 +296,12 @@ struct TicksToInterval {
   using Source = S;
   using Lane = WireInterval;
   Rescale rescale;
-  int32_t type_modifier = -1;
+  IntervalType type;
 
   bool convert(S value, WireInterval& lane) const {
+    if (rescale.rounds) return type.put(0, 0, round_span_nanos(value), lane);
     int64_t micros = 0;
-    const bool ok = rescale(int64_t{value}, micros) && interval_fits(0, 0, micros, type_modifier);
-    lane.set(0, 0, micros);
-    return ok;
+    return rescale(int64_t{value}, micros) && type.put(0, 0, micros, lane);
   }
   Fault fault(S value) const {
     return interval_fault("a duration of " + std::to_string(value) + " ticks");
@@ -277,11 +311,8 @@ struct TicksToInterval {
 struct MonthsToInterval {
   using Source = int32_t;
   using Lane = WireInterval;
-  int32_t type_modifier = -1;
-  bool convert(int32_t months, WireInterval& lane) const {
-    lane.set(months, 0, 0);
-    return interval_fits(months, 0, 0, type_modifier);
-  }
+  IntervalType type;
+  bool convert(int32_t months, WireInterval& lane) const { return type.put(months, 0, 0, lane); }
   Fault fault(int32_t months) const { return interval_fault(std::to_string(months) + " months"); }
 };
 
@@ -291,11 +322,9 @@ struct DayTime {
 struct DayTimeToInterval {
   using Source = DayTime;
   using Lane = WireInterval;
-  int32_t type_modifier = -1;
+  IntervalType type;
   bool convert(DayTime value, WireInterval& lane) const {
-    const int64_t micros = int64_t{value.millis} * 1000;
-    lane.set(0, value.days, micros);
-    return interval_fits(0, value.days, micros, type_modifier);
+    return type.put(0, value.days, int64_t{value.millis} * 1000, lane);
   }
   Fault fault(DayTime value) const {
     return interval_fault(std::to_string(value.days) + " days " + std::to_string(value.millis) +
@@ -310,12 +339,11 @@ struct MonthDayNano {
 struct MonthDayNanoToInterval {
   using Source = MonthDayNano;
   using Lane = WireInterval;
-  int32_t type_modifier = -1;
+  IntervalType type;
   bool convert(MonthDayNano value, WireInterval& lane) const {
-    const int64_t micros = value.nanos / 1000;
-    lane.set(value.months, value.days, micros);
-    return micros * 1000 == value.nanos &&
-           interval_fits(value.months, value.days, micros, type_modifier);
+    const int64_t micros = type.rounds ? round_span_nanos(value.nanos) : value.nanos / 1000;
+    return type.put(value.months, value.days, micros, lane) &&
+           (type.rounds || micros * 1000 == value.nanos);
   }
   Fault fault(MonthDayNano value) const {
     return interval_fault(std::to_string(value.months) + " months " + std::to_string(value.days) +
@@ -330,10 +358,9 @@ struct MonthDayMicro {
 struct MonthDayMicroToInterval {
   using Source = MonthDayMicro;
   using Lane = WireInterval;
-  int32_t type_modifier = -1;
+  IntervalType type;
   bool convert(MonthDayMicro value, WireInterval& lane) const {
-    lane.set(value.months, value.days, value.micros);
-    return interval_fits(value.months, value.days, value.micros, type_modifier);
+    return type.put(value.months, value.days, value.micros, lane);
   }
   Fault fault(MonthDayMicro value) const {
     return interval_fault(std::to_string(value.months) + " months " + std::to_string(value.days) +
@@ -361,6 +388,14 @@ bool interval_fits(int32_t months, int32_t days, int64_t micros, int32_t type_mo
   if (months == kInt32Max && days == kInt32Max && micros == kInt64Max) return false;
   if (months == kInt32Min && days == kInt32Min && micros == kInt64Min) return false;
   if (type_modifier < 0) return true;
+  int32_t kept_months = months, kept_days = days;
+  int64_t kept_micros = micros;
+  return adjust_interval(kept_months, kept_days, kept_micros, type_modifier) &&
+         kept_months == months && kept_days == days && kept_micros == micros;
+}
+
+bool adjust_interval(int32_t& months, int32_t& days, int64_t& micros, int32_t type_modifier) {
+  if (type_modifier < 0) return true;
   // Source: src/include/utils/timestamp.h, INTERVAL_MASK; src/include/utils/datetime.h.
   constexpr int32_t kYear = 1 << 2, kDay = 1 << 3, kHour = 1 << 10, kMinute = 1 << 11,
                     kSecond = 1 << 12, kFullRange = 0x7fff;
@@ -368,29 +403,31 @@ bool interval_fits(int32_t months, int32_t days, int64_t micros, int32_t type_mo
   const int32_t precision = type_modifier & 0xffff;
   constexpr int64_t kMicrosPerMinute = 60 * kMicrosPerSecond;
   // Fields to the right of the last one named are cut off, those to the left remain.
-  if (range != kFullRange) {
-    const bool has_days = (range & (kDay | kHour | kMinute | kSecond)) != 0;
-    if (range == kYear && months % 12 != 0) return false;
-    if (!has_days && (days != 0 || micros != 0)) return false;
-    if (range == kDay && micros != 0) return false;
-    const bool seconds = (range & kSecond) != 0;
-    const bool minutes = seconds || (range & kMinute) != 0;
-    if (has_days && range != kDay && !seconds) {
-      if (micros % (minutes ? kMicrosPerMinute : 60 * kMicrosPerMinute) != 0) return false;
+  if (range != kFullRange && (range & kSecond) == 0) {
+    const bool has_days = (range & (kDay | kHour | kMinute)) != 0;
+    if (range == kYear) months -= months % 12;
+    if (!has_days) days = 0;
+    if ((range & kMinute) != 0) {
+      micros -= micros % kMicrosPerMinute;
+    } else if ((range & kHour) != 0) {
+      micros -= micros % (60 * kMicrosPerMinute);
+    } else {
+      micros = 0;
     }
   }
   constexpr int32_t kFullPrecision = 0xffff;
-  return precision == kFullPrecision || precision >= 6 || micros % fraction_step(precision) == 0;
+  return precision == kFullPrecision || precision >= 6 ||
+         round_to_step(micros, fraction_step(precision));
 }
 
-CodecPointer date_to_date(const Field& source, const Target&) {
+CodecPointer date_to_date(const Field& source, const Target& target) {
   if (source.kind == ColumnKind::kDate32) {
     return temporal_codec(DateToDate<int32_t>{{source.infinities}});
   }
   if (source.kind == ColumnKind::kDays64) {
     return temporal_codec(DateToDate<int64_t, 1>{{source.infinities}});
   }
-  return temporal_codec(DateToDate<int64_t>{{source.infinities}});
+  return temporal_codec(DateToDate<int64_t>{{source.infinities}, target.rules.rounds});
 }
 
 CodecPointer date_to_timestamp(const Field& source, const Target&) {
@@ -403,8 +440,9 @@ CodecPointer date_to_timestamp(const Field& source, const Target&) {
   return temporal_codec(DateToTimestamp<int64_t>{{source.infinities}});
 }
 
-CodecPointer timestamp_to_date(const Field& source, const Target&) {
+CodecPointer timestamp_to_date(const Field& source, const Target& target) {
   TimestampToDate op;
+  op.cuts = target.rules.rounds;
   op.unit = source.unit;
   op.ticks_per_day = kSecondsPerDay * ticks_per_second(source.unit);
   op.sentinel.on = source.infinities;
@@ -412,58 +450,58 @@ CodecPointer timestamp_to_date(const Field& source, const Target&) {
 }
 
 CodecPointer timestamp_to_timestamp(const Field& source, const Target& target) {
-  TimestampToTimestamp op;
-  op.unit = source.unit;
-  op.rescale = to_micros(source.unit);
-  op.step = fraction_step(target.type_modifier);
-  op.sentinel.on = source.infinities;
-  op.plain = source.unit == TimeUnit::kMicro && op.step == 1;
+  TimestampToTimestamp op{.unit = source.unit,
+                          .rescale = to_micros(source.unit, target),
+                          .precision = Precision(target),
+                          .sentinel = {source.infinities}};
+  op.plain = source.unit == TimeUnit::kMicro && op.precision.step == 1;
   return temporal_codec(op);
 }
 
 CodecPointer time_to_time(const Field& source, const Target& target) {
-  const Rescale rescale = to_micros(source.unit);
-  const int64_t step = fraction_step(target.type_modifier);
+  const Rescale rescale = to_micros(source.unit, target);
+  const Precision precision(target);
   if (source.kind == ColumnKind::kTime32) {
-    return temporal_codec(TimeToTime<int32_t>{source.unit, rescale, step});
+    return temporal_codec(TimeToTime<int32_t>{source.unit, rescale, precision});
   }
-  return temporal_codec(TimeToTime<int64_t>{source.unit, rescale, step});
+  return temporal_codec(TimeToTime<int64_t>{source.unit, rescale, precision});
 }
 
 CodecPointer time_to_timetz(const Field& source, const Target& target) {
-  const Rescale rescale = to_micros(source.unit);
-  const int64_t step = fraction_step(target.type_modifier);
+  const Rescale rescale = to_micros(source.unit, target);
+  const Precision precision(target);
   if (source.kind == ColumnKind::kTime32) {
-    return temporal_codec(TimeToTimetz<int32_t>{{source.unit, rescale, step}});
+    return temporal_codec(TimeToTimetz<int32_t>{{source.unit, rescale, precision}});
   }
-  return temporal_codec(TimeToTimetz<int64_t>{{source.unit, rescale, step}});
+  return temporal_codec(TimeToTimetz<int64_t>{{source.unit, rescale, precision}});
 }
 
 CodecPointer time_to_interval(const Field& source, const Target& target) {
-  const Rescale rescale = to_micros(source.unit);
+  const Rescale rescale = to_micros(source.unit, target);
   if (source.kind == ColumnKind::kTime32) {
-    return temporal_codec(TicksToInterval<int32_t>{rescale, target.type_modifier});
+    return temporal_codec(TicksToInterval<int32_t>{rescale, IntervalType(target)});
   }
-  return temporal_codec(TicksToInterval<int64_t>{rescale, target.type_modifier});
+  return temporal_codec(TicksToInterval<int64_t>{rescale, IntervalType(target)});
 }
 
 CodecPointer duration_to_interval(const Field& source, const Target& target) {
-  return temporal_codec(TicksToInterval<int64_t>{to_micros(source.unit), target.type_modifier});
+  return temporal_codec(
+      TicksToInterval<int64_t>{to_micros(source.unit, target), IntervalType(target)});
 }
 
 CodecPointer interval_to_interval(const Field& source, const Target& target) {
   switch (source.kind) {
     case ColumnKind::kIntervalMonths:
-      return temporal_codec(MonthsToInterval{target.type_modifier});
+      return temporal_codec(MonthsToInterval{IntervalType(target)});
     case ColumnKind::kIntervalDayTime:
-      return temporal_codec(DayTimeToInterval{target.type_modifier});
+      return temporal_codec(DayTimeToInterval{IntervalType(target)});
     case ColumnKind::kIntervalMonthDayMicro:
-      return temporal_codec(MonthDayMicroToInterval{target.type_modifier});
+      return temporal_codec(MonthDayMicroToInterval{IntervalType(target)});
     default:
       break;
   }
   PGPROTO_ASSERT(source.kind == ColumnKind::kIntervalMonthDayNano);
-  return temporal_codec(MonthDayNanoToInterval{target.type_modifier});
+  return temporal_codec(MonthDayNanoToInterval{IntervalType(target)});
 }
 
 }  // namespace pgsink::encode

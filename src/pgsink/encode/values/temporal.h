@@ -26,4 +26,8 @@ int64_t fraction_step(int32_t type_modifier);
 /// Server: AdjustIntervalForTypmod().
 bool interval_fits(int32_t months, int32_t days, int64_t micros, int32_t type_modifier);
 
+/// adjust_interval cuts and rounds to an interval column's fields and precision, as the server
+/// does. False if that overflows.
+bool adjust_interval(int32_t& months, int32_t& days, int64_t& micros, int32_t type_modifier);
+
 }  // namespace pgsink::encode
