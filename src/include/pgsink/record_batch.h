@@ -86,7 +86,7 @@ struct Field {
   bool utc = false;
   int32_t scale = 0;
   int32_t precision = 0;
-  int32_t width = 0;
+  int32_t width = 0;  ///< Also: 1 for a list view; of a dictionary made of runs a run end's bytes.
   ColumnKind index_kind = ColumnKind::kInt32;
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).
   bool json = false;
@@ -112,7 +112,7 @@ struct ColumnView {
   ColumnKind kind = ColumnKind::kNull;
   const void* values = nullptr;        ///< First value, offset, view or index (see ColumnKind).
   ptrdiff_t stride_bytes = 0;          ///< From one value to the next; kBoolBits: unused.
-  const void* heap = nullptr;          ///< What kText/kBinary offsets count from.
+  const void* heap = nullptr;          ///< What kText/kBinary offsets count from; a list view's counts.
   const void* const* heaps = nullptr;  ///< What k…View refer to.
   /// First bit (kBoolBits) or element (offsets, validity bits) that belongs to row 0.
   int64_t offset = 0;

@@ -198,8 +198,10 @@ TEST(ArrowSchema, KnowsTheExtensions) {
 
 TEST(ArrowSchema, RefusesByNameWhatItDoesNotTake) {
   const std::vector<std::pair<std::string, std::string>> formats = {
-      {"+r", "run-end encoding"}, {"+ud:0,1", "a union"}, {"+us:0", "a union"},
-      {"+vl", "a list view"},     {"q", "format \"q\""},  {"", "format \"\""},
+      {"+ud:0,1", "a dense union"},
+      {"+us:0", "a sparse union"},
+      {"q", "format \"q\""},
+      {"", "format \"\""},
   };
   for (const auto& [format, part] : formats) {
     ArrowNode column;

@@ -1,6 +1,8 @@
 // ArrowArray → RecordBatch: views into the producer's buffers, after their contents were checked.
 
+#include <algorithm>
 #include <limits>
+#include <memory>
 #include <string>
 
 #include <pgsink/arrow.h>
@@ -17,6 +19,7 @@ using encode::load;
 /// Lengths and offsets are bounded so that no sum or product of two of them overflows; rows are
 /// counted in uint32 by RowRange.
 constexpr int64_t kRowsMax = std::numeric_limits<uint32_t>::max();
+constexpr int64_t kRunsMax = std::numeric_limits<int32_t>::max();
 constexpr int64_t kElementsMax = int64_t{1} << 40;
 
 std::unexpected<Error> malformed_array(const std::string& path, const std::string& what) {
@@ -69,8 +72,16 @@ size_t fixed_bytes(const Field& field, ColumnKind kind) {
   }
 }
 
+/// Runs is the run that each row of a column is in, and whether its value is not NULL.
+struct Runs {
+  std::vector<int32_t> indexes;
+  std::vector<uint8_t> valid;
+};
+
 class ArrayReader {
  public:
+  /// What the columns that were read refer to beside the producer's memory.
+  std::vector<std::shared_ptr<const Runs>> take_runs() { return std::move(runs_); }
   size_t memory_bytes() const { return memory_bytes_; }
 
   /// Rows [skip, skip + length) of `array` as a column.
@@ -85,6 +96,12 @@ class ArrayReader {
     view.kind = field.kind;
     view.offset = window.first;
     if (field.kind == ColumnKind::kNull) return view;
+    if (field.kind == ColumnKind::kDictionary && field.width != 0) {
+      if (auto status = read_runs(window, view); !status) {
+        return pgproto::fail(std::move(status.error()));
+      }
+      return view;
+    }
     if (auto status = read_validity(window, view); !status) {
       return pgproto::fail(std::move(status.error()));
     }
@@ -279,11 +296,89 @@ class ArrayReader {
 
   template <class Offset>
   Status read_list(const Window& window, ColumnView& view) {
+    if (window.field.width != 0) return read_list_view<Offset>(window, view);
     if (auto status = check_counts(window, 2, 1); !status) return status;
     int64_t begin = 0;
     int64_t end = 0;
     if (auto status = read_offsets<Offset>(window, view, begin, end); !status) return status;
     return read_child(window, 0, end, view);
+  }
+
+  template <class Offset>
+  Status read_list_view(const Window& window, ColumnView& view) {
+    if (auto status = check_counts(window, 3, 1); !status) return status;
+    if (auto status = read_plain(window, sizeof(Offset), view); !status) return status;
+    const auto* const counts = static_cast<const std::byte*>(window.array.buffers[2]);
+    if (counts == nullptr && window.length > 0) {
+      return malformed_array(window.path, "has rows but no sizes");
+    }
+    view.heap = &kNothing;
+    if (counts != nullptr) view.heap = counts + static_cast<size_t>(window.first) * sizeof(Offset);
+    memory_bytes_ += static_cast<size_t>(window.length) * sizeof(Offset);
+    const ArrowArray* const child = window.array.children[0];
+    if (child == nullptr) return malformed_array(window.path, "a child is missing");
+    for (int64_t i = 0; i < window.length; ++i) {
+      const auto row = static_cast<size_t>(i);
+      if (encode::is_null_at(view, row)) continue;
+      const int64_t first = load<Offset>(encode::value_at(view, row));
+      const int64_t count =
+          load<Offset>(static_cast<const std::byte*>(view.heap) + row * sizeof(Offset));
+      if (first < 0 || count < 0 || first > child->length || count > child->length - first) {
+        return malformed_array(window.path,
+                               "row " + std::to_string(i) + " points outside its elements");
+      }
+    }
+    return read_child(window, 0, child->length, view);
+  }
+
+  /// Runs end before the logical row that their number says, counted without the array's offset.
+  Status read_runs(const Window& window, ColumnView& view) {
+    const ArrowArray& array = window.array;
+    if (array.n_buffers != 0 || array.n_children != 2 || array.children == nullptr ||
+        array.children[0] == nullptr || array.children[1] == nullptr) {
+      return malformed_array(window.path, "runs have two children and no buffers");
+    }
+    const ArrowArray& ends = *array.children[0];
+    if (ends.length < 0 || ends.offset < 0 || ends.length > kRunsMax ||
+        ends.offset > kElementsMax || ends.n_buffers != 2 || ends.buffers == nullptr ||
+        (ends.buffers[1] == nullptr && ends.length > 0)) {
+      return malformed_array(window.path, "the ends of its runs are malformed");
+    }
+    auto values = read(window.field.children[0], array.children[1], 0, ends.length, window.path);
+    if (!values) return pgproto::fail(std::move(values.error()));
+    view.children.push_back(std::move(*values));
+    const auto length = static_cast<size_t>(window.length);
+    auto made = std::make_shared<Runs>();
+    made->indexes.reserve(length);
+    made->valid.reserve(length);
+    int64_t before = 0;
+    for (int64_t run = 0; run < ends.length && made->indexes.size() < length; ++run) {
+      const int64_t end = run_end(ends, window.field.width, run);
+      if (end <= before) return malformed_array(window.path, "the ends of its runs do not grow");
+      before = end;
+      if (end <= window.first) continue;
+      const size_t rows = std::min(static_cast<size_t>(end - window.first), length);
+      const bool null = encode::is_null_at(view.children[0], static_cast<size_t>(run));
+      made->indexes.resize(rows, static_cast<int32_t>(run));
+      made->valid.resize(rows, null ? 0 : 1);
+    }
+    if (made->indexes.size() < length) {
+      return malformed_array(window.path, "its runs end before its rows do");
+    }
+    memory_bytes_ += length * (sizeof(int32_t) + 1);
+    view.values = made->indexes.data();
+    view.stride_bytes = sizeof(int32_t);
+    view.validity_bytes = made->valid.data();
+    view.validity_stride_bytes = 1;
+    runs_.push_back(std::move(made));
+    return {};
+  }
+
+  static int64_t run_end(const ArrowArray& ends, int32_t width, int64_t run) {
+    const auto* const at = static_cast<const std::byte*>(ends.buffers[1]) +
+                           static_cast<size_t>((ends.offset + run) * width);
+    if (width == sizeof(int16_t)) return load<int16_t>(at);
+    return width == sizeof(int32_t) ? int64_t{load<int32_t>(at)} : load<int64_t>(at);
   }
 
   Status read_fixed_list(const Window& window, ColumnView& view) {
@@ -347,6 +442,7 @@ class ArrayReader {
   }
 
   static constexpr std::byte kNothing{};
+  std::vector<std::shared_ptr<const Runs>> runs_;
   size_t memory_bytes_ = 0;
 };
 
@@ -399,7 +495,10 @@ Result<RecordBatch> import_arrow_batch(std::shared_ptr<const Schema> schema, Arr
     columns.push_back(std::move(*view));
   }
   return RecordBatch(std::move(schema), std::move(columns), static_cast<size_t>(owner->length),
-                     reader.memory_bytes(), [held = owner]() mutable { held.reset(); });
+                     reader.memory_bytes(), [held = owner, runs = reader.take_runs()]() mutable {
+                       runs.clear();
+                       held.reset();
+                     });
 }
 
 void ArrowStream::Release::operator()(ArrowArrayStream* stream) const {

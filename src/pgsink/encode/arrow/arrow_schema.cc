@@ -20,7 +20,11 @@ struct Format {
   std::string_view text;
   ColumnKind kind;
   TimeUnit unit = TimeUnit::kMicro;
+  int32_t width = 0;
 };
+
+/// Field::width of a list view.
+constexpr int32_t kListView = 1;
 
 constexpr Format kFormats[] = {
     {"n", ColumnKind::kNull},
@@ -57,6 +61,8 @@ constexpr Format kFormats[] = {
     {"tin", ColumnKind::kIntervalMonthDayNano},
     {"+l", ColumnKind::kList32},
     {"+L", ColumnKind::kList64},
+    {"+vl", ColumnKind::kList32, TimeUnit::kMicro, kListView},
+    {"+vL", ColumnKind::kList64, TimeUnit::kMicro, kListView},
     {"+s", ColumnKind::kStruct},
     {"+m", ColumnKind::kMap},
 };
@@ -123,6 +129,9 @@ class SchemaReader {
     field.name = schema->name != nullptr ? schema->name : "";
     const std::string path = parent + (parent.empty() ? "column " : ".") + "\"" + field.name + "\"";
     if (depth > kDepthMax) return malformed_schema(path, "nests deeper than 32 levels");
+    if (std::string_view(schema->format) == "+r") {
+      return read_runs(schema, path, std::move(field), depth);
+    }
     if (auto status = read_format(schema->format, path, field); !status) {
       return pgproto::fail(std::move(status.error()));
     }
@@ -170,11 +179,37 @@ class SchemaReader {
     return field;
   }
 
+  /// Runs of equal values become a dictionary, whose indexes are made of the runs' ends.
+  Result<Field> read_runs(const ArrowSchema* schema, const std::string& path, Field field,
+                          int depth) const {
+    field.kind = ColumnKind::kStruct;  // As far as its children go.
+    if (auto status = read_children(schema, path, field, depth); !status) {
+      return pgproto::fail(std::move(status.error()));
+    }
+    if (field.children.size() != 2) {
+      return malformed_schema(
+          path, "run-end encoding has two children, not " + std::to_string(field.children.size()));
+    }
+    const ColumnKind ends = field.children[0].kind;
+    if (ends != ColumnKind::kInt16 && ends != ColumnKind::kInt32 && ends != ColumnKind::kInt64) {
+      return malformed_schema(path, "the ends of runs must be int16, int32 or int64");
+    }
+    field.kind = ColumnKind::kDictionary;
+    field.index_kind = ColumnKind::kInt32;
+    field.width = ends == ColumnKind::kInt16 ? 2 : ends == ColumnKind::kInt32 ? 4 : 8;
+    field.children.erase(field.children.begin());
+    if (field.children[0].kind == ColumnKind::kDictionary) {
+      return malformed_schema(path, "runs of a dictionary or of runs are not taken");
+    }
+    return field;
+  }
+
   Status read_format(std::string_view format, const std::string& path, Field& field) const {
     for (const Format& known : kFormats) {
       if (format != known.text) continue;
       field.kind = known.kind;
       field.unit = known.unit;
+      field.width = known.width;
       const bool date = known.kind == ColumnKind::kDate32 || known.kind == ColumnKind::kDate64;
       field.infinities = date && options_.infinities;
       return {};
@@ -222,9 +257,8 @@ class SchemaReader {
 
   static std::unexpected<Error> unsupported(std::string_view format, const std::string& path) {
     std::string what = "format \"" + std::string(format) + "\"";
-    if (format == "+r") what = "run-end encoding";
-    if (format.starts_with("+u")) what = "a union";
-    if (format.starts_with("+v")) what = "a list view";
+    if (format.starts_with("+us:")) what = "a sparse union";
+    if (format.starts_with("+ud:")) what = "a dense union";
     return pgproto::fail(Errc::kColumnType,
                          "Arrow schema, " + path + ": " + what +
                              " is not taken; let the producer decode or cast it");

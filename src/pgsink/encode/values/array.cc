@@ -73,7 +73,7 @@ class ArrayField final : public StagedBase {
   bool find_runs(const ColumnView& column, const Block& block) {
     runs_ = false;
     if (fixed_ == nullptr || widths_.size() != 1 || block.indexes != nullptr || block.count == 0 ||
-        column.kind == ColumnKind::kStdVector) {
+        column.kind == ColumnKind::kStdVector || is_list_view(column)) {
       return false;
     }
     const ListItems front = list_items(column, block.first, widths_[0], scratch_[0]);

@@ -16,6 +16,13 @@ ListItems offset_items(const ColumnView& column, size_t row) {
 }
 
 template <class Offset>
+ListItems view_items(const ColumnView& column, size_t row) {
+  const auto* const counts = static_cast<const std::byte*>(column.heap);
+  return {&column.children[0], static_cast<size_t>(load<Offset>(value_at(column, row))),
+          static_cast<size_t>(load<Offset>(counts + row * sizeof(Offset)))};
+}
+
+template <class Offset>
 void offset_counts(const ColumnView& column, const Block& block, uint32_t* firsts,
                    uint32_t* counts) {
   const std::byte* const at = value_at(column, block.first);
@@ -91,12 +98,21 @@ class DictionaryField final : public FieldCodec {
 
 }  // namespace
 
+bool is_list_view(const ColumnView& column) {
+  const bool list = column.kind == ColumnKind::kList32 || column.kind == ColumnKind::kList64;
+  return list && column.heap != nullptr;
+}
+
 bool is_list(ColumnKind kind) {
   return kind == ColumnKind::kList32 || kind == ColumnKind::kList64 ||
          kind == ColumnKind::kFixedList || kind == ColumnKind::kStdVector;
 }
 
 ListItems list_items(const ColumnView& column, size_t row, int32_t width, ColumnView& scratch) {
+  if (is_list_view(column)) {
+    return column.kind == ColumnKind::kList32 ? view_items<int32_t>(column, row)
+                                              : view_items<int64_t>(column, row);
+  }
   switch (column.kind) {
     case ColumnKind::kList32:
     case ColumnKind::kMap:

@@ -8,6 +8,10 @@ namespace pgsink::encode {
 
 bool is_list(ColumnKind kind);  ///< A list of any layout; a map is not.
 
+/// is_list_view says whether a list's elements may lie in any order: `heap` then has the number of
+/// elements of each row, and `values` where they begin.
+bool is_list_view(const ColumnView& column);
+
 /// ListItems are the elements [first, first + count) of a column.
 struct ListItems {
   const ColumnView* elements = nullptr;
@@ -19,8 +23,9 @@ struct ListItems {
 /// C++ vector `scratch` becomes the view of its elements and must live as long as the result.
 ListItems list_items(const ColumnView& column, size_t row, int32_t width, ColumnView& scratch);
 
-/// list_counts is list_items() for rows one behind the other, not of C++ vectors: how many elements
-/// each has, and where they begin, counted from the first row's. Those of NULL rows count.
+/// list_counts is list_items() for rows one behind the other, not of C++ vectors or list views,
+/// whose elements may lie in any order: how many elements each has, and where they begin, counted
+/// from the first row's. Those of NULL rows count.
 void list_counts(const ColumnView& column, const Block& block, int32_t width, uint32_t* firsts,
                  uint32_t* counts);
 
