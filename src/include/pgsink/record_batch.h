@@ -83,11 +83,13 @@ enum class TimeUnit : uint8_t { kSecond, kMilli, kMicro, kNano };
 struct Field {
   std::string name;  ///< The table's column of that name receives the values.
   ColumnKind kind = ColumnKind::kNull;
-  TimeUnit unit = TimeUnit::kMicro;            ///< Of times, timestamps and durations.
-  bool utc = false;                            ///< kTimestamp: instants in UTC, not local times.
-  int32_t scale = 0;                           ///< Decimals: digits after the decimal point.
-  int32_t precision = 0;                       ///< Decimals: all digits.
-  int32_t width = 0;                           ///< kFixedBinary: bytes; kFixedList: elements.
+  TimeUnit unit = TimeUnit::kMicro;  ///< Of times, timestamps and durations.
+  bool utc = false;                  ///< kTimestamp: instants in UTC, not local times.
+  int32_t scale = 0;                 ///< Decimals: digits after the decimal point.
+  int32_t precision = 0;             ///< Decimals: all digits.
+  /// kFixedBinary: bytes; kFixedList: elements; 1 for a list view; for a dictionary made of runs the
+  /// bytes of a run's end.
+  int32_t width = 0;
   ColumnKind index_kind = ColumnKind::kInt32;  ///< kDictionary: the kind of the indexes.
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).
   bool json = false;
@@ -111,9 +113,10 @@ struct ListSpan {
 /// ColumnView points at the values of one column of one batch. It owns nothing.
 struct ColumnView {
   ColumnKind kind = ColumnKind::kNull;
-  const void* values = nullptr;        ///< The first value, offset, view or index (see ColumnKind).
-  ptrdiff_t stride_bytes = 0;          ///< Bytes from one value to the next; unused for kBoolBits.
-  const void* heap = nullptr;          ///< The base of the offsets of kText and kBinary.
+  const void* values = nullptr;  ///< The first value, offset, view or index (see ColumnKind).
+  ptrdiff_t stride_bytes = 0;    ///< Bytes from one value to the next; unused for kBoolBits.
+  const void* heap = nullptr;  ///< The base of the offsets of kText and kBinary, and the counts of
+                               ///< a list view.
   const void* const* heaps = nullptr;  ///< The buffers that k…View refer to.
   /// The first bit (kBoolBits) or element (offsets, validity bits) that belongs to row 0.
   int64_t offset = 0;
