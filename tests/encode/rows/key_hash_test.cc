@@ -31,7 +31,7 @@ std::array<uint64_t, 2> hashes(std::vector<std::string> labels, std::vector<Row>
   auto hash = KeyHash::create({key}, {{kMood, type}});
   std::array<uint64_t, 2> made{};
   EXPECT_TRUE(hash) << (hash ? "" : hash.error().to_string());
-  if (hash) hash->hash(batch, 2, made.data());
+  if (hash) hash->hash(batch, {.begin = 0, .count = 2}, made.data());
   return made;
 }
 
