@@ -6,6 +6,7 @@
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <latch>
 #include <string>
 #include <thread>
 #include <utility>
@@ -54,8 +55,10 @@ inline void make_synchronous(PostgresServer& primary) {
 
 /// One sink from open to close; `half_way` counts the writers that are, or that ended before.
 inline void write_batches(const SinkOptions& options, int64_t writer, uint64_t batches,
-                          std::atomic<int64_t>& half_way, std::atomic<uint64_t>& duplicates) {
+                          std::latch& opened, std::atomic<int64_t>& half_way,
+                          std::atomic<uint64_t>& duplicates) {
   auto sink = Sink::open(options, writer_batch(0, 1).schema());
+  opened.arrive_and_wait();
   ASSERT_TRUE(sink) << sink.error().to_string();
   for (uint64_t n = 1; n <= batches; ++n) {
     const Status written = (*sink)->write(writer_batch(writer, n));
@@ -75,6 +78,7 @@ inline void write_batches(const SinkOptions& options, int64_t writer, uint64_t b
 /// many rows were counted as possible duplicates.
 inline uint64_t write_through(const SinkOptions& options, uint64_t batches,
                               const std::function<void()>& disaster) {
+  std::latch opened(kWriters);  // The disaster must not meet a sink that is being opened.
   std::atomic<int64_t> half_way = 0;
   std::atomic<uint64_t> duplicates = 0;
   std::vector<std::thread> writers;
@@ -82,7 +86,7 @@ inline uint64_t write_through(const SinkOptions& options, uint64_t batches,
     SinkOptions own = options;
     if (own.delivery == Delivery::kExactlyOnce) own.sink_id = "writer " + std::to_string(writer);
     writers.emplace_back([&, own, writer] {
-      write_batches(own, writer, batches, half_way, duplicates);
+      write_batches(own, writer, batches, opened, half_way, duplicates);
       if (::testing::Test::HasFatalFailure()) ++half_way;  // Nobody shall wait for it.
     });
   }

@@ -123,7 +123,8 @@ struct SinkOptions {
 
   // ---- What is written --------------------------------------------------------------------------
   /// What a row does to the table: insert, insert or update (`upsert`), update, delete, insert
-  /// unless it exists (`insert_ignore`), or what its column `_op` says (`changelog`).
+  /// unless it exists (`insert_ignore`), or what its column `_op` says (`changelog`). What a batch
+  /// means is what its rows do one by one.
   WriteMode write_mode = WriteMode::kInsert;
   /// Columns of upsert's conflict target; a unique index on them must exist.
   std::vector<std::string> conflict_columns;
@@ -134,8 +135,9 @@ struct SinkOptions {
   /// Column that decides which row is newer: an update happens only if the incoming value is
   /// greater.
   std::string newer_by;
-  /// What happens to a value that its column can only hold rounded: its row is rejected, or it
-  /// becomes what PostgreSQL's assignment stores.
+  /// What becomes of a value that its column can only hold rounded, such as 0.125 in
+  /// `numeric(4,2)`: its row is rejected, or the column gets what an assignment in PostgreSQL would
+  /// store.
   OnRounding on_rounding = OnRounding::kReject;
   /// Creates the table from the query's columns if it is missing, with `conflict_columns` or
   /// `key_columns` as its primary key.
@@ -151,19 +153,22 @@ struct SinkOptions {
   int64_t batch_size = 1000;
   /// Age at which a batch is sent, however small it is.
   int64_t batch_timeout_ms = 1000;
-  /// Bytes of rows at which a batch ends before it has `batch_size` rows. At most `buffer_bytes`; if
-  /// only `buffer_bytes` is set, lowered to it.
+  /// Bytes of rows at which a batch ends before it has `batch_size` rows. At most `buffer_bytes`;
+  /// if only that is set, lowered to it.
   int64_t batch_bytes = 16 << 20;
   /// Rows of a batch when `use_copy = true`, instead of `batch_size`.
   int64_t copy_batch_size = 10000;
   /// Whether rows are sent by binary COPY. If not, they are sent as arrays in one statement. Views
   /// and tables with rules for INSERT take no COPY in `write_mode = 'insert'`.
   std::optional<bool> use_copy;
-  /// Rows of a transaction: a multiple or a fraction of a batch. 0: a transaction takes the batches
-  /// that wait while the server works on the one before.
+  /// Rows of a transaction: a multiple or a fraction of a batch. Left out: a transaction takes the
+  /// batches that wait while the server works on the one before, up to a quarter of `buffer_bytes`
+  /// divided by `parallelism`. After a failure the next ones are small and grow again.
   int64_t transaction_size = 0;
-  /// All rows up to flush() or close() are one transaction. Rows leave memory as soon as they are
-  /// sent, so a failure ends the load, and nothing of it is committed.
+  /// Whether all rows are one transaction, which ends when the sink is flushed or closed, and a
+  /// pipeline when its query does. Rows leave memory as soon as they are sent, so the load may have
+  /// any size; and so nothing is sent twice: a failure ends the load, and nothing of it is
+  /// committed.
   bool atomic = false;
   /// Bytes that may be accepted and not durable yet. The producer waits while they are used up.
   int64_t buffer_bytes = 64 << 20;

@@ -87,8 +87,8 @@ struct Field {
   bool utc = false;                  ///< kTimestamp: instants in UTC, not local times.
   int32_t scale = 0;                 ///< Decimals: digits after the decimal point.
   int32_t precision = 0;             ///< Decimals: all digits.
-  /// kFixedBinary: bytes; kFixedList: elements; 1 for a list view; for a dictionary made of runs the
-  /// bytes of a run's end.
+  /// kFixedBinary: bytes; kFixedList: elements; 1 for a list view; for a dictionary made of runs
+  /// the bytes of a run's end.
   int32_t width = 0;
   ColumnKind index_kind = ColumnKind::kInt32;  ///< kDictionary: the kind of the indexes.
   /// The text is JSON already (Arrow extension arrow.json, DuckDB's JSON).

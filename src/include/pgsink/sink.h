@@ -53,8 +53,8 @@ class Sink {
   /// there are too many (max_rejects, max_reject_ratio); then the sink stops, and earlier dead
   /// letters remain. Thread-safe.
   virtual Status reject(std::span<const RejectedInput> inputs) = 0;
-  /// status is OK while the sink works, and the error that stopped it otherwise: for hosts that have
-  /// nothing to write for a while. Does not wait. Thread-safe.
+  /// status is OK while the sink works, and the error that stopped it otherwise: for hosts that
+  /// have nothing to write for a while. Does not wait. Thread-safe.
   virtual Status status() const = 0;
   /// flush waits until everything accepted before it is committed. OK means just that. With use_2pc
   /// it ends an epoch: all of it becomes visible at once.

@@ -16,7 +16,7 @@ Error rolled_back() {
   Error error;
   error.code = Errc::kRolledBack;
   error.message =
-      "the connection broke while COMMIT was under way, and the transaction was rolled "
+      "the connection broke during COMMIT, and the transaction was rolled "
       "back";
   return error;
 }
@@ -24,7 +24,7 @@ Error unknown_outcome() {
   Error error;
   error.code = Errc::kOutcomeUnknown;
   error.message =
-      "the connection broke while COMMIT was under way, and it cannot be found out whether the "
+      "the connection broke during COMMIT, and it cannot be found out whether the "
       "transaction is committed: look into the table before you load the rows again";
   return error;
 }

@@ -36,9 +36,9 @@ class WriterSessions {
   static bool wanted(const SinkOptions& options);
 
   /// Makes this writer the only one: raises the generation, marks the session if it is our own, and
-  /// terminates those of other writers. Fails with kFenced if another process opens the sink at the
-  /// same time and wins; with kCannotFence if terminating is not allowed or does not help before the
-  /// deadline.
+  /// terminates those of other writers. Fails with kFenced if another process opens the sink at
+  /// the same time and wins; with kCannotFence if terminating is not allowed or does not help
+  /// before the deadline.
   Status take_over(Connection& connection, Deadline deadline);
   /// Marks one more session, or fails with kFenced if there is another writer.
   Status join(Connection& connection, Deadline deadline) const;

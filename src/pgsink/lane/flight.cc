@@ -1,7 +1,6 @@
 #include "pgsink/lane/flight.h"
 
 #include <algorithm>
-#include <iterator>
 #include <span>
 
 namespace pgsink {
@@ -105,9 +104,9 @@ Rejects Rejects::split_off(size_t row, uint64_t input_row) {
   const auto told = std::span(letters).first(letters_told);
   const auto told_stay = static_cast<size_t>(std::ranges::count_if(told, stays));
   tail.letters_told = std::exchange(letters_told, told_stay) - told_stay;
-  const auto moved = std::ranges::stable_partition(letters, stays);
-  tail.letters.assign(std::make_move_iterator(moved.begin()), std::make_move_iterator(moved.end()));
-  letters.erase(moved.begin(), moved.end());
+  for (DeadLetter& letter : std::exchange(letters, {})) {
+    (stays(letter) ? letters : tail.letters).push_back(std::move(letter));
+  }
   return tail;
 }
 

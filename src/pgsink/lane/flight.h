@@ -191,7 +191,7 @@ struct Flight {
   /// Puts rows that were put into the order of their partitions back into the order in which they
   /// came, unless something is known of them by their place.
   void restore_order();
-  /// Whether split_off() may be called: no attempt is under way whose order of rows is another.
+  /// Whether split_off() may be called: no search is running, and the rows are in their order.
   bool can_be_cut() const { return search.row_order.empty() && !rejects.salvage.searching(); }
   /// Takes the rows from `row` on, and what is known of them, into a flight of their own. This one
   /// is closed. REQUIRES: 0 < row < rows, and can_be_cut().

@@ -71,7 +71,7 @@ bool FlightSettler::doubts(Flight& flight, const LaneSession& session) const {
     return false;
   }
   if (log_.stop_error() || !log_.fails_by_itself(flight.seq)) return false;
-  if (flight.is_let_go()) return false;  // It cannot be encoded anew.
+  if (flight.is_let_go()) return false;  // It cannot be encoded again.
   const Failure failure = failure_of(flight, session);
   const bool passes = is_transient(failure.error) && failure.error.sqlstate != kProtocolViolation;
   const bool of_table = failure.part != AttemptPart::kDeadLetters &&

@@ -72,7 +72,9 @@ std::optional<Failure> RejectedRows::leave_out(Flight& flight, RowRange rows,
 void RejectedRows::forget(Flight& flight) const {
   Rejects& rejects = flight.rejects;
   if (!rejects.letters.empty()) letters_->forget(rejects.letters.size());
-  rejects = {.letter_form = rejects.letter_form};
+  const LetterForm form = rejects.letter_form;
+  rejects = {};
+  rejects.letter_form = form;
 }
 
 /// A row becomes a dead letter. Fails if there are too many of them.

@@ -64,7 +64,7 @@ Result<TargetPlanPointer> TargetPlans::look(const TargetPlanPointer& known, Conn
     }
     auto read_again = read(known->plan, connection, deadline);
     if (read_again || connection.broken()) return read_again;
-    // What the server says of a table that changes at that moment is no consistent picture of it.
+    // What the server says of a table that changes at that moment may not be consistent.
     auto after = shape.version_now(connection, deadline);
     if (!after) return fail(after.error());
     if (*after == *version || reads == kReadsMax) {
@@ -100,7 +100,7 @@ Status TargetPlans::check(const Plan& known, const Plan& now, const CatalogTable
   if (now.shape.table_oid() != known.shape.table_oid()) {
     if (now.truth != Truth::kXid) {
       return fail(Errc::kNoSuchTable,
-                  "what is delivered was counted for the table of before; open the sink again, "
+                  "what is delivered was counted for the previous table; open the sink again, "
                   "which says how to go on");
     }
     if (creates_partitions(options)) {

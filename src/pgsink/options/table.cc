@@ -292,8 +292,8 @@ constexpr OptionInfo kTable[] = {
         .example = "1000"}),
     integer<&O::batch_bytes>({.key = "batch_bytes", .group = kAmounts, .default_text = "16777216",
         .min = 1024, .max = int64_t{1} << 30, .aliases = "max_batch_bytes|batch_size_bytes",
-        .meaning = "Bytes of rows at which a batch ends before it has `batch_size` rows. If "
-                   "only `buffer_bytes` is set, lowered to it. At most `buffer_bytes`.",
+        .meaning = "Bytes of rows at which a batch ends before it has `batch_size` rows. At "
+                   "most `buffer_bytes`; if only that is set, lowered to it.",
         .example = "4194304"}),
     boolean<&O::use_copy>({.key = "use_copy", .group = kAmounts,
         .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",

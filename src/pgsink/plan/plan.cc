@@ -368,7 +368,8 @@ std::optional<EncodeColumn> take_change_column(const CatalogTable& table, const 
                       .target_name = std::move(name),
                       .target_oid = kCharOid,
                       .type_modifier = -1,
-                      .role = EncodeColumn::Role::kChange};
+                      .role = EncodeColumn::Role::kChange,
+                      .rules = {}};
 }
 
 /// How the values of each column travel. A row that deletes carries its key and nothing else.
@@ -432,8 +433,8 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   plan.atomic = options.atomic;
-  plan.transactions_grow = options.transaction_size == 0 && !options.use_2pc &&
-                           !plan.atomic && plan.order.together == Together::kAlways;
+  plan.transactions_grow = options.transaction_size == 0 && !options.use_2pc && !plan.atomic &&
+                           plan.order.together == Together::kAlways;
   plan.transaction_rows = plan.transactions_grow || plan.atomic ? kUnboundedRows : plan.run_rows;
   if (options.use_2pc) {
     // Prepared transactions are scarce: unless an option says otherwise, one takes what memory

@@ -112,7 +112,7 @@ void Judge::see_triggers() {
     see(trigger.of_row && trigger.before ? Witness::kBeforeRow : Witness::kTrigger);
     order_.by_arrival = true;
   }
-  // What is behind a view is not known.
+  // The tables of a view are not known.
   if (table_.watchers.rules || table_.kind == CatalogTable::Kind::kView) see(Witness::kTrigger);
 }
 

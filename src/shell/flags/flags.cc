@@ -124,8 +124,8 @@ constexpr Flag kFlags[] = {
      },
      kOfRun | kOfRecover},
     {"log-level", '\0', "error|info|debug",
-     "what is printed on standard error: only errors; also the summary line of\n"
-     "each pipeline; also each statement as it starts",
+     "what is printed on standard error: only errors; also the summary line\n"
+     "of each pipeline; also each statement as it starts",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.log_level = static_cast<LogLevel>(choice);
        return {};

@@ -156,7 +156,7 @@ TEST(Changes, AReasonIsGivenForEachRow) {
   EXPECT_EQ(rejected[0].error.sqlstate, "22P02");
   EXPECT_EQ(rejected[1].error.sqlstate, "23502");
   EXPECT_NE(rejected[1].error.message.find("NULL in a NOT NULL column"), std::string::npos);
-  EXPECT_NE(rejected[2].error.message.find("\"?\" is no change"), std::string::npos);
+  EXPECT_NE(rejected[2].error.message.find("\"?\" is not a kind of change"), std::string::npos);
 }
 
 }  // namespace

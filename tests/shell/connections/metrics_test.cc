@@ -90,7 +90,8 @@ TEST(Metrics, EverySeriesMovesWithWhatItCounts) {
     options.environment.emplace_back("PGSINK_SECRET_PASSWORD", "s3cret'pw");
     options.environment.emplace_back(
         "SCRIPT",
-        connection("watched", "watched", "retry_backoff_ms = 10, batch_timeout_ms = 100") +
+        connection("watched", "watched",
+                   "retry_backoff_ms = 10, batch_timeout_ms = 100, transaction_size = 1000") +
             "CREATE CONNECTION feed TO stdin (format = 'json');"
             "INSERT INTO watched SELECT * FROM feed;");
     run = run_command(

@@ -233,7 +233,8 @@ TEST(Progress, SaysHowMuchIsLeftWhereThatIsKnown) {
 
 TEST_F(PipelineRun, MetricsAreATableOfTheSystem) {
   const auto run = pgsink_input(
-      sink_ + connection("idle", "numbers") +
+      connection("numbers_sink", "numbers", "transaction_size = 1000") +
+          connection("idle", "numbers") +
           "INSERT INTO numbers_sink SELECT i AS id FROM range(5000) AS r(i);"
           "INSERT INTO numbers_sink SELECT i AS id FROM range(1000) AS r(i);"
           "SELECT connection_name, rows_written, batches_sent, avg_batch_size, failed_writes, "

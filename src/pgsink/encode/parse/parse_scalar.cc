@@ -32,7 +32,7 @@ bool take_sign(std::string_view& text) {
 }
 
 /// Takes the digits of an integer literal without their underscores, each of which stands before a
-/// digit and behind one or behind the prefix of another base than 10. False if one stands
+/// digit and after one or after the prefix of another base than 10. False if one stands
 /// elsewhere.
 bool remove_underscores(std::string_view text, int base, std::string& digits) {
   const auto is_digit_at = [&](size_t at) {

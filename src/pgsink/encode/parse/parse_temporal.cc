@@ -53,7 +53,7 @@ bool read_date(TextReader& reader, Civil& date) {
   return true;
 }
 
-/// Digits behind the point of a second, of which at most six are not zero, as microseconds.
+/// Digits after the decimal point of a second, of which at most six are not zero, as microseconds.
 int64_t whole_fraction(std::string_view digits) {
   int64_t micros = 0;
   for (size_t i = 0; i < 6; ++i) micros = micros * 10 + (i < digits.size() ? digits[i] - '0' : 0);

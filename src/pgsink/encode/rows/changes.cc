@@ -77,7 +77,7 @@ class ChangeField final : public StagedBase {
   std::array<std::string_view, kBlockRowsMax> words_{};
 };
 
-/// UnlessDeleted has its codec work on the rows that are no deletes. Which these are is known from
+/// UnlessDeleted has its codec work on the rows that do not delete. Which these are is known from
 /// measure() to the last write. Its codec checks all that it measures: RowWriter, which finds no
 /// RowPart here, does not ask again.
 class UnlessDeleted final : public FieldCodec {
@@ -129,7 +129,7 @@ class UnlessDeleted final : public FieldCodec {
   void use_portable_code() override { codec_->use_portable_code(); }
 
  private:
-  /// How many of the first `count` rows are no deletes.
+  /// How many of the first `count` rows do not delete.
   size_t kept_before(size_t count) const {
     const auto end = kept_.begin() + static_cast<ptrdiff_t>(kept_count_);
     return static_cast<size_t>(std::lower_bound(kept_.begin(), end, count) - kept_.begin());

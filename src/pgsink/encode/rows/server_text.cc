@@ -44,8 +44,8 @@ const NumberList* number_list(const Target& target) {
   return found == kNumberLists.end() ? nullptr : found;
 }
 
-/// Whether the type itself makes something of a list, so that a list of lists is no second
-/// dimension.
+/// Whether the type itself makes something of a list, so that a list of lists does not have
+/// two dimensions.
 bool takes_lists(const Target& target) {
   return target.kind == TargetKind::kArray || target.kind == TargetKind::kJson ||
          target.kind == TargetKind::kJsonb || number_list(target) != nullptr;

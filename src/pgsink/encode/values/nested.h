@@ -23,9 +23,9 @@ struct ListItems {
 /// C++ vector `scratch` becomes the view of its elements and must live as long as the result.
 ListItems list_items(const ColumnView& column, size_t row, int32_t width, ColumnView& scratch);
 
-/// list_counts is list_items() for consecutive rows, not of C++ vectors or list views, whose elements
-/// may lie in any order: how many elements each has, and where they begin, counted from the first
-/// row's. NULL rows are included.
+/// list_counts is list_items() for consecutive rows, not of C++ vectors or list views, whose
+/// elements may lie in any order: how many elements each has, and where they begin, counted from
+/// the first row's. NULL rows are included.
 void list_counts(const ColumnView& column, const Block& block, int32_t width, uint32_t* firsts,
                  uint32_t* counts);
 

@@ -20,7 +20,7 @@ namespace pgsink::encode {
 struct NumericLimit {
   int32_t precision = 0;
   int32_t scale = 0;
-  bool rounds = false;  ///< What has more digits behind the point is rounded to the scale.
+  bool rounds = false;  ///< What has more digits after the decimal point is rounded to the scale.
 };
 
 /// numeric_limit is that of a type. Server: make_numeric_typmod(), numeric_typmod_scale().
@@ -79,7 +79,7 @@ enum class NumericSpecial : uint16_t { kNan = 0xc000, kInfinity = 0xd000, kMinus
 bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratch& out,
                          Fault& fault);
 
-/// rounded rounds to `scale` digits behind the point, halves away from zero. The result refers to
+/// rounded rounds to `scale` digits after the decimal point, halves away from zero. The result refers to
 /// `buffer`, or to what `value` does.
 Digits rounded(const Digits& value, int64_t scale, std::string& buffer);
 
