@@ -15,6 +15,7 @@ namespace pgsink::test {
 namespace {
 
 using testing::HasSubstr;
+using testing::MatchesRegex;
 
 /// Rows with everything that can go wrong on the way, then enough plain ones for several chunks.
 constexpr const char* kNastyTexts = R"sql(
@@ -189,7 +190,7 @@ CREATE MACRO attribute(v) AS
             "Città \"di\" \\ 71");
 }
 
-TEST_F(Specification, BatchInsertsSendFiveThousandRowsAtOnce) {
+TEST_F(Specification, BatchInsertsSendAtLeastFiveThousandRowsAtOnce) {
   create_table("metrics", "(name text, value double precision)");
   const auto run = pgsink_input(
       block("Batch Inserts") +
@@ -197,7 +198,7 @@ TEST_F(Specification, BatchInsertsSendFiveThousandRowsAtOnce) {
           "SELECT batches_sent FROM system.postgresql_sink_metrics",
       {"--format", "csv"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
-  EXPECT_EQ(run.out, "batches_sent\n3\n");
+  EXPECT_THAT(run.out, MatchesRegex("batches_sent\n[1-3]\n"));
   EXPECT_EQ(
       analytics_server().scalar("SELECT count(*) || ' ' || sum(value) FROM metrics", "analytics"),
       "12000 35997000");

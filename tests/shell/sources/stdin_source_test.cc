@@ -130,7 +130,8 @@ TEST_F(StdinSource, RowArrivesWithinTheTimeoutAndAHandbreadth) {
 TEST_F(StdinSource, BatchesAreCutByTheSinksSizeAndNothingIsLostInALongPipe) {
   const auto run = run_fed(
       "seq 1 200000 | sed 's/.*/{\"id\": &, \"name\": \"n&\"}/'",
-      connection("arrivals_sink", "arrivals", "batch_size = 5000") + source("format = 'json'") +
+      connection("arrivals_sink", "arrivals", "batch_size = 5000, transaction_size = 5000") +
+          source("format = 'json'") +
           "INSERT INTO arrivals_sink SELECT id, name FROM feed;"
           "SELECT batches_sent BETWEEN 40 AND 60 AS cut FROM system.postgresql_sink_metrics",
       {"--format csv"});
