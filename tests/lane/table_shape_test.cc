@@ -214,7 +214,7 @@ TEST_P(TableShapeTest, AnotherTableOfThatName) {
     ASSERT_FALSE(after);
     EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
     EXPECT_THAT(after.error().message,
-                HasSubstr("it was dropped and made again, or another one took its name"));
+                HasSubstr("it was dropped and recreated, or another table took its name"));
     return;
   }
   ASSERT_TRUE(after) << after.error().to_string();

@@ -155,6 +155,7 @@ Result<std::vector<StoredLane>> Epochs::read_lanes(Connection& connection,
   const auto rows = run_control(connection, sql_text(Sql::kEpochLanes, {table_, sink_}), deadline);
   if (!rows) return fail(rows.error());
   std::vector<StoredLane> lanes;
+  lanes.reserve(rows->rows.size());
   for (size_t i = 0; i < rows->rows.size(); ++i) {
     lanes.push_back({static_cast<int>(parse_number(cell(*rows, i, 0))),
                      parse_number(cell(*rows, i, 1)),

@@ -306,7 +306,9 @@ bool append_json_content(std::string_view string, std::string& to) {
     to.append(string, at, special - at);
     at = special;
     if (at == string.size()) break;
-    if (string[at] == '"' || !append_escape(string, ++at, to)) return false;
+    if (string[at] == '"') return false;
+    ++at;
+    if (!append_escape(string, at, to)) return false;
   }
   return true;
 }
