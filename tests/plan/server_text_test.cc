@@ -193,7 +193,7 @@ TEST_P(ServerText, ListsMapsAndStructsBecomeTheTextOfTheType) {
             "11.25(1,2)");
   EXPECT_EQ(scalar("SELECT message FROM letters WHERE input_row = 2"),
             "row 1, column \"v\" (public.labelled): attribute \"amount\": 1.005 would be rounded: "
-            "the type is numeric(10,2), at most 2 digits behind the point");
+            "the type is numeric(10,2), at most 2 digits after the decimal point");
 }
 
 // The text of money means what lc_monetary says; numbers mean what they are.
