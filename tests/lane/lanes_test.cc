@@ -221,7 +221,8 @@ TEST_F(LanesTest, AFailureSaysWhatAllLanesHaveWritten) {
     const std::string count = scalar("SELECT count(*) FROM t");
     EXPECT_NE(closed.error().message.find(". " + count + " rows are committed"), std::string::npos)
         << count << " in: " << closed.error().message;
-    EXPECT_EQ(closed.error().message.find("accepted after"), std::string::npos) << closed.error().message;
+    EXPECT_EQ(closed.error().message.find("accepted after"), std::string::npos)
+        << closed.error().message;
   }
 }
 

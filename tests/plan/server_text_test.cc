@@ -192,7 +192,7 @@ TEST_P(ServerText, ListsMapsAndStructsBecomeTheTextOfTheType) {
                    " WHERE id = 1"),
             "11.25(1,2)");
   EXPECT_EQ(scalar("SELECT message FROM letters WHERE input_row = 2"),
-            "row 1, column \"v\" (public.labelled): attribute \"amount\": 1.005 would be rounded: "
+            "column \"v\" (public.labelled): attribute \"amount\": 1.005 would be rounded: "
             "the type is numeric(10,2), at most 2 digits after the decimal point");
 }
 

@@ -114,6 +114,8 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
                                failure.error.message + "; reopen the sink");
   }
   if (goes_row_by_row(flight, failure)) {
+    setup_.sizes.failed();
+    setup_.sizes.cut(flight, setup_.sizes.rows_max(), session);
     flight.row_by_row = true;
     return set_aside(flight);
   }

@@ -79,8 +79,8 @@ enum class NumericSpecial : uint16_t { kNan = 0xc000, kInfinity = 0xd000, kMinus
 bool put_numeric_special(NumericSpecial value, const NumericLimit& limit, Scratch& out,
                          Fault& fault);
 
-/// rounded rounds to `scale` digits after the decimal point, halves away from zero. The result refers to
-/// `buffer`, or to what `value` does.
+/// rounded rounds to `scale` digits after the decimal point, halves away from zero. The result
+/// refers to `buffer`, or to what `value` does.
 Digits rounded(const Digits& value, int64_t scale, std::string& buffer);
 
 /// text_of writes a number as PostgreSQL's numeric prints it: every digit of its scale, no
