@@ -141,7 +141,12 @@ std::vector<EncodeColumn> encode_columns(const RecordBatch& batch,
   std::vector<EncodeColumn> columns;
   for (size_t i = 0; i < types.size(); ++i) {
     const Field& field = batch.schema()->at(i);
-    columns.push_back({i, field, field.name, types[i].oid, types[i].type_modifier});
+    columns.push_back({.source_index = i,
+                       .source = field,
+                       .target_name = field.name,
+                       .target_oid = types[i].oid,
+                       .type_modifier = types[i].type_modifier,
+                       .rules = {}});
     columns.back().rules = types[i].rules;
   }
   return columns;

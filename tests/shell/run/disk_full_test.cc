@@ -81,7 +81,7 @@ TEST_P(DiskFullTest, TheSinkGoesOnWhenThereIsRoomAgain) {
   options.username = "postgres";
   options.table = "t";
   options.write_mode = GetParam();
-  options.batch_size = kBatchRows;
+  options.batch_size = options.transaction_size = kBatchRows;
   options.retry_backoff_ms = 20;
   options.max_retries = 10'000;
   auto sink = Sink::open(options, batch(0).schema());
