@@ -623,9 +623,12 @@ TEST_F(PreflightTest, TablesAsWideAsTheServerAllowsAreWritten) {
   sql("DO $$ BEGIN EXECUTE 'CREATE TABLE wide (id int PRIMARY KEY' || (SELECT string_agg(', c' || "
       "i || ' bool', '') FROM generate_series(1, 1599) i) || ')'; END $$");
   options_.table = "wide";
-  std::vector<Field> fields{{.name = "id", .kind = ColumnKind::kInt32}};
-  for (int i = 1; i < 1600; ++i) {
-    fields.push_back({.name = "c" + std::to_string(i), .kind = ColumnKind::kBoolBytes});
+  std::vector<Field> fields(1600);
+  fields[0].name = "id";
+  fields[0].kind = ColumnKind::kInt32;
+  for (size_t i = 1; i < fields.size(); ++i) {
+    fields[i].name = "c" + std::to_string(i);
+    fields[i].kind = ColumnKind::kBoolBytes;
   }
   const auto schema = std::make_shared<const Schema>(std::move(fields));
   constexpr size_t kRows = 2000;

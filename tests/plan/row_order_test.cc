@@ -100,7 +100,7 @@ class RowOrderTest : public ClientTest {
     std::vector<const CatalogColumn*> used;
     for (const char* name : {"k", "v", "w"}) {
       used.push_back(table->find_column(name));
-      columns.push_back({.target_name = name});
+      columns.emplace_back().target_name = name;
     }
     const auto keys = find_keys(options, *table, used);
     if (!keys) throw std::runtime_error(keys.error().to_string());

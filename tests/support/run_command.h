@@ -22,7 +22,7 @@ struct RunOptions {
   std::string input;
   /// Set on top of this program's environment.
   std::vector<std::pair<std::string, std::string>> environment;
-  std::string directory;  ///< To run in; "" is this program's.
+  std::string directory{};  ///< To run in; "" is this program's.
   /// Killed when it takes longer; the test then fails by its exit code.
   std::chrono::seconds time_max{120};
   /// Called once it runs and whenever it wrote something, with what it wrote to stderr so far: to

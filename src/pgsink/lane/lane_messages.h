@@ -23,7 +23,7 @@ struct StopReport {
   struct FailedFlight {
     uint64_t rows = 0, first = 0, last = 0;
   };
-  std::optional<FailedFlight> failed;
+  std::optional<FailedFlight> failed{};
   size_t flights_unknown = 0;  ///< Transactions whose outcome is not known.
   /// Other flights on the wire may have committed, and earlier ones may wait for another attempt:
   /// then the written rows cannot be described by one number.

@@ -147,7 +147,8 @@ TEST(Changes, ADeleteCarriesItsKeyOnly) {
 }
 
 TEST(Changes, AReasonIsGivenForEachRow) {
-  const RecordBatch batch = changes({{"I", 1, "x", ""}, {"I", 2, std::nullopt, ""}, {"?", 3, "1"}});
+  const RecordBatch batch =
+      changes({{"I", 1, "x", ""}, {"I", 2, std::nullopt, ""}, {"?", 3, "1", ""}});
   auto arrays = ColumnArrays::create(columns(batch), {});
   ASSERT_TRUE(arrays) << arrays.error().to_string();
   std::vector<Rejection> rejected;

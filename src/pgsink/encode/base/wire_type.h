@@ -68,7 +68,7 @@ struct Target {
   /// Attribute names, an enum's labels, or of kInput the type's own name below all domains.
   std::vector<std::string> names;
   char delimiter = ',';  ///< Between the elements of an array's text.
-  ValueRules rules;      ///< The same in all parts.
+  ValueRules rules{};    ///< The same in all parts.
 };
 
 /// resolve_target resolves domains, arrays, composites and ranges. The error says which type is

@@ -42,7 +42,7 @@ struct EncodeColumn {
   /// Of a domain: values travel as its base type, and the domain's rules apply when they enter the
   /// table.
   bool as_base_type = false;
-  encode::ValueRules rules;
+  encode::ValueRules rules{};
 };
 
 /// Rejection is a row whose value cannot become the column's type without changing.
