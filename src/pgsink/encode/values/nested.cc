@@ -132,6 +132,7 @@ ListItems list_items(const ColumnView& column, size_t row, int32_t width, Column
   if (scratch.kind != element.kind || scratch.stride_bytes != element.stride_bytes) {
     scratch = element;
   }
+  if (span.count == 0) return {&scratch, 0, 0};  // Its address may be null.
   const auto* const data = static_cast<const std::byte*>(span.data);
   scratch.values = data + reinterpret_cast<uintptr_t>(element.values);
   if (element.validity_stride_bytes != 0) {
