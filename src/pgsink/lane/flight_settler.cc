@@ -211,7 +211,7 @@ void FlightSettler::committed(FlightLog::Seq seq) {
   done.state = FlightState::kCommitted;
   done.pieces.clear();
   done.search = {};
-  // Whoever waits for the rows sees that the lane is well again.
+  // A flush that returns now must see that the lane works again.
   setup_.metrics.show_failing(log_.failing());
   const uint64_t through_batch = setup_.flights.pop_committed();
   if (through_batch > 0) setup_.reports.durable(setup_.lane, through_batch);
