@@ -445,7 +445,7 @@ uint64_t from_environment(const char* name, uint64_t otherwise) {
 
 /// PGSINK_MODEL_STREAMS asks for more than a commit can wait for, from PGSINK_MODEL_SEED on.
 TEST_F(RowByRowTest, EveryStreamLeavesWhatPlainStatementsLeave) {
-  constexpr uint64_t kStreams = 100;
+  constexpr uint64_t kStreams = 50;
   const uint64_t first = from_environment("PGSINK_MODEL_SEED", 1);
   const uint64_t streams = from_environment("PGSINK_MODEL_STREAMS", kStreams);
   for (uint64_t i = 0; i < streams && !HasFatalFailure(); ++i) run(first + i);
