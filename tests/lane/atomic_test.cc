@@ -57,10 +57,14 @@ class AtomicTest : public ::testing::TestWithParam<WriteMode> {
     EXPECT_TRUE(sink) << (sink ? "" : sink.error().to_string());
     return sink ? std::move(*sink) : nullptr;
   }
-  /// Writes rows until the server has some of them.
+  /// Writes rows, and returns when the server has begun their transaction and none is kept: a
+  /// connection that breaks earlier is replaced, and loses nothing.
   static void begin(Sink& sink, int64_t batches) {
     for (int64_t i = 0; i < batches; ++i) ASSERT_TRUE(sink.write(batch(i * kBatch)));
-    ASSERT_TRUE(test::eventually([&] { return sink.metrics().in_flight_rows >= kBatch; }));
+    ASSERT_TRUE(test::eventually([&] {
+      const SinkMetrics seen = sink.metrics();
+      return seen.in_flight_rows >= kBatch && seen.buffered_bytes == 0;
+    }));
   }
   void terminate_writer() {
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
