@@ -132,7 +132,7 @@ UNION ALL
 SELECT 'trigger', t.tgtype::text, t.tgenabled::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM tree JOIN pg_trigger t ON t.tgrelid = tree.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
 UNION ALL
-SELECT 'watchers',
+SELECT 'side_effects',
        EXISTS (SELECT FROM pg_rewrite r JOIN target ON r.ev_class = target.oid
                WHERE r.ev_type <> '1' AND r.ev_enabled <> 'D')::text,
        EXISTS (SELECT FROM pg_constraint c JOIN tree ON c.confrelid = tree.oid)::text,
@@ -239,7 +239,7 @@ class Reader {
   void take_order(const Row& row);
   void take_index(const Row& row);
   void take_trigger(const Row& row);
-  void take_watchers(const Row& row);
+  void take_side_effects(const Row& row);
   void put_in_order();
   void resolve_domains();
   void apply_domain_rules();
@@ -278,7 +278,7 @@ void Reader::take(const Row& row) {
   if (kind == "index") take_index(row);
   if (kind == "volatile") volatile_defaults_.push_back(row[1].value_or(""));
   if (kind == "trigger") take_trigger(row);
-  if (kind == "watchers") take_watchers(row);
+  if (kind == "side_effects") take_side_effects(row);
   if (kind == "similar") similar_.emplace_back(row[1].value_or(""), row[2].value_or(""));
 }
 
@@ -371,22 +371,22 @@ void Reader::take_trigger(const Row& row) {
   enum : int { kRow = 1, kBefore = 2, kInsert = 4, kDelete = 8, kUpdate = 16 };
   const int type = number<int>(row[1]);
   const char enabled = letter(row[2]);
-  table_.watchers.triggers.push_back({.of_row = (type & kRow) != 0,
-                                      .before = (type & kBefore) != 0,
-                                      .on_insert = (type & kInsert) != 0,
-                                      .on_update = (type & kUpdate) != 0,
-                                      .on_delete = (type & kDelete) != 0,
-                                      .of_replica = enabled != 'O',
-                                      .of_origin = enabled != 'R'});
+  table_.side_effects.triggers.push_back({.of_row = (type & kRow) != 0,
+                                          .before = (type & kBefore) != 0,
+                                          .on_insert = (type & kInsert) != 0,
+                                          .on_update = (type & kUpdate) != 0,
+                                          .on_delete = (type & kDelete) != 0,
+                                          .of_replica = enabled != 'O',
+                                          .of_origin = enabled != 'R'});
 }
 
-void Reader::take_watchers(const Row& row) {
-  CatalogWatchers& watchers = table_.watchers;
-  watchers.rules = truth(row[1]);
-  watchers.referenced = truth(row[2]);
-  watchers.refers_to_itself = truth(row[3]);
-  watchers.judges_rows = truth(row[4]);
-  watchers.unique_of_partition = truth(row[5]);
+void Reader::take_side_effects(const Row& row) {
+  CatalogSideEffects& effects = table_.side_effects;
+  effects.rules = truth(row[1]);
+  effects.referenced = truth(row[2]);
+  effects.refers_to_itself = truth(row[3]);
+  effects.may_reject_rows = truth(row[4]);
+  effects.unique_of_partition = truth(row[5]);
 }
 
 void Reader::put_in_order() {

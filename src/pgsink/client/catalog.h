@@ -42,9 +42,10 @@ struct CatalogIndex {
   bool exclusion = false;
 };
 
-/// CatalogWatchers are what notices more than what rows a table ends with: which rows come on the
-/// way, and in which order. Those of its partitions and of tables that inherit from it count too.
-struct CatalogWatchers {
+/// CatalogSideEffects are what depends on more than the rows that a table ends with: on each row
+/// that is written, and on their order. Those of its partitions and of tables that inherit from it
+/// count too.
+struct CatalogSideEffects {
   /// A user's trigger that is not switched off.
   struct Trigger {
     bool of_row = false, before = false;
@@ -56,7 +57,7 @@ struct CatalogWatchers {
   bool rules = false;                ///< Rewrite rules for INSERT, UPDATE or DELETE.
   bool referenced = false;           ///< A foreign key leads to it …
   bool refers_to_itself = false;     ///< … from itself.
-  bool judges_rows = false;          ///< Something may refuse a row for what it holds.
+  bool may_reject_rows = false;      ///< Something may reject a row for what it holds.
   bool unique_of_partition = false;  ///< A partition has a unique index of its own.
 };
 
@@ -76,7 +77,7 @@ struct CatalogTable {
   std::vector<CatalogIndex> indexes;
   bool row_security = false;  ///< Policies decide which rows the role may see and write.
   bool insert_rules = false;  ///< Rules rewrite an INSERT; COPY ignores them.
-  CatalogWatchers watchers;
+  CatalogSideEffects side_effects;
   bool has_insert_privilege = true, has_delete_privilege = true;
   std::string role;  ///< The role that has these privileges.
   /// Every type that a column needs, transitively (elements, bases, attributes), by OID.

@@ -42,7 +42,7 @@ struct Names {
   bool forged = false;  // A name contains NUL: an attempt to make us read only the part before it.
   std::vector<std::string> seen;
 
-  void judge_text(std::string_view name, const std::string& host) {
+  void match_name(std::string_view name, const std::string& host) {
     if (name.find('\0') != std::string_view::npos) {
       forged = true;
       return;
@@ -53,7 +53,7 @@ struct Names {
 };
 
 // True if there is an alternative name of the host's kind: then the common name does not count.
-bool judge_alternative_names(X509* certificate, const std::string& host, Names& names) {
+bool match_alternative_names(X509* certificate, const std::string& host, Names& names) {
   const GeneralNames alternatives(static_cast<GENERAL_NAMES*>(
       X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   if (!alternatives) return false;
@@ -63,7 +63,7 @@ bool judge_alternative_names(X509* certificate, const std::string& host, Names& 
   for (int i = 0; i < sk_GENERAL_NAME_num(alternatives.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives.get(), i);
     same_kind = same_kind || name->type == host_kind;
-    if (name->type == GEN_DNS) names.judge_text(text_of(name->d.dNSName), host);
+    if (name->type == GEN_DNS) names.match_name(text_of(name->d.dNSName), host);
     if (name->type == GEN_IPADD) {
       const std::string_view bytes = text_of(name->d.iPAddress);
       names.matched = names.matched || (!address.empty() && bytes == address);
@@ -76,12 +76,12 @@ bool judge_alternative_names(X509* certificate, const std::string& host, Names& 
   return same_kind;
 }
 
-void judge_common_name(X509* certificate, const std::string& host, Names& names) {
+void match_common_name(X509* certificate, const std::string& host, Names& names) {
   const X509_NAME* subject = X509_get_subject_name(certificate);
   const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
   if (index < 0) return;
   const ASN1_STRING* name = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index));
-  if (name != nullptr) names.judge_text(text_of(name), host);
+  if (name != nullptr) names.match_name(text_of(name), host);
 }
 
 }  // namespace
@@ -104,8 +104,8 @@ Status check_certificate_host(X509* certificate, const std::string& host) {
                 "to compare with the server's certificate");
   }
   Names names;
-  const bool decided = judge_alternative_names(certificate, host, names);
-  if (!names.matched && !decided) judge_common_name(certificate, host, names);
+  const bool decided = match_alternative_names(certificate, host, names);
+  if (!names.matched && !decided) match_common_name(certificate, host, names);
   if (names.forged) {
     return fail(Errc::kTls, "the server's certificate has a name with a zero byte in it");
   }

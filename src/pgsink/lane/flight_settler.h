@@ -33,7 +33,7 @@ class FlightSettler {
   /// The attempt's transaction has ended. If it may have failed because the table has changed, the
   /// flight is set aside, in doubt. REQUIRES: the flight is off the wire.
   void settle(Flight& flight, LaneSession& session);
-  /// The table has not changed: the attempt is judged as it ended. REQUIRES: the flight was in
+  /// The table has not changed: the attempt counts as it ended. REQUIRES: the flight was in
   /// doubt, and to the log it is on the wire.
   void settle_without_doubt(Flight& flight, LaneSession& session);
   /// The flight is committed, however that is known; under two-phase commit, prepared.

@@ -242,8 +242,8 @@ void Lane::send(const FlightLog::Action& action) {
 
 bool Lane::any_in_doubt() const { return std::ranges::any_of(flights_.all(), &Flight::in_doubt); }
 
-/// Judges the last attempt of a flight, now that nothing is on the wire. False if the flight is not
-/// to be sent at once.
+/// Decides on the last attempt of a flight, now that nothing is on the wire. False if the flight is
+/// not to be sent at once.
 bool Lane::resolve_doubt(Flight& flight) {
   const Status looked = look_at_table(flight);
   if (link_->connection().broken()) {

@@ -10,8 +10,8 @@
 namespace pgsink {
 namespace {
 
-/// What the rows of a key, or their order, show in.
-enum class Witness : uint8_t {
+/// A feature of a table that may give another result when rows are sent together.
+enum class Feature : uint8_t {
   kTrigger,           ///< It runs when a statement ends, or once for it.
   kBeforeRow,         ///< A trigger BEFORE … FOR EACH ROW, which may skip or change the row.
   kUnique,            ///< Another constraint than the key's, checked row by row.
@@ -19,13 +19,13 @@ enum class Witness : uint8_t {
   kOwnReference,      ///< A foreign key of the table to itself.
   kReference,         ///< A foreign key to the table, which may cascade.
   kNumbers,           ///< A default that is another one each time.
-  kJudge,             ///< Something may refuse a row that a later one replaces.
+  kRowCheck,          ///< Something may refuse a row that a later one replaces.
   kUnsent,            ///< A column that the input lacks: a new row begins with its default.
   kFirstValue,        ///< What only the first row of a key writes.
 };
 
 struct Rule {
-  Witness witness;
+  Feature feature;
   std::array<Together, 6> modes;  ///< By WriteMode.
 };
 
@@ -36,16 +36,16 @@ constexpr auto kAlways = Together::kAlways, kDistinct = Together::kDistinctKeys,
 // delete of many rows joins them with the table, in the planner's order.
 constexpr std::array<Rule, 10> kRules{{
     //                           insert   upsert     update     delete   ignore   changelog
-    {Witness::kTrigger, {kAlways, kNever, kNever, kNever, kNever, kNever}},
-    {Witness::kBeforeRow, {kAlways, kDistinct, kNever, kNever, kAlways, kNever}},
-    {Witness::kUnique, {kAlways, kDistinct, kNever, kAlways, kAlways, kNever}},
-    {Witness::kUniqueDeferrable, {kAlways, kNever, kNever, kAlways, kNever, kNever}},
-    {Witness::kOwnReference, {kAlways, kNever, kAlways, kNever, kNever, kNever}},
-    {Witness::kReference, {kAlways, kAlways, kAlways, kNever, kAlways, kNever}},
-    {Witness::kNumbers, {kAlways, kDistinct, kAlways, kAlways, kAlways, kNever}},
-    {Witness::kJudge, {kAlways, kDistinct, kDistinct, kAlways, kAlways, kDistinct}},
-    {Witness::kUnsent, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct}},
-    {Witness::kFirstValue, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct}},
+    {Feature::kTrigger, {kAlways, kNever, kNever, kNever, kNever, kNever}},
+    {Feature::kBeforeRow, {kAlways, kDistinct, kNever, kNever, kAlways, kNever}},
+    {Feature::kUnique, {kAlways, kDistinct, kNever, kAlways, kAlways, kNever}},
+    {Feature::kUniqueDeferrable, {kAlways, kNever, kNever, kAlways, kNever, kNever}},
+    {Feature::kOwnReference, {kAlways, kNever, kAlways, kNever, kNever, kNever}},
+    {Feature::kReference, {kAlways, kAlways, kAlways, kNever, kAlways, kNever}},
+    {Feature::kNumbers, {kAlways, kDistinct, kAlways, kAlways, kAlways, kNever}},
+    {Feature::kRowCheck, {kAlways, kDistinct, kDistinct, kAlways, kAlways, kDistinct}},
+    {Feature::kUnsent, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct}},
+    {Feature::kFirstValue, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct}},
 }};
 
 bool is_key(const CatalogColumn& column, const Keys& keys) {
@@ -64,21 +64,21 @@ bool has_one_scale(const CatalogColumn& column, const pgproto::TypeMap& types) {
   return target && target->kind == encode::TargetKind::kNumeric && target->type_modifier >= 0;
 }
 
-/// Judge collects what of a table sees the rows of one sink.
-class Judge {
+/// FeatureScan collects the features of a table that concern the rows of one sink.
+class FeatureScan {
  public:
-  Judge(const SinkOptions& options, const CatalogTable& table,
-        const std::vector<EncodeColumn>& columns, const Keys& keys)
+  FeatureScan(const SinkOptions& options, const CatalogTable& table,
+              const std::vector<EncodeColumn>& columns, const Keys& keys)
       : options_(options), table_(table), columns_(columns), keys_(keys) {}
 
   RowOrder decide();
 
  private:
-  void see(Witness witness);
-  void see_triggers();
-  void see_indexes();
-  void see_references();
-  void see_columns();
+  void add(Feature feature);
+  void add_triggers();
+  void add_indexes();
+  void add_references();
+  void add_columns();
   bool is_rival(const CatalogIndex& index) const;
   bool sent(const CatalogColumn& column) const {
     return std::ranges::find(columns_, column.name, &EncodeColumn::target_name) != columns_.end();
@@ -91,33 +91,33 @@ class Judge {
   RowOrder order_;
 };
 
-void Judge::see(Witness witness) {
-  const auto* const rule = std::ranges::find(kRules, witness, &Rule::witness);
+void FeatureScan::add(Feature feature) {
+  const auto* const rule = std::ranges::find(kRules, feature, &Rule::feature);
   order_.together =
       std::max(order_.together, rule->modes[static_cast<size_t>(options_.write_mode)]);
 }
 
-void Judge::see_triggers() {
+void FeatureScan::add_triggers() {
   const WriteMode mode = options_.write_mode;
   const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
   const bool updates =
       mode == WriteMode::kUpsert || mode == WriteMode::kUpdate || mode == WriteMode::kChangelog;
   const bool deletes = mode == WriteMode::kDelete || mode == WriteMode::kChangelog;
   const bool as_replica = switches_triggers(options_);
-  for (const CatalogWatchers::Trigger& trigger : table_.watchers.triggers) {
+  for (const CatalogSideEffects::Trigger& trigger : table_.side_effects.triggers) {
     const bool fires = as_replica ? trigger.of_replica : trigger.of_origin;
     const bool concerned = (inserts && trigger.on_insert) || (updates && trigger.on_update) ||
                            (deletes && trigger.on_delete);
     if (!fires || !concerned) continue;
-    see(trigger.of_row && trigger.before ? Witness::kBeforeRow : Witness::kTrigger);
+    add(trigger.of_row && trigger.before ? Feature::kBeforeRow : Feature::kTrigger);
     order_.by_arrival = true;
   }
   // The tables of a view are not known.
-  if (table_.watchers.rules || table_.kind == CatalogTable::Kind::kView) see(Witness::kTrigger);
+  if (table_.side_effects.rules || table_.kind == CatalogTable::Kind::kView) add(Feature::kTrigger);
 }
 
 /// Whether a constraint beside the key's may refuse what the mode writes.
-bool Judge::is_rival(const CatalogIndex& index) const {
+bool FeatureScan::is_rival(const CatalogIndex& index) const {
   if (!index.unique && !index.exclusion) return false;
   const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique && !index.partial &&
                       !index.expression && !keys_.columns.empty() &&
@@ -135,53 +135,53 @@ bool Judge::is_rival(const CatalogIndex& index) const {
   });
 }
 
-void Judge::see_indexes() {
+void FeatureScan::add_indexes() {
   if (options_.write_mode == WriteMode::kDelete) return;
   for (const CatalogIndex& index : table_.indexes) {
     if (!is_rival(index)) continue;
-    see(index.immediate ? Witness::kUnique : Witness::kUniqueDeferrable);
+    add(index.immediate ? Feature::kUnique : Feature::kUniqueDeferrable);
     order_.by_arrival = true;
     order_.meeting_place = index.name;
   }
-  if (table_.watchers.unique_of_partition) {
-    see(Witness::kUnique);
+  if (table_.side_effects.unique_of_partition) {
+    add(Feature::kUnique);
     order_.by_arrival = true;
     order_.meeting_place = "a unique index of a partition";
   }
 }
 
-void Judge::see_references() {
+void FeatureScan::add_references() {
   if (switches_triggers(options_)) return;  // The server's own are off too.
-  if (table_.watchers.referenced) see(Witness::kReference);
-  if (!table_.watchers.refers_to_itself) return;
-  see(Witness::kOwnReference);
+  if (table_.side_effects.referenced) add(Feature::kReference);
+  if (!table_.side_effects.refers_to_itself) return;
+  add(Feature::kOwnReference);
   order_.meeting_place = "a foreign key of the table to itself";
 }
 
-void Judge::see_columns() {
-  if (table_.watchers.judges_rows) see(Witness::kJudge);
+void FeatureScan::add_columns() {
+  if (table_.side_effects.may_reject_rows) add(Feature::kRowCheck);
   for (const CatalogColumn& column : table_.columns) {
     if (column.generated != CatalogColumn::Generated::kNo) continue;
     const bool numbered =
         column.volatile_default || column.identity != CatalogColumn::Identity::kNo;
     if (!sent(column)) {
-      see(Witness::kUnsent);
-      if (numbered) see(Witness::kNumbers);
+      add(Feature::kUnsent);
+      if (numbered) add(Feature::kNumbers);
       order_.by_arrival = order_.by_arrival || numbered;
       continue;
     }
-    if (keeps_first(options_, table_, column, keys_)) see(Witness::kFirstValue);
-    // An update of a row that is not there may have a NULL, so that the encoder cannot judge.
+    if (keeps_first(options_, table_, column, keys_)) add(Feature::kFirstValue);
+    // An update of a row that is not there may have a NULL, so that the encoder cannot decide.
     const bool updates = options_.write_mode == WriteMode::kUpdate;
-    if (updates && column.not_null && assigned(options_, column, keys_)) see(Witness::kJudge);
+    if (updates && column.not_null && assigned(options_, column, keys_)) add(Feature::kRowCheck);
   }
 }
 
-RowOrder Judge::decide() {
-  see_triggers();
-  see_indexes();
-  see_references();
-  see_columns();
+RowOrder FeatureScan::decide() {
+  add_triggers();
+  add_indexes();
+  add_references();
+  add_columns();
   // Only the server could tell whether a key comes twice.
   const bool tellable = std::ranges::all_of(keys_.columns, [&](const CatalogColumn* column) {
     return told_by_bytes(*column, table_.types);
@@ -202,7 +202,7 @@ bool keeps_first(const SinkOptions& options, const CatalogTable& table, const Ca
 
 RowOrder row_order(const SinkOptions& options, const CatalogTable& table,
                    const std::vector<EncodeColumn>& columns, const Keys& keys) {
-  return Judge(options, table, columns, keys).decide();
+  return FeatureScan(options, table, columns, keys).decide();
 }
 
 }  // namespace pgsink
