@@ -216,12 +216,17 @@ TEST_F(TwoPhaseCrashTest, BackendsThatDieAtAnyTimeLoseAndDoubleNothing) {
   auto sink = open();
   std::atomic<bool> done = false;
   std::thread killer([&] {
+    // On a busy machine, connecting takes longer than the usual pause: without a longer one, no
+    // transaction would ever end.
+    std::chrono::steady_clock::duration pause = std::chrono::milliseconds(15);
     while (!done) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(15));
+      std::this_thread::sleep_for(pause);
+      const auto began = std::chrono::steady_clock::now();
       shared_server().sql(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
           "'pgsink/test' AND datname = '" +
           database_ + "'");
+      pause = std::max(pause, 4 * (std::chrono::steady_clock::now() - began));
     }
   });
   uint64_t n = 0;
