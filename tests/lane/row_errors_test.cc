@@ -7,6 +7,7 @@
 
 #include <pgsink/batch_of.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "pgsink/sink.h"
@@ -70,6 +71,56 @@ class RowErrorsTest : public ::testing::Test {
   std::string database_;
   SinkOptions options_;
 };
+
+// ---- texts that are not JSON -------------------------------------------------------------------
+
+class TextsThatAreNotJson : public RowErrorsTest,
+                            public ::testing::WithParamInterface<std::tuple<const char*, Way>> {};
+
+// The encoder leaves JSON to the server until the server has rejected one: then all the others of
+// the transaction are found before it is sent again, and those of later ones before they are sent.
+TEST_P(TextsThatAreNotJson, CostOneAttemptTogether) {
+  const auto& [type, way] = GetParam();
+  sql("ALTER TABLE t ALTER note TYPE " + std::string(type) + " USING NULL");
+  go_by(way);
+  options_.transaction_size = 500;
+  std::vector<Note> notes;
+  for (int64_t id = 0; id < 2000; ++id) {
+    notes.push_back({id, id % 100 == 42 ? R"({"a": 1,})" : R"({"a": 1})"});
+  }
+  const Status written = write(std::move(notes));
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "1980");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t WHERE note::text <> '{\"a\": 1}'"), "0");
+  EXPECT_EQ(scalar("SELECT string_agg(input_row::text, ' ' ORDER BY input_row) || ' ' ||"
+                   " count(DISTINCT sqlstate) || min(sqlstate) FROM t_rejected"),
+            scalar("SELECT string_agg((n * 100 + 43)::text, ' ' ORDER BY n) || ' 122P02'"
+                   " FROM generate_series(0, 19) AS n"));
+  // All of later transactions in the first attempt, unless they were on the way when the first one
+  // failed.
+  EXPECT_LE(std::stoi(scalar("SELECT max(attempts) FROM t_rejected")), 2);
+}
+
+TEST_P(TextsThatAreNotJson, StopASinkThatKeepsNone) {
+  const auto& [type, way] = GetParam();
+  sql("ALTER TABLE t ALTER note TYPE " + std::string(type) + " USING NULL");
+  go_by(way);
+  options_.dead_letter_table = "";
+  const Status written = write({{1, "[1]"}, {2, "[1"}, {3, "[3]"}});
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message, ::testing::HasSubstr("column \"note\""));
+  EXPECT_THAT(written.error().message, ::testing::HasSubstr("input row 2"));
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, TextsThatAreNotJson,
+                         ::testing::Combine(::testing::Values("json", "jsonb"),
+                                            ::testing::Values(Way::kCopy, Way::kArrays,
+                                                              Way::kStaged)),
+                         [](const auto& instance) {
+                           return std::string(std::get<0>(instance.param)) +
+                                  kWayNames[static_cast<size_t>(std::get<1>(instance.param))];
+                         });
 
 // ---- what a trigger raises for a row -----------------------------------------------------------
 

@@ -62,6 +62,8 @@ Result<FlightEncoder::Codecs> FlightEncoder::make_codecs(const Plan& plan) {
   auto rows = RowEncoder::create(plan.columns, plan.types);
   if (!rows) return fail(rows.error());
   Codecs codecs{.rows = std::move(*rows), .arrays = {}};
+  // Rows that are not kept cannot be sent again without the one that the server rejects.
+  if (!plan.atomic) codecs.json_unchecked = codecs.rows.leave_json_to_server(true);
   if (!plan.needs_arrays()) return codecs;
   auto arrays = ColumnArrays::create(plan.columns, plan.types);
   if (!arrays) return fail(arrays.error());
@@ -73,6 +75,13 @@ void FlightEncoder::adopt(const Plan& plan, Codecs codecs) {
   plan_ = &plan;
   codecs_ = std::move(codecs);
   row_.assign(plan.columns.size(), {});
+}
+
+bool FlightEncoder::check_json() {
+  if (!codecs_.json_unchecked) return false;
+  codecs_.rows.leave_json_to_server(false);
+  codecs_.json_unchecked = false;
+  return true;
 }
 
 Result<FlightEncoder::Progress> FlightEncoder::copy_some(Flight& flight, LaneSession& session) {

@@ -17,6 +17,9 @@ class FlightEncoder {
   struct Codecs {
     RowEncoder rows;
     std::optional<ColumnArrays> arrays;  ///< If the plan has a path that needs them.
+    /// `rows` leaves it to the server to check JSON: most loads have no fault in it, and looking
+    /// for one takes longer than encoding the row.
+    bool json_unchecked = false;
   };
   static Result<Codecs> make_codecs(const Plan& plan);
 
@@ -25,6 +28,10 @@ class FlightEncoder {
       : plan_(&plan), codecs_(std::move(codecs)), rejects_(rejects), row_(plan.columns.size()) {}
   /// Encodes by another plan from the next attempt on.
   void adopt(const Plan& plan, Codecs codecs);
+
+  /// The server rejected a row that may have faulty JSON: from the next attempt on JSON is checked
+  /// before it is sent, so that faults cost no more attempts. False if that is so already.
+  bool check_json();
 
   enum class Progress : uint8_t {
     kNone,  ///< There are no rows to encode at present.

@@ -2,6 +2,7 @@
 // FlightSettler: decides what happens to a flight once the server has ended its transaction.
 
 #include "pgsink/lane/durable_reports.h"
+#include "pgsink/lane/flight_sender.h"
 #include "pgsink/lane/flight_sizes.h"
 #include "pgsink/lane/lane_delivery.h"
 #include "pgsink/lane/lane_metrics.h"
@@ -25,6 +26,7 @@ class FlightSettler {
     FlightSizes& sizes;
     const RejectedRows& rejects;
     LeafCopier& leaves;
+    FlightSender& sender;
     Partitioner* partitioner = nullptr;  ///< Null: partitions are not created.
     DurableReports& reports;
   };
@@ -51,6 +53,7 @@ class FlightSettler {
   void through_parent(Flight& flight);
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);
+  bool checks_json_now(const Flight& flight, const Failure& failure) const;
   bool goes_row_by_row(const Flight& flight, const Failure& failure) const;
   Failure failure_of(const Flight& flight, const LaneSession& session) const;
   bool cut_at_fault(Flight& flight, const Failure& failure, LaneSession& session) const;

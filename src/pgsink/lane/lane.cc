@@ -97,6 +97,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
                 .sizes = sizes_,
                 .rejects = rejects_,
                 .leaves = leaves_,
+                .sender = sender_,
                 .partitioner = setup_.partitioner,
                 .reports = setup_.reports}) {
   leaves_.adopt(target_->leaves.get(), std::move(tools.finder), flights_);

@@ -103,6 +103,13 @@ class FieldCodec {
     static_cast<void>(faults);
   }
 
+  /// leave_json_to_server says whether texts that should be JSON go to the server unchecked, which
+  /// rejects those that are not. False if the codec has no such texts, or always checks them.
+  virtual bool leave_json_to_server(bool leave) {
+    static_cast<void>(leave);
+    return false;
+  }
+
   /// use_portable_code forbids code that needs a specific processor; for tests and comparisons.
   virtual void use_portable_code() {}
 

@@ -335,6 +335,14 @@ Result<RowEncoder> RowEncoder::create(const std::vector<EncodeColumn>& columns,
   return RowEncoder(std::move(state));
 }
 
+bool RowEncoder::leave_json_to_server(bool leave) {
+  bool any = false;
+  for (const State::Column& column : state_->columns) {
+    any |= column.codec->leave_json_to_server(leave);
+  }
+  return any;
+}
+
 RowEncoder::Step RowEncoder::encode(const RecordBatch& batch, RowRange rows, MutableBytes out,
                                     std::vector<Rejection>& rejected) {
   Step step;

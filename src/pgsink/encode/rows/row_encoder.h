@@ -67,6 +67,11 @@ class RowEncoder {
   RowEncoder& operator=(RowEncoder&&) noexcept;
   ~RowEncoder();
 
+  /// leave_json_to_server says whether texts for json and jsonb columns are written unchecked: the
+  /// server rejects those that are not JSON. create() makes an encoder that checks them. False if
+  /// there are no such texts.
+  bool leave_json_to_server(bool leave);
+
   struct Step {
     size_t rows = 0;   ///< Rows consumed from the front of `rows`, rejected ones included.
     size_t bytes = 0;  ///< Bytes written from the start of `out`.

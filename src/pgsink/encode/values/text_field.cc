@@ -18,7 +18,7 @@ namespace {
 class TextField final : public FieldCodec {
  public:
   TextField(Field source, const TextRule& rule)
-      : source_(std::move(source)), rule_(rule), kernels_(&best_text_kernels()) {
+      : source_(std::move(source)), rule_(rule), json_(rule.json), kernels_(&best_text_kernels()) {
     part_.version = rule.jsonb;
   }
 
@@ -57,8 +57,13 @@ class TextField final : public FieldCodec {
   }
 
   void defer_checks() override {
-    deferred_ = rule_.utf8 && !limited();  // Then a look at the bytes is all.
-    part_.checked = deferred_;
+    may_defer_ = true;
+    choose_checks();
+  }
+  bool leave_json_to_server(bool leave) override {
+    rule_.json = leave ? JsonFlavor::kNone : json_;
+    choose_checks();
+    return json_ != JsonFlavor::kNone;
   }
   void verify(size_t count, FaultList& faults) override {
     if (!deferred_ || plain_) return;
@@ -94,6 +99,11 @@ class TextField final : public FieldCodec {
         break;
     }
     return kernels_->write_views({views_.data()}, form_, rows, offset, count);
+  }
+
+  void choose_checks() {
+    deferred_ = may_defer_ && rule_.utf8 && !limited();  // Then a look at the bytes is all.
+    part_.checked = deferred_;
   }
 
   bool is_null(size_t i) const { return form_.valid != nullptr && form_.valid[i] == 0; }
@@ -172,8 +182,10 @@ class TextField final : public FieldCodec {
   }
 
   Field source_;
-  TextRule rule_;
+  TextRule rule_;  ///< What is checked at present.
+  const JsonFlavor json_;
   const TextKernels* kernels_;
+  bool may_defer_ = false;
   bool deferred_ = false;
   bool plain_ = false;  ///< The last bytes written need no further check.
   Layout layout_ = Layout::kViews;
