@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "pgsink/lane/copy_place.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -110,6 +111,9 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
   const bool of_shape = failure.part == AttemptPart::kShapeProof;
   const bool of_row = attempt.requests.of_row(event.request);
   if (of_row) failure.sent_row = attempt.rows_applied;
+  const CopyPlace place = copy_place(failure.error.where, plan().statements.copied_table);
+  if (place.line > 0) failure.copied_row = static_cast<size_t>(place.line - 1);
+  if (failure.error.column.empty()) failure.error.column = place.column;
   const bool prepared = attempt.path == Path::kArrays || of_row || of_letters || of_shape;
   const std::string_view sql = of_letters ? setup_.insert_letters
                                : of_shape ? attempt.proof
