@@ -10,8 +10,8 @@ namespace pgsink {
 
 /// CopyPlace views the text that it was read from.
 struct CopyPlace {
-  uint64_t line = 0;        ///< From 1; 0: the server named none.
-  std::string_view column;  ///< "": it named none.
+  uint64_t line = 0;          ///< From 1; 0: the server named none.
+  std::string_view column{};  ///< "": it named none.
 };
 
 /// copy_place reads the CONTEXT of an error of a binary COPY into `table`, a name without its
