@@ -66,7 +66,16 @@ TEST(CopyPlace, IsReadInEveryLanguage) {
     const CopyPlace place = copy_place(one.context, one.table);
     EXPECT_EQ(place.line, one.line);
     EXPECT_EQ(place.column, one.column);
+    if (place.line == 0) {
+      EXPECT_EQ(place.others, one.context);
+    }
   }
+}
+
+TEST(CopyPlace, LeavesWhatIsSaidOfTriggers) {
+  EXPECT_EQ(copy_place("COPY t, line 8", "t").others, "");
+  EXPECT_EQ(copy_place("SQL statement\nPL/pgSQL function f()\nCOPY t, line 8", "t").others,
+            "SQL statement\nPL/pgSQL function f()");
 }
 
 }  // namespace

@@ -261,9 +261,10 @@ TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttemptInAnotherLanguage) {
   ASSERT_TRUE(sink) << sink.error().to_string();
   ASSERT_TRUE((*sink)->write(*std::move(batch)));
   ASSERT_TRUE((*sink)->close());
-  EXPECT_EQ(server->scalar("SELECT string_agg(concat_ws(' ', input_row, column_name, attempts),"
-                           " ', ' ORDER BY input_row) FROM t_rejected"),
-            "4 amount 1, 501 amount 2, 1000 amount 3");
+  EXPECT_EQ(
+      server->scalar("SELECT string_agg(concat_ws(' ', input_row, column_name, attempts, detail),"
+                     " ', ' ORDER BY input_row) FROM t_rejected"),
+      "4 amount 1, 501 amount 2, 1000 amount 3");
 }
 
 TEST_F(DeadLetterTest, ARowThatNobodyNamesCostsItsBisection) {

@@ -111,9 +111,6 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
   const bool of_shape = failure.part == AttemptPart::kShapeProof;
   const bool of_row = attempt.requests.of_row(event.request);
   if (of_row) failure.sent_row = attempt.rows_applied;
-  const CopyPlace place = copy_place(failure.error.where, plan().statements.copied_table);
-  if (place.line > 0) failure.copied_row = static_cast<size_t>(place.line - 1);
-  if (failure.error.column.empty()) failure.error.column = place.column;
   const bool prepared = attempt.path == Path::kArrays || of_row || of_letters || of_shape;
   const std::string_view sql = of_letters ? setup_.insert_letters
                                : of_shape ? attempt.proof
@@ -129,7 +126,18 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
        .creates_partitions = setup_.creates_partitions,
        .reads_text = plan().statements.reads_text,
        .stale_statement = delete_stale || (prepared && session.is_stale(error, sql))});
+  take_copy_place(failure);
   return failure;
+}
+
+/// Makes the line of a COPY, which counts what one attempt has sent, the row that it means.
+void AnswerReader::take_copy_place(Failure& failure) const {
+  Error& error = failure.error;
+  const CopyPlace place = copy_place(error.where, plan().statements.copied_table);
+  if (place.line == 0) return;
+  failure.copied_row = static_cast<size_t>(place.line - 1);
+  if (error.column.empty()) error.column = place.column;
+  error.where = std::string(place.others);
 }
 
 // ---- statements --------------------------------------------------------------------------------

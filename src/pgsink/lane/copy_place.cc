@@ -57,11 +57,14 @@ CopyPlace place_of(std::string_view text, const Form& form) {
 
 CopyPlace copy_place(std::string_view context, std::string_view table) {
   // The last line that fits: those before it are about triggers, which may COPY too.
-  CopyPlace found;
+  CopyPlace found{.others = context};
   for (size_t begin = 0; begin < context.size();) {
     const std::string_view line = context.substr(begin);
     for (const Form& form : kForms) {
-      if (const auto rest = after_table(line, table, form)) found = place_of(*rest, form);
+      const auto rest = after_table(line, table, form);
+      if (!rest) continue;
+      found = place_of(*rest, form);
+      found.others = found.line == 0 ? context : context.substr(0, begin == 0 ? 0 : begin - 1);
     }
     begin = std::min(context.find('\n', begin), context.size() - 1) + 1;
   }

@@ -12,6 +12,8 @@ namespace pgsink {
 struct CopyPlace {
   uint64_t line = 0;          ///< From 1; 0: the server named none.
   std::string_view column{};  ///< "": it named none.
+  /// What the context says besides: of triggers, for example.
+  std::string_view others{};
 };
 
 /// copy_place reads the CONTEXT of an error of a binary COPY into `table`, a name without its
