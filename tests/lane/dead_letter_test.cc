@@ -236,8 +236,8 @@ TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttempt) {
   EXPECT_EQ(letters("attempts::text"), "1 2 3");
 }
 
-// gettext translates in the locale C.UTF-8 too if LANGUAGE says so. Where the server was built without
-// translations, this is the test before it.
+// gettext translates in the locale C.UTF-8 too if LANGUAGE says so. Where the server was built
+// without translations, this is the test before it.
 TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttemptInAnotherLanguage) {
   ::setenv("LANGUAGE", "ja", 1);
   const auto server = test::PostgresServer::start({.settings = {{"lc_messages", "C.UTF-8"}}});

@@ -23,9 +23,9 @@ constexpr std::chrono::milliseconds kPause{100};
 /// TRUNCATE waits for readers of the table.
 constexpr Duration kTruncateTimeout = std::chrono::seconds(60);
 
-/// Truncations empties the sink's table, each time in a session of its own. Whoever replicates into
-/// the table later locks these out, as it does the sink's own sessions: a process that was stopped
-/// before its TRUNCATE, or killed while that waited for a lock, must not remove newer rows.
+/// Truncations empties the sink's table, each time in a session of its own. The next writer locks
+/// these out, as it does the sink's own sessions: a process that was stopped before its TRUNCATE,
+/// or killed while that waited for a lock, must not remove newer rows.
 class Truncations {
  public:
   Truncations(const SinkOptions& options, Env& env)
