@@ -27,7 +27,7 @@ constexpr int64_t kBatch = 1000;
 RecordBatch batch(int64_t first, int64_t bad = -1) {
   std::vector<Row> rows;
   for (int64_t i = first; i < first + kBatch; ++i) {
-    rows.push_back({.id = i, .text = i == bad ? "<bad" : std::string(100, 'x')});
+    rows.push_back({.id = i, .text = i == bad ? "<bad a='' a=''/>" : std::string(100, 'x')});
   }
   return batch_of(std::move(rows), column("id", &Row::id), column("text", &Row::text));
 }

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <random>
 
 #include <pgsink/batch_of.h>
@@ -233,6 +234,37 @@ TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttempt) {
   for (const int64_t id : {3, 500, 999}) rows[static_cast<size_t>(id)].amount = -1;
   ASSERT_TRUE(write({rows}));
   EXPECT_EQ(letters("attempts::text"), "1 2 3");
+}
+
+// gettext translates in the locale C.UTF-8 too if LANGUAGE says so. Where the server was built
+// without translations, this is the test before it.
+TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttemptInAnotherLanguage) {
+  ::setenv("LANGUAGE", "ja", 1);
+  const auto server = test::PostgresServer::start({.settings = {{"lc_messages", "C.UTF-8"}}});
+  ::unsetenv("LANGUAGE");
+  server->sql(
+      "CREATE DOMAIN positive AS int CHECK (VALUE > 0);"
+      "CREATE TABLE numbers (id bigint, amount positive)");
+  options_ = {};
+  options_.host = server->socket_dir();
+  options_.port = std::to_string(server->port());
+  options_.database = "postgres";
+  options_.username = "postgres";
+  options_.table = "numbers";
+  options_.dead_letter_table = "t_rejected";
+  std::vector<int64_t> ids(1000), amounts(1000, 1);
+  for (const size_t bad : {3, 500, 999}) amounts[bad] = -1;
+  std::iota(ids.begin(), ids.end(), 0);
+  auto batch = batch_of_columns(column("id", std::move(ids)), column("amount", std::move(amounts)));
+  ASSERT_TRUE(batch);
+  auto sink = Sink::open(options_, batch->schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(*std::move(batch)));
+  ASSERT_TRUE((*sink)->close());
+  EXPECT_EQ(
+      server->scalar("SELECT string_agg(concat_ws(' ', input_row, column_name, attempts, detail),"
+                     " ', ' ORDER BY input_row) FROM t_rejected"),
+      "4 amount 1, 501 amount 2, 1000 amount 3");
 }
 
 TEST_F(DeadLetterTest, ARowThatNobodyNamesCostsItsBisection) {

@@ -16,6 +16,7 @@
 #include "pgsink/sink.h"
 #include "replication/source_support.h"
 #include "support/patience.h"
+#include "support/wire_proxy.h"
 
 namespace pgsink {
 namespace {
@@ -143,6 +144,51 @@ TEST_F(ReplicateTest, WhatStopsTheSinkStopsItAndNothingIsLost) {
   const Status done = replicate_while([&] { expect_equal(); });
   EXPECT_TRUE(done) << done.error().to_string();
   EXPECT_EQ(to_->scalar("SELECT count(*) FROM t", target_database_), "3");
+}
+
+TEST_F(ReplicateTest, OneThatWakesUpDoesNotTruncateWhatTheNextHasWritten) {
+  for (const Delivery delivery : {Delivery::kAtLeastOnce, Delivery::kExactlyOnce}) {
+    SCOPED_TRACE(static_cast<int>(delivery));
+    target_.delivery = delivery;
+    target_.sink_id = "copy";
+    const SinkOptions direct_source = source_, direct_target = target_;
+    test::WireProxy from(from_->socket_dir(), from_->port());
+    test::WireProxy to(to_->socket_dir(), to_->port());
+    source_.host = target_.host = "127.0.0.1";
+    source_.port = std::to_string(from.port());
+    target_.port = std::to_string(to.port());
+    source_.ssl_mode = target_.ssl_mode = "disable";
+    target_.connection_timeout_ms = 120'000;
+    Status next;
+    // It sleeps before the session of its TRUNCATE begins; meanwhile the next one comes and goes.
+    const auto replace = [&] {
+      from.refuse_connections(true);
+      from_->sql(
+          "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active;"
+          "INSERT INTO t (id, name) VALUES (2, 'second')",
+          source_database_);
+      auto source = Source::open(direct_source);
+      next = source ? replicate(**source, direct_target,
+                                [&] { return source_digest() != target_digest(); })
+                    : fail(source.error());
+    };
+    const Status former = replicate_while([&] {
+      wait_for_slot();
+      change("INSERT INTO t (id, name) VALUES (1, 'first')");
+      expect_equal();
+      to.call_before("application_name", replace);
+      change("TRUNCATE t");
+      EXPECT_TRUE(test::eventually([&] { return returned_.load(); }));
+    });
+    EXPECT_TRUE(next) << next.error().to_string();
+    ASSERT_FALSE(former);
+    EXPECT_EQ(former.error().code, Errc::kFenced) << former.error().to_string();
+    EXPECT_EQ(to_->scalar("SELECT string_agg(name, ' ') FROM t", target_database_), "second");
+    source_ = direct_source;
+    target_ = direct_target;
+    change("TRUNCATE t");
+    replicate_while([&] { expect_equal(); });
+  }
 }
 
 TEST_F(ReplicateTest, OtherModesAreRefused) {

@@ -249,6 +249,50 @@ TEST_F(SinkTest, NamesEveryColumnFaultAtOnce) {
   }
 }
 
+TEST_F(SinkTest, ATestOfTheConnectionChecksTheOptionsToo) {
+  options_.url = "postgresql://127.0.0.1/analytics";
+  const Status tested = test_connection(options_);
+  ASSERT_FALSE(tested);
+  EXPECT_EQ(tested.error().code, Errc::kOptionConflict) << tested.error().to_string();
+}
+
+TEST_F(SinkTest, AMaterializedViewIsRefusedWhenItIsOpened) {
+  sql("DROP TABLE t; CREATE MATERIALIZED VIEW t AS SELECT 1::bigint AS id, 'a' AS name,"
+      " 0::float8 AS value");
+  const Error error = open_error(batch({}));
+  EXPECT_EQ(error.code, Errc::kOptionConflict);
+  EXPECT_NE(error.message.find("is a materialized view"), std::string::npos) << error.message;
+}
+
+TEST_F(SinkTest, OpensWhileTheTableIsChanged) {
+  std::atomic<bool> ends = false;
+  std::atomic<int> changes = 0;
+  std::thread changer([&] {
+    PGconn* const owner = PQconnectdb(shared_server().conninfo(database_).c_str());
+    while (!ends) {
+      PQclear(PQexec(owner, "ALTER TABLE t ADD more int, ADD other text"));
+      PQclear(PQexec(owner, "ALTER TABLE t ALTER value TYPE numeric"));
+      PQclear(PQexec(owner, "ALTER TABLE t ALTER value TYPE float8, DROP more, DROP other"));
+      PQclear(PQexec(owner,
+                     "BEGIN; DROP TABLE t; CREATE TABLE t (value text, id bigint PRIMARY KEY,"
+                     " name text, unused int); COMMIT"));
+      PQclear(PQexec(owner, "ALTER TABLE t ALTER value TYPE float8 USING value::float8"));
+      PQclear(PQexec(owner,
+                     "BEGIN; CREATE DOMAIN shown AS text; ALTER TABLE t ALTER name TYPE shown;"
+                     " COMMIT"));
+      PQclear(PQexec(owner, "ALTER TABLE t ALTER name TYPE text; DROP DOMAIN shown"));
+      ++changes;
+    }
+    PQfinish(owner);
+  });
+  for (int i = 0; i < 40 || changes < 5; ++i) {
+    const auto sink = Sink::open(options_, batch({}).schema());
+    EXPECT_TRUE(sink) << sink.error().to_string();
+  }
+  ends = true;
+  changer.join();
+}
+
 TEST_F(SinkTest, MatchesColumnsWithoutCaseOnlyIfThatIsUnambiguous) {
   sql("CREATE TABLE one (\"Id\" bigint); CREATE TABLE two (\"ID\" bigint, \"Id\" bigint)");
   struct Row {

@@ -12,7 +12,7 @@ std::string text_types_sql() {
          "CREATE TYPE nested AS (list int4[], span int4range, amount numeric, couple pair)";
 }
 
-#define DATE R"(([+-]?infinity|\d{4,7}-\d\d-\d\d( BC)?))"
+#define DATE R"(\d{8}( BC)?|([+-]?infinity|\d{4,7}-\d\d-\d\d( BC)?))"
 #define CLOCK R"(\d\d:\d\d:\d\d(\.\d{1,6})?)"
 #define ZONE R"([+-]\d\d(:\d\d(:\d\d)?)?)"
 
@@ -53,7 +53,7 @@ const std::vector<TextType>& text_types() {
       {"bytea", "bytea", {"\\x00ff", "abc", "a\\001b", "\\\\"}, "\\x0123789abcf "},
       {"date",
        "date",
-       {"2024-01-31", "0001-12-31 BC", "infinity", "+infinity", "5874897-12-31"},
+       {"2024-01-31", "20240229", "0001-12-31 BC", "infinity", "+infinity", "5874897-12-31"},
        "0123456789- BC+",
        DATE},
       {"time", "time", {"12:34:56", "23:59:59.999999", "24:00:00"}, "0123456789:.", CLOCK},
@@ -61,14 +61,14 @@ const std::vector<TextType>& text_types() {
       {"timetz", "timetz", {"12:34:56+01", "23:59:59.9-15:59"}, "0123456789:.+-", CLOCK ZONE},
       {"timestamp",
        "timestamp",
-       {"2024-02-29 12:34:56.789", "0044-03-15 00:00:00 BC", "+infinity"},
+       {"2024-02-29 12:34:56.789", "20240229 12:34", "0044-03-15 00:00:00 BC", "+infinity"},
        "0123456789:.- +",
-       R"(([+-]?infinity|\d{4,6}-\d\d-\d\d )" CLOCK R"(( BC)?))"},
+       R"(([+-]?infinity|(\d{4,6}-\d\d-\d\d|\d{8}) )" CLOCK R"(( BC)?))"},
       {"timestamptz",
        "timestamptz",
-       {"2024-02-29 12:34:56.789+01", "0044-03-15 00:00:00-08 BC"},
+       {"2024-02-29 12:34:56.789+01", "20240229T12:34:56+01", "0044-03-15 00:00:00-08 BC"},
        "0123456789:.-+ ",
-       R"(([+-]?infinity|\d{4,6}-\d\d-\d\d )" CLOCK ZONE R"(( BC)?))"},
+       R"(([+-]?infinity|(\d{4,6}-\d\d-\d\d|\d{8})[T ])" CLOCK ZONE R"(( BC)?))"},
       {"timestamp(2)",
        "timestamp",
        {"2024-02-29 12:34:56.78", "1999-12-31 23:59:59.99", "0044-03-15 00:00:00 BC"},

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "pgsink/lane/copy_place.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -125,7 +126,18 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
        .creates_partitions = setup_.creates_partitions,
        .reads_text = plan().statements.reads_text,
        .stale_statement = delete_stale || (prepared && session.is_stale(error, sql))});
+  take_copy_place(failure);
   return failure;
+}
+
+/// Makes the line of a COPY, which counts what one attempt has sent, the row that it means.
+void AnswerReader::take_copy_place(Failure& failure) const {
+  Error& error = failure.error;
+  const CopyPlace place = copy_place(error.where, plan().statements.copied_table);
+  if (place.line == 0) return;
+  failure.copied_row = static_cast<size_t>(place.line - 1);
+  if (error.column.empty()) error.column = place.column;
+  error.where = std::string(place.others);
 }
 
 // ---- statements --------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class AnswerReader {
   static void on_complete(const pgproto::Event& event, std::string_view tag, Attempt& attempt);
   Failure failure_of(const pgproto::Event& event, const pgproto::ErrorResponse& error,
                      const Attempt& attempt, LaneSession& session) const;
+  void take_copy_place(Failure& failure) const;
   void count(const pgproto::Event& event, const Flight& flight) const;
   std::string_view statement_of(pgproto::RequestId request, std::string_view tag,
                                 const Attempt& attempt) const;

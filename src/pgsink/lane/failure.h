@@ -39,6 +39,8 @@ struct Failure {
   AttemptPart part = AttemptPart::kBegin;
   /// Row by row: the n-th row that was sent, from 0.
   std::optional<size_t> sent_row{};
+  /// By COPY: the same.
+  std::optional<size_t> copied_row{};
   uint64_t input_row = 0;  ///< The row of the sink's input that it is about, from 1; 0: not known.
 };
 

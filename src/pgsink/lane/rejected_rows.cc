@@ -3,40 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "pgsink/sql/control.h"
-
 namespace pgsink {
 namespace {
-
-/// The line of the server's CONTEXT about the COPY, "COPY t, line 8, column b"; the lines before it
-/// are about triggers.
-std::string_view copy_context(std::string_view where) {
-  while (!where.empty()) {
-    const size_t end = std::min(where.find('\n'), where.size());
-    const std::string_view line = where.substr(0, end);
-    if (line.starts_with("COPY ") && line.find(", line ") != std::string_view::npos) return line;
-    where.remove_prefix(std::min(end + 1, where.size()));
-  }
-  return {};
-}
-
-/// The N of "COPY t, line N"; 0 if the server named none. A table's name may hold anything.
-uint64_t copy_line(std::string_view where) {
-  constexpr std::string_view kMark = ", line ";
-  const std::string_view line = copy_context(where);
-  const size_t at = line.rfind(kMark);
-  return at == std::string_view::npos ? 0 : parse_number(line.substr(at + kMark.size()));
-}
-
-/// The c of "COPY t, line N, column c", which values may follow after a colon.
-std::string_view copy_column(std::string_view where) {
-  constexpr std::string_view kMark = ", column ";
-  std::string_view line = copy_context(where);
-  const size_t at = line.rfind(kMark);
-  if (at == std::string_view::npos) return {};
-  line.remove_prefix(at + kMark.size());
-  return line.substr(0, line.find(": "));
-}
 
 /// Which of `rows` a row of the batch is.
 size_t position_in(RowRange rows, size_t batch_row) {
@@ -92,7 +60,7 @@ Status RejectedRows::leave_out(Flight& flight, size_t row, const Error& error) c
   letter.detail = error.detail;
   if (!error.where.empty()) letter.detail += (letter.detail.empty() ? "" : "; ") + error.where;
   letter.constraint = error.constraint;
-  letter.column = error.column.empty() ? std::string(copy_column(error.where)) : error.column;
+  letter.column = error.column;
   letter.row =
       row_as_json(piece->batch(), static_cast<size_t>(letter.input_row - piece->source->first_row));
   letter.rejected_wall_us = clock_.wall_us();
@@ -142,9 +110,8 @@ Status RejectedRows::leave_out_found(Flight& flight, std::optional<size_t> row) 
 std::optional<size_t> RejectedRows::named_row(const Flight& flight, const Failure& failure) {
   const Salvage& salvage = flight.rejects.salvage;
   if (failure.sent_row) return salvage.sent_row(*failure.sent_row);
-  const uint64_t line = copy_line(failure.error.where);
-  if (line == 0) return std::nullopt;
-  return salvage.sent_row(static_cast<size_t>(line - 1));
+  if (failure.copied_row) return salvage.sent_row(*failure.copied_row);
+  return std::nullopt;
 }
 
 bool RejectedRows::salvage(Flight& flight, Failure& failure, bool may_blame_row) const {

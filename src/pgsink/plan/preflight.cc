@@ -160,6 +160,13 @@ Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table, const 
   return {};
 }
 
+Status check_writable(const CatalogTable& table) {
+  if (table.kind != CatalogTable::Kind::kMaterializedView) return {};
+  return fail(Errc::kOptionConflict, "table: " + name_of(table) +
+                                         " is a materialized view, which only REFRESH MATERIALIZED "
+                                         "VIEW fills: write to the tables that it reads");
+}
+
 Status check_foreign(const SinkOptions& options, const CatalogTable& table) {
   const bool foreign = table.kind == CatalogTable::Kind::kForeign;
   if (options.is_foreign_table.value_or(foreign) != foreign) {

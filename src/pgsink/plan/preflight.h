@@ -30,6 +30,9 @@ std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
 Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table,
                    const std::vector<const CatalogColumn*>& used, Faults& faults);
 
+/// check_writable fails for what no statement can write.
+Status check_writable(const CatalogTable& table);
+
 /// check_foreign fails if the options contradict the catalog about whether the table is a foreign
 /// one, or need what foreign tables do not support.
 Status check_foreign(const SinkOptions& options, const CatalogTable& table);

@@ -384,12 +384,14 @@ Result<Statements> Composer::compose() {
   made.reads_text = sent_->casts();
   if (copies_into_target(options_.write_mode, table_, columns_)) {
     made.copy = sql_text(Sql::kCopyIn, {quoted_table_, quoted_columns_});
+    made.copied_table = table_.name;
   } else {
     const std::string staging = sql_text(Sql::kStaged);
     const std::string ordinal = sql_text(Sql::kStageOrdinal, {ordinal_});
     made.stage.session = sql_text(Sql::kStage, {sent_->staged(), quoted_table_, ordinal});
     made.stage.transaction = sql_text(Sql::kStageOnce, {sent_->staged(), quoted_table_, ordinal});
     made.copy = sql_text(Sql::kCopyIn, {staging, quoted_columns_});
+    made.copied_table = staging.substr(staging.find('.') + 1);
     auto merge = apply(sent_->with_casts(staging + " AS given", ordinal_), ordinal_);
     if (!merge) return fail(merge.error());
     made.merge = std::move(*merge);

@@ -31,10 +31,11 @@ struct RowStatement {
 
 /// Statements are the texts of one mode on one table. Those that a mode does not need are empty.
 struct Statements {
-  std::string copy;   ///< COPY … FROM STDIN, into the table or into the staging table.
-  ScopedSql stage;    ///< Makes the staging table.
-  std::string merge;  ///< Applies the staging table's rows.
-  std::string apply;  ///< Applies $1, $2, …: one array a column.
+  std::string copy;          ///< COPY … FROM STDIN, into the table or into the staging table.
+  std::string copied_table;  ///< The name of that one, without its schema.
+  ScopedSql stage;           ///< Makes the staging table.
+  std::string merge;         ///< Applies the staging table's rows.
+  std::string apply;         ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
   RowStatement row;         ///< Applies one row …
   RowStatement row_delete;  ///< … of a changelog, if it is a delete.

@@ -53,6 +53,7 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Con
                            Deadline deadline) {
   auto table = find_table(options, schema, connection, deadline);
   if (!table) return fail_at(options, table.error());
+  if (auto can = check_writable(*table); !can) return fail_at(options, can.error());
   if (auto can = check_foreign(options, *table); !can) return fail_at(options, can.error());
   auto partitions = check_partitions(options, *table, connection, deadline);
   if (!partitions) return fail_at(options, partitions.error());
@@ -64,6 +65,12 @@ Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Con
   const auto switched = check_triggers(options, *table, connection, deadline);
   if (!switched) return fail_at(options, switched.error());
   return Opened{std::move(*table), std::move(*partitions)};
+}
+
+std::string target_state(const SinkOptions& options, Connection& connection, Deadline deadline) {
+  const auto table =
+      read_table(connection, options.schema, options.table, deadline, options.set_role);
+  return table ? std::to_string(table->oid) + " " + table->version : table.error().to_string();
 }
 
 Status check_target(const SinkOptions& options, const CatalogTable& table) {

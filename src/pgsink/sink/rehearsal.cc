@@ -26,13 +26,18 @@ Result<std::optional<CatalogTable>> test_target(const SinkOptions& options, Env&
   const auto connection = Connection::open(env, *connect);
   if (!connection) return fail_at(options, connection.error());
   const Deadline deadline = env.clock.now() + connect->connect_timeout;
-  auto opened = open_target(options, nullptr, **connection, deadline);
+  const auto read = [&]() -> Result<Opened> {
+    auto opened = open_target(options, nullptr, **connection, deadline);
+    if (!opened) return opened;
+    const Status fits = check_target(options, opened->table);
+    return fits ? std::move(opened) : fail_at(options, fits.error());
+  };
+  auto opened = until_settled(options, **connection, deadline, read);
   const bool to_be_made =
       !opened && opened.error().code == Errc::kNoSuchTable && options.create_table;
   if (to_be_made) return std::nullopt;
   if (!opened) return fail(opened.error());
-  Status fits = check_target(options, opened->table);
-  if (fits) fits = check_delivery(options, **connection, opened->table, deadline);
+  Status fits = check_delivery(options, **connection, opened->table, deadline);
   if (fits) fits = check_replication(options, opened->table, **connection, deadline);
   if (!fits) return fail_at(options, fits.error());
   return std::move(opened->table);
@@ -42,6 +47,9 @@ Result<std::optional<CatalogTable>> test_target(const SinkOptions& options, Env&
 
 Status test_connection(const SinkOptions& options, Env* env) {
   if (options.type == ConnectionType::kSource) return Source::test(options, env);
+  if (auto faults = check_options(options); !faults.empty()) {
+    return fail_at(options, faults.front());
+  }
   try {
     OsEnv own_env;
     const auto tested = test_target(options, env != nullptr ? *env : own_env.env());

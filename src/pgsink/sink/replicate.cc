@@ -1,6 +1,7 @@
 // replicate(): batches from a source into a sink, and confirmations back.
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <tuple>
 #include <utility>
@@ -22,43 +23,71 @@ constexpr std::chrono::milliseconds kPause{100};
 /// TRUNCATE waits for readers of the table.
 constexpr Duration kTruncateTimeout = std::chrono::seconds(60);
 
-/// Empties the sink's table, in a separate session.
-Status empty_target(const SinkOptions& options, Env& env) {
-  const auto connect = to_connect_options(options, env.files);
-  if (!connect) return fail(connect.error());
-  auto connection = Connection::open(env, *connect);
-  if (!connection) return fail(connection.error());
-  // A session left by a killed process must not run it later, when there are new rows.
-  WriterSessions sessions(options.schema, stored_sink_id(options) + " truncates", env.random);
-  const Deadline deadline = env.clock.now() + kTruncateTimeout;
-  if ((*connection)->is_direct()) {
-    if (auto alone = sessions.take_over(**connection, deadline); !alone) return alone;
+/// Truncations empties the sink's table, each time in a session of its own. The next writer locks
+/// these out, as it does the sink's own sessions: a process that was stopped before its TRUNCATE,
+/// or killed while that waited for a lock, must not remove newer rows.
+class Truncations {
+ public:
+  Truncations(const SinkOptions& options, Env& env)
+      : options_(options),
+        env_(env),
+        sessions_(options.schema, stored_sink_id(options) + " truncates", env.random) {}
+
+  /// Makes this the only one. To be called before the first row is written.
+  Status take_over() {
+    auto connection = connect();
+    if (!connection) return fail_at(options_, connection.error());
+    const Status alone = sessions_.take_over(**connection, deadline());
+    return alone ? alone : fail_at(options_, alone.error());
   }
-  Quoted quoted;
-  const std::string table =
-      quoted.identifier(options.schema) + "." + quoted.identifier(options.table);
-  std::string sql = sql_text(Sql::kTruncate, {table});
-  if (!options.set_role.empty()) {
-    sql = sql_text(Sql::kSetRole, {quoted.identifier(options.set_role)}) + "; " + sql;
+
+  /// Fails with kFenced if another one has taken over.
+  Status run() {
+    auto connection = connect();
+    if (!connection) return fail(connection.error());
+    if (auto joined = sessions_.join(**connection, deadline()); !joined) return joined;
+    Quoted quoted;
+    const std::string table =
+        quoted.identifier(options_.schema) + "." + quoted.identifier(options_.table);
+    std::string sql = sessions_.transaction_sql(false);
+    if (!options_.set_role.empty()) {
+      sql += sql_text(Sql::kSetRole, {quoted.identifier(options_.set_role)}) + "; ";
+    }
+    sql += sql_text(Sql::kTruncate, {table});
+    if (!quoted.status()) return quoted.status();
+    const auto done = run_control(**connection, sql, deadline(), true);
+    if (done) return {};
+    if (WriterGeneration::is_guard_failure(done.error())) {
+      if (auto newest = sessions_.check_newest(**connection, deadline()); !newest) return newest;
+    }
+    Error error = done.error();
+    error.message =
+        "connection \"" + options_.connection_name +
+        "\": the source's table was truncated, and the target cannot be: " + error.message;
+    return fail(std::move(error));
   }
-  if (!quoted.status()) return quoted.status();
-  const auto done = run_control(**connection, sql, deadline, true);
-  if (done) return {};
-  Error error = done.error();
-  error.message =
-      "connection \"" + options.connection_name +
-      "\": the source's table was truncated, and the target cannot be: " + error.message;
-  return fail(std::move(error));
-}
+
+ private:
+  Result<std::unique_ptr<Connection>> connect() const {
+    const auto connect = to_connect_options(options_, env_.files);
+    if (!connect) return fail(connect.error());
+    return Connection::open(env_, *connect);
+  }
+  Deadline deadline() const { return env_.clock.now() + kTruncateTimeout; }
+
+  const SinkOptions& options_;
+  Env& env_;
+  WriterSessions sessions_;
+};
 
 /// Moves one batch; nothing if none came.
-Status move_batch(Source& source, Sink& sink, const SinkOptions& options, Env& env) {
+Status move_batch(Source& source, Sink& sink, Truncations& truncations) {
   auto batch = source.next(kPause);
   if (!batch) return fail(batch.error());
   if (*batch && (*batch)->truncate) {
     // Earlier rows must be in the table first, so that they are removed too.
     if (auto flushed = sink.flush(); !flushed) return flushed;
-    if (auto emptied = empty_target(options, env); !emptied) return emptied;
+    if (auto emptied = truncations.run(); !emptied) return emptied;
     source.confirm((*batch)->position);
   } else if (*batch) {
     if (auto written = sink.write(std::move((*batch)->rows)); !written) return written;
@@ -88,11 +117,13 @@ Status replicate(Source& source, const SinkOptions& given, const std::function<b
     if (env == nullptr) env = &own_env.env();
     auto sink = Sink::open(options, source.schema(), env);
     if (!sink) return fail(sink.error());
+    Truncations truncations(options, *env);
+    if (auto alone = truncations.take_over(); !alone) return alone;
     if (auto started = source.start((*sink)->durable_position()); !started) return started;
     Status moved;
     while (moved && goes_on()) {
       moved = (*sink)->status();
-      if (moved) moved = move_batch(source, **sink, options, *env);
+      if (moved) moved = move_batch(source, **sink, truncations);
     }
     const Status closed = (*sink)->close();
     source.confirm((*sink)->durable_position());

@@ -455,6 +455,27 @@ Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
   return fail_at(options, done.error());
 }
 
+/// The target with the first plan for it.
+struct PlannedTarget {
+  Opened opened;
+  Plan plan;
+  Router router;
+  std::unique_ptr<LeafCatalog> leaves;
+};
+Result<PlannedTarget> plan_target(const SinkOptions& options, const Schema& schema, Env& env,
+                                  Connection& connection, Deadline deadline) {
+  auto opened = open_target(options, &schema, connection, deadline);
+  if (!opened) return fail(opened.error());
+  auto plan = make_plan(options, opened->table, schema);
+  if (!plan) return fail_at(options, plan.error());
+  auto router = Router::create(options, opened->table, *plan);
+  if (!router) return fail_at(options, router.error());
+  auto leaves = LeafCatalog::open(options, *plan, opened->table, env, connection, deadline);
+  if (!leaves) return fail_at(options, leaves.error());
+  return PlannedTarget{std::move(*opened), std::move(*plan), std::move(*router),
+                       std::move(*leaves)};
+}
+
 Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
                                         std::shared_ptr<Pool> pool) {
   Env& env = pool->env();
@@ -462,35 +483,32 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (!places) return fail(places.error());
   Connection& connection = *places->front();
   const Deadline deadline = env.clock.now() + pool->config().connect.connect_timeout;
-  auto opened = open_target(options, schema.get(), connection, deadline);
-  if (!opened) return fail(opened.error());
-  auto plan = make_plan(options, opened->table, *schema);
-  if (!plan) return fail_at(options, plan.error());
-  auto router = Router::create(options, opened->table, *plan);
-  if (!router) return fail_at(options, router.error());
+  auto target = until_settled(options, connection, deadline, [&] {
+    return plan_target(options, *schema, env, connection, deadline);
+  });
+  if (!target) return fail(target.error());
+  auto& [opened, plan, router, leaves] = *target;
   auto dead_letters = open_dead_letters(options, env);
   if (!dead_letters) return fail_at(options, dead_letters.error());
-  auto leaves = LeafCatalog::open(options, *plan, opened->table, env, connection, deadline);
-  if (!leaves) return fail_at(options, leaves.error());
-  auto partitioner = open_partitioner(options, *opened, *plan, leaves->get(), *pool, connection);
+  auto partitioner = open_partitioner(options, opened, plan, leaves.get(), *pool, connection);
   if (!partitioner) return fail_at(options, partitioner.error());
   const Status published =
-      ensure_replication(options, opened->table, connection, env.clock.now() + kClaimTimeout);
+      ensure_replication(options, opened.table, connection, env.clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
-  if (plan->truth == Truth::kEpoch) {
-    auto claimed = claim_epochs(options, env, opened->table, *router, connection);
+  if (plan.truth == Truth::kEpoch) {
+    auto claimed = claim_epochs(options, env, opened.table, router, connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
   std::optional<TwoPhaseClaim> two_phase;
-  if (plan->truth == Truth::kGid) {
-    auto claimed = claim_two_phase(options, env, opened->table, std::move(places->front()));
+  if (plan.truth == Truth::kGid) {
+    auto claimed = claim_two_phase(options, env, opened.table, std::move(places->front()));
     if (!claimed) return fail_at(options, claimed.error());
     two_phase = std::move(*claimed);
     places->erase(places->begin());
     // A server with few slots: each lane uses only one.
-    if (epoch_transactions(options, *two_phase->connection) == 0) plan->take_whole_epochs();
+    if (epoch_transactions(options, *two_phase->connection) == 0) plan.take_whole_epochs();
   }
   std::optional<WriterSessions> sessions;
   if (WriterSessions::wanted(options)) {
@@ -500,8 +518,8 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
       connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env.clock, *places);
   if (!connected) return fail(connected.error());
   auto sink = std::make_unique<SinkImpl>(
-      std::move(pool), std::move(options), std::move(schema), std::move(*plan), std::move(*leaves),
-      std::move(*router), std::move(claim), std::move(two_phase), std::move(*dead_letters));
+      std::move(pool), std::move(options), std::move(schema), std::move(plan), std::move(leaves),
+      std::move(router), std::move(claim), std::move(two_phase), std::move(*dead_letters));
   sink->use_partitions(std::move(*partitioner));
   if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) {
     return fail(started.error());

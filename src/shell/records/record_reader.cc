@@ -51,7 +51,7 @@ pgproto::Status RecordReader::skip_mark() {
   begun_ = true;
   for (const Foreign& foreign : kForeign) {
     if (!buffer_.starts_with(foreign.bytes)) continue;
-    return fail(Errc::kUsage, "standard input " + std::string(foreign.what));
+    return fail(Errc::kMalformedBatch, "standard input " + std::string(foreign.what));
   }
   if (buffer_.starts_with(kByteOrderMark)) at_ = seen_ = kByteOrderMark.size();
   return {};

@@ -45,7 +45,8 @@ class RecordReader {
   /// after end().
   void end_with_whole_lines();
   /// Appends up to `rows_max` whole records; blank lines are skipped. Fails with kLimit for a
-  /// record that is too long, and with kUsage if the input is compressed or not UTF-8 text.
+  /// record that is too long, and with kMalformedBatch if the input is compressed or not
+  /// UTF-8 text.
   pgproto::Status take(size_t rows_max, std::vector<TextRecord>& records);
   /// Whether take() has nothing left to return, and never will.
   bool finished() const { return ended_ && at_ == buffer_.size(); }

@@ -239,8 +239,8 @@ class StdinSource final : public UnboundedSource {
     }
     sampled_all_ = reader_->finished();
     if (columns_->columns().empty() && !kept_.empty()) {
-      return fail(Errc::kUsage, "none of the first " + std::to_string(kept_.size()) +
-                                    " lines has a column; " + fault);
+      return fail(Errc::kMalformedBatch, "none of the first " + std::to_string(kept_.size()) +
+                                             " lines has a column; " + fault);
     }
     return check_names();
   }
@@ -250,9 +250,9 @@ class StdinSource final : public UnboundedSource {
     for (size_t i = 0; i < columns.size(); ++i) {
       for (size_t j = 0; j < i; ++j) {
         if (!equal_without_case(columns[i].name, columns[j].name)) continue;
-        return fail(Errc::kUsage, "queries cannot tell the members '" + columns[j].name +
-                                      "' and '" + columns[i].name +
-                                      "' from each other: give columns with one of them");
+        return fail(Errc::kColumnAmbiguous, "queries cannot tell the members '" + columns[j].name +
+                                                "' and '" + columns[i].name +
+                                                "' from each other: give columns with one of them");
       }
     }
     return {};

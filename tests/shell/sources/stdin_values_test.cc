@@ -364,7 +364,8 @@ TEST_F(StdinValues, CompressedInputIsNamed) {
   const auto done =
       run(std::string("\x1f\x8b\x08\x00\x00", 5), "format = 'json'", "INSERT INTO w FROM feed");
   EXPECT_EQ(done.exit_code, 1);
-  EXPECT_THAT(done.err, AllOf(HasSubstr("compressed by gzip"), HasSubstr("zcat")));
+  EXPECT_THAT(done.err,
+              AllOf(HasSubstr("PGS-4002"), HasSubstr("compressed by gzip"), HasSubstr("zcat")));
 }
 
 TEST_F(StdinValues, MembersThatOnlyLaterLinesHaveAreToldOnce) {

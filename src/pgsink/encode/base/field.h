@@ -47,7 +47,7 @@ inline constexpr std::string_view kStringTooLong = "22001", kNumberOutOfRange = 
                                   kInvalidText = "22P02", kUntranslatable = "22P05",
                                   kArrayShape = "2202E", kNameTooLong = "42622",
                                   kProgramLimit = "54000", kStringLengthMismatch = "22026",
-                                  kRangeOrder = "22000";
+                                  kRangeOrder = "22000", kXmlContent = "2200N";
 }  // namespace sqlstate
 
 /// Fault says why a value cannot become the column's type. The text follows "column C: ".

@@ -41,7 +41,24 @@ struct Moment {
   int64_t zone_seconds = 0;  ///< East of UTC.
 };
 
+/// YYYYMMDD, and nothing else before a time.
+bool read_basic_date(TextReader& reader, Civil& date) {
+  constexpr size_t kDigits = 8;
+  TextReader ahead = reader;
+  if (ahead.take_digits().size() != kDigits) return false;
+  if (!ahead.done() && ahead.peek() != ' ' && ahead.peek() != 'T' && ahead.peek() != 't') {
+    return false;
+  }
+  int64_t number = 0;
+  reader.take_number(kDigits, kDigits, number);
+  date.year = number / 10'000;
+  date.month = static_cast<unsigned>(number / 100 % 100);
+  date.day = static_cast<unsigned>(number % 100);
+  return true;
+}
+
 bool read_date(TextReader& reader, Civil& date) {
+  if (read_basic_date(reader, date)) return true;
   int64_t month = 0;
   int64_t day = 0;
   if (!reader.take_number(4, 7, date.year) || !reader.take('-') ||

@@ -2,7 +2,9 @@
 
 #include <pgproto/ascii.h>
 
+#include "pgsink/encode/base/shortened.h"
 #include "pgsink/encode/parse/parse.h"
+#include "pgsink/encode/parse/xml_syntax.h"
 #include "pgsink/encode/values/text_field.h"
 
 namespace pgsink::encode {
@@ -53,6 +55,10 @@ std::string_view declared_encoding(std::string_view text) {
 // believes the declaration. So the declaration is changed to the actual encoding.
 bool parse_xml(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   if (text_fault(text, text_rule(target), fault)) return false;
+  if (const std::string why = xml_fault(text); !why.empty()) {
+    fault = {sqlstate::kXmlContent, shortened(text) + " is not well-formed XML: " + why};
+    return false;
+  }
   constexpr std::string_view kUtf8 = "UTF-8";
   const std::string_view encoding = declared_encoding(text);
   const auto before = static_cast<size_t>(encoding.data() - text.data());

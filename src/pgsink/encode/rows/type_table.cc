@@ -146,7 +146,7 @@ constexpr Conversion kConversions[] = {
     {S::kText, T::kName, always<bytes_as_they_are>, "UTF-8 without NUL, at most 63 bytes"},
     {S::kText, T::kJson, always<bytes_as_they_are>, "JSON, checked as the server does"},
     {S::kText, T::kJsonb, always<bytes_as_they_are>, "JSON, checked as the server does"},
-    {S::kText, T::kXml, always<text_to_parsed>, "XML in UTF-8; the server checks it"},
+    {S::kText, T::kXml, always<text_to_parsed>, "well-formed XML in UTF-8"},
     {S::kBinary, T::kBytea, always<bytes_as_they_are>, kExact},
     {S::kUuid, T::kUuid, always<uuid_as_it_is>, kExact},
 
@@ -172,7 +172,7 @@ constexpr Conversion kConversions[] = {
                   "0x1F, 1_000"),
     PGSINK_PARSED(T::kChar, "at most one byte of ASCII"),
     PGSINK_PARSED(T::kBytea, "hexadecimal (\\x…) or escape format"),
-    PGSINK_PARSED(T::kDate, "2024-01-31 (BC), infinity, since 17 +infinity"),
+    PGSINK_PARSED(T::kDate, "2024-01-31 (BC), 20240131, infinity, since 17 +infinity"),
     PGSINK_PARSED(T::kTime, "12:34:56.789 without zone or in UTC, without rounding"),
     PGSINK_PARSED(T::kTimetz, "12:34:56.789+01:00, without rounding; no zone is UTC"),
     PGSINK_PARSED(T::kTimestamp,

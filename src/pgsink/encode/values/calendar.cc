@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 
 namespace pgsink::encode {
 namespace {
@@ -115,6 +116,20 @@ void append_time(int64_t ticks, TimeUnit unit, std::string& to) {
   to += ':';
   append_padded(seconds % 60, 2, to);
   append_fraction(floor_mod(ticks, per_second), per_second, to);
+}
+
+void append_span(int64_t ticks, TimeUnit unit, std::string& to) {
+  const int64_t per_second = ticks_per_second(unit);
+  // Not -ticks: the smallest number has no positive one.
+  const int64_t seconds = ticks / per_second;
+  const int64_t fraction = ticks % per_second;
+  if (ticks < 0) to += '-';
+  append_padded(std::abs(seconds / 3600), 2, to);
+  to += ':';
+  append_padded(std::abs(seconds / 60 % 60), 2, to);
+  to += ':';
+  append_padded(std::abs(seconds % 60), 2, to);
+  append_fraction(std::abs(fraction), per_second, to);
 }
 
 void append_timestamp(int64_t ticks, TimeUnit unit, bool utc, DateStyle style, std::string& to) {

@@ -54,6 +54,8 @@ enum class DateStyle : uint8_t {
 /// source in nanoseconds keeps up to nine digits.
 void append_date(int64_t days_since_1970, std::string& to);
 void append_time(int64_t ticks, TimeUnit unit, std::string& to);
+/// A time of any length and sign: "-100:00:00.5".
+void append_span(int64_t ticks, TimeUnit unit, std::string& to);
 void append_timestamp(int64_t ticks, TimeUnit unit, bool utc, DateStyle style, std::string& to);
 /// Months, days and microseconds in the style `postgres`: "1 year 2 mons -3 days +04:05:06.7".
 void append_interval(int32_t months, int32_t days, int64_t micros, std::string& to);

@@ -94,9 +94,9 @@ bool append_duration(int64_t ticks, TimeUnit unit, std::string& to, Fault& fault
                       : ticks % (per_second / kMicrosPerSecond) == 0;
   if (per_second > kMicrosPerSecond) micros = ticks / (per_second / kMicrosPerSecond);
   if (!ok) {
-    fault = {sqlstate::kIntervalOverflow,
-             "a duration of " + std::to_string(ticks) + " ticks of " + std::to_string(per_second) +
-                 " a second is not a whole number of microseconds or outside interval's range"};
+    fault.sqlstate = sqlstate::kIntervalOverflow;
+    append_span(ticks, unit, fault.message);
+    fault.message += " is not a whole number of microseconds or outside interval's range";
     return false;
   }
   append_interval(0, 0, micros, to);
@@ -138,8 +138,9 @@ bool append_ticks(const Field& field, const ColumnView& column, size_t row, Date
     case ColumnKind::kTime32:
     case ColumnKind::kTime64:
       if (ticks < 0 || ticks > kSecondsPerDay * ticks_per_second(field.unit)) {
-        fault = {sqlstate::kDatetimeOverflow,
-                 std::to_string(ticks) + " ticks are outside 00:00:00 to 24:00:00"};
+        fault.sqlstate = sqlstate::kDatetimeOverflow;
+        append_span(ticks, field.unit, fault.message);
+        fault.message += " is outside 00:00:00 to 24:00:00";
         return false;
       }
       append_time(ticks, field.unit, to);

@@ -89,6 +89,12 @@ Fault timestamp_fault(const std::string& shown, int64_t step) {
               "number of microseconds"};
 }
 
+std::string span_shown(int64_t ticks, TimeUnit unit) {
+  std::string text;
+  append_span(ticks, unit, text);
+  return text;
+}
+
 /// Description in units, for values that no calendar can show.
 std::string ticks_shown(int64_t ticks, TimeUnit unit) {
   std::string text;
@@ -235,8 +241,7 @@ struct TimeToTime {
   }
   Fault fault(S value) const {
     return {sqlstate::kDatetimeOverflow,
-            std::to_string(value) + " ticks of " + std::to_string(ticks_per_second(unit)) +
-                " a second are outside 00:00:00 to 24:00:00, or would be rounded"};
+            span_shown(value, unit) + " is outside 00:00:00 to 24:00:00, or would be rounded"};
   }
 };
 
@@ -294,6 +299,7 @@ template <class S>
 struct TicksToInterval {
   using Source = S;
   using Lane = WireInterval;
+  TimeUnit unit = TimeUnit::kMicro;
   Rescale rescale;
   IntervalType type;
 
@@ -302,9 +308,7 @@ struct TicksToInterval {
     int64_t micros = 0;
     return rescale(int64_t{value}, micros) && type.put(0, 0, micros, lane);
   }
-  Fault fault(S value) const {
-    return interval_fault("a duration of " + std::to_string(value) + " ticks");
-  }
+  Fault fault(S value) const { return interval_fault(span_shown(value, unit)); }
 };
 
 struct MonthsToInterval {
@@ -478,14 +482,14 @@ CodecPointer time_to_timetz(const Field& source, const Target& target) {
 CodecPointer time_to_interval(const Field& source, const Target& target) {
   const Rescale rescale = to_micros(source.unit, target);
   if (source.kind == ColumnKind::kTime32) {
-    return temporal_codec(TicksToInterval<int32_t>{rescale, IntervalType(target)});
+    return temporal_codec(TicksToInterval<int32_t>{source.unit, rescale, IntervalType(target)});
   }
-  return temporal_codec(TicksToInterval<int64_t>{rescale, IntervalType(target)});
+  return temporal_codec(TicksToInterval<int64_t>{source.unit, rescale, IntervalType(target)});
 }
 
 CodecPointer duration_to_interval(const Field& source, const Target& target) {
   return temporal_codec(
-      TicksToInterval<int64_t>{to_micros(source.unit, target), IntervalType(target)});
+      TicksToInterval<int64_t>{source.unit, to_micros(source.unit, target), IntervalType(target)});
 }
 
 CodecPointer interval_to_interval(const Field& source, const Target& target) {
