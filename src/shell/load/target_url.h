@@ -14,8 +14,8 @@ struct TargetUrl {
 };
 
 /// without_password parses a connection string of libpq. Without a password in it, or with a
-/// ${secret:NAME} as one, the text stays as it is; otherwise it becomes the same options as keywords
-/// and values. Fails with kOptionValue; the error never contains the text.
+/// ${secret:NAME} as one, the text stays as it is; otherwise it becomes the same options as
+/// keywords and values. Fails with kOptionValue; the error never contains the text.
 pgproto::Result<TargetUrl> without_password(const std::string& url);
 
 }  // namespace pgsink::shell

@@ -355,6 +355,39 @@ TEST(Load, ChecksWriteNothing) {
 
 // ---- the script ---------------------------------------------------------------------------------
 
+/// The script as a whole: what a user saves and goes on with.
+TEST(Load, TheScriptIsReadable) {
+  const TemporaryFolder folder;
+  folder.write("it's.csv", "id\n1\n");
+  RunOptions options;
+  options.directory = folder.path();
+  const auto run =
+      pgsink({"load", "it's.csv", "--to", kUrl, "--table", "raw.Events", "--mode", "upsert",
+              "--key", "id,\"a b\"", "--parallel", "2", "--atomic", "--dead-letters", "x.gz",
+              "--option", "batch_timeout_ms=200", "--print-script"},
+             options);
+  EXPECT_EQ(run.err, "");
+  EXPECT_EQ(run.out,
+            R"(CREATE CONNECTION target TO postgresql (
+    url = 'postgresql://user@localhost:5432/analytics',
+    schema = 'raw',
+    table = 'Events',
+    write_mode = 'upsert',
+    conflict_columns = 'id, "a b"',
+    parallelism = 2,
+    atomic = true,
+    dead_letter_file = 'x.gz',
+    batch_timeout_ms = 200,
+    batch_size = 16384
+);
+CREATE PIPELINE load AS
+INSERT INTO target
+SELECT *
+FROM read_csv('it''s.csv', all_varchar = true, header = true,
+    delim = ',', quote = '"', escape = '"', allow_quoted_nulls = false);
+)");
+}
+
 TEST(Load, ThePrintedScriptDoesTheSame) {
   create_table("load_script", "(id int PRIMARY KEY, name text)");
   drop_table("load_script_new");
