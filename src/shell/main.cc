@@ -19,6 +19,7 @@
 #include "shell/flags/flags.h"
 #include "shell/flags/version.h"
 #include "shell/load/load_script.h"
+#include "shell/load/load_target.h"
 #include "shell/prompt/interactive.h"
 #include "shell/recover.h"
 #include "shell/run/runner.h"
@@ -98,6 +99,15 @@ int print(const std::string& text) {
   return output.flush() ? kDone : kFailed;
 }
 
+int exit_code(const std::vector<SinkReport>& reports, const Signals& signals, bool done) {
+  if (signals.received() != 0) return kSignal + signals.received();
+  if (!done) return kFailed;
+  for (const SinkReport& report : reports) {
+    if (report.rows_rejected > 0) return kRejected;
+  }
+  return kDone;
+}
+
 int run(Flags flags) {
   Reporter reporter(flags.color, flags.log_level, flags.log_format);
   const bool load = flags.command == Flags::Command::kLoad;
@@ -108,6 +118,12 @@ int run(Flags flags) {
   if (!scripts) {
     reporter.error(scripts.error().message);
     return kUsage;
+  }
+  if (load) {
+    if (const auto taken = take_password(flags.load); !taken) {
+      reporter.error(taken.error().message);
+      return kUsage;
+    }
   }
   Signals signals;
   Connections connections;
@@ -158,12 +174,7 @@ int run(Flags flags) {
     reporter.error(written.error().message);
     done = false;
   }
-  if (signals.received() != 0) return kSignal + signals.received();
-  if (!done) return kFailed;
-  for (const SinkReport& report : runner.reports()) {
-    if (report.rows_rejected > 0) return kRejected;
-  }
-  return kDone;
+  return exit_code(runner.reports(), signals, done);
 }
 
 int run_recover(const Flags& flags) {

@@ -73,7 +73,7 @@ class Lists {
   void add(idx_t row, const std::vector<JsonValue>& values) {
     reserve(size_ + values.size());
     entries_[row] = {size_, values.size()};
-    duckdb_vector const child = duckdb_list_vector_get_child(output_);
+    auto* const child = duckdb_list_vector_get_child(output_);
     for (const JsonValue& value : values) {
       if (value.kind == JsonKind::kNull) {
         duckdb_vector_ensure_validity_writable(child);
@@ -109,9 +109,9 @@ class Lists {
 void JsonMembers::run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output) {
   auto& self = *static_cast<JsonMembers*>(duckdb_scalar_function_get_extra_info(info));
   const idx_t rows = duckdb_data_chunk_get_size(input);
-  duckdb_vector const objects = duckdb_data_chunk_get_vector(input, 0);
-  duckdb_vector const lists = duckdb_data_chunk_get_vector(input, 1);
-  duckdb_vector const others = duckdb_data_chunk_get_vector(input, 2);
+  auto* const objects = duckdb_data_chunk_get_vector(input, 0);
+  auto* const lists = duckdb_data_chunk_get_vector(input, 1);
+  auto* const others = duckdb_data_chunk_get_vector(input, 2);
   auto* const texts = static_cast<duckdb_string_t*>(duckdb_vector_get_data(objects));
   auto* const words = static_cast<duckdb_string_t*>(duckdb_vector_get_data(others));
   Names names(lists);

@@ -11,7 +11,6 @@
 namespace pgsink::shell {
 namespace {
 
-using pgproto::Errc;
 using pgproto::fail;
 using pgproto::Result;
 using Format = LoadInput::Format;

@@ -130,6 +130,16 @@ TEST(Load, JsonKeepsEveryDigitAndEveryForm) {
   }
 }
 
+TEST(Load, ColumnsOfJsonThatNoRowHasYetAreCreatedAsText) {
+  drop_table("load_sparse");
+  const TemporaryFolder folder;
+  const auto file = folder.write("a.ndjson", R"({"x": 1, "id": 2})");
+  const auto run =
+      load({file, "--table", "load_sparse", "--create-table", "--columns", "later,id"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(rows_of("load_sparse"), R"({"id": 2, "later": null})");
+}
+
 TEST(Load, MembersOfJsonThatComeLateAreNamed) {
   create_table("load_late", "(id int)");
   std::string lines;
@@ -468,7 +478,7 @@ TEST(Load, MistakesAreNamedBeforeAnythingRuns) {
       {{packed, "--table", "t"}, "is a packed Parquet file, which cannot be read: unpack it"},
       {{empty, "--table", "t"}, "empty.csv' is empty: it does not even have a header"},
       {{folder.path() + "/e*.csv", "--table", "t"}, "empty.csv' is empty"},
-      {{none, "--table", "t"}, "none.ndjson' has no rows"},
+      {{none, "--table", "t"}, "none.ndjson' has no rows, or none with a member"},
       {{"-", "--table", "t"}, "standard input has no name that ends in its format"},
       {{"-", csv, "--table", "t", "--input-format", "csv"}, "- is standard input, which is read"},
       {{"-", "--table", "t", "--input-format", "parquet"}, "Parquet is read from its end"},
