@@ -18,6 +18,8 @@
 #include "shell/flags/flag_texts.h"
 #include "shell/flags/flags.h"
 #include "shell/flags/version.h"
+#include "shell/load/load_script.h"
+#include "shell/load/load_target.h"
 #include "shell/prompt/interactive.h"
 #include "shell/recover.h"
 #include "shell/run/runner.h"
@@ -43,6 +45,7 @@ Engine::Settings engine_settings() {
   return settings;
 }
 
+/// The scripts of --file and --command, or of standard input.
 Result<std::vector<Script>> read_scripts(const Flags& flags) {
   std::vector<Flags::Input> inputs = flags.inputs;
   if (inputs.empty()) inputs.push_back({true, "-"});
@@ -90,15 +93,37 @@ Result<std::unique_ptr<MetricsHttp>> serve_metrics(const Flags& flags,
   return MetricsHttp::start(flags.metrics_listen, std::move(pages));
 }
 
+int print(const std::string& text) {
+  Output output(stdout);
+  output.write(text);
+  return output.flush() ? kDone : kFailed;
+}
+
+int exit_code(const std::vector<SinkReport>& reports, const Signals& signals, bool done) {
+  if (signals.received() != 0) return kSignal + signals.received();
+  if (!done) return kFailed;
+  for (const SinkReport& report : reports) {
+    if (report.rows_rejected > 0) return kRejected;
+  }
+  return kDone;
+}
+
 int run(Flags flags) {
   Reporter reporter(flags.color, flags.log_level, flags.log_format);
+  const bool load = flags.command == Flags::Command::kLoad;
   const bool interactive =
-      flags.inputs.empty() && isatty(STDIN_FILENO) == 1 && !flags.check && !flags.dry_run;
-  const auto scripts =
-      interactive ? Result<std::vector<Script>>(std::vector<Script>()) : read_scripts(flags);
+      !load && flags.inputs.empty() && isatty(STDIN_FILENO) == 1 && !flags.check && !flags.dry_run;
+  auto scripts = interactive || load ? Result<std::vector<Script>>(std::vector<Script>())
+                                     : read_scripts(flags);
   if (!scripts) {
     reporter.error(scripts.error().message);
     return kUsage;
+  }
+  if (load) {
+    if (const auto taken = take_password(flags.load); !taken) {
+      reporter.error(taken.error().message);
+      return kUsage;
+    }
   }
   Signals signals;
   Connections connections;
@@ -112,6 +137,15 @@ int run(Flags flags) {
   if (!ready) {
     reporter.error(ready.error().to_string());
     return kFailed;
+  }
+  if (load) {
+    auto script = compose_load(flags, **engine);
+    if (!script) {
+      reporter.error(script.error().message);
+      return kUsage;
+    }
+    if (flags.load.print_script) return print(script->text);
+    scripts->push_back(std::move(*script));
   }
   const auto endpoint = serve_metrics(flags, connections);
   if (!endpoint) {
@@ -140,12 +174,7 @@ int run(Flags flags) {
     reporter.error(written.error().message);
     done = false;
   }
-  if (signals.received() != 0) return kSignal + signals.received();
-  if (!done) return kFailed;
-  for (const SinkReport& report : runner.reports()) {
-    if (report.rows_rejected > 0) return kRejected;
-  }
-  return kDone;
+  return exit_code(runner.reports(), signals, done);
 }
 
 int run_recover(const Flags& flags) {
@@ -161,12 +190,6 @@ int run_recover(const Flags& flags) {
   }
   Output output(stdout);
   return recover(flags, scripts, output, reporter) ? kDone : kFailed;
-}
-
-int print(const std::string& text) {
-  Output output(stdout);
-  output.write(text);
-  return output.flush() ? kDone : kFailed;
 }
 
 }  // namespace

@@ -5,12 +5,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "shell/records/flat_object.h"
+
 namespace pgsink::test {
 namespace {
 
 using shell::JsonKind;
 using shell::JsonReader;
 using testing::HasSubstr;
+using testing::Not;
 
 /// "key=text;…" of the members, or the error.
 std::string members(const std::string& text) {
@@ -22,6 +25,54 @@ std::string members(const std::string& text) {
     all.append(member.key).append("=").append(member.value.text).append(";");
   }
   return all;
+}
+
+/// Whether the fast way takes it.
+bool is_flat(const std::string& text) {
+  std::vector<shell::JsonMember> members;
+  return shell::read_flat_object(text, members);
+}
+
+TEST(JsonReader, TheFastWayTakesFlatObjectsOnly) {
+  for (const char* const text :
+       {"{}", " { } ", "{\"a\":1}", "{\"a\" : -1.5e3 ,\t\"b\":\"\",\"c\":null}\r\n",
+        "{\"long key, longer than a word\":\"and a text, longer than a word: \xc3\xa4\"}",
+        "{\"a\":true,\"b\":false,\"a\":0}"}) {
+    EXPECT_TRUE(is_flat(text)) << text;
+    EXPECT_THAT(members(text), Not(HasSubstr("not a JSON object"))) << text;
+  }
+  for (const char* const text : {"",
+                                 "1",
+                                 "{",
+                                 "}",
+                                 "{}}",
+                                 "{}{}",
+                                 "{,}",
+                                 "{\"a\"}",
+                                 "{\"a\":}",
+                                 "{\"a\":1,}",
+                                 "{\"a\" 1}",
+                                 "{a:1}",
+                                 "{\"a\":01}",
+                                 "{\"a\":1 2}",
+                                 "{\"a\":+1}",
+                                 "{\"a\":1.}",
+                                 "{\"a\":-}",
+                                 "{\"a\":nul}",
+                                 "{\"a\":nullx}",
+                                 "{\"a\":\"x}",
+                                 "{\"a\":\"tab\t\"}",
+                                 "{\"a\":\"a tab after a word\t and more\"}",
+                                 "{\"a\":\"\xff\"}",
+                                 "{\"a\":\"a wrong byte after a word \xff\"}",
+                                 "{\"\xff\":1}"}) {
+    EXPECT_FALSE(is_flat(text)) << text;
+    EXPECT_THAT(members(text), HasSubstr("not a JSON object")) << text;
+  }
+  for (const char* const text : {"{\"a\":[]}", "{\"a\":{}}", "{\"a\":\"\\n\"}", "{\"\\n\":1}"}) {
+    EXPECT_FALSE(is_flat(text)) << text;
+    EXPECT_THAT(members(text), Not(HasSubstr("not a JSON object"))) << text;
+  }
 }
 
 TEST(JsonReader, KeepsEveryValueAsItIsWritten) {

@@ -63,6 +63,22 @@ TEST(Examples, BadOrdersBecomeDeadLetters) {
             "22003 100, 23502 100");
 }
 
+TEST(Examples, AFileIsLoadedWithoutAScript) {
+  analytics_server().sql("DROP TABLE IF EXISTS articles", "analytics");
+  RunOptions options;
+  options.environment.emplace_back("PGSINK", PGSINK_COMMAND);
+  options.environment.emplace_back("PGPASSWORD", "s3cret'pw");
+  for (int i = 0; i < 2; ++i) {
+    const auto run = run_command(
+        {PGSINK_SOURCE_DIR "/examples/load.sh", "postgresql://user@localhost:5432/analytics"},
+        options);
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+  }
+  EXPECT_EQ(in_analytics("SELECT string_agg(concat_ws(' ', id, sku, price, note), ', ' ORDER BY id)"
+                         " FROM articles"),
+            "1 00501 1.10 a \"quoted\" note, 2 00502 2.50");
+}
+
 TEST(Examples, ChangesAreFollowedUntilInterrupted) {
   create_table("accounts", "(id bigint PRIMARY KEY, balance numeric(12,2))");
   create_table("accounts_copy", "(id bigint PRIMARY KEY, balance numeric(12,2))");

@@ -113,11 +113,15 @@ const std::vector<Room>& table() {
        .below = {"pgproto", "pgsink/options", "pgsink/ddl", "shell/flags", "shell/text",
                  "shell/engine", "shell/connections", "shell/output", "shell/sources",
                  "shell/run"}},
+      {.name = "shell/load",
+       .folders = {"src/shell/load"},
+       .below = {"pgproto", "pgsink/client", "pgsink/options", "pgsink/ddl", "pgsink/sink",
+                 "shell/flags", "shell/records", "shell/engine", "shell/script"}},
       {.name = "shell",
        .folders = {"src/shell"},
        .below = {"pgproto", "pgsink/options", "pgsink/delivery", "shell/flags", "shell/text",
                  "shell/engine", "shell/script", "shell/connections", "shell/output",
-                 "shell/sources", "shell/run", "shell/prompt"}},
+                 "shell/sources", "shell/run", "shell/prompt", "shell/load"}},
   };
   return kRooms;
 }

@@ -12,9 +12,6 @@
 
 namespace pgsink::shell {
 
-/// The alias of VARCHAR for columns whose texts are JSON values (Field::json_value).
-inline constexpr const char* kJsonValueAlias = "pgsink_json_value";
-
 class ArrowRows {
  public:
   /// For chunks of these columns, under these names (one for each column).

@@ -111,6 +111,9 @@ pgproto::Result<std::unique_ptr<Engine>> Engine::open(const Settings& settings) 
   for (const char* statement : kPreamble) {
     if (auto done = engine->execute(statement); !done) return fail(std::move(done.error().error));
   }
+  if (auto added = engine->json_members_.add_to(engine->connection_.get()); !added) {
+    return fail(std::move(added.error()));
+  }
   duckdb_connection_get_arrow_options(engine->connection_.get(), engine->arrow_options_.fill());
   return engine;
 }

@@ -13,6 +13,7 @@
 #include <pgproto/error.h>
 
 #include "shell/engine/engine_fault.h"
+#include "shell/engine/json_members.h"
 #include "shell/engine/owned.h"
 
 namespace pgsink::shell {
@@ -76,12 +77,16 @@ class Engine {
   /// How much of its input the running statement has read, 0 to 1, if that is known. Any thread.
   std::optional<double> progress() const;
 
+  /// The names of members that queries with json_members(…, 'warn') left out since the last call.
+  std::vector<std::string> left_out_members() { return json_members_.left_out(); }
+
   /// How this engine's chunks become Arrow arrays.
   duckdb_arrow_options arrow_options() const { return arrow_options_.get(); }
   duckdb_connection connection() const { return connection_.get(); }
   duckdb_database database() const { return database_.get(); }
 
  private:
+  JsonMembers json_members_;  ///< Outlives the database, which refers to it.
   OwnedDatabase database_;
   OwnedConnection connection_;
   OwnedArrowOptions arrow_options_;

@@ -6,6 +6,11 @@
 namespace pgsink::shell {
 namespace {
 
+bool takes_choice(const CommandInfo& command) { return !split_choices(command.argument).empty(); }
+/// Whether names of files follow the command.
+bool takes_names(const CommandInfo& command) {
+  return !command.argument.empty() && !takes_choice(command);
+}
 bool takes_file(const FlagInfo& flag) { return flag.value == "FILE" || flag.value == "DIR"; }
 
 /// On one line, and without characters that are special to shells and troff.
@@ -59,8 +64,10 @@ std::string bash_script() {
   for (const CommandInfo& command : command_table()) {
     words.append(words.empty() ? "" : " ").append(command.name);
     std::string list = flags_of(command.of);
-    if (!command.argument.empty()) list.insert(0, spaced(command.argument) + " ");
-    commands.append("    ").append(command.name).append(") list='").append(list).append("' ;;\n");
+    if (takes_choice(command)) list.insert(0, spaced(command.argument) + " ");
+    commands.append("    ").append(command.name).append(") list='").append(list).append("'");
+    if (takes_names(command)) commands += "; compopt -o default";
+    commands += " ;;\n";
   }
   return "# pgsink's completion for bash: source it, or install it as\n"
          "# /usr/share/bash-completion/completions/pgsink\n"
@@ -109,8 +116,10 @@ std::string zsh_script() {
   for (const CommandInfo& command : command_table()) {
     commands += " '" + std::string(command.name) + ":" + plain(command.meaning, "':") + "'";
     cases.append("    ").append(command.name).append(")\n      _arguments");
-    if (!command.argument.empty()) cases += " '2:shell:(" + spaced(command.argument) + ")'";
-    cases += zsh_flags(command.of) + " ;;\n";
+    if (takes_choice(command)) cases += " '2:shell:(" + spaced(command.argument) + ")'";
+    cases += zsh_flags(command.of);
+    if (takes_names(command)) cases += " \\\n      '*:file:_files'";
+    cases += " ;;\n";
   }
   return "#compdef pgsink\n"
          "# pgsink's completion for zsh: install it as _pgsink in a folder of $fpath.\n"
@@ -143,8 +152,8 @@ std::string fish_script() {
     out += "complete -c pgsink -n __fish_use_subcommand -a " + std::string(command.name) + " -d '" +
            plain(command.meaning, "'\\") + "'\n";
     if (command.argument.empty()) continue;
-    out += "complete -c pgsink -n '__fish_seen_subcommand_from " + std::string(command.name) +
-           "' -a '" + spaced(command.argument) + "'\n";
+    out += "complete -c pgsink -n '__fish_seen_subcommand_from " + std::string(command.name) + "'" +
+           (takes_choice(command) ? " -a '" + spaced(command.argument) + "'" : " -F") + "\n";
   }
   for (const FlagInfo& flag : flag_table()) {
     std::string condition;
@@ -225,7 +234,8 @@ std::string manual_page() {
   for (const CommandInfo& command : command_table()) {
     out += ".TP\n.B " + std::string(command.name) + "\n" + troff(command.meaning) + "\n";
   }
-  out += ".SS Flags of recover\n" + manual_flags(kOfRecover, kOfRun) +
+  out += ".SS Flags of load\n" + manual_flags(kOfLoad, kOfRun) + ".SS Flags of recover\n" +
+         manual_flags(kOfRecover, kOfRun | kOfLoad) +
          ".SH EXIT STATUS\n"
          ".TP\n.B 0\nall done\n"
          ".TP\n.B 1\na statement failed; nothing after it ran\n"

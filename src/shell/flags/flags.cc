@@ -59,6 +59,16 @@ Refusal set_recovery(Recovery recovery, std::string_view gid, Flags& flags) {
   return {};
 }
 
+Refusal add_load_option(std::string_view value, size_t, Flags& flags) {
+  const size_t equals = value.find('=');
+  if (equals == std::string_view::npos || equals == 0) {
+    return "--option takes NAME=VALUE, for example batch_timeout_ms=200";
+  }
+  flags.load.options.push_back(
+      {std::string(value.substr(0, equals)), std::string(value.substr(equals + 1))});
+  return {};
+}
+
 constexpr Flag kFlags[] = {
     {"file", 'f', "FILE", "run the statements of FILE (- for standard input); may be repeated",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
@@ -73,7 +83,7 @@ constexpr Flag kFlags[] = {
      },
      kOfRun | kOfRecover},
     {"set", 's', "NAME=VALUE", "the value of ${NAME} in the statements", set_variable,
-     kOfRun | kOfRecover},
+     kOfRun | kOfRecover | kOfLoad},
     {"secret-dir", '\0', "DIR",
      "${secret:NAME} is the content of the file DIR/NAME;\n"
      "without the file, of the environment's PGSINK_SECRET_NAME",
@@ -81,7 +91,7 @@ constexpr Flag kFlags[] = {
        flags.secret_directory = value;
        return {};
      },
-     kOfRun | kOfRecover},
+     kOfRun | kOfRecover | kOfLoad},
     {"check", '\0', "online",
      "parse, bind and validate everything, contact no server, write nothing;\n"
      "online: also connect, and compare each pipeline with its table",
@@ -93,11 +103,11 @@ constexpr Flag kFlags[] = {
        flags.check_online = !value.empty();
        return {};
      },
-     kOfRun, true},
+     kOfRun | kOfLoad, true},
     {"dry-run", '\0', "ROWS",
      "connect, read and encode the rows of each pipeline, or the first ROWS,\n"
      "say which would be rejected, write nothing",
-     set_dry_run, kOfRun, true},
+     set_dry_run, kOfRun | kOfLoad, true},
     {"format", '\0', "table|csv|json|jsonl|line", "how the rows of a SELECT are printed",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.format = static_cast<Format>(choice);
@@ -109,40 +119,45 @@ constexpr Flag kFlags[] = {
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.progress = static_cast<When>(choice);
        return {};
-     }},
+     },
+     kOfRun | kOfLoad},
     {"summary", '\0', "FILE",
      "write what each sink read, wrote, rejected and retried to FILE,\n"
      "as JSON or, if its name ends in .csv, as CSV",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
        flags.summary_file = value;
        return {};
-     }},
+     },
+     kOfRun | kOfLoad},
     {"color", '\0', "auto|always|never", "color in errors (NO_COLOR is respected by auto)",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.color = static_cast<When>(choice);
        return {};
      },
-     kOfRun | kOfRecover},
+     kOfRun | kOfRecover | kOfLoad},
     {"log-level", '\0', "error|info|debug",
      "what is printed on standard error: only errors; also the summary line\n"
      "of each pipeline; also each statement as it starts",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.log_level = static_cast<LogLevel>(choice);
        return {};
-     }},
+     },
+     kOfRun | kOfLoad},
     {"log-format", '\0', "text|json",
      "in which format: as text for people, or as one JSON object a line",
      [](std::string_view, size_t choice, Flags& flags) -> Refusal {
        flags.log_format = static_cast<LogFormat>(choice);
        return {};
-     }},
+     },
+     kOfRun | kOfLoad},
     {"metrics-listen", '\0', "HOST:PORT",
      "serve /metrics (Prometheus), /livez and /readyz while statements run;\n"
      "without HOST on 127.0.0.1 alone",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
        flags.metrics_listen = value;
        return {};
-     }},
+     },
+     kOfRun | kOfLoad},
     {"json", '\0', "", "print the options, or the transactions in doubt, as JSON",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.json = true;
@@ -176,6 +191,99 @@ constexpr Flag kFlags[] = {
        return set_recovery(Recovery::kRollback, value, flags);
      },
      kOfRecover},
+    {"to", '\0', "URL",
+     "the database, as libpq writes it; a password is better in\n"
+     "PGPASSWORD or the password file",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.url = value;
+       return {};
+     },
+     kOfLoad},
+    {"table", '\0', "TABLE", "the table, or schema.table; upper and lower case as written",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.table = value;
+       return {};
+     },
+     kOfLoad},
+    {"mode", '\0', "insert|upsert|update|delete|insert_ignore|changelog",
+     "what a row does to the table",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.write_mode = value;
+       return {};
+     },
+     kOfLoad},
+    {"key", '\0', "COLUMNS", "the columns by which --mode finds rows; otherwise the primary key",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.keys.emplace_back(value);
+       return {};
+     },
+     kOfLoad},
+    {"create-table", '\0', "", "create the table if it is missing",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.load.create_table = true;
+       return {};
+     },
+     kOfLoad},
+    {"parallel", '\0', "N", "how many connections write at the same time",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.parallelism = value;
+       return {};
+     },
+     kOfLoad},
+    {"atomic", '\0', "", "all rows or none: one transaction",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.load.atomic = true;
+       return {};
+     },
+     kOfLoad},
+    {"dead-letters", '\0', "FILE",
+     "write rejected rows to FILE (gzip, JSON lines); load the others",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.dead_letter_file = value;
+       return {};
+     },
+     kOfLoad},
+    {"option", '\0', "NAME=VALUE", "any other option of CREATE CONNECTION: see pgsink options",
+     add_load_option, kOfLoad},
+    {"input-format", '\0', "csv|tsv|json|ndjson|parquet",
+     "the format of the files, or of standard input;\n"
+     "otherwise the files' names say it",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.input_format = value;
+       return {};
+     },
+     kOfLoad},
+    {"delimiter", '\0', "CHARACTER", "what separates the fields of CSV; a comma if not given",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.delimiter = value;
+       return {};
+     },
+     kOfLoad},
+    {"null", '\0', "TEXT", "what NULL is in CSV, without quotes; nothing if not given",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.null = value;
+       return {};
+     },
+     kOfLoad},
+    {"no-header", '\0', "", "the first record of CSV is a row; --columns names the fields",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.load.header = false;
+       return {};
+     },
+     kOfLoad},
+    {"columns", '\0', "COLUMNS",
+     "the columns to load; with --no-header those of the fields, in order",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.load.columns = value;
+       return {};
+     },
+     kOfLoad},
+    {"print-script", '\0', "", "print the script that would run, and run nothing",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       flags.load.print_script = true;
+       return {};
+     },
+     kOfLoad},
     {"help", 'h', "", "print this",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.help = true;
@@ -208,6 +316,8 @@ Refusal store_value(const Flag& flag, std::string_view value, Flags& flags) {
 }
 
 constexpr CommandInfo kCommands[] = {
+    {"load", Flags::Command::kLoad, kOfLoad, "FILE...",
+     "load files (Parquet, CSV, JSON) or standard input (-) into a table"},
     {"options", Flags::Command::kOptions, kOfOptions, "", "list the options of CREATE CONNECTION"},
     {"recover", Flags::Command::kRecover, kOfRecover, "",
      "list and resolve the prepared transactions that sinks left in doubt"},
@@ -233,6 +343,7 @@ class Reader {
       if (Refusal refusal = argument(arguments_[at_++])) return std::unexpected(*refusal);
     }
     if (Refusal refusal = check_recover()) return std::unexpected(*refusal);
+    if (Refusal refusal = check_load()) return std::unexpected(*refusal);
     if (flags_.check && flags_.dry_run) {
       return std::unexpected("--dry-run does what --check=online does, and more: give one of them");
     }
@@ -266,9 +377,28 @@ class Reader {
     return {};
   }
 
+  Refusal check_load() const {
+    const Flags::Load& load = flags_.load;
+    if (flags_.command != Flags::Command::kLoad || flags_.help) return {};
+    if (load.files.empty()) return "load needs the files to read, or - for standard input";
+    if (load.url.empty())
+      return "load needs --to, the database: --to postgresql://me@host/database";
+    if (load.table.empty()) return "load needs --table, the table to write to";
+    return {};
+  }
+
   Refusal argument(std::string_view text) {
+    const bool load = flags_.command == Flags::Command::kLoad;
+    if (load && text == "--") {
+      while (at_ < arguments_.size()) flags_.load.files.emplace_back(arguments_[at_++]);
+      return {};
+    }
     if (text.starts_with("--") && text.size() > 2) return long_flag(text.substr(2));
     if (text.starts_with('-') && text.size() > 1) return short_flag(text);
+    if (load) {
+      flags_.load.files.emplace_back(text);
+      return {};
+    }
     std::vector<std::string_view> names;
     for (const CommandInfo& command : kCommands) names.push_back(command.name);
     return "unexpected argument '" + std::string(text) + "'" +
@@ -372,6 +502,8 @@ std::string help_text() {
       "  pgsink [flags] -f FILE.sql      run a script\n"
       "  pgsink [flags] -c SQL           run statements\n"
       "  pgsink [flags] < FILE.sql       run standard input\n"
+      "  pgsink load FILE... --to URL --table TABLE\n"
+      "                                  load files into a table, without a script\n"
       "  pgsink options [--json]         list the options of CREATE CONNECTION\n"
       "  pgsink recover -f FILE.sql      list the prepared transactions that sinks left in doubt\n"
       "  pgsink completion bash|zsh|fish print a completion script\n"
@@ -380,6 +512,12 @@ std::string help_text() {
       "Flags:\n";
   for (const Flag& flag : kFlags) {
     if ((flag.commands & kOfRun) != 0) append_flag(out, flag);
+  }
+  out +=
+      "\nFlags of load, besides --set, --secret-dir, --check, --dry-run, --progress, --summary,\n"
+      "--color, --log-level, --log-format and --metrics-listen:\n";
+  for (const Flag& flag : kFlags) {
+    if ((flag.commands & kOfLoad) != 0 && (flag.commands & kOfRun) == 0) append_flag(out, flag);
   }
   out += "\nFlags of recover, besides --file, --command, --set, --secret-dir and --color:\n";
   for (const Flag& flag : kFlags) {
@@ -391,6 +529,8 @@ std::string help_text() {
       "  pgsink -f load.sql --set pg_host=db1 --secret-dir /run/secrets\n"
       "  pgsink --check -f load.sql && pgsink -f load.sql --summary load.json\n"
       "  pgsink --dry-run=1000 -f load.sql\n"
+      "  pgsink load 'events/*.parquet' --to postgresql://me@db1/analytics --table events\n"
+      "  pgsink load new.csv --to \"$DATABASE\" --table users --mode upsert --key id --atomic\n"
       "  pgsink --format csv -c \"SELECT * FROM 'events.parquet' LIMIT 10\"\n"
       "\n"
       "  CREATE CONNECTION events_sink TO postgresql (\n"

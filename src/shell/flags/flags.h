@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,7 +25,7 @@ enum class Recovery : uint8_t { kList, kCommitDecided, kCommit, kRollback };
 
 /// Flags are the parsed command line.
 struct Flags {
-  enum class Command : uint8_t { kRun, kOptions, kRecover, kCompletion, kManual };
+  enum class Command : uint8_t { kRun, kLoad, kOptions, kRecover, kCompletion, kManual };
   struct Input {
     bool is_file = false;
     std::string value;  ///< A path, "-" for standard input, or the statements themselves.
@@ -52,12 +53,40 @@ struct Flags {
     Recovery what = Recovery::kList;
     std::string gid;
   } recover;
+  /// `pgsink load`: the values of its flags, as they were given; "" or empty if they were not.
+  struct Load {
+    std::vector<std::string> files;  ///< Names and patterns; "-" is standard input.
+    std::string url, table;
+    std::string write_mode;
+    std::vector<std::string> keys;  ///< Each a list of columns.
+    std::string parallelism;
+    std::string dead_letter_file;
+    bool create_table = false;
+    bool atomic = false;
+    struct Option {
+      std::string name, value;
+    };
+    std::vector<Option> options;  ///< Of CREATE CONNECTION.
+    std::string input_format;
+    std::string delimiter;
+    std::optional<std::string> null;
+    bool header = true;
+    std::string columns;
+    bool print_script = false;
+  } load;
   bool help = false;
   bool version = false;
 };
 
 /// The commands that accept a flag; bits.
-enum FlagOf : unsigned { kOfRun = 1, kOfOptions = 2, kOfRecover = 4, kOfNone = 8, kOfAll = 15 };
+enum FlagOf : unsigned {
+  kOfRun = 1,
+  kOfOptions = 2,
+  kOfRecover = 4,
+  kOfNone = 8,
+  kOfLoad = 16,
+  kOfAll = 31
+};
 
 /// FlagInfo is one flag, for help, completion and the manual.
 struct FlagInfo {
@@ -76,7 +105,7 @@ struct CommandInfo {
   std::string_view name;
   Flags::Command command;
   FlagOf of;
-  std::string_view argument;  ///< a|b|c: what must follow; "" for nothing.
+  std::string_view argument;  ///< a|b|c: what must follow; another word: names; "" for nothing.
   std::string_view meaning;
 };
 std::span<const CommandInfo> command_table();

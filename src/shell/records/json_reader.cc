@@ -5,6 +5,7 @@
 
 #include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/parse/plain_number.h"
+#include "shell/records/flat_object.h"
 
 namespace pgsink::shell {
 namespace {
@@ -171,6 +172,8 @@ JsonReader::~JsonReader() = default;
 
 std::expected<std::span<const JsonMember>, std::string> JsonReader::read_object(
     std::string_view text) {
+  members_.clear();
+  if (read_flat_object(text, members_)) return members_;
   members_.clear();
   Parser& parser = *parser_;
   const auto failed = [&] { return std::unexpected("it is not a JSON object: " + parser.fault); };

@@ -2,7 +2,6 @@
 // JsonReader: checks one JSON text completely and returns its parts as they are written, so that a
 // number keeps every digit and a nested value its text.
 
-#include <cstdint>
 #include <expected>
 #include <memory>
 #include <span>
@@ -10,22 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "shell/records/json_member.h"
+
 namespace pgsink::shell {
-
-enum class JsonKind : uint8_t { kNull, kBoolean, kNumber, kString, kArray, kObject };
-
-/// JsonValue is one value: its kind, and its text without surrounding white space. A string's text
-/// includes its quotes and escapes.
-struct JsonValue {
-  JsonKind kind = JsonKind::kNull;
-  std::string_view text;
-};
-
-/// JsonMember is one member of an object.
-struct JsonMember {
-  std::string_view key;  ///< Without quotes and escapes.
-  JsonValue value;
-};
 
 /// JsonNode is a value with everything in it.
 struct JsonNode {
@@ -51,7 +37,7 @@ class JsonReader {
   JsonReader& operator=(const JsonReader&) = delete;
 
   /// Reads an object; its members come in order, also those of the same key. The error says what is
-  /// wrong with the text. The views are valid until the next call.
+  /// wrong with the text. The views are valid until the next call, and as long as the text.
   std::expected<std::span<const JsonMember>, std::string> read_object(std::string_view text);
   /// Reads any value. The nodes' views are valid until the next call.
   std::expected<JsonNode, std::string> read_value(std::string_view text);

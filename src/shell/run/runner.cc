@@ -68,7 +68,7 @@ Runner::Runner(const Flags& flags, Engine& engine, Connections& connections, Sou
       reporter_(reporter),
       substitution_(make_substitution(flags.secret_directory, flags.variables)) {
   signals_.on_signal([this] { engine_.interrupt(); });
-  stdin_is_script_ = flags.inputs.empty();
+  stdin_is_script_ = flags.inputs.empty() && flags.command == Flags::Command::kRun;
   for (const Flags::Input& input : flags.inputs) {
     stdin_is_script_ = stdin_is_script_ || (input.is_file && input.value == "-");
   }
@@ -81,7 +81,15 @@ bool Runner::run(const Script& script) {
     if (signals_.received() != 0) return false;
     reporter_.debug(script.name + ":" + std::to_string(statement.begin.line) + ": " +
                     std::string(statement.text.substr(0, statement.text.find_first_of("\r\n("))));
-    if (auto done = run_statement(script, statement); !done) {
+    auto done = run_statement(script, statement);
+    for (const std::string& name : engine_.left_out_members()) {
+      reporter_.warning("the member '" + name +
+                        "' was in none of the first rows of JSON and is left out");
+    }
+    if (!done) {
+      for (Diagnostic& fault : done.error()) {
+        if (script.advise != nullptr) script.advise(fault.error);
+      }
       reporter_.faults(script, done.error());
       return false;
     }

@@ -5,7 +5,7 @@
 namespace pgsink::shell {
 namespace {
 
-/// How often it looks, and how long the destructor may take.
+/// How often it looks.
 constexpr std::chrono::milliseconds kTick{50};
 
 }  // namespace
@@ -15,16 +15,20 @@ SinkWatch::SinkWatch(const Sink& sink, Engine& engine) : sink_(sink), engine_(en
 }
 
 SinkWatch::~SinkWatch() {
-  ending_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
   thread_.join();
 }
 
 /// Interrupts again and again: the engine may begin its work just after one.
 void SinkWatch::run() {
-  while (!ending_) {
+  std::unique_lock lock(mutex_);
+  do {
     if (!sink_.status()) engine_.interrupt();
-    std::this_thread::sleep_for(kTick);
-  }
+  } while (!changed_.wait_for(lock, kTick, [this] { return ending_; }));
 }
 
 }  // namespace pgsink::shell

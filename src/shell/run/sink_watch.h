@@ -2,7 +2,8 @@
 // SinkWatch: ends the query that feeds a sink when the sink has stopped for good. Otherwise a query
 // that computes for an hour before its next row would keep the error for as long.
 
-#include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #include <pgsink/sink.h>
@@ -24,7 +25,9 @@ class SinkWatch {
 
   const Sink& sink_;
   Engine& engine_;
-  std::atomic<bool> ending_ = false;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool ending_ = false;
   std::thread thread_;
 };
 

@@ -17,6 +17,8 @@ namespace pgsink::shell {
 struct Script {
   std::string name;  ///< As shown in errors.
   std::string text;
+  /// Changes an error to what helps whoever made the script; null: it stays as it is.
+  void (*advise)(Error& error) = nullptr;
 };
 
 /// All faults of one statement, with positions in the script.

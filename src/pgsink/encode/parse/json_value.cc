@@ -1,5 +1,6 @@
 #include "pgsink/encode/parse/json_value.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
@@ -145,6 +146,11 @@ bool is_json(const Target& target) {
 bool is_integer(const Target& target) {
   return target.kind == TargetKind::kInt2 || target.kind == TargetKind::kInt4 ||
          target.kind == TargetKind::kInt8 || target.kind == TargetKind::kOid;
+}
+
+/// find_first_of() would call memchr() for each character.
+bool has_point_or_exponent(std::string_view number) {
+  return std::ranges::any_of(number, [](char c) { return c == '.' || c == 'e' || c == 'E'; });
 }
 
 /// Literal writes JSON arrays and objects as array and row literals.
@@ -326,7 +332,7 @@ bool json_input_text(std::string_view value, const Target& target, std::string& 
   }
   const bool converted = first == '"' || (first == '[' && target.kind == TargetKind::kArray) ||
                          (first == '{' && target.kind == TargetKind::kComposite) ||
-                         (is_integer(target) && value.find_first_of(".eE") != value.npos);
+                         (is_integer(target) && has_point_or_exponent(value));
   if (!converted) return true;
   scratch.clear();
   if (!Literal::append(value, target, 0, scratch)) {
