@@ -4,6 +4,9 @@
 #include <utility>
 
 namespace pgsink {
+
+using pgproto::make_error;
+
 namespace {
 
 /// The position up to which everything is durable at open.
@@ -154,6 +157,12 @@ void Inbox::abort() {
   stage_ = Stage::kAborted;
   monitor_->notify_all();
   for (const LaneQueue& queue : queues_) queue.call_waker();
+}
+
+void Inbox::interrupt(Duration patience) {
+  lanes_.limit_waits(env_.clock.now() + patience);
+  stop(make_error(Errc::kInterrupted, "interrupted"));
+  abort();
 }
 
 bool Inbox::rows_due(const LaneQueue& queue, TimePoint now) const {

@@ -57,6 +57,9 @@ class Inbox final : public DurableReports {
   Status close();
   /// The lanes must stop at once.
   void abort();
+  /// As abort(); and whoever waits here, now or later, fails with kInterrupted, unless a lane has
+  /// failed before. The end of the lanes is waited for no longer than `patience`.
+  void interrupt(Duration patience);
 
   // ---- a lane ----------------------------------------------------------------------------------
   struct Taken {
