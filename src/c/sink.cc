@@ -144,11 +144,15 @@ int pgsink_sink_open(const pgsink_option* options, size_t count, ArrowSchema* sc
   return call(error, nullptr, [&] { return open(options, count, schema, callbacks, sink); });
 }
 
-int pgsink_sink_write(pgsink_sink* sink, ArrowArray* batch, uint64_t position,
+int pgsink_sink_write(pgsink_sink* sink, ArrowSchema* schema, ArrowArray* batch, uint64_t position,
                       pgsink_error* error) {
-  const Moved<ArrowArray> moved(batch);
+  const Moved<ArrowSchema> moved_schema(schema);
+  const Moved<ArrowArray> moved_batch(batch);
   return call_sink(sink, error, [&](pgsink::Sink& target) -> Status {
-    auto imported = pgsink::import_arrow_batch(sink->schema, batch);
+    Result<std::shared_ptr<const pgsink::Schema>> given = sink->schema;
+    if (schema != nullptr) given = pgsink::import_arrow_schema(schema);
+    if (!given) return fail(given.error());
+    auto imported = pgsink::import_arrow_batch(*std::move(given), batch);
     if (!imported) return fail(imported.error());
     imported->position = position;
     return target.write(*std::move(imported));

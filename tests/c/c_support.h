@@ -166,7 +166,7 @@ class CTest : public testing::Test {
                    uint64_t position = 0) {
     ArrowArray batch;
     make_batch(&batch, first, count);
-    const int code = pgsink_sink_write(sink, &batch, position, error);
+    const int code = pgsink_sink_write(sink, nullptr, &batch, position, error);
     EXPECT_EQ(batch.release, nullptr) << "not moved";
     return code;
   }

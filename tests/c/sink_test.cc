@@ -321,11 +321,28 @@ TEST_F(CTest, ABatchOfAnotherShapeIsRefused) {
   make_batch(&batch, 1, 3);
   batch.n_children = 0;
   CError error;
-  EXPECT_EQ(pgsink_sink_write(sink, &batch, 0, &error), 4002);
+  EXPECT_EQ(pgsink_sink_write(sink, nullptr, &batch, 0, &error), 4002);
   EXPECT_THAT(error.message, HasSubstr("has 0 columns, its schema 1"));
   // It was released as it was found.
-  EXPECT_EQ(pgsink_sink_write(sink, &batch, 0, &error), 9003);
+  EXPECT_EQ(pgsink_sink_write(sink, nullptr, &batch, 0, &error), 9003);
   pgsink_sink_free(sink);
+}
+
+TEST_F(CTest, ABatchWithASchemaOfItsOwnIsCompared) {
+  pgsink_sink* const sink = open();
+  ArrowSchema schema;
+  ArrowArray batch;
+  CError error;
+  make_schema(&schema);
+  make_batch(&batch, 1, 3);
+  EXPECT_EQ(pgsink_sink_write(sink, &schema, &batch, 0, &error), 0) << error.message;
+  make_schema(&schema);
+  schema.children[0]->format = "i";
+  make_batch(&batch, 4, 3);
+  EXPECT_EQ(pgsink_sink_write(sink, &schema, &batch, 0, &error), 9003);
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
+  pgsink_sink_free(sink);
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "3");
 }
 
 }  // namespace

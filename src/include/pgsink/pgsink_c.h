@@ -125,10 +125,13 @@ PGSINK_EXPORT int pgsink_sink_open(const pgsink_option* options, size_t count,
                                    pgsink_sink** sink, pgsink_error* error);
 
 /// pgsink_sink_write accepts a batch, which is moved in and released when its rows are durable, in
-/// any thread. It waits only while `buffer_bytes` are accepted and not durable. The position is the
-/// caller's own number for how far its input is read; with delivery = exactly_once it must grow
-/// from batch to batch, otherwise it may be 0. Any thread; batches of one thread keep their order.
-PGSINK_EXPORT int pgsink_sink_write(pgsink_sink* sink, struct ArrowArray* batch, uint64_t position,
+/// any thread. It waits only while `buffer_bytes` are accepted and not durable. The batch's schema
+/// is moved in and compared with the one of pgsink_sink_open(); NULL: the caller knows that it is
+/// the same, and memory would be read wrongly otherwise. The position is the caller's own number
+/// for how far its input is read; with delivery = exactly_once it must grow from batch to batch,
+/// otherwise it may be 0. Any thread; batches of one thread keep their order.
+PGSINK_EXPORT int pgsink_sink_write(pgsink_sink* sink, struct ArrowSchema* schema,
+                                    struct ArrowArray* batch, uint64_t position,
                                     pgsink_error* error);
 
 /// pgsink_sink_write_stream accepts all batches of a stream, which is moved in. The first one gets

@@ -59,7 +59,7 @@ int main(int count, char** arguments) {
   make_schema(&schema);
   make_batch(&batch);
   failed = pgsink_sink_open(options, 2, &schema, NULL, &sink, &error);
-  if (!failed) failed = pgsink_sink_write(sink, &batch, 0, &error);
+  if (!failed) failed = pgsink_sink_write(sink, NULL, &batch, 0, &error);
   if (!failed) failed = pgsink_sink_close(sink, &error);
   if (failed) fprintf(stderr, "PGS-%d: %s %s\n", failed, error.message, error.detail);
   pgsink_sink_free(sink);
