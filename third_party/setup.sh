@@ -51,6 +51,7 @@ probe() {
     pgbouncer) PATH=$PATH:/usr/sbin has pgbouncer ;;
     util-linux) has setpriv && has unshare ;;
     mount) has mount ;;
+    python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     iproute2) PATH=$PATH:/usr/sbin:/sbin has ip ;;
     *) die "setup.sh has no probe for the package $1" ;;
   esac

@@ -55,7 +55,8 @@ fs::path build(const std::string& name, const std::string& options) {
   fs::remove_all(folder);
   const Outcome configured =
       run("cmake -G Ninja -S " + quoted(kConsumer / name) + " -B " + quoted(folder) +
-          " -DCMAKE_CXX_COMPILER='" PGSINK_CXX_COMPILER "' " + kAsThisBuild + options);
+          (name == "c" ? " " : " -DCMAKE_CXX_COMPILER='" PGSINK_CXX_COMPILER "' ") + kAsThisBuild +
+          options);
   EXPECT_EQ(configured.status, 0) << configured.output;
   const Outcome built = run("cmake --build " + quoted(folder));
   EXPECT_EQ(built.status, 0) << built.output;
@@ -63,7 +64,8 @@ fs::path build(const std::string& name, const std::string& options) {
 }
 
 // Runs the program on a table of its own and looks at what the server then holds.
-void expect_loads_its_rows(const fs::path& program) {
+void expect_loads_its_rows(const fs::path& program,
+                           const std::string& rows = "1 10.25 XETRA, 2 99.50 NYSE") {
   PostgresServer& server = shared_server();
   const std::string database = server.create_database("consumer");
   server.sql("CREATE TABLE trades (id bigint PRIMARY KEY, price numeric(10,2), venue text)",
@@ -73,7 +75,7 @@ void expect_loads_its_rows(const fs::path& program) {
   EXPECT_EQ(server.scalar("SELECT string_agg(concat_ws(' ', id, price, venue), ', ' ORDER BY id) "
                           "FROM trades",
                           database),
-            "1 10.25 XETRA, 2 99.50 NYSE");
+            rows);
 }
 
 // Installs into one prefix and moves it: what was installed must not remember where.
@@ -92,10 +94,24 @@ const fs::path& moved_prefix() {
   return kMoved;
 }
 
+fs::path pkg_config_folder() {
+  for (const auto& entry : fs::recursive_directory_iterator(moved_prefix())) {
+    if (entry.path().filename() == "pgsink.pc") return entry.path().parent_path();
+  }
+  return {};
+}
+
 TEST(Consumer, InstalledFilesRememberNoFolder) {
   size_t files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(moved_prefix())) {
-    if (!entry.is_regular_file() || entry.path().extension() == ".a") continue;
+    // What is compiled for a debugger knows its sources.
+    if (!entry.is_regular_file() ||
+        contents(entry.path())
+            .starts_with("\x7f"
+                         "ELF") ||
+        entry.path().extension() == ".a") {
+      continue;
+    }
     ++files;
     const std::string text = contents(entry.path());
     EXPECT_EQ(text.find(kSource.string()), std::string::npos) << entry.path();
@@ -141,17 +157,28 @@ TEST(Consumer, SubprojectBuildsNeitherTestsNorCommand) {
   EXPECT_FALSE(fs::exists(folder / "pgsink/src/shell"));
 }
 
+TEST(Consumer, AProgramInCFindsThePackage) {
+  expect_loads_its_rows(build("c", "-DCMAKE_PREFIX_PATH=" + quoted(moved_prefix())) / "consumer",
+                        "1 10.25, 2 99.50");
+}
+
+TEST(Consumer, AProgramInCFindsTheLibraryByPkgConfig) {
+  fs::create_directories(kWork);
+  const fs::path program = kWork / "c_with_pkg_config", pc = pkg_config_folder();
+  const Outcome built = run(
+      "eval cc -std=c11 -Wall -Wextra -pedantic -Werror " + quoted(kConsumer / "c/main.c") +
+      " -o " + quoted(program) + " $(PKG_CONFIG_PATH=" + quoted(pc) +
+      " pkg-config --cflags --libs pgsink_c) \"-Wl,-rpath,'" + pc.parent_path().string() + "'\"");
+  EXPECT_EQ(built.status, 0) << built.output;
+  expect_loads_its_rows(program, "1 10.25, 2 99.50");
+}
+
 // pkg-config knows no C++ standard and marks no folder as a system's: so our headers are compiled
 // as the user's own code, with the user's warnings.
 TEST(Consumer, PkgConfigStaticLoadsItsRowsWithoutAWarning) {
   fs::create_directories(kWork);
   const fs::path program = kWork / "with_pkg_config";
-  const fs::path pc = [] {
-    for (const auto& entry : fs::recursive_directory_iterator(moved_prefix())) {
-      if (entry.path().filename() == "pgsink.pc") return entry.path().parent_path();
-    }
-    return fs::path();
-  }();
+  const fs::path pc = pkg_config_folder();
   const Outcome built =
       run("eval '" PGSINK_CXX_COMPILER "' -std=c++23 -Wall -Wextra -Wpedantic -Wshadow -Werror " +
           quoted(kConsumer / "main.cc") + " -o " + quoted(program) +

@@ -113,6 +113,22 @@ TEST(Docs, TheTutorialShowsTheProgramThatIsTested) {
   }
 }
 
+TEST(Docs, ThePageForCShowsTheProgramThatIsTested) {
+  const std::string page = read_source("docs/how-to/c.md");
+  for (const auto& [language, file] : {std::pair("c", "main.c"), {"cmake", "CMakeLists.txt"}}) {
+    const std::string program = read_source(fs::path("tests/consumer/c") / file);
+    const auto blocks = blocks_of(page, language);
+    EXPECT_GT(blocks.size(), 0U);
+    std::istringstream lines;
+    for (const std::string& block : blocks) {
+      lines = std::istringstream(block);
+      for (std::string line; std::getline(lines, line);) {
+        EXPECT_NE(program.find(line + "\n"), std::string::npos) << line;
+      }
+    }
+  }
+}
+
 // A path of the source tree or of src/pgsink: `lane/lane.cc`, `src/include/pgsink/options.h`.
 TEST(Docs, TheArchitectureNamesFilesThatExist) {
   const std::regex path(R"(`((?:[a-z_0-9]+/)+[a-z_0-9]+\.(?:h|cc))`)");

@@ -498,6 +498,20 @@ TEST_F(SinkTest, ASchemaThatIsNotTheOpenedOneIsRefused) {
   EXPECT_EQ(written.error().code, Errc::kUsage);
 }
 
+TEST_F(SinkTest, ASchemaWhoseListsHaveOtherElementsIsRefused) {
+  sql("CREATE TABLE lists (l bigint[])");
+  options_.table = "lists";
+  const auto list_of = [](auto element) {
+    using List = std::vector<decltype(element)>;
+    return batch_of_columns(column("l", std::vector<List>{{element}})).value();
+  };
+  auto sink = Sink::open(options_, list_of(int64_t{1}).schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  const Status written = (*sink)->write(list_of(int16_t{1}));
+  ASSERT_FALSE(written) << "the elements would be read as if they had eight bytes";
+  EXPECT_EQ(written.error().code, Errc::kUsage);
+}
+
 TEST_F(SinkTest, SettingsOfTheTransactionNeverStayInTheSession) {
   sql("CREATE TABLE who (id bigint, name text, value float8, role text DEFAULT current_user, "
       "tenant text DEFAULT current_setting('app.tenant', true))");

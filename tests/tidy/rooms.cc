@@ -76,6 +76,12 @@ const std::vector<Room>& table() {
        .below = {"pgproto", "pgsink/encode/base", "pgsink/encode/rows", "pgsink/client",
                  "pgsink/sql", "pgsink/options", "pgsink/delivery", "pgsink/replication",
                  "pgsink/plan", "pgsink/partition", "pgsink/lane"}},
+      // ---- the C interface --------------------------------------------------------------------
+      {.name = "c",
+       .folders = {"src/c"},
+       .public_headers = {"pgsink_c.h"},
+       .below = {"pgproto", "pgsink/encode/arrow", "pgsink/encode/values", "pgsink/options",
+                 "pgsink/ddl", "pgsink/lane", "pgsink/sink"}},
       // ---- the command ------------------------------------------------------------------------
       {.name = "shell/flags",
        .folders = {"src/shell/flags"},
@@ -143,8 +149,8 @@ std::optional<std::string_view> included(std::string_view line) {
   if (!line.starts_with(kInclude) || line.size() < kInclude.size() + 2) return std::nullopt;
   line.remove_prefix(kInclude.size() + 1);
   const std::string_view path = line.substr(0, line.find_first_of("\">"));
-  const bool ours =
-      path.starts_with("pgproto/") || path.starts_with("pgsink/") || path.starts_with("shell/");
+  const bool ours = path.starts_with("pgproto/") || path.starts_with("pgsink/") ||
+                    path.starts_with("c/") || path.starts_with("shell/");
   // The build makes this one; it belongs to no folder.
   if (!ours || path == "shell/build_info.h") return std::nullopt;
   return path;

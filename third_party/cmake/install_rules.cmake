@@ -1,11 +1,16 @@
-# find_package(pgsink) → pgsink::pgsink, pgsink::pgproto; pkg-config pgsink; component Runtime for
-# the command, Development for the rest. The prefix may be moved after installation.
+# find_package(pgsink) → pgsink::pgsink, pgsink::pgproto, pgsink::c; pkg-config pgsink and pgsink_c;
+# component Runtime for the command, Development for the rest. The prefix may be moved after
+# installation.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pgsink)
 
 install(TARGETS pgproto pgsink EXPORT pgsink-targets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT Development
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT Development)
+if(TARGET pgsink_c)
+  install(TARGETS pgsink_c EXPORT pgsink-targets
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT Development)
+endif()
 install(EXPORT pgsink-targets NAMESPACE pgsink:: DESTINATION ${package_dir} COMPONENT Development)
 export(EXPORT pgsink-targets NAMESPACE pgsink:: FILE ${PROJECT_BINARY_DIR}/pgsink-targets.cmake)
 
@@ -21,7 +26,11 @@ install(FILES ${PROJECT_BINARY_DIR}/pgsink-config.cmake
 # The .pc finds its prefix from its own place, however deep the library directory is.
 file(RELATIVE_PATH pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
-configure_file(${PROJECT_SOURCE_DIR}/third_party/cmake/pgsink.pc.in
-               ${PROJECT_BINARY_DIR}/pgsink.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/pgsink.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
-        COMPONENT Development)
+foreach(name pgsink pgsink_c)
+  if(TARGET ${name})
+    configure_file(${PROJECT_SOURCE_DIR}/third_party/cmake/${name}.pc.in
+                   ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+            COMPONENT Development)
+  endif()
+endforeach()

@@ -3,9 +3,11 @@
 // out. Programs that have them already keep their own: the guards are the specification's. Source:
 // https://arrow.apache.org/docs/format/CDataInterface.html
 
-#include <cstdint>
+#include <stdint.h>  // Also for C.
 
+#ifdef __cplusplus
 extern "C" {
+#endif
 
 #ifndef ARROW_C_DATA_INTERFACE
 #define ARROW_C_DATA_INTERFACE
@@ -57,4 +59,6 @@ struct ArrowArrayStream {
 
 #endif  // ARROW_C_STREAM_INTERFACE
 
+#ifdef __cplusplus
 }  // extern "C"
+#endif

@@ -21,8 +21,8 @@ namespace pgsink {
 struct Env;
 class ConnectionPool;
 
-/// Sink writes batches to one table. write(), try_write(), reject() and metrics() are thread-safe;
-/// call the others from one thread at a time.
+/// Sink writes batches to one table. write(), try_write(), reject(), interrupt() and metrics() are
+/// thread-safe; call the others from one thread at a time.
 class Sink {
  public:
   /// open connects, reads the target's catalog, maps the columns of `schema` by name and checks
@@ -68,6 +68,13 @@ class Sink {
   /// batches were accepted after the last prepare(): these are not written. Prepared epochs stay
   /// prepared, for recover() in the next run.
   virtual Status close() = 0;
+
+  /// interrupt ends the sink: the calls that wait, in any thread, and all later ones fail with
+  /// kInterrupted and say how many rows are committed. Nothing more is sent. A call that creates a
+  /// partition, stores dead letters of reject(), or decides an epoch first waits for the answer to
+  /// the statement that it has sent. Does not wait. Thread-safe, but not for signal handlers. The
+  /// destructor may still wait for a connection that is being opened (connection_timeout_ms).
+  virtual void interrupt() = 0;
 
   // ---- two-phase commit by the host's decision -------------------------------------------------
   // With use_2pc an engine with checkpoints can decide when an epoch is committed:

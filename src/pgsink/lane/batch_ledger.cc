@@ -1,12 +1,16 @@
 #include "pgsink/lane/batch_ledger.h"
 
+#include <utility>
+
 namespace pgsink {
 
 void BatchLedger::accept(const RecordBatch& batch) {
+  // First what needs memory: without it, nothing has happened.
+  HostPosition position = batch.host_position();
+  positions_.push_back(batch.position);
+  accepted_position_ = std::move(position);
   ++accepted_;
   accepted_rows_ += batch.row_count();
-  accepted_position_ = batch.host_position();
-  positions_.push_back(batch.position);
 }
 
 bool BatchLedger::settle(uint64_t number) {

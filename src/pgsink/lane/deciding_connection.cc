@@ -16,7 +16,8 @@ DecidingConnection::DecidingConnection(Env& env, const TwoPhase& two_phase, Pool
       two_phase_(two_phase),
       retry_(std::move(retry)),
       backoff_(retry_, env.random.next_u64()),
-      place_(std::move(place)) {}
+      place_(std::move(place)),
+      monitor_(env.tasks.monitor()) {}
 
 Status DecidingConnection::run(const Work& work) {
   RetryLimit limit(retry_);
@@ -33,7 +34,7 @@ Status DecidingConnection::run(const Work& work) {
     const bool again = place_ ? retry_.rule.allows(error) : retry_.rule.allows_reconnect(error);
     if (!again) return done;
     if (auto counted = limit.failed(attempt, error, env_.clock.now()); !counted) return counted;
-    pause(backoff_.delay(attempt));
+    if (!pause(backoff_.delay(attempt))) return done;
   }
 }
 
@@ -52,12 +53,18 @@ Status DecidingConnection::connect(Deadline deadline) {
   return {};
 }
 
-void DecidingConnection::pause(Duration length) {
-  const auto sleeper = env_.tasks.monitor();
-  const Monitor::Lock lock(*sleeper);
+bool DecidingConnection::pause(Duration length) {
+  const Monitor::Lock lock(*monitor_);
   const Deadline until = env_.clock.now() + length;
-  while (env_.clock.now() < until && sleeper->wait(until)) {
+  while (!interrupted_ && env_.clock.now() < until && monitor_->wait(until)) {
   }
+  return !interrupted_;
+}
+
+void DecidingConnection::interrupt() {
+  const Monitor::Lock lock(*monitor_);
+  interrupted_ = true;
+  monitor_->notify_all();
 }
 
 }  // namespace pgsink

@@ -268,7 +268,12 @@ Status EpochCommitter::abort(uint64_t epoch) {
   why.message = "the host has aborted " + text_of(epoch) +
                 ": reopen the sink and resume after the last committed epoch";
   inbox_.stop(std::move(why));
-  inbox_.lanes().wait_none();
+  if (!inbox_.lanes().wait_none()) {
+    return fail(Errc::kInterrupted,
+                where_ +
+                    ": abort() was interrupted; what it has not rolled back, recover() does "
+                    "when the sink is opened again");
+  }
   const Status done = with_connection([&](Connection& connection, Deadline deadline) {
     return two_phase_.abort(env_, connection, epoch, deadline);
   });

@@ -70,6 +70,9 @@ class EpochCommitter {
   Status commit(uint64_t epoch);
   Status abort(uint64_t epoch);
 
+  /// Ends retries: a call ends with the statements that it has sent. Thread-safe.
+  void interrupt() { connection_.interrupt(); }
+
   /// Rolls back what no recorded epoch holds, as far as that works at once, and gives the
   /// connection back; the next open() does the rest. REQUIRES: the lanes have ended.
   void close();

@@ -1,9 +1,13 @@
 #include "pgsink/lane/inbox.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace pgsink {
+
+using pgproto::make_error;
+
 namespace {
 
 /// The position up to which everything is durable at open.
@@ -51,14 +55,11 @@ Result<bool> Inbox::push(RecordBatch& batch, bool may_wait) {
   const Monitor::Lock routing(*routing_);
   if (auto fits = router_.check(batch.position); !fits) return fail(fits.error());
   if (auto room = wait_for_memory(batch, may_wait); !room || !*room) return room;
-  auto accepted = std::make_unique<Accepted>();
-  accepted->shares = router_.route(batch);
-  accepted->batch = std::move(batch);
-  std::shared_ptr<const Accepted> source;  // Goes after the lock.
+  const std::shared_ptr<Accepted> accepted = make_accepted(batch);  // Goes after the lock.
   const Monitor::Lock lock(*monitor_);
   if (failure_) return fail(*failure_);
   if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write() after close()");
-  source = accept(std::move(accepted));
+  if (auto taken = accept(accepted); !taken) return fail(taken.error());
   return true;
 }
 
@@ -85,22 +86,42 @@ Result<bool> Inbox::wait_for_memory(const RecordBatch& batch, bool may_wait) {
   return true;
 }
 
-std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted) {
-  const size_t bytes = accepted->batch.memory_bytes();
+std::shared_ptr<Accepted> Inbox::make_accepted(RecordBatch& batch) {
+  auto made = std::make_unique<Accepted>();
+  made->shares = router_.route(batch);
+  made->batch = std::move(batch);
+  const auto give_back = [this](const Accepted* gone) {
+    const size_t bytes = gone->held_bytes;
+    delete gone;
+    if (bytes == 0) return;
+    const Monitor::Lock lock(*monitor_);
+    memory_.held_bytes -= bytes;
+    if (memory_.waiting > 0) monitor_->notify_all();
+  };
+  return {made.release(), give_back};
+}
+
+Status Inbox::accept(const std::shared_ptr<Accepted>& accepted) {
   accepted->first_row = ledger_.accepted_rows() + 1;
   accepted->accepted_at = env_.clock.now();
   ledger_.accept(accepted->batch);
   accepted->number = ledger_.accepted();
   epochs_.count(accepted->batch);
-  memory_.held_bytes += bytes;
+  accepted->held_bytes = accepted->batch.memory_bytes();
+  memory_.held_bytes += accepted->held_bytes;
   memory_.refused = false;
-  const auto give_back = [this, bytes](const Accepted* gone) {
-    delete gone;
-    const Monitor::Lock relock(*monitor_);
-    memory_.held_bytes -= bytes;
-    if (memory_.waiting > 0) monitor_->notify_all();
-  };
-  std::shared_ptr<const Accepted> source(accepted.release(), give_back);
+  try {
+    queue_pieces(accepted);
+  } catch (const std::bad_alloc&) {
+    // It counts as accepted, and a part of it is missing.
+    fail_all(make_error(Errc::kOutOfMemory, "out of memory"));
+    return fail(*failure_);
+  }
+  advance();
+  return {};
+}
+
+void Inbox::queue_pieces(const std::shared_ptr<const Accepted>& source) {
   for (size_t i = 0; i < source->shares.size(); ++i) {
     const Share& share = source->shares[i];
     if (router_.is_committed(share.lane, source->batch.position)) continue;
@@ -117,8 +138,6 @@ std::shared_ptr<const Accepted> Inbox::accept(std::unique_ptr<Accepted> accepted
                .last = last});
     if (first || queue.holds(limits_.batch_rows, limits_.batch_bytes)) wake(queue, *monitor_);
   }
-  advance();
-  return source;
 }
 
 Status Inbox::flush() {
@@ -154,6 +173,12 @@ void Inbox::abort() {
   stage_ = Stage::kAborted;
   monitor_->notify_all();
   for (const LaneQueue& queue : queues_) queue.call_waker();
+}
+
+void Inbox::interrupt(Duration patience) {
+  lanes_.limit_waits(env_.clock.now() + patience);
+  stop(make_error(Errc::kInterrupted, "interrupted"));
+  abort();
 }
 
 bool Inbox::rows_due(const LaneQueue& queue, TimePoint now) const {
@@ -231,6 +256,10 @@ void Inbox::advance() {
 
 void Inbox::stop(Error error) {
   const Monitor::Lock lock(*monitor_);
+  fail_all(std::move(error));
+}
+
+void Inbox::fail_all(Error error) {
   if (!failure_) failure_ = std::move(error);
   monitor_->notify_all();
   wake_all();

@@ -57,6 +57,9 @@ class Inbox final : public DurableReports {
   Status close();
   /// The lanes must stop at once.
   void abort();
+  /// As abort(); and whoever waits here, now or later, fails with kInterrupted, unless a lane has
+  /// failed before. The end of the lanes is waited for no longer than `patience`.
+  void interrupt(Duration patience);
 
   // ---- a lane ----------------------------------------------------------------------------------
   struct Taken {
@@ -132,8 +135,12 @@ class Inbox final : public DurableReports {
   };
 
   Result<bool> wait_for_memory(const RecordBatch& batch, bool may_wait);
-  /// What it returns must outlive the lock: if no lane needs the batch, it gives its memory back.
-  [[nodiscard]] std::shared_ptr<const Accepted> accept(std::unique_ptr<Accepted> accepted);
+  /// A batch whose end gives its memory back.
+  std::shared_ptr<Accepted> make_accepted(RecordBatch& batch);
+  /// `accepted` must outlive the lock: if no lane needs the batch, it gives its memory back.
+  Status accept(const std::shared_ptr<Accepted>& accepted);
+  void queue_pieces(const std::shared_ptr<const Accepted>& source);
+  void fail_all(Error error);
   bool rows_due(const LaneQueue& queue, TimePoint now) const;
   void advance();
   void wake_all();

@@ -48,4 +48,19 @@ Error describe_stop(Error cause, const StopReport& report) {
   return cause;
 }
 
+Error describe_interrupt(Error cause, const InterruptReport& report) {
+  cause.message = "connection \"" + std::string(report.connection) + "\", table " +
+                  std::string(report.table) + ": interrupted. " +
+                  std::to_string(report.rows_committed) + " rows are committed; ";
+  if (report.by_epochs) {
+    cause.message += "those of an epoch that is not decided are not";
+  } else if (report.rows_unknown > 0) {
+    cause.message += "up to " + std::to_string(report.rows_unknown) +
+                     " more were sent and may be committed; all others are not written";
+  } else {
+    cause.message += "all others are not written";
+  }
+  return cause;
+}
+
 }  // namespace pgsink

@@ -40,4 +40,14 @@ struct StopReport {
 /// happened, the cause, and which rows are in the table and which are not.
 Error describe_stop(Error cause, const StopReport& report);
 
+/// InterruptReport is what is known of the rows of a sink that was interrupted.
+struct InterruptReport {
+  std::string_view connection, table;
+  uint64_t rows_committed = 0;
+  uint64_t rows_unknown = 0;  ///< Sent, and no answer came.
+  bool by_epochs = false;     ///< Two-phase commit: a part of an epoch is never committed.
+};
+/// describe_interrupt is the error of the calls that Sink::interrupt() ended, and of later ones.
+Error describe_interrupt(Error cause, const InterruptReport& report);
+
 }  // namespace pgsink

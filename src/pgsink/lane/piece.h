@@ -17,6 +17,7 @@ struct Accepted {
   uint64_t number = 0;     ///< Counted from 1.
   uint64_t first_row = 0;  ///< Of the sink's input, counted from 1.
   TimePoint accepted_at{};
+  size_t held_bytes = 0;  ///< Of the budget; 0 until it is accepted.
 };
 
 /// Piece is a slice of an accepted batch. It keeps the batch alive; when the last piece of a batch

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 
@@ -26,14 +27,22 @@ class RunningLanes {
   bool wait_none(Deadline deadline = kNoDeadline) const {
     const Monitor::Lock lock(*monitor_);
     while (count_ > 0) {
-      if (!monitor_->wait(deadline)) return count_ == 0;
+      if (!monitor_->wait(std::min(deadline, wait_max_))) return count_ == 0;
     }
     return true;
+  }
+  /// From now on nobody waits longer than until then.
+  void limit_waits(Deadline until) {
+    const Monitor::Lock lock(*monitor_);
+    wait_max_ = std::min(wait_max_, until);
+    monitor_->notify_all();
   }
 
  private:
   const std::unique_ptr<Monitor> monitor_;
-  size_t count_ = 0;  ///< Guarded by monitor_.
+  // Guarded by monitor_:
+  size_t count_ = 0;
+  Deadline wait_max_ = kNoDeadline;
 };
 
 }  // namespace pgsink

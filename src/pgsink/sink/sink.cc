@@ -1,6 +1,7 @@
 #include "pgsink/sink.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <new>
 #include <string_view>
@@ -65,12 +66,7 @@ std::vector<std::string> router_warnings(const SinkOptions& options, const Route
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
-  const bool fits = own != nullptr && own->size() == schema.size() &&
-                    std::ranges::equal(*own, schema, [](const Field& a, const Field& b) {
-                      return a.name == b.name && a.kind == b.kind && a.unit == b.unit &&
-                             a.utc == b.utc && a.scale == b.scale && a.width == b.width;
-                    });
-  if (fits) return {};
+  if (own != nullptr && *own == schema) return {};
   return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
 }
 
@@ -235,6 +231,11 @@ class SinkImpl final : public Sink {
     }
     return close_after([&] { return committer_->finish(); });
   }
+  void interrupt() override {
+    interrupted_ = true;
+    if (committer_) committer_->interrupt();
+    inbox_.interrupt(kLanesEndTimeout);
+  }
   Result<Recovered> recover(uint64_t last_committed_epoch) override {
     Recovered recovered;
     const Status done = by_host([&](EpochCommitter& committer) -> Status {
@@ -328,8 +329,8 @@ class SinkImpl final : public Sink {
           fail(Errc::kUsage, "close(): rows accepted after the last prepare() are not written");
     }
     inbox_.abort();
-    inbox_.lanes().wait_none();
-    committer_->close();
+    // Otherwise it was interrupted, and the destructor waits.
+    if (inbox_.lanes().wait_none()) committer_->close();
     return outcome;
   }
 
@@ -396,11 +397,24 @@ class SinkImpl final : public Sink {
     return lanes_.back()->start(std::move(connection));
   }
 
+  /// What is committed is said last, because lanes may still hear answers.
+  Error explain_interrupt(Error error) const {
+    inbox_.lanes().wait_none();
+    const SinkMetrics counted = metrics();
+    return describe_interrupt(std::move(error), {.connection = options_.connection_name,
+                                                 .table = plan_.table,
+                                                 .rows_committed = counted.rows_written,
+                                                 .rows_unknown = counted.in_flight_rows,
+                                                 .by_epochs = committer_ != nullptr});
+  }
+
   /// A failed allocation is an Error at this boundary, not an exception.
   template <typename F>
-  static Status guarded(F&& body) {
+  Status guarded(F&& body) const {
     try {
-      return std::forward<F>(body)();
+      Status done = std::forward<F>(body)();
+      if (done || !interrupted_ || done.error().code != Errc::kInterrupted) return done;
+      return fail(explain_interrupt(std::move(done.error())));
     } catch (const std::bad_alloc&) {
       return fail(Errc::kOutOfMemory, "out of memory");
     }
@@ -423,6 +437,7 @@ class SinkImpl final : public Sink {
   std::unique_ptr<Partitioner> partitioner_;
   std::vector<HostPosition> resume_points_;
   std::optional<Status> closed_;
+  std::atomic<bool> interrupted_ = false;
   // Last: joined before the objects that they use are destroyed.
   std::vector<std::unique_ptr<Lane>> lanes_;
 };

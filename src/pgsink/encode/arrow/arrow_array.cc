@@ -448,14 +448,24 @@ class ArrayReader {
 
 using ArrayOwner = std::shared_ptr<ArrowArray>;
 
+/// Releases a struct that nobody took over, because there was no memory for that.
+template <typename T>
+auto released_in_the_end(T* given) {
+  const auto release = [](T* left) {
+    if (left->release != nullptr) left->release(left);
+  };
+  return std::unique_ptr<T, decltype(release)>(given, release);
+}
+
 /// Moves a struct from its producer to an owner that releases it when the last reference ends.
 ArrayOwner take(ArrowArray* array) {
-  ArrayOwner owner(new ArrowArray(*array), [](ArrowArray* held) {
-    if (held->release != nullptr) held->release(held);
-    delete held;
-  });
+  auto* const moved = new ArrowArray(*array);
+  // From here on it is released, also if there is no memory for the owner.
   array->release = nullptr;
-  return owner;
+  return {moved, [](ArrowArray* held) {
+            if (held->release != nullptr) held->release(held);
+            delete held;
+          }};
 }
 
 bool any_null_row(const ArrowArray& array) {
@@ -471,6 +481,7 @@ Result<RecordBatch> import_arrow_batch(std::shared_ptr<const Schema> schema, Arr
   if (array == nullptr || array->release == nullptr) {
     return pgproto::fail(Errc::kUsage, "the Arrow array has been released already");
   }
+  const auto given = released_in_the_end(array);
   const ArrayOwner owner = take(array);
   if (schema == nullptr) return pgproto::fail(Errc::kUsage, "an Arrow array needs its schema");
   if (owner->length < 0 || owner->length > kRowsMax || owner->offset < 0 ||
@@ -524,6 +535,7 @@ Result<ArrowStream> ArrowStream::open(ArrowArrayStream* stream, const ArrowImpor
   if (stream == nullptr || stream->release == nullptr) {
     return pgproto::fail(Errc::kUsage, "the Arrow stream has been released already");
   }
+  const auto given = released_in_the_end(stream);
   Owner owner(new ArrowArrayStream(*stream));
   stream->release = nullptr;
   ArrowSchema arrow_schema{};

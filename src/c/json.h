@@ -1,0 +1,20 @@
+#pragma once
+// What the C interface hands out as JSON.
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <pgsink/dead_letter.h>
+#include <pgsink/metrics.h>
+#include <pgsink/sink.h>
+
+namespace pgsink::c {
+
+std::string metrics_as_json(const SinkMetrics& metrics);
+std::string columns_as_json(std::span<const TargetColumn> columns);
+std::string texts_as_json(std::span<const std::string> texts);
+/// Each as in a dead letter file.
+std::string letters_as_json(std::span<const DeadLetter> letters);
+
+}  // namespace pgsink::c

@@ -1,0 +1,349 @@
+// The C interface as a program sees it.
+
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include <gmock/gmock.h>
+
+#include "c/c_support.h"
+#include "support/patience.h"
+
+namespace pgsink::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST_F(CTest, LoadsBatchesAndStreams) {
+  pgsink_sink* const sink = open();
+  EXPECT_EQ(write(sink, 1'000'000, 10), 0);
+  ArrowArrayStream stream;
+  make_stream(&stream, {.batches = 7, .rows = 1000});
+  uint64_t rows = 0;
+  CError error;
+  EXPECT_EQ(pgsink_sink_write_stream(sink, &stream, 5, &rows, &error), 0) << error.message;
+  EXPECT_EQ(rows, 7000U);
+  EXPECT_EQ(stream.release, nullptr);
+  EXPECT_EQ(pgsink_sink_flush(sink, &error), 0) << error.message;
+  EXPECT_EQ(scalar("SELECT count(*) || ' ' || sum(id) FROM t"), "7010 34496545");
+  EXPECT_EQ(pgsink_sink_durable_position(sink), 11U);
+  CText metrics;
+  ASSERT_EQ(pgsink_sink_metrics_json(sink, &metrics.text, &error), 0);
+  EXPECT_THAT(metrics.text, AllOf(HasSubstr("\"rows_written\":7010,"),
+                                  HasSubstr("\"connection_name\":\"pgsink\""),
+                                  HasSubstr("\"batches_by_trigger\":{\"rows\":")));
+  EXPECT_EQ(pgsink_sink_status(sink, &error), 0);
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0);
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0);
+  pgsink_sink_free(sink);
+}
+
+TEST_F(CTest, AnErrorHasEveryField) {
+  options_.set("batch_size", "10").set("transaction_size", "10");
+  pgsink_sink* const sink = open();
+  CError error;
+  EXPECT_EQ(write(sink, 1, 30), 0);
+  EXPECT_EQ(pgsink_sink_flush(sink, &error), 0);
+  EXPECT_EQ(error.code, 0U);
+  EXPECT_EQ(write(sink, 30, 1), 0);
+  EXPECT_EQ(pgsink_sink_flush(sink, &error), 5001);
+  EXPECT_EQ(error.code, 5001U);
+  EXPECT_STREQ(error.sqlstate, "23505");
+  EXPECT_STREQ(error.constraint, "t_pkey");
+  EXPECT_STREQ(error.table, "t");
+  EXPECT_STREQ(error.schema, "public");
+  EXPECT_STREQ(error.detail, "Key (id)=(30) already exists.");
+  EXPECT_STREQ(error.column, "");
+  EXPECT_THAT(error.message, HasSubstr("30 rows are committed"));
+  EXPECT_EQ(error.rows_committed, 30U);
+  EXPECT_EQ(error.retryable, 0);
+  // The sink has stopped: what it is given is released all the same.
+  EXPECT_EQ(write(sink, 100, 1, &error), 5001);
+  EXPECT_EQ(pgsink_sink_status(sink, &error), 5001);
+  pgsink_sink_free(sink);
+  pgsink_error_clear(&error);
+  EXPECT_EQ(error.code, 0U);
+  EXPECT_STREQ(error.message, "");
+}
+
+TEST_F(CTest, WhatMayWorkLaterIsRetryable) {
+  Options nobody;
+  nobody.set("url", "postgresql://u@127.0.0.1:" + std::to_string(free_port()) + "/d")
+      .set("table", "t");
+  CError error;
+  EXPECT_EQ(pgsink_test(nobody.data(), nobody.size(), &error), 2001) << error.message;
+  EXPECT_EQ(error.retryable, 1);
+}
+
+TEST_F(CTest, AStreamThatFailsIsReleasedAndToldOf) {
+  pgsink_sink* const sink = open();
+  ArrowArrayStream stream;
+  make_stream(&stream, {.batches = 2, .rows = 10, .fails = true});
+  uint64_t rows = 0;
+  CError error;
+  EXPECT_EQ(pgsink_sink_write_stream(sink, &stream, 0, &rows, &error), 1010);
+  EXPECT_THAT(error.message, HasSubstr("the file ends in the middle of a page"));
+  EXPECT_EQ(rows, 20U);
+  pgsink_sink_free(sink);
+}
+
+TEST_F(CTest, ACallThatWaitsIsInterrupted) {
+  sql("CREATE FUNCTION wait_long() RETURNS trigger LANGUAGE plpgsql AS "
+      "'BEGIN PERFORM pg_sleep(120); RETURN NULL; END'");
+  sql("CREATE TRIGGER slow AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION wait_long()");
+  pgsink_sink* const sink = open();
+  EXPECT_EQ(write(sink, 1, 10), 0);
+  CError error;
+  auto flushed = std::async(std::launch::async, [&] { return pgsink_sink_flush(sink, &error); });
+  const std::string waits =
+      "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' "
+      "AND datname = current_database()";
+  EXPECT_TRUE(eventually([&] { return scalar(waits) == "1"; }));
+  pgsink_sink_interrupt(sink);
+  ASSERT_EQ(flushed.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(flushed.get(), 2010);
+  EXPECT_THAT(error.message, HasSubstr("interrupted. 0 rows are committed"));
+  pgsink_sink_free(sink);
+  sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+}
+
+/// What a callback was given.
+struct Letters {
+  std::mutex mutex;
+  std::string json;
+  int answer = 0;
+
+  static int take(void* context, const char* json, size_t length) {
+    auto& self = *static_cast<Letters*>(context);
+    const std::lock_guard lock(self.mutex);
+    self.json.append(json, length);
+    return self.answer;
+  }
+};
+
+TEST_F(CTest, RejectedRowsGoToTheCallback) {
+  sql("ALTER TABLE t ADD CHECK (id <> 7)");
+  Letters letters;
+  const pgsink_callbacks callbacks{
+      .size = sizeof(pgsink_callbacks), .context = &letters, .on_dead_letters = Letters::take};
+  pgsink_sink* const sink = open(&callbacks);
+  EXPECT_EQ(write(sink, 1, 10), 0);
+  CError error;
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "9");
+  EXPECT_THAT(letters.json,
+              AllOf(HasSubstr("\"row\":{\"id\":7}"), HasSubstr("\"sqlstate\":\"23514\""),
+                    HasSubstr("\"input_row\":7")));
+  pgsink_sink_free(sink);
+}
+
+TEST_F(CTest, ACallbackThatRefusesStopsTheSink) {
+  sql("ALTER TABLE t ADD CHECK (id <> 7)");
+  Letters letters;
+  letters.answer = 3;
+  const pgsink_callbacks callbacks{
+      .size = sizeof(pgsink_callbacks), .context = &letters, .on_dead_letters = Letters::take};
+  pgsink_sink* const sink = open(&callbacks);
+  EXPECT_EQ(write(sink, 1, 10), 0);
+  CError error;
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 4001) << error.message;
+  EXPECT_THAT(error.message, HasSubstr("on_dead_letters returned 3"));
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
+  pgsink_sink_free(sink);
+}
+
+TEST_F(CTest, TheCallerDecidesEpochs) {
+  options_.set("use_2pc", "true").set("sink_id", "c");
+  pgsink_sink* sink = open();
+  uint64_t epoch = 9, position = 9;
+  CError error;
+  EXPECT_EQ(pgsink_sink_commit(sink, 1, &error), 9003) << "before recover()";
+  EXPECT_EQ(pgsink_sink_recover(sink, 0, &epoch, &position, &error), 0) << error.message;
+  EXPECT_EQ(epoch, 0U);
+  EXPECT_EQ(position, 0U);
+  EXPECT_EQ(write(sink, 1, 10, &error, 1), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_prepare(sink, 1, &error), 0) << error.message;
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
+  EXPECT_EQ(pgsink_sink_commit(sink, 1, &error), 0) << error.message;
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "10");
+  EXPECT_EQ(write(sink, 11, 10, &error, 2), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_prepare(sink, 2, &error), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_abort(sink, 2, &error), 0) << error.message;
+  pgsink_sink_free(sink);
+  sink = open();
+  EXPECT_EQ(pgsink_sink_recover(sink, 1, &epoch, &position, &error), 0) << error.message;
+  EXPECT_EQ(epoch, 1U);
+  EXPECT_EQ(position, 1U);
+  pgsink_sink_free(sink);
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "10");
+}
+
+TEST_F(CTest, TwoSinksOnTwoThreads) {
+  sql("CREATE TABLE u (id bigint PRIMARY KEY)");
+  const auto load = [&](pgsink_sink* sink) {
+    for (int64_t i = 0; i < 200; ++i) EXPECT_EQ(write(sink, i * 100, 100), 0);
+    EXPECT_EQ(pgsink_sink_close(sink, nullptr), 0);
+    pgsink_sink_free(sink);
+  };
+  pgsink_sink* const first = open();
+  options_.set("table", "u");
+  pgsink_sink* const second = open();
+  std::thread other(load, second);
+  load(first);
+  other.join();
+  EXPECT_EQ(scalar("SELECT (SELECT count(*) FROM t) || ' ' || (SELECT count(*) FROM u)"),
+            "20000 20000");
+}
+
+TEST_F(CTest, DescribesTheTable) {
+  CText json;
+  CError error;
+  ASSERT_EQ(pgsink_describe_json(options_.data(), options_.size(), &json.text, &error), 0);
+  EXPECT_STREQ(json.text,
+               R"([{"name":"id","type":"bigint","nullable":false,"default":"","key":true,)"
+               R"("generated":false,"ordinal":1}])");
+  EXPECT_EQ(pgsink_test(options_.data(), options_.size(), &error), 0) << error.message;
+  options_.set("table", "missing");
+  CText none;
+  EXPECT_EQ(pgsink_describe_json(options_.data(), options_.size(), &none.text, &error), 3001);
+  EXPECT_EQ(none.text, nullptr);
+  EXPECT_EQ(pgsink_test(options_.data(), options_.size(), &error), 3001);
+}
+
+TEST_F(CTest, WarnsOfAServerThatDoesNotWaitForItsDisk) {
+  sql("ALTER DATABASE " + database_ + " SET synchronous_commit = off");
+  pgsink_sink* const sink = open();
+  CText warnings;
+  ASSERT_EQ(pgsink_sink_warnings_json(sink, &warnings.text, nullptr), 0);
+  EXPECT_THAT(warnings.text, AllOf(HasSubstr("[\"connection \\\"pgsink\\\": synchronous_commit")));
+  pgsink_sink_free(sink);
+}
+
+// ---- options ----------------------------------------------------------------------------------
+
+TEST_F(CTest, TheOneTableChecksTheOptions) {
+  options_.set("batch_siez", "10").set("parallelism", "many").set("username", "u");
+  CError error;
+  EXPECT_EQ(pgsink_test(options_.data(), options_.size(), &error), 1002);
+  EXPECT_THAT(error.message,
+              AllOf(HasSubstr("did you mean batch_size?"), HasSubstr("parallelism")));
+}
+
+TEST_F(CTest, AnOptionGivenTwiceIsRefused) {
+  const pgsink_option twice[] = {{"table", "t"}, {"table", "u"}};
+  CError error;
+  EXPECT_EQ(pgsink_test(twice, 2, &error), 1005);
+  EXPECT_STREQ(error.message, "the option table is given twice");
+}
+
+TEST_F(CTest, ValuesAreTakenAsTheyAre) {
+  sql(R"(CREATE TABLE "${env:HOME}$" (id bigint))");
+  options_.set("table", "${env:HOME}$");
+  CError error;
+  EXPECT_EQ(pgsink_test(options_.data(), options_.size(), &error), 0) << error.message;
+}
+
+TEST_F(CTest, EntriesOfAMapHaveKeysOfTheirOwn) {
+  sql("ALTER TABLE t ADD tenant text");
+  sql("ALTER TABLE t ALTER tenant SET DEFAULT current_setting('app.tenant', true)");
+  options_.set("session_variables.app.tenant", "blue ${x}")
+      .set("session_variables.work_mem", "8MB");
+  pgsink_sink* const sink = open();
+  EXPECT_EQ(write(sink, 1, 1), 0);
+  CError error;
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
+  pgsink_sink_free(sink);
+  EXPECT_EQ(scalar("SELECT tenant FROM t"), "blue ${x}");
+}
+
+TEST_F(CTest, ListsItsOptions) {
+  CText json;
+  ASSERT_EQ(pgsink_options_json(&json.text, nullptr), 0);
+  EXPECT_THAT(json.text, HasSubstr("\"conflict_columns\""));
+}
+
+// ---- misuse -----------------------------------------------------------------------------------
+
+TEST_F(CTest, NullIsAnErrorAndNoCrash) {
+  CError error;
+  EXPECT_EQ(write(nullptr, 1, 1, &error), 9003);
+  EXPECT_STREQ(error.message, "the sink is NULL");
+  EXPECT_EQ(pgsink_sink_flush(nullptr, nullptr), 9003);
+  EXPECT_EQ(pgsink_sink_durable_position(nullptr), 0U);
+  pgsink_sink_interrupt(nullptr);
+  pgsink_sink_free(nullptr);
+  pgsink_free(nullptr);
+  pgsink_error_clear(nullptr);
+  EXPECT_EQ(pgsink_test(nullptr, 3, &error), 9003);
+  const pgsink_option none{"table", nullptr};
+  EXPECT_EQ(pgsink_test(&none, 1, &error), 9003);
+  pgsink_sink* sink = nullptr;
+  EXPECT_EQ(pgsink_sink_open(options_.data(), options_.size(), nullptr, nullptr, &sink, &error),
+            9003);
+  EXPECT_EQ(sink, nullptr);
+  ArrowSchema schema;
+  make_schema(&schema);
+  EXPECT_EQ(pgsink_sink_open(options_.data(), options_.size(), &schema, nullptr, nullptr, &error),
+            9003);
+  EXPECT_EQ(pgsink_options_json(nullptr, &error), 9003);
+}
+
+TEST_F(CTest, AStructOfAnotherSizeIsNotWritten) {
+  pgsink_error small = PGSINK_ERROR_INIT;
+  small.size = sizeof(pgsink_error) - 8;
+  small.code = 77;
+  EXPECT_EQ(pgsink_test(options_.data(), options_.size(), &small), 9003);
+  EXPECT_EQ(small.code, 77U);
+  // A caller of a later version has more members than this library knows.
+  struct Larger {
+    pgsink_error error = PGSINK_ERROR_INIT;
+    uint64_t later = 42;
+  } larger;
+  larger.error.size = sizeof larger;
+  EXPECT_EQ(pgsink_sink_flush(nullptr, &larger.error), 9003);
+  EXPECT_EQ(larger.error.size, sizeof larger);
+  EXPECT_EQ(larger.later, 42U);
+  pgsink_error_clear(&larger.error);
+  EXPECT_EQ(larger.error.size, sizeof larger);
+  const pgsink_callbacks callbacks{.size = 8, .context = nullptr, .on_dead_letters = nullptr};
+  ArrowSchema schema;
+  make_schema(&schema);
+  pgsink_sink* sink = nullptr;
+  CError error;
+  EXPECT_EQ(pgsink_sink_open(options_.data(), options_.size(), &schema, &callbacks, &sink, &error),
+            9003);
+}
+
+TEST_F(CTest, ABatchOfAnotherShapeIsRefused) {
+  pgsink_sink* const sink = open();
+  ArrowArray batch;
+  make_batch(&batch, 1, 3);
+  batch.n_children = 0;
+  CError error;
+  EXPECT_EQ(pgsink_sink_write(sink, nullptr, &batch, 0, &error), 4002);
+  EXPECT_THAT(error.message, HasSubstr("has 0 columns, its schema 1"));
+  // It was released as it was found.
+  EXPECT_EQ(pgsink_sink_write(sink, nullptr, &batch, 0, &error), 9003);
+  pgsink_sink_free(sink);
+}
+
+TEST_F(CTest, ABatchWithASchemaOfItsOwnIsCompared) {
+  pgsink_sink* const sink = open();
+  ArrowSchema schema;
+  ArrowArray batch;
+  CError error;
+  make_schema(&schema);
+  make_batch(&batch, 1, 3);
+  EXPECT_EQ(pgsink_sink_write(sink, &schema, &batch, 0, &error), 0) << error.message;
+  make_schema(&schema);
+  schema.children[0]->format = "i";
+  make_batch(&batch, 4, 3);
+  EXPECT_EQ(pgsink_sink_write(sink, &schema, &batch, 0, &error), 9003);
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
+  pgsink_sink_free(sink);
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "3");
+}
+
+}  // namespace
+}  // namespace pgsink::test

@@ -1,0 +1,545 @@
+"""The Python package, installed from its wheel, against a real server."""
+
+import copy
+import gc
+import io
+import logging
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import unittest
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pandas
+import polars
+import psycopg
+import pyarrow
+
+import pgsink
+from pgsink import _progress
+from server import PATIENCE_SECONDS, Server
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def setUpModule():
+    global server, admin
+    server = Server()
+    admin = psycopg.connect(server.url("postgres"), autocommit=True)
+
+
+def tearDownModule():
+    admin.close()
+    server.stop()
+
+
+class DatabaseTest(unittest.TestCase):
+    """Each test has a database of its own."""
+
+    number = 0
+
+    def setUp(self):
+        DatabaseTest.number += 1
+        name = f"t{DatabaseTest.number}"
+        admin.execute(f"CREATE DATABASE {name}")
+        self.url = server.url(name)
+        self.connection = psycopg.connect(self.url, autocommit=True)
+        self.addCleanup(self.connection.close)
+
+    def sql(self, text, *values):
+        done = self.connection.execute(text, values or None)
+        return done.fetchall() if done.description else None
+
+    def value(self, text):
+        return self.sql(text)[0][0]
+
+    def eventually(self, holds):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            self.assertLess(time.monotonic(), deadline, "it never came")
+            time.sleep(0.01)
+
+    def hold(self, table):
+        """Nobody can write to the table until the result is closed."""
+        holder = psycopg.connect(self.url)
+        holder.execute(f"LOCK TABLE {table}")
+        self.addCleanup(holder.close)
+        return holder
+
+    def waits(self):
+        return self.value("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+
+
+COLUMNS = {"id": [1, 2, 3], "name": ["a", None, "ü"], "price": [0.5, 1.25, None]}
+ROWS = [(1, "a", 0.5), (2, None, 1.25), (3, "ü", None)]
+
+
+class InputTest(DatabaseTest):
+    def write(self, data, rows=ROWS, **options):
+        self.sql("CREATE TABLE IF NOT EXISTS t (id bigint, name text, price float8)")
+        self.sql("TRUNCATE t")
+        report = pgsink.write(data, self.url, "t", **options)
+        self.assertEqual(report.written, len(rows))
+        self.assertEqual(report.rows, len(rows))
+        self.assertEqual(self.sql("SELECT * FROM t ORDER BY id"), rows)
+
+    def test_everything_that_exports_arrow(self):
+        table = pyarrow.table(COLUMNS)
+        frame = polars.DataFrame(COLUMNS)
+        batch = table.to_batches()[0]
+        relation = duckdb.sql("SELECT * FROM frame")
+        for name, data in {
+            "table": table,
+            "batch": batch,
+            "reader": table.to_reader(),
+            "polars": frame,
+            "lazy chunks": polars.concat([frame[:1], frame[1:]], rechunk=False),
+            "pandas": pandas.DataFrame(COLUMNS).astype({"name": "string"}),
+            "duckdb": relation,
+            "dicts": table.to_pylist(),
+            "dict": COLUMNS,
+            "list": [batch.slice(0, 1), batch.slice(1)],
+            "generator": (part for part in (frame[:2], frame[2:])),
+            "struct array": OnlyArray(batch),
+            "struct arrays": [OnlyArray(batch.slice(0, 2)), OnlyArray(batch.slice(2))],
+        }.items():
+            with self.subTest(name):
+                self.write(data)
+
+    def test_a_pipe_of_polars(self):
+        frame = polars.DataFrame(COLUMNS)
+        report = frame.pipe(pgsink.write, self.url, "made", create_table=True)
+        self.assertEqual(report.written, 3)
+        self.assertEqual(self.sql("SELECT * FROM made ORDER BY id"), ROWS)
+
+    def test_each_of_them_writes_the_same_values(self):
+        table = pyarrow.table({
+            "b": pyarrow.array([True, None]),
+            "i16": pyarrow.array([-5, 7], pyarrow.int16()),
+            "u32": pyarrow.array([0, 4294967295], pyarrow.uint32()),
+            "f32": pyarrow.array([0.5, None], pyarrow.float32()),
+            "t": pyarrow.array(["x", ""], pyarrow.large_string()),
+            "bin": pyarrow.array([b"\0\xff", None]),
+            "d": pyarrow.array([date(2024, 2, 29), None]),
+            "ts": pyarrow.array([datetime(2024, 5, 1, 12, tzinfo=timezone.utc), None],
+                                pyarrow.timestamp("us", "UTC")),
+            "n": pyarrow.array([Decimal("12.50"), None], pyarrow.decimal128(10, 2)),
+            "l": pyarrow.array([[1, 2], None], pyarrow.list_(pyarrow.int64())),
+        })
+        self.sql("CREATE TABLE t (b bool, i16 int2, u32 int8, f32 float4, t text, bin bytea, "
+                 "d date, ts timestamptz, n numeric, l int8[])")
+        frame = polars.from_arrow(table)
+        found = []
+        for data in (table, frame, duckdb.sql("SELECT * FROM frame"),
+                     table.to_pandas(types_mapper=pandas.ArrowDtype)):
+            self.sql("TRUNCATE t")
+            pgsink.write(data, self.url, "t")
+            found.append(self.sql("SELECT t::text FROM t ORDER BY i16"))
+        for other in found[1:]:
+            self.assertEqual(other, found[0])
+
+    def test_what_is_not_rows_is_refused(self):
+        self.sql("CREATE TABLE t (id bigint)")
+        for data in (7, "text", [1, 2], object()):
+            with self.subTest(data), self.assertRaises(pgsink.UsageError) as raised:
+                pgsink.write(data, self.url, "t")
+            self.assertIn("cannot be read as rows", str(raised.exception))
+        with self.assertRaises(pgsink.UsageError):
+            pgsink.write([], self.url, "t")
+
+    def test_a_producer_that_raises(self):
+        self.sql("CREATE TABLE t (id bigint)")
+        schema = pyarrow.schema([("id", pyarrow.int64())])
+
+        def batches():
+            yield pyarrow.record_batch([[1]], schema=schema)
+            raise ValueError("no more pages")
+
+        reader = pyarrow.RecordBatchReader.from_batches(schema, batches())
+        with self.assertRaisesRegex(pgsink.OptionError, "no more pages"):
+            pgsink.write(reader, self.url, "t")
+
+    def test_batches_of_another_schema_are_refused(self):
+        self.sql("CREATE TABLE t (id bigint)")
+        parts = [OnlyArray(pyarrow.record_batch({"id": pyarrow.array([1])})),
+                 OnlyArray(pyarrow.record_batch({"id": pyarrow.array([1], pyarrow.int32())}))]
+        with self.assertRaisesRegex(pgsink.UsageError, "schema"):
+            pgsink.write(parts, self.url, "t")
+
+    def test_memory_goes_back(self):
+        self.sql("CREATE TABLE t (id bigint)")
+        before = pyarrow.total_allocated_bytes()
+        with pgsink.Sink(self.url, "t") as sink:
+            for number in range(2000):
+                sink.write(pyarrow.record_batch({"id": pyarrow.array([number])}))
+        gc.collect()
+        self.assertEqual(pyarrow.total_allocated_bytes(), before)
+        self.assertEqual(self.value("SELECT count(DISTINCT id) FROM t"), 2000)
+
+
+class OnlyArray:
+    """An object with __arrow_c_array__ alone."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __arrow_c_array__(self, requested_schema=None):
+        return self.batch.__arrow_c_array__()
+
+
+class WriteTest(DatabaseTest):
+    def setUp(self):
+        super().setUp()
+        self.sql("CREATE TABLE t (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'))")
+
+    def frame(self, ids, name="n"):
+        return polars.DataFrame({"id": ids, "name": [name] * len(ids)})
+
+    def test_upserts(self):
+        pgsink.write(self.frame([1, 2]), self.url, "t")
+        report = pgsink.write(self.frame([2, 3], "m"), self.url, "t", mode="upsert",
+                              conflict_columns=["id"], parallelism=2)
+        self.assertEqual(report.written, 2)
+        self.assertEqual(self.sql("SELECT * FROM t ORDER BY id"),
+                         [(1, "n"), (2, "m"), (3, "m")])
+
+    def test_options_of_every_kind(self):
+        self.sql('CREATE TABLE "odd, ""t" ("a b" bigint PRIMARY KEY, "c,d" text, '
+                 "who text DEFAULT current_setting('app.who', true))")
+        data = pyarrow.table({"a b": [1], "c,d": ["x"]})
+        pgsink.write(data, self.url, 'odd, "t', mode="upsert", conflict_columns=["a b"],
+                     update_columns=["c,d"], session_variables={"app.who": "me"}, batch_size=5,
+                     use_copy=True, schema="public", lock_timeout_ms=None)
+        self.assertEqual(self.sql('SELECT * FROM "odd, ""t"'), [(1, "x", "me")])
+
+    def test_an_error_has_every_field(self):
+        pgsink.write(self.frame([1]), self.url, "t")
+        with self.assertRaises(pgsink.ServerError) as raised:
+            pgsink.write(self.frame([1]), self.url, "t")
+        error = raised.exception
+        self.assertEqual(error.code, "PGS-5001")
+        self.assertEqual(error.sqlstate, "23505")
+        self.assertEqual(error.constraint, "t_pkey")
+        self.assertEqual(error.table, "t")
+        self.assertEqual(error.detail, "Key (id)=(1) already exists.")
+        self.assertFalse(error.retryable)
+        self.assertEqual(error.rows_committed, 0)
+        self.assertIn("0 rows are committed", str(error))
+        for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            self.assertIs(type(same), pgsink.ServerError)
+            self.assertEqual(vars(same), vars(error))
+
+    def test_errors_by_kind(self):
+        frame = self.frame([1])
+        with self.assertRaisesRegex(pgsink.OptionError, "did you mean parallelism"):
+            pgsink.write(frame, self.url, "t", paralelism=2)
+        with self.assertRaises(pgsink.TargetError):
+            pgsink.write(frame, self.url, "missing")
+        with self.assertRaises(pgsink.ConnectError) as raised:
+            pgsink.write(frame, "postgresql://u@127.0.0.1:1/d", "t")
+        self.assertTrue(raised.exception.retryable)
+        with self.assertRaises(pgsink.RejectedError):
+            pgsink.write(self.frame([2], "\0"), self.url, "t")
+
+    def test_rejected_rows(self):
+        letters = []
+        frame = polars.concat([self.frame([1, 2]), self.frame([3], "bad"), self.frame([4])])
+        report = pgsink.write(frame, self.url, "t", on_dead_letters=letters.extend)
+        self.assertEqual((report.written, report.rejected), (3, 1))
+        self.assertEqual([letter["row"] for letter in letters], [{"id": 3, "name": "bad"}])
+        self.assertEqual(letters[0]["input_row"], 3)
+        self.assertIn("check constraint", letters[0]["message"])
+
+    def test_a_function_for_rejected_rows_that_raises(self):
+        def refuse(letters):
+            raise KeyError(letters[0]["row"]["id"])
+
+        with self.assertRaises(pgsink.RejectedError) as raised:
+            pgsink.write(self.frame([7], "bad"), self.url, "t", on_dead_letters=refuse)
+        self.assertIsInstance(raised.exception.__cause__, KeyError)
+        self.assertEqual(self.value("SELECT count(*) FROM t"), 0)
+
+    def test_progress(self):
+        seen = []
+        pgsink.write(self.frame([1, 2, 3]), self.url, "t", progress=seen.append)
+        self.assertTrue(seen[-1].done)
+        self.assertEqual((seen[-1].rows, seen[-1].total), (3, 3))
+        held = self.hold("t")
+        waiting = []
+
+        def look(progress):
+            waiting.append(progress)
+            held.close()
+
+        pgsink.write(self.frame([4]), self.url, "t", progress=look)
+        self.assertEqual(waiting[0].rows, 0)
+        self.assertFalse(waiting[0].done)
+
+    def test_a_progress_function_that_raises(self):
+        self.hold("t")
+
+        def fail(progress):
+            raise ZeroDivisionError
+
+        with self.assertRaises(ZeroDivisionError):
+            pgsink.write(self.frame([4]), self.url, "t", progress=fail)
+
+    def test_progress_as_text(self):
+        for terminal in (False, True):
+            out = io.StringIO()
+            out.isatty = lambda: terminal
+            stderr, sys.stderr = sys.stderr, out
+            try:
+                pgsink.write(self.frame([10 + terminal]), self.url, "t", progress=True)
+            finally:
+                sys.stderr = stderr
+            bar = r"\r\[#{24}\] " if terminal else ""
+            self.assertRegex(out.getvalue(), bar + r"t: 1 rows of 1, 0\.0 MB, .* rows/s *\n\Z")
+
+    def test_what_is_logged(self):
+        self.sql("ALTER DATABASE " + self.value("SELECT current_database()") +
+                 " SET synchronous_commit = off")
+        with self.assertLogs("pgsink", logging.INFO) as logged:
+            report = pgsink.write(self.frame([1]), self.url, "t")
+        self.assertIn("synchronous_commit is off", report.warnings[0])
+        self.assertEqual([record.levelname for record in logged.records], ["WARNING", "INFO"])
+        self.assertIn("t: 1 rows", logged.output[1])
+
+    def test_looks_at_the_server(self):
+        pgsink.test(self.url, "t")
+        with self.assertRaises(pgsink.TargetError):
+            pgsink.test(self.url, "missing")
+        columns = pgsink.describe(self.url, "t")
+        self.assertEqual([(c.name, c.type, c.key) for c in columns],
+                         [("id", "bigint", True), ("name", "text", False)])
+        self.assertIn("conflict_columns", [option["key"] for option in pgsink.options()])
+
+    def test_other_threads_go_on(self):
+        held = self.hold("t")
+        counts = [0]
+        done = threading.Event()
+
+        def count():
+            while not done.is_set():
+                counts[0] += 1
+
+        def release():
+            self.eventually(self.waits)
+            before = counts[0]
+            self.eventually(lambda: counts[0] > before + 1000)
+            held.close()
+
+        threads = [threading.Thread(target=count), threading.Thread(target=release)]
+        for thread in threads:
+            thread.start()
+        try:
+            self.assertEqual(pgsink.write(self.frame([1]), self.url, "t").written, 1)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+    def test_a_thread_of_the_program_writes(self):
+        results = []
+        thread = threading.Thread(
+            target=lambda: results.append(pgsink.write(self.frame([1]), self.url, "t")))
+        thread.start()
+        thread.join()
+        self.assertEqual(results[0].written, 1)
+
+
+class SinkTest(DatabaseTest):
+    def setUp(self):
+        super().setUp()
+        self.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
+
+    def batch(self, *ids):
+        return pyarrow.record_batch({"id": pyarrow.array(ids, pyarrow.int64())})
+
+    def test_exactly_once_over_two_runs(self):
+        options = {"delivery": "exactly_once", "sink_id": "s", "like": self.batch()}
+        with pgsink.Sink(self.url, "t", **options) as sink:
+            self.assertEqual(sink.durable_position, 0)
+            for number in range(1, 4):
+                sink.write(self.batch(number), position=number)
+            sink.flush()
+            self.assertEqual(sink.durable_position, 3)
+        with pgsink.Sink(self.url, "t", **options) as sink:
+            self.assertEqual(sink.durable_position, 3)
+            sink.write(self.batch(3), position=3)
+            sink.write(self.batch(4), position=4)
+        self.assertEqual(self.sql("SELECT id FROM t ORDER BY id"), [(1,), (2,), (3,), (4,)])
+
+    def test_a_second_writer_fences_the_first(self):
+        options = {"delivery": "exactly_once", "sink_id": "s", "like": self.batch()}
+        first = pgsink.Sink(self.url, "t", **options)
+        with pgsink.Sink(self.url, "t", **options):
+            first.write(self.batch(1), position=1)
+            with self.assertRaises(pgsink.FencedError):
+                first.close()
+
+    def test_a_position_is_of_one_batch(self):
+        table = pyarrow.Table.from_batches([self.batch(1), self.batch(2)])
+        with pgsink.Sink(self.url, "t") as sink:
+            with self.assertRaisesRegex(pgsink.UsageError, "write them one by one"):
+                sink.write(table, position=1)
+            sink.write(table.combine_chunks(), position=1)
+            sink.flush()
+            self.assertEqual(sink.durable_position, 1)
+
+    def test_epochs_of_the_program(self):
+        options = {"use_2pc": True, "sink_id": "s", "like": pyarrow.schema({"id": "int64"})}
+        with pgsink.Sink(self.url, "t", **options) as sink:
+            self.assertEqual(sink.recover(), pgsink.Recovered(0, 0))
+            sink.write(self.batch(1), position=1)
+            sink.prepare(1)
+            self.assertEqual(self.value("SELECT count(*) FROM t"), 0)
+            sink.commit(1)
+            self.assertEqual(self.value("SELECT count(*) FROM t"), 1)
+            sink.write(self.batch(2), position=2)
+            sink.prepare(2)
+            sink.abort(2)
+        with pgsink.Sink(self.url, "t", **options) as sink:
+            self.assertEqual(sink.recover(1), pgsink.Recovered(1, 1))
+        self.assertEqual(self.value("SELECT count(*) FROM t"), 1)
+
+    def test_a_block_that_raises_gives_up(self):
+        with self.assertRaises(ZeroDivisionError):
+            with pgsink.Sink(self.url, "t", batch_timeout_ms=600_000) as sink:
+                sink.write(self.batch(1))
+                raise ZeroDivisionError
+        self.assertEqual(self.value("SELECT count(*) FROM t"), 0)
+
+    def test_a_sink_that_is_not_open(self):
+        sink = pgsink.Sink(self.url, "t")
+        for use in (lambda: sink.durable_position, sink.metrics, sink.recover):
+            with self.assertRaisesRegex(pgsink.UsageError, "like="):
+                use()
+        sink.flush()
+        sink.check()
+        sink.close()
+        sink.close()
+        with self.assertRaisesRegex(pgsink.UsageError, "the sink is closed"):
+            sink.write(self.batch(1))
+
+    def test_another_thread_interrupts(self):
+        self.hold("t")
+
+        def interrupt():
+            self.eventually(self.waits)
+            sink.interrupt()
+
+        thread = threading.Thread(target=interrupt)
+        with self.assertRaisesRegex(pgsink.InterruptedError, "interrupted. 0 rows are committed"):
+            with pgsink.Sink(self.url, "t") as sink:
+                sink.write(self.batch(1))
+                thread.start()
+                sink.flush()
+        thread.join()
+
+    def test_a_child_process_may_not_use_it(self):
+        with pgsink.Sink(self.url, "t", like=self.batch()) as sink:
+            child = os.fork()
+            if child == 0:
+                try:
+                    sink.write(self.batch(2))
+                except pgsink.UsageError as error:
+                    del sink
+                    os._exit(0 if "open a sink after the fork" in str(error) else 3)
+                os._exit(4)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+            sink.write(self.batch(1))
+        self.assertEqual(self.sql("SELECT id FROM t"), [(1,)])
+
+
+class ControlCTest(DatabaseTest):
+    PROGRAM = """
+        import sys
+        import polars
+        import pgsink
+        url, progress = sys.argv[1], sys.argv[2] == "progress"
+        ids = polars.DataFrame({"id": range(1000)})
+        with pgsink.Sink(url, "t") as sink:
+            sink.write(ids)
+            sink.flush()
+        print("loaded", flush=True)
+        sys.stdin.readline()
+        try:
+            if progress:
+                pgsink.write(ids, url, "u", progress=True)
+            else:
+                with pgsink.Sink(url, "u") as sink:
+                    sink.write(ids)
+                    sink.flush()
+        except KeyboardInterrupt as reason:
+            print(repr(reason.__cause__), reason, flush=True)
+            sys.exit(7)
+    """
+
+    def test_ends_a_call_and_says_what_is_committed(self):
+        self.sql("CREATE TABLE t (id bigint)")
+        self.sql("CREATE TABLE u (id bigint)")
+        for progress in ("quiet", "progress"):
+            with self.subTest(progress):
+                held = self.hold("u")
+                child = subprocess.Popen(
+                    [sys.executable, "-c", textwrap.dedent(self.PROGRAM), self.url, progress],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                    text=True)
+                self.assertEqual(child.stdout.readline(), "loaded\n")
+                child.stdin.write("\n")
+                child.stdin.flush()
+                self.eventually(self.waits)
+                child.send_signal(signal.SIGINT)
+                out, _ = child.communicate(timeout=PATIENCE_SECONDS)
+                self.assertEqual(child.returncode, 7)
+                self.assertIn("InterruptedError", out)
+                self.assertIn("interrupted. 0 rows are committed", out)
+                held.close()
+                self.assertEqual(self.value("SELECT count(*) FROM u"), 0)
+
+
+class DocumentationTest(DatabaseTest):
+    def blocks(self, page):
+        text = (ROOT / page).read_text()
+        return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+    def run_blocks(self, page):
+        names = {"url": self.url}
+        stdout, sys.stdout = sys.stdout, io.StringIO()  # The pages print.
+        self.addCleanup(setattr, sys, "stdout", stdout)
+        blocks = self.blocks(page)
+        self.assertTrue(blocks, page)
+        for number, block in enumerate(blocks, start=1):
+            with self.subTest(page=page, block=number):
+                exec(compile(block, f"{page}, block {number}", "exec"), names)
+
+    def test_the_readme_of_the_package(self):
+        self.run_blocks("src/python/README.md")
+        self.assertEqual(self.value("SELECT count(*) FROM trades"), 2)
+
+    def test_the_readme(self):
+        self.run_blocks("README.md")
+        self.assertEqual(self.value("SELECT count(*) FROM trades"), 2)
+
+    def test_the_page(self):
+        self.run_blocks("docs/how-to/python.md")
+        self.assertEqual(self.value("SELECT count(*) FROM events"), 13)
+
+    def test_the_page_about_other_writers(self):
+        self.run_blocks("docs/how-to/python-from-others.md")
+        self.assertEqual(self.sql("SELECT * FROM readings ORDER BY id"),
+                         [(1, 0.5), (2, 1.5), (3, None)])
+
+
+if __name__ == "__main__":
+    unittest.main()
