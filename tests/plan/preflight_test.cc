@@ -426,6 +426,18 @@ TEST_F(NotByCopyTest, AViewThatUpdatesItselfTakesRowsThatMeetItsCheck) {
   EXPECT_EQ(scalar("SELECT string_agg(sqlstate || ':' || input_row, ' ') FROM letters"), "44000:2");
 }
 
+TEST_F(NotByCopyTest, AViewHasNoUniqueIndexToUpsertBy) {
+  sql("CREATE VIEW v AS SELECT id, name FROM t");
+  options_.table = "v";
+  options_.write_mode = WriteMode::kUpsert;
+  for (const auto& columns : {std::vector<std::string>{}, {"id"}}) {
+    options_.conflict_columns = columns;
+    const Error error = open_error();
+    EXPECT_EQ(error.code, Errc::kNoUniqueIndex);
+    EXPECT_THAT(error.message, HasSubstr("it is a view, which has no unique index"));
+  }
+}
+
 TEST_F(NotByCopyTest, AViewWithATriggerInsteadTakesRows) {
   sql("CREATE VIEW v AS SELECT id, name FROM t UNION ALL SELECT -1, 'not of the table';"
       "CREATE FUNCTION instead() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"

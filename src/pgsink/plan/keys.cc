@@ -103,6 +103,11 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
   const WriteMode mode = options.write_mode;
   const bool conflicts = mode == WriteMode::kUpsert || mode == WriteMode::kChangelog ||
                          (mode == WriteMode::kInsertIgnore && !options.conflict_columns.empty());
+  if (conflicts && table.kind == CatalogTable::Kind::kView) {
+    return fail(Errc::kNoUniqueIndex,
+                "it is a view, which has no unique index: write to the table behind it, or use "
+                "write_mode = 'insert'");
+  }
   const bool by_conflict =
       options.key_columns.empty() || mode == WriteMode::kUpsert || mode == WriteMode::kInsertIgnore;
   const std::vector<std::string>& names =
