@@ -92,6 +92,16 @@ TEST(Load, CsvInOtherDialects) {
             R"({"a": "1", "b": "x"} {"a": "y,z", "b": "2"} {"a": null, "b": ""})");
 }
 
+TEST(Load, AnotherDelimiterIsSuspected) {
+  create_table("load_semicolon", "(a int, b int)");
+  const TemporaryFolder folder;
+  const auto file = folder.write("a.csv", "a;b\n1;2\n");
+  const auto run = load({file, "--table", "load_semicolon"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, AllOf(HasSubstr("no column \"a;b\""), HasSubstr("by --delimiter"),
+                             Not(HasSubstr("ALTER TABLE"))));
+}
+
 TEST(Load, ColumnsThatAreNotNamedAreNotLoaded) {
   create_table("load_some", "(a int, \"B b\" int DEFAULT 7)");
   const TemporaryFolder folder;
