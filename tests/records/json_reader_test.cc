@@ -2,6 +2,9 @@
 
 #include "shell/records/json_reader.h"
 
+#include <iterator>
+#include <random>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -73,6 +76,42 @@ TEST(JsonReader, TheFastWayTakesFlatObjectsOnly) {
     EXPECT_FALSE(is_flat(text)) << text;
     EXPECT_THAT(members(text), Not(HasSubstr("not a JSON object"))) << text;
   }
+}
+
+TEST(JsonReader, TheFastWayAgreesWithTheOther) {
+  constexpr std::string_view kPieces[] = {"{",        "}",
+                                          "[",        "]",
+                                          ",",        ":",
+                                          "\"",       "\"a\"",
+                                          "\"key\":", "1",
+                                          "-0",       "1.5e3",
+                                          "01",       "true",
+                                          "null",     " ",
+                                          "\t",       "\\",
+                                          "\\n",      "\xc3\xa4",
+                                          "\xff",     "a text of some length"};
+  std::mt19937 random(7);
+  size_t flat = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    std::string text = "{";
+    for (size_t parts = random() % 9; parts > 0; --parts) {
+      text += kPieces[random() % std::size(kPieces)];
+    }
+    text += random() % 8 == 0 ? "" : "}";
+    std::vector<shell::JsonMember> members;
+    if (!shell::read_flat_object(text, members)) continue;
+    ++flat;
+    JsonReader reader;
+    const auto tree = reader.read_value(text);
+    ASSERT_TRUE(tree) << text << ": " << tree.error();
+    ASSERT_EQ(tree->nodes.size(), members.size()) << text;
+    for (size_t k = 0; k < members.size(); ++k) {
+      EXPECT_EQ(tree->nodes[k].key, members[k].key) << text;
+      EXPECT_EQ(tree->nodes[k].value.kind, members[k].value.kind) << text;
+      EXPECT_EQ(tree->nodes[k].value.text, members[k].value.text) << text;
+    }
+  }
+  EXPECT_GT(flat, 1000U);
 }
 
 TEST(JsonReader, KeepsEveryValueAsItIsWritten) {

@@ -122,14 +122,16 @@ class QueryComposer {
            (lines ? "newline_delimited" : "auto") + "')";
   }
 
-  /// The dialect is that of COPY, and nothing is found out from the first rows.
+  /// The dialect is that of COPY, and nothing is found out from the first rows. A record may be
+  /// eight times as long as the engine's default allows; that takes no more memory.
   std::string read_csv() const {
     const std::string header =
         load_.header ? "true" + by_name() : "false, names = [" + literals(columns_) + "]";
     const std::string null = load_.null ? ", nullstr = " + engine_literal(*load_.null) : "";
     return "read_csv(" + files() + ", all_varchar = true, header = " + header +
            ",\n    delim = " + engine_literal(delimiter()) +
-           ", quote = '\"', escape = '\"', allow_quoted_nulls = false" + null + ")";
+           ", quote = '\"', escape = '\"', allow_quoted_nulls = false" + null +
+           ",\n    max_line_size = 16777216, buffer_size = 33554432)";
   }
 
   std::string stdin_options() const {

@@ -1,5 +1,6 @@
 #include "shell/load/load_script.h"
 
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -31,13 +32,26 @@ bool table_exists(const Flags& flags, const std::string& connection) {
   return options && describe_target(*options);
 }
 
-/// Names the flag that helps. The statement that the message proposes makes a text of every column
-/// of CSV and JSON.
+/// Whether the name in: it has no column "a;b" that …, looks like several fields of CSV.
+bool is_a_whole_header(std::string_view message) {
+  constexpr std::string_view kBefore = "no column \"";
+  const size_t at = message.find(kBefore);
+  if (at == std::string_view::npos) return false;
+  const std::string_view rest = message.substr(at + kBefore.size());
+  return rest.substr(0, rest.find('"')).find_first_of(",;|\t") != std::string_view::npos;
+}
+
+/// Names the flag that helps, instead of a statement that would not: it makes a text of every
+/// column of CSV and JSON, or a column of a whole line.
 void advise(pgproto::Error& error) {
-  if (error.code != Errc::kNoSuchTable) return;
-  const size_t fix = error.message.find(" To fix it: CREATE TABLE");
-  if (fix == std::string::npos) return;
-  error.message.replace(fix, std::string::npos, " Create it, or give --create-table");
+  std::string help;
+  if (error.code == Errc::kNoSuchTable) help = " Create it, or give --create-table";
+  if (error.code == Errc::kNoSuchColumn && is_a_whole_header(error.message)) {
+    help = " If these are several fields, give the character between them by --delimiter";
+  }
+  const size_t fix = error.message.find(" To fix it: ");
+  if (help.empty() || fix == std::string::npos) return;
+  error.message.replace(fix, std::string::npos, help);
 }
 
 }  // namespace

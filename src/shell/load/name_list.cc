@@ -49,6 +49,7 @@ pgproto::Result<std::vector<std::string>> split_names(std::string_view flag, std
 
 std::string column_list(const std::vector<std::string>& names) {
   std::vector<std::string> parts;
+  parts.reserve(names.size());
   for (const std::string& name : names) {
     const bool plain = name.find_first_of(" ,\"") == std::string::npos;
     parts.push_back(plain ? name : engine_identifier(name));
@@ -58,12 +59,14 @@ std::string column_list(const std::vector<std::string>& names) {
 
 std::string identifiers(const std::vector<std::string>& names) {
   std::vector<std::string> parts;
+  parts.reserve(names.size());
   for (const std::string& name : names) parts.push_back(engine_identifier(name));
   return joined(parts);
 }
 
 std::string literals(const std::vector<std::string>& texts, std::string_view after) {
   std::vector<std::string> parts;
+  parts.reserve(texts.size());
   for (const std::string& text : texts) parts.push_back(engine_literal(text).append(after));
   return joined(parts);
 }

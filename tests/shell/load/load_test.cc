@@ -92,6 +92,29 @@ TEST(Load, CsvInOtherDialects) {
             R"({"a": "1", "b": "x"} {"a": "y,z", "b": "2"} {"a": null, "b": ""})");
 }
 
+TEST(Load, LongRecordsOfManyLines) {
+  create_table("load_long", "(id int, s text)");
+  const TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 2'000'000; ++i) lines += "a\n";
+  const auto file = folder.write(
+      "a.csv", "id,s\n1,\"" + lines + "\"\n2," + std::string(10'000'000, 'b') + "\n3,x\n");
+  const auto run = load({file, "--table", "load_long"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(in_analytics("SELECT string_agg(length(s)::text, ' ' ORDER BY id) FROM load_long"),
+            "4000000 10000000 1");
+}
+
+TEST(Load, AnotherDelimiterIsSuspected) {
+  create_table("load_semicolon", "(a int, b int)");
+  const TemporaryFolder folder;
+  const auto file = folder.write("a.csv", "a;b\n1;2\n");
+  const auto run = load({file, "--table", "load_semicolon"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, AllOf(HasSubstr("no column \"a;b\""), HasSubstr("by --delimiter"),
+                             Not(HasSubstr("ALTER TABLE"))));
+}
+
 TEST(Load, ColumnsThatAreNotNamedAreNotLoaded) {
   create_table("load_some", "(a int, \"B b\" int DEFAULT 7)");
   const TemporaryFolder folder;
@@ -394,7 +417,8 @@ CREATE PIPELINE load AS
 INSERT INTO target
 SELECT *
 FROM read_csv('it''s.csv', all_varchar = true, header = true,
-    delim = ',', quote = '"', escape = '"', allow_quoted_nulls = false);
+    delim = ',', quote = '"', escape = '"', allow_quoted_nulls = false,
+    max_line_size = 16777216, buffer_size = 33554432);
 )");
 }
 
