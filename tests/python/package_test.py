@@ -172,7 +172,7 @@ class InputTest(DatabaseTest):
         self.sql("CREATE TABLE t (id bigint)")
         parts = [OnlyArray(pyarrow.record_batch({"id": pyarrow.array([1])})),
                  OnlyArray(pyarrow.record_batch({"id": pyarrow.array([1], pyarrow.int32())}))]
-        with self.assertRaisesRegex(pgsink.UsageError, "schema"):
+        with self.assertRaisesRegex(pgsink.UsageError, 'column "id" has another type'):
             pgsink.write(parts, self.url, "t")
 
     def test_memory_goes_back(self):
@@ -506,6 +506,42 @@ class ControlCTest(DatabaseTest):
                 self.assertIn("interrupted. 0 rows are committed", out)
                 held.close()
                 self.assertEqual(self.value("SELECT count(*) FROM u"), 0)
+
+
+class KilledTest(DatabaseTest):
+    PROGRAM = """
+        import sys
+        import pyarrow
+        import pgsink
+        url, last = sys.argv[1], int(sys.argv[2])
+        schema = pyarrow.schema({"id": "int64"})
+        with pgsink.Sink(url, "t", like=schema, delivery="exactly_once", sink_id="s",
+                         parallelism=2, partition_by="hash(id)", transaction_size=300) as sink:
+            for position in range(sink.durable_position + 1, last + 1):
+                ids = range((position - 1) * 100, position * 100)
+                sink.write(pyarrow.record_batch([pyarrow.array(ids)], schema=schema), position)
+    """
+    KILLS = 5
+    BATCHES = 600
+
+    def start(self):
+        return subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(self.PROGRAM), self.url, str(self.BATCHES)])
+
+    def test_exactly_once_though_the_process_is_killed(self):
+        self.sql("CREATE TABLE t (id bigint)")
+        killed = 0
+        for number in range(1, self.KILLS + 1):
+            rows = number * self.BATCHES * 100 // (self.KILLS + 2)
+            child = self.start()
+            self.eventually(lambda: child.poll() is not None
+                            or self.value("SELECT count(*) FROM t") >= rows)
+            child.kill()
+            killed += child.wait() == -signal.SIGKILL
+        self.assertGreater(killed, 0)
+        self.assertEqual(self.start().wait(), 0)
+        self.assertEqual(self.sql("SELECT count(*), count(DISTINCT id), sum(id) FROM t"),
+                         [(60_000, 60_000, 60_000 * 59_999 // 2)])
 
 
 class DocumentationTest(DatabaseTest):

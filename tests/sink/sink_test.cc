@@ -510,6 +510,9 @@ TEST_F(SinkTest, ASchemaWhoseListsHaveOtherElementsIsRefused) {
   const Status written = (*sink)->write(list_of(int16_t{1}));
   ASSERT_FALSE(written) << "the elements would be read as if they had eight bytes";
   EXPECT_EQ(written.error().code, Errc::kUsage);
+  EXPECT_EQ(written.error().message,
+            "write(): the batch's schema is not the one given to open(): column \"l\" has another "
+            "type");
 }
 
 TEST_F(SinkTest, SettingsOfTheTransactionNeverStayInTheSession) {

@@ -18,6 +18,8 @@
 
 #include <pgsink/arrow_c_abi.h>
 
+// NOLINTBEGIN(modernize-use-using,readability-identifier-naming): this is C.
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -204,3 +206,5 @@ PGSINK_EXPORT int pgsink_sink_abort(pgsink_sink* sink, uint64_t epoch, pgsink_er
 #ifdef __cplusplus
 }  // extern "C"
 #endif
+
+// NOLINTEND(modernize-use-using,readability-identifier-naming)

@@ -63,11 +63,24 @@ std::vector<std::string> router_warnings(const SinkOptions& options, const Route
   return {"connection \"" + options.connection_name + "\": " + router.warning()};
 }
 
+/// The first difference between the schema of a batch and the sink's.
+std::string schema_difference(const Schema& given, const Schema& schema) {
+  if (given.size() != schema.size()) {
+    return std::to_string(given.size()) + " columns instead of " + std::to_string(schema.size());
+  }
+  const auto [other, own] = std::ranges::mismatch(given, schema);
+  if (other->name != own->name) {
+    return "column \"" + other->name + "\" instead of \"" + own->name + "\"";
+  }
+  return "column \"" + own->name + "\" has another type";
+}
+
 Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
   if (own != nullptr && *own == schema) return {};
-  return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
+  return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open(): " +
+                                schema_difference(own == nullptr ? Schema() : *own, schema));
 }
 
 /// How long an error waits for the lanes that still write what they have.

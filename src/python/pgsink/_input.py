@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+import importlib
 import sys
 from typing import Any, Iterator
 
@@ -49,7 +49,7 @@ class Batch:
     def __init__(self, schema_capsule: Any, array_capsule: Any) -> None:
         self._capsules = (schema_capsule, array_capsule)
         self.struct = _struct_of(array_capsule, b"arrow_array", ArrowArray)
-        self._schema = _struct_of(schema_capsule, b"arrow_schema", ArrowSchema)
+        self._schema: ArrowSchema = _struct_of(schema_capsule, b"arrow_schema", ArrowSchema)
 
     def schema(self) -> ArrowSchema:
         """The schema, which the caller has to move on."""
@@ -115,14 +115,13 @@ def _is_rows(data: Any) -> bool:
 
 
 def _pyarrow(data: Any) -> Any:
-    if importlib.util.find_spec("pyarrow") is None:
+    try:
+        return importlib.import_module("pyarrow")
+    except ImportError:
         raise UsageError(
             f"to write {_name(data)}, pyarrow must be installed; or give something that exports "
             "Arrow, such as a frame of polars"
-        )
-    import pyarrow
-
-    return pyarrow
+        ) from None
 
 
 def _name(data: Any) -> str:

@@ -275,6 +275,7 @@ class Sink:
         if self._letters is not None:
             callbacks = CCallbacks(ctypes.sizeof(CCallbacks), None, self._letters.c_function)
         options = c_options(self._options)
+        self._pid = os.getpid()
         given_up = False
 
         def work() -> None:
@@ -317,7 +318,7 @@ class Sink:
             raise
 
     def _check(self) -> None:
-        if self._pid != os.getpid():
+        if self._handle is not None and self._pid != os.getpid():
             raise UsageError(
                 f"this sink was opened by process {self._pid}, and a child of it (process "
                 f"{os.getpid()}) cannot use its connections: open a sink after the fork"
