@@ -85,6 +85,20 @@ class SinkTest : public ::testing::Test {
   SinkOptions options_;
 };
 
+TEST_F(SinkTest, MetricsTellSinceWhenRowsWait) {
+  options_.batch_timeout_ms = 600'000;
+  auto sink = open();
+  EXPECT_EQ(sink->metrics().waiting_since_wall_us, 0);
+  ASSERT_TRUE(sink->write(batch(events(1, 1))));
+  const int64_t since = sink->metrics().waiting_since_wall_us;
+  EXPECT_GT(since, 0) << "nothing was committed yet";
+  ASSERT_TRUE(sink->write(batch(events(2, 1))));
+  EXPECT_EQ(sink->metrics().waiting_since_wall_us, since) << "the first row still waits";
+  ASSERT_TRUE(sink->flush());
+  EXPECT_EQ(sink->metrics().waiting_since_wall_us, 0);
+  ASSERT_TRUE(sink->close());
+}
+
 TEST_F(SinkTest, WritesEveryRowWithItsNulls) {
   options_.transaction_size = 1000;
   auto sink = open();

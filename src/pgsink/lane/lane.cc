@@ -330,7 +330,10 @@ Status Lane::handle_answers() {
     if (session.demoted()) {
       // A pooler or an address that moved led to it: another server may take writes.
       return fail(Errc::kSessionAttributes,
-                  "the server no longer accepts writes; looking for one that does");
+                  session.connection().endpoint() +
+                      " no longer accepts writes (it became a standby, or "
+                      "default_transaction_read_only is on): name the new primary in host if it is "
+                      "not there");
     }
   }
 }
@@ -367,6 +370,9 @@ void Lane::end() {
   if (stopped) {
     const Error cause = stop_cause();
     StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
+    SinkMetrics gauges;
+    setup_.inbox.read_gauges(gauges);
+    report.rows_accepted = gauges.rows_accepted;
     report.connection = setup_.name;
     report.table = target_->plan.table;
     metrics_.error(describe_stop(cause, report));

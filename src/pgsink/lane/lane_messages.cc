@@ -34,7 +34,11 @@ Error describe_stop(Error cause, const StopReport& report) {
   }
   switch (report.rest) {
     case StopReport::Rest::kNotWritten:
-      text += "; rows accepted after them were not written";
+      if (report.rows_accepted > (report.failed ? report.failed->last : report.rows_committed)) {
+        text += "; rows accepted after " +
+                (report.failed ? "row " + number(report.failed->last) : "them") +
+                " were not written";
+      }
       break;
     case StopReport::Rest::kNoneFromRow:
       text += "; rows accepted from row " + number(report.from_row) + " on were not written";

@@ -18,6 +18,7 @@ Error describe_failure(const Failure& failure, std::string_view hint);
 struct StopReport {
   std::string_view connection, table;
   uint64_t rows_committed = 0;
+  uint64_t rows_accepted = 0;  ///< By the sink so far, in all lanes.
   /// The transaction that failed permanently: its rows, and the first and last of them in the
   /// input.
   struct FailedFlight {

@@ -197,7 +197,9 @@ class Faults {
     atomic();
     conflict_if(exactly_once && options_.is_foreign_table.value_or(false), "delivery",
                 "is_foreign_table",
-                "a foreign table's rows do not commit together with their epoch");
+                "delivery = 'exactly_once' does not work for a foreign table: its rows do not "
+                "commit together with the progress that is stored on this server: leave delivery "
+                "out");
     conflict_if(options_.use_2pc && options_.is_foreign_table.value_or(false), "use_2pc",
                 "is_foreign_table", "a transaction that wrote a foreign table cannot be prepared");
   }
@@ -213,7 +215,8 @@ class Faults {
     refuse_if(options_.parallelism > 1, "parallelism",
               "parallelism > 1 exclude each other: each lane has a transaction of its own");
     refuse_if(options_.use_2pc, "use_2pc",
-              "use_2pc exclude each other: a prepared transaction's rows are kept in memory");
+              "use_2pc exclude each other: use_2pc keeps rows in memory until their transaction is "
+              "prepared, and atomic does not keep them: leave one out");
     refuse_if(options_.delivery == Delivery::kExactlyOnce, "delivery",
               "delivery = 'exactly_once' exclude each other: what is not committed at once is not "
               "sent again, so there is nothing to go on from");

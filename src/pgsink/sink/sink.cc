@@ -351,7 +351,9 @@ class SinkImpl final : public Sink {
     if (!stopped) return outcome;
     StopReport report = stopped->report;
     report.still_writing = !inbox_.lanes().wait_none(env_.clock.now() + kLanesEndTimeout);
-    report.rows_committed = metrics().rows_written;
+    const SinkMetrics counted = metrics();
+    report.rows_committed = counted.rows_written;
+    report.rows_accepted = counted.rows_accepted;
     if (report.failed && report.rest != StopReport::Rest::kPart) {
       report.from_row = report.failed->first;
       report.rest = StopReport::Rest::kPart;
