@@ -170,7 +170,7 @@ TEST_F(ExactlyOnceTest, ManyLanesNeedARuleThatDependsOnTheRowAlone) {
   options_.parallelism = 2;
   refused = Sink::open(options_, batch(0).schema());
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message.find("more lanes than 2"), std::string::npos)
+  EXPECT_NE(refused.error().message.find("parallelism = 2, but sink_id"), std::string::npos)
       << refused.error().message;
 }
 

@@ -178,7 +178,7 @@ TEST_F(WriterSessionsTest, ARoleThatMayNotHaveTheTableIsToldWhatDoesNotHold) {
   ASSERT_TRUE(sink);
   ASSERT_EQ(sink->warnings().size(), 1U);
   EXPECT_THAT(sink->warnings().front(),
-              testing::AllOf(HasSubstr("wakes up after this one has ended"),
+              testing::AllOf(HasSubstr("continues after this process has ended"),
                              HasSubstr("let its owner run: CREATE TABLE IF NOT EXISTS")));
   ASSERT_TRUE(sink->write(rows({{1, "a"}})));
   EXPECT_TRUE(sink->close());

@@ -295,7 +295,7 @@ class SinkImpl final : public Sink {
     return fail(Errc::kLimit,
                 "write(): the rows of this epoch fill buffer_bytes (" +
                     std::to_string(options_.buffer_bytes) +
-                    "): prepare() it, having committed the one before, or raise buffer_bytes");
+                    "): commit() the epoch before and prepare() this one, or raise buffer_bytes");
   }
 
   Status ensure_partitions(const RecordBatch& batch) {
@@ -552,7 +552,10 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
     return fail_at(options, faults.front());
   }
   if (options.type == ConnectionType::kSource) {
-    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+    return fail_at(options, fail(Errc::kUsage,
+                                 "a connection with type = 'source' cannot be written: set type = "
+                                 "'sink', or read it with Source::open()")
+                                .error());
   }
   if (shared == nullptr) {
     auto own = make_sink_pool(options, env, false);

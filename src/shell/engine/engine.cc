@@ -135,8 +135,9 @@ EngineResult<Query> Engine::prepare(const std::string& sql) {
       return std::unexpected(parse_engine_error(text == nullptr ? "cannot be prepared" : text));
     }
     if (duckdb_nparams(query.prepared_.get()) > 0) {
-      return std::unexpected(parse_engine_error(
-          "a statement of a script has no parameters ($1, ?); ${name} is filled in by --set"));
+      return std::unexpected(
+          parse_engine_error("a statement of a script cannot have parameters such as $1 or ?: use "
+                             "${name} and --set name=value"));
     }
     if (i + 1 < count) {
       if (auto started = query.start(); !started) return std::unexpected(started.error());

@@ -201,7 +201,7 @@ Result<bool> Runner::open_sources(const ScriptStatement& text) {
   if (!waits) return std::unexpected(waits.error());
   if (*waits != nullptr && (*waits)->opened) {
     reporter_.info("line " + std::to_string(text.begin.line) + ": source '" + (*waits)->name +
-                   "' is empty: there is nothing to do");
+                   "' ended without a row: the statement is not run");
   } else if (*waits != nullptr) {
     reporter_.warning("line " + std::to_string(text.begin.line) +
                       " is not checked: the columns of source '" + (*waits)->name +
@@ -239,7 +239,9 @@ Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatemen
   for (const InsertBranch& branch : statement.branches) {
     if (!sources_.contains(branch.target)) continue;
     return std::unexpected(places.fault(
-        make_error(Errc::kQuery, "'" + branch.target + "' is a source: rows come from it"),
+        make_error(Errc::kQuery, "'" + branch.target +
+                                     "' is a source and cannot be written: name a connection with "
+                                     "type = 'sink' after INSERT INTO"),
         branch.target_position.offset, branch.target.size()));
   }
   if (!statement.name.empty()) {
