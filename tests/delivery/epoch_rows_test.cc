@@ -358,8 +358,10 @@ TEST_F(EpochTest, ATableThatMayNotBeCreatedSaysWhatToRun) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kPrivilege);
   EXPECT_THAT(refused.error().message,
-              AllOf(HasSubstr("closed.pgsink_epochs"), HasSubstr("CREATE TABLE IF NOT EXISTS"),
-                    HasSubstr("GRANT SELECT, INSERT, UPDATE, DELETE")));
+              AllOf(HasSubstr("\"closed\".pgsink_epochs"), HasSubstr("CREATE TABLE IF NOT EXISTS"),
+                    HasSubstr("GRANT CREATE ON SCHEMA \"closed\" TO \"creates_nothing\", or let"),
+                    HasSubstr("GRANT SELECT, INSERT, UPDATE, DELETE ON \"closed\".pgsink_epochs TO "
+                              "\"creates_nothing\"")));
   // Made by its owner with those grants, it serves; nothing more is needed.
   ASSERT_TRUE(closed->ensure_table(*connection_, soon()));
   server().sql("GRANT SELECT, INSERT, UPDATE, DELETE ON closed.pgsink_epochs TO creates_nothing",

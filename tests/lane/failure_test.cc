@@ -131,6 +131,10 @@ TEST(Failure, IsDescribed) {
   EXPECT_EQ(describe_failure(failure, "").message,
             "dead_letter_table: what the server said (input row 7)");
   EXPECT_EQ(describe_failure(failure, "").sqlstate, "23505");
+  Error error = describe_failure(failure, "");
+  suggest_dead_letters(error);
+  EXPECT_TRUE(error.message.ends_with(
+      "; correct the row, or set dead_letter_table to store such rows and write the others"));
 }
 
 TEST(Failure, StopIsDescribed) {

@@ -270,8 +270,10 @@ Status Lane::look_at_table(Flight& flight) {
   if (!found) return fail(found.error());
   if ((*found)->generation == target_->generation) return {};
   if (++flight.changes > kChangesMax) {
-    return fail(Errc::kColumnType, "the table changed " + std::to_string(kChangesMax) +
-                                       " times while one transaction was written");
+    return fail(Errc::kColumnType,
+                "the table was changed " + std::to_string(kChangesMax) +
+                    " times while one transaction was written: stop what alters it (ALTER TABLE "
+                    "in the server's log), then open the sink again");
   }
   return adopt(std::move(*found));
 }

@@ -16,6 +16,11 @@ Error describe_failure(const Failure& failure, std::string_view hint) {
   return error;
 }
 
+void suggest_dead_letters(Error& error) {
+  error.message +=
+      "; correct the row, or set dead_letter_table to store such rows and write the others";
+}
+
 Error describe_stop(Error cause, const StopReport& report) {
   const auto number = [](uint64_t value) { return std::to_string(value); };
   std::string text = "connection \"" + std::string(report.connection) + "\", table " +

@@ -14,6 +14,9 @@ namespace pgsink {
 /// said, with a hint ("" for none) and the input row that it is about, if that is known.
 Error describe_failure(const Failure& failure, std::string_view hint);
 
+/// suggest_dead_letters adds to the error of a row what to do where rejected rows are not stored.
+void suggest_dead_letters(Error& error);
+
 /// StopReport is what is known when a lane stops: of that lane, or of all lanes of a sink.
 struct StopReport {
   std::string_view connection, table;

@@ -50,7 +50,9 @@ Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::
     if (found != nullptr) {
       return fail(Errc::kColumnAmbiguous, "input column \"" + name + "\" could be \"" +
                                               found->name + "\" or \"" + column.name +
-                                              "\": give it the exact name");
+                                              "\": give it the exact name, in a query for "
+                                              "example by AS \"" +
+                                              found->name + "\"");
     }
     found = &column;
   }

@@ -563,7 +563,9 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
   }
   const std::shared_ptr<Pool>& pool = shared->pool();
   if (env != nullptr && env != &pool->env()) {
-    return fail_at(options, fail(Errc::kUsage, "Sink::open: the pool has another Env").error());
+    return fail_at(options, fail(Errc::kUsage,
+                                 "Sink::open: pass the Env that the pool was created with, or null")
+                                .error());
   }
   if (auto fits = check_sink_pool(*pool, options); !fits) return fail_at(options, fits.error());
   return pool;
