@@ -233,7 +233,7 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
 
 // ---- ending ------------------------------------------------------------------------------------
 
-/// Proves the shape, and ends the transaction as the promise of the sink wants it; one that is only
+/// Proves the shape, and ends the transaction as the guarantee of the sink demands; one that is only
 /// tried is undone.
 Status FlightSender::finish(Flight& flight, LaneSession& session) {
   if (flight.attempt.writes() || !flight.rejects.letters.empty()) {

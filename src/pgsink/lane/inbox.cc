@@ -58,7 +58,7 @@ Result<bool> Inbox::push(RecordBatch& batch, bool may_wait) {
   const std::shared_ptr<Accepted> accepted = make_accepted(batch);  // Goes after the lock.
   const Monitor::Lock lock(*monitor_);
   if (failure_) return fail(*failure_);
-  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write() after close()");
+  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write(): the sink is closed");
   if (auto taken = accept(accepted); !taken) return fail(taken.error());
   return true;
 }
@@ -82,7 +82,7 @@ Result<bool> Inbox::wait_for_memory(const RecordBatch& batch, bool may_wait) {
     --memory_.waiting;
   }
   if (failure_) return fail(*failure_);
-  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write() after close()");
+  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write(): the sink is closed");
   return true;
 }
 

@@ -136,7 +136,8 @@ void Lane::run() {
 bool Lane::turn() {
   intake_.take(flights_, log_, env_.clock.now(), sizes_.rows_max(), nothing_to_send());
   if (intake_.news().aborted) {
-    step(FlightLog::Stopped{error_of(Errc::kInterrupted, "the sink was aborted")});
+    step(FlightLog::Stopped{
+        error_of(Errc::kInterrupted, "the sink was ended before its rows were committed")});
     return false;
   }
   if (link_) {

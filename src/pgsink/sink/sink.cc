@@ -67,7 +67,20 @@ Status check_schema(const RecordBatch& batch, const Schema& schema) {
   const auto& own = batch.schema();
   if (own.get() == &schema) return {};
   if (own != nullptr && *own == schema) return {};
-  return fail(Errc::kUsage, "write(): the batch's schema is not the one given to open()");
+  std::string fault = "write(): the batch has ";
+  const size_t count = own == nullptr ? 0 : own->size();
+  if (count != schema.size()) {
+    fault += std::to_string(count) + " columns, and the schema given to open() has " +
+             std::to_string(schema.size());
+    return fail(Errc::kUsage, std::move(fault));
+  }
+  const auto differing = std::ranges::mismatch(*own, schema);
+  const Field& column = *differing.in1;
+  const Field& expected = *differing.in2;
+  fault += "\"" + column.name + "\" as column " + std::to_string(differing.in1 - own->begin() + 1) +
+           ", and the schema given to open() has ";
+  fault += column.name == expected.name ? "another type there" : "\"" + expected.name + "\"";
+  return fail(Errc::kUsage, std::move(fault));
 }
 
 /// How long an error waits for the lanes that still write what they have.

@@ -140,8 +140,10 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   if (exists && statement.if_not_exists) return {};
   if (exists && !statement.or_replace) {
     return std::unexpected(places.fault(
-        make_error(Errc::kDuplicateName, "connection '" + statement.name +
-                                             "' exists; CREATE OR REPLACE CONNECTION replaces it"),
+        make_error(
+            Errc::kDuplicateName,
+            "connection '" + statement.name +
+                "' exists; use CREATE OR REPLACE to replace it, or IF NOT EXISTS to keep it"),
         statement.name_position.offset, statement.name_length));
   }
   if (statement.system == "stdin") return create_source(statement, places);
@@ -251,7 +253,8 @@ Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatemen
       return std::unexpected(places.fault(
           make_error(
               Errc::kDuplicateName,
-              "pipeline '" + statement.name + "' exists; CREATE OR REPLACE PIPELINE runs it again"),
+              "pipeline '" + statement.name +
+                  "' exists; use CREATE OR REPLACE to run it again, or IF NOT EXISTS to skip it"),
           statement.name_position.offset, statement.name.size()));
     }
     pipelines_.insert(statement.name);
