@@ -201,7 +201,7 @@ class LostEpochsTest : public ExactlyOnceTest {
   void expect_lost(const Status& flushed, uint64_t position) {
     ASSERT_FALSE(flushed);
     EXPECT_EQ(flushed.error().code, Errc::kOutcomeUnknown) << flushed.error().to_string();
-    EXPECT_NE(flushed.error().message.find("resume after position " + std::to_string(position)),
+    EXPECT_NE(flushed.error().message.find("again from after position " + std::to_string(position)),
               std::string::npos)
         << flushed.error().message;
     auto next = open();

@@ -512,6 +512,24 @@ TEST_F(SinkTest, ASchemaThatIsNotTheOpenedOneIsRefused) {
   EXPECT_EQ(written.error().code, Errc::kUsage);
 }
 
+TEST_F(SinkTest, ABatchOfAnotherSchemaIsRefusedAndTheColumnNamed) {
+  const auto sink = open();
+  const auto refusal = [&](RecordBatch batch) {
+    const Status written = sink->write(std::move(batch));
+    EXPECT_FALSE(written);
+    return written ? "" : written.error().message;
+  };
+  const std::string expected = "the schema given to open() has ";
+  EXPECT_EQ(refusal(batch_of(events(1, 1), column("id", &Event::id))),
+            "write(): the batch has 1 columns, and " + expected + "3");
+  EXPECT_EQ(refusal(batch_of(events(1, 1), column("id", &Event::id), column("text", &Event::name),
+                             column("value", &Event::value))),
+            "write(): the batch has \"text\" as column 2, and " + expected + "\"name\"");
+  EXPECT_EQ(refusal(batch_of(events(1, 1), column("id", &Event::id), column("name", &Event::name),
+                             column("value", &Event::id))),
+            "write(): the batch has \"value\" as column 3, and " + expected + "another type there");
+}
+
 TEST_F(SinkTest, ASchemaWhoseListsHaveOtherElementsIsRefused) {
   sql("CREATE TABLE lists (l bigint[])");
   options_.table = "lists";
