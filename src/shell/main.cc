@@ -32,7 +32,6 @@ namespace {
 enum Exit : int { kDone = 0, kFailed = 1, kUsage = 2, kRejected = 3, kSignal = 128 };
 
 /// The largest script: it is held in memory while it runs.
-constexpr size_t kScriptBytesMax = size_t{1} << 30;
 
 Engine::Settings engine_settings() {
   Engine::Settings settings;
@@ -55,7 +54,7 @@ Result<std::vector<Script>> read_scripts(const Flags& flags) {
       scripts.push_back({"<command>", input.value});
       continue;
     }
-    auto text = read_text_file(input.value, kScriptBytesMax);
+    auto text = read_script(input.value);
     if (!text) return pgproto::fail(std::move(text.error()));
     scripts.push_back({input.value == "-" ? "<stdin>" : input.value, std::move(*text)});
   }

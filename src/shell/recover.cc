@@ -95,7 +95,7 @@ std::string decision_text(const InDoubt& one) {
   const std::string epoch = one.epoch ? " epoch " + std::to_string(*one.epoch) : "";
   if (one.decided) return "decided:" + epoch + " is to be committed";
   if (one.epoch) return "undecided:" + epoch + " is completely prepared";
-  return "undecided: of no completely prepared epoch";
+  return "undecided: its epoch was not completely prepared";
 }
 
 void print_text(const std::vector<InDoubt>& list, Output& output) {
@@ -105,7 +105,7 @@ void print_text(const std::vector<InDoubt>& list, Output& output) {
     output.write("  sink " + printable(one.sink_id) + " in schema " + printable(one.schema) +
                  ", prepared " + one.prepared_at + " UTC by role " +
                  printable(one.transaction.owner) + "\n");
-    output.write(one.writer.empty() ? "  nobody writes for this sink now\n"
+    output.write(one.writer.empty() ? "  no process has this sink open\n"
                                     : "  written now by " + printable(one.writer) + "\n");
   }
 }
@@ -148,8 +148,8 @@ Status may_resolve(const InDoubt& one, Recovery what) {
   }
   if (!one.writer.empty() && !one.decided) {
     return pgproto::fail(Errc::kResolveRefused,
-                         "sink \"" + one.sink_id + "\" is being written by " + one.writer +
-                             ", which may decide about '" + one.transaction.gid +
+                         "sink \"" + one.sink_id + "\" is in use by " + one.writer +
+                             ", which may commit or roll back '" + one.transaction.gid +
                              "' at any moment: stop it first");
   }
   return {};

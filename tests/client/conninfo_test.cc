@@ -309,9 +309,10 @@ TEST(Conninfo, NeverEchoesAPassword) {
 }
 
 TEST(Conninfo, NamesThePlaceOfAMistake) {
-  EXPECT_EQ(split_conninfo("host=a user").error().message,
-            "connection string, character 12: \"=\" is missing after a keyword; does a value with "
-            "blanks lack its quotes?");
+  EXPECT_EQ(
+      split_conninfo("host=a user").error().message,
+      "connection string, character 12: \"=\" is missing after a keyword; a value with blanks "
+      "must be in single quotes");
   EXPECT_EQ(split_conninfo("postgresql://h/%zz").error().message,
             "connection string, character 16: \"%\" must be followed by two hexadecimal digits");
 }

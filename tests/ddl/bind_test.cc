@@ -192,7 +192,8 @@ TEST(CheckOptions, FindsWhatAProgramWroteWrong) {
                 o.use_copy = false;
                 o.copy_batch_size = 5;
               }),
-              HasSubstr("copy_batch_size has no meaning without COPY"));
+              HasSubstr("copy_batch_size has no effect without use_copy = true: set that, or leave "
+                        "copy_batch_size out"));
   EXPECT_THAT(faults([](O& o) { o.prepared_transaction_id = "a${uuid}"; }), HasSubstr("use_2pc"));
   EXPECT_THAT(faults([](O& o) { o.sink_id = "a"; }), HasSubstr("delivery = 'exactly_once'"));
   EXPECT_THAT(faults([](O& o) {
@@ -206,7 +207,7 @@ TEST(CheckOptions, FindsWhatAProgramWroteWrong) {
               }),
               HasSubstr("do not support ON CONFLICT"));
   EXPECT_THAT(faults([](O& o) { o.partition_type = PartitionType::kList; }),
-              HasSubstr("partition_type has no meaning without partition_column"));
+              HasSubstr("partition_type has no effect without partition_column"));
   EXPECT_THAT(faults([](O& o) { o.create_partitions = true; }), HasSubstr("create_partitions has"));
   EXPECT_THAT(faults([](O& o) { o.partition_interval = "day"; }), HasSubstr("partition_interval"));
   EXPECT_THAT(faults([](O& o) { o.partition_name = "x"; }), HasSubstr("partition_name has"));
@@ -226,7 +227,7 @@ TEST(CheckOptions, FindsWhatAProgramWroteWrong) {
                 o.type = ConnectionType::kSource;
                 o.confirm_slot = true;
               }),
-              HasSubstr("confirm_slot is for sinks"));
+              HasSubstr("confirm_slot works for sinks only"));
   EXPECT_THAT(faults([](O& o) { o.replication_slot = "x"; }), HasSubstr("publication"));
   EXPECT_THAT(faults([](O& o) { o.snapshot = false; }), HasSubstr("type = 'source'"));
   EXPECT_THAT(faults([](O& o) { o.schema = ""; }), HasSubstr("schema takes the name of a schema"));

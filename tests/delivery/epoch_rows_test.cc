@@ -192,6 +192,18 @@ TEST_F(EpochTest, AZombieThatKeepsTheRowIsTerminated) {
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
 }
 
+TEST_F(EpochTest, APreparedTransactionThatKeepsTheRowIsNamed) {
+  const LaneEpoch row = claim(*connection_);
+  ASSERT_TRUE(run(*connection_, flight(row, 1, "PREPARE TRANSACTION 'epoch_keeper'")));
+  const auto second = open();
+  const auto refused = epochs_.claim(env(), *second, 1, soon());
+  server().sql("ROLLBACK PREPARED 'epoch_keeper'", database());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kCannotFence);
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("are locked by the prepared transaction 'epoch_keeper': COMMIT PREPARED"));
+}
+
 // After a lost connection the row tells what is committed, and what the old backend still holds
 // cannot commit any more.
 TEST_F(EpochTest, RenewingFencesTheFlightsOfTheOldBackend) {
@@ -358,8 +370,10 @@ TEST_F(EpochTest, ATableThatMayNotBeCreatedSaysWhatToRun) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kPrivilege);
   EXPECT_THAT(refused.error().message,
-              AllOf(HasSubstr("closed.pgsink_epochs"), HasSubstr("CREATE TABLE IF NOT EXISTS"),
-                    HasSubstr("GRANT SELECT, INSERT, UPDATE, DELETE")));
+              AllOf(HasSubstr("\"closed\".pgsink_epochs"), HasSubstr("CREATE TABLE IF NOT EXISTS"),
+                    HasSubstr("GRANT CREATE ON SCHEMA \"closed\" TO \"creates_nothing\", or let"),
+                    HasSubstr("GRANT SELECT, INSERT, UPDATE, DELETE ON \"closed\".pgsink_epochs TO "
+                              "\"creates_nothing\"")));
   // Made by its owner with those grants, it serves; nothing more is needed.
   ASSERT_TRUE(closed->ensure_table(*connection_, soon()));
   server().sql("GRANT SELECT, INSERT, UPDATE, DELETE ON closed.pgsink_epochs TO creates_nothing",

@@ -316,7 +316,7 @@ TEST_F(TwoPhaseSinkTest, WhatCannotWorkIsRefusedAtOpen) {
   EXPECT_THAT(said.message, HasSubstr("199 bytes"));
   said = error([](SinkOptions& o) { o.delivery = Delivery::kExactlyOnce; });
   EXPECT_EQ(said.code, Errc::kOptionConflict);
-  EXPECT_THAT(said.message, HasSubstr("two ways"));
+  EXPECT_THAT(said.message, HasSubstr("exclude each other"));
   said = error([](SinkOptions& o) { o.parallelism = 65; });
   EXPECT_EQ(said.code, Errc::kCannotPrepare);
 

@@ -177,9 +177,10 @@ TEST_F(WriterSessionsTest, ARoleThatMayNotHaveTheTableIsToldWhatDoesNotHold) {
   auto sink = open();
   ASSERT_TRUE(sink);
   ASSERT_EQ(sink->warnings().size(), 1U);
-  EXPECT_THAT(sink->warnings().front(),
-              testing::AllOf(HasSubstr("wakes up after this one has ended"),
-                             HasSubstr("let its owner run: CREATE TABLE IF NOT EXISTS")));
+  EXPECT_THAT(
+      sink->warnings().front(),
+      testing::AllOf(HasSubstr("continues after this process has ended"),
+                     HasSubstr("let the owner of the schema run: CREATE TABLE IF NOT EXISTS")));
   ASSERT_TRUE(sink->write(rows({{1, "a"}})));
   EXPECT_TRUE(sink->close());
   sink.reset();

@@ -131,20 +131,31 @@ TEST(Failure, IsDescribed) {
   EXPECT_EQ(describe_failure(failure, "").message,
             "dead_letter_table: what the server said (input row 7)");
   EXPECT_EQ(describe_failure(failure, "").sqlstate, "23505");
+  Error error = describe_failure(failure, "");
+  suggest_dead_letters(error);
+  EXPECT_TRUE(error.message.ends_with(
+      "; correct the row, or set dead_letter_table to store such rows and write the others"));
 }
 
 TEST(Failure, StopIsDescribed) {
   using Rest = StopReport::Rest;
   StopReport report{.connection = "c", .table = "s.t", .rows_committed = 20};
   const auto text = [&] { return describe_stop(server_error("23505"), report).message; };
+  report.rows_accepted = 20;
+  EXPECT_EQ(text(), "connection \"c\", table s.t: what the server said. 20 rows are committed");
+  report.rows_accepted = 30;
   EXPECT_EQ(text(),
             "connection \"c\", table s.t: what the server said. 20 rows are committed; rows "
             "accepted after them were not written");
   report.failed = {.rows = 10, .first = 21, .last = 30};
-  EXPECT_EQ(
-      text(),
-      "connection \"c\", table s.t: what the server said. 20 rows are committed; rows 21 to 30 "
-      "were one transaction and were rolled back; rows accepted after them were not written");
+  EXPECT_EQ(text(),
+            "connection \"c\", table s.t: what the server said. 20 rows are committed; rows 21 to "
+            "30 were one transaction and were rolled back");
+  report.rows_accepted = 31;
+  EXPECT_EQ(text(),
+            "connection \"c\", table s.t: what the server said. 20 rows are committed; rows 21 to "
+            "30 were one transaction and were rolled back; rows accepted after row 30 were not "
+            "written");
   report.failed->last = 40;
   report.flights_unknown = 2;
   report.rest = Rest::kPart;

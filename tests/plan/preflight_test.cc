@@ -562,7 +562,7 @@ TEST_F(PreflightTest, OptionsThatNameMoreThanTheServerKeepsAreRefused) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kOptionValue);
   EXPECT_THAT(refused.error().message,
-              HasSubstr("table has 64 bytes, and a name of PostgreSQL has at most 63"));
+              HasSubstr("table is 64 bytes long. PostgreSQL names have at most 63 bytes"));
 }
 
 TEST_F(PreflightTest, AnIdentityThatIsAlwaysGeneratedIsNotSetByUpdate) {

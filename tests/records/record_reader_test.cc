@@ -154,7 +154,8 @@ TEST(SplitCsv, TellsNullFromEmptyAndSaysWhatIsWrong) {
   EXPECT_FALSE((*fields)[2].is_null);
   EXPECT_EQ((*fields)[3].text, "a\"b");
   EXPECT_TRUE((*fields)[4].is_null);
-  EXPECT_EQ(shell::split_csv("x,\"a", {}).error(), "field 2: a quote is opened and not closed");
+  EXPECT_EQ(shell::split_csv("x,\"a", {}).error(),
+            "field 2: its opening quote has no closing quote");
   EXPECT_EQ(shell::split_csv("a\rb", {}).error(), "field 1: a carriage return outside of quotes");
 }
 

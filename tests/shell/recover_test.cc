@@ -73,7 +73,7 @@ TEST_F(Recover, ListsWhatIsInDoubtWithItsDecision) {
                     HasSubstr("sink recover_sink/public.critical in schema public"),
                     HasSubstr("by role user"), HasSubstr("written now by server process ")));
   writer_.reset();
-  EXPECT_THAT(recover({}).out, HasSubstr("nobody writes for this sink now"));
+  EXPECT_THAT(recover({}).out, HasSubstr("no process has this sink open"));
   EXPECT_EQ(rows(), "") << "listing changes nothing";
 }
 
@@ -121,8 +121,8 @@ TEST_F(Recover, CommitsWhatIsDecidedAndNothingElse) {
 TEST_F(Recover, RollsOneBackOnceNobodyWrites) {
   const auto busy = recover({"--rollback", open_});
   EXPECT_EQ(busy.exit_code, 1);
-  EXPECT_THAT(busy.err, AllOf(HasSubstr("PGS-6006"), HasSubstr("is being written by"),
-                              HasSubstr("stop it first")));
+  EXPECT_THAT(busy.err,
+              AllOf(HasSubstr("PGS-6006"), HasSubstr("is in use by"), HasSubstr("stop it first")));
   writer_.reset();
   const auto run = recover({"--rollback", open_});
   EXPECT_EQ(run.exit_code, 0) << run.err;

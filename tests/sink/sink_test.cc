@@ -85,6 +85,20 @@ class SinkTest : public ::testing::Test {
   SinkOptions options_;
 };
 
+TEST_F(SinkTest, MetricsTellSinceWhenRowsWait) {
+  options_.batch_timeout_ms = 600'000;
+  auto sink = open();
+  EXPECT_EQ(sink->metrics().waiting_since_wall_us, 0);
+  ASSERT_TRUE(sink->write(batch(events(1, 1))));
+  const int64_t since = sink->metrics().waiting_since_wall_us;
+  EXPECT_GT(since, 0) << "nothing was committed yet";
+  ASSERT_TRUE(sink->write(batch(events(2, 1))));
+  EXPECT_EQ(sink->metrics().waiting_since_wall_us, since) << "the first row still waits";
+  ASSERT_TRUE(sink->flush());
+  EXPECT_EQ(sink->metrics().waiting_since_wall_us, 0);
+  ASSERT_TRUE(sink->close());
+}
+
 TEST_F(SinkTest, WritesEveryRowWithItsNulls) {
   options_.transaction_size = 1000;
   auto sink = open();
@@ -496,6 +510,24 @@ TEST_F(SinkTest, ASchemaThatIsNotTheOpenedOneIsRefused) {
   const Status written = sink->write(batch_of(std::vector<Row>(1), column("id", &Row::id)));
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, Errc::kUsage);
+}
+
+TEST_F(SinkTest, ABatchOfAnotherSchemaIsRefusedAndTheColumnNamed) {
+  const auto sink = open();
+  const auto refusal = [&](RecordBatch batch) {
+    const Status written = sink->write(std::move(batch));
+    EXPECT_FALSE(written);
+    return written ? "" : written.error().message;
+  };
+  const std::string other = "write(): the batch's schema is not the one given to open(): ";
+  EXPECT_EQ(refusal(batch_of(events(1, 1), column("id", &Event::id))),
+            other + "1 columns instead of 3");
+  EXPECT_EQ(refusal(batch_of(events(1, 1), column("id", &Event::id), column("text", &Event::name),
+                             column("value", &Event::value))),
+            other + "column \"text\" instead of \"name\"");
+  EXPECT_EQ(refusal(batch_of(events(1, 1), column("id", &Event::id), column("name", &Event::name),
+                             column("value", &Event::id))),
+            other + "column \"value\" has another type");
 }
 
 TEST_F(SinkTest, ASchemaWhoseListsHaveOtherElementsIsRefused) {

@@ -95,9 +95,12 @@ struct SinkMetrics {
                                      ///< unknown.
   uint64_t in_flight_rows = 0;       ///< Gauge: rows sent, outcome unknown.
   uint64_t buffered_bytes = 0;       ///< Gauge: bytes accepted, not durable.
-  uint64_t connections_opened = 0;   ///< Connections of the lanes that were opened.
-  uint64_t connections_broken = 0;   ///< Connections that broke while in use.
-  uint64_t connections_open = 0;     ///< Gauge: connections of the lanes.
+  /// Gauge: since when rows wait to be durable without a break, in microseconds since 1970; 0: none
+  /// wait.
+  int64_t waiting_since_wall_us = 0;
+  uint64_t connections_opened = 0;  ///< Connections of the lanes that were opened.
+  uint64_t connections_broken = 0;  ///< Connections that broke while in use.
+  uint64_t connections_open = 0;    ///< Gauge: connections of the lanes.
   /// Gauge: lanes that are retrying after a failure, with nothing committed since.
   uint64_t lanes_failing = 0;
   uint64_t sinks_stopped = 0;  ///< Gauge: sinks that failed for good; every call of them fails.
@@ -126,7 +129,7 @@ struct SinkMetrics {
   /// count_statement counts one call of a statement.
   void count_statement(std::string_view text, double seconds, uint64_t rows, bool failed);
   /// merge adds the counts of another sink, or of a part of this one. It keeps the later of the
-  /// last errors, and this one's name.
+  /// last errors, the earlier begin of a wait, and this one's name.
   void merge(const SinkMetrics& part);
 };
 

@@ -76,8 +76,8 @@ struct SinkOptions {
   std::string schema = "public";
   /// Target table. Always quoted: `a.b` is a table of that name, not table `b` of schema `a`.
   std::string table;
-  /// Which kind of server is taken if there are several hosts: the first of this kind, as in libpq.
-  /// A sink needs one that accepts writes.
+  /// Which kind of server to connect to if `host` names several: the first of this kind, as in
+  /// libpq. A sink needs one that accepts writes.
   std::string target_session_attrs = "read-write";
   /// `random` tries the hosts in random order.
   std::string load_balance_hosts = "disable";
@@ -148,10 +148,10 @@ struct SinkOptions {
   SchemaEvolution schema_evolution = SchemaEvolution::kNone;
 
   // ---- Batches, transactions and memory ---------------------------------------------------------
-  /// Rows of a batch. A batch is sent when it has this many rows, or is old enough, or large
-  /// enough.
+  /// Rows of a batch: how many a lane waits for before it sends them, unless `batch_timeout_ms` or
+  /// `batch_bytes` comes first. A transaction may hold several batches (`transaction_size`).
   int64_t batch_size = 1000;
-  /// Age at which a batch is sent, however small it is.
+  /// The longest time in milliseconds that a row waits for others before it is sent.
   int64_t batch_timeout_ms = 1000;
   /// Bytes of rows at which a batch ends before it has `batch_size` rows. At most `buffer_bytes`;
   /// if only that is set, lowered to it.
@@ -170,7 +170,8 @@ struct SinkOptions {
   /// any size; and so nothing is sent twice: a failure ends the load, and nothing of it is
   /// committed.
   bool atomic = false;
-  /// Bytes that may be accepted and not durable yet. The producer waits while they are used up.
+  /// Bytes of rows that may be accepted and not durable yet; the producer waits while there are
+  /// more. A larger batch is accepted alone.
   int64_t buffer_bytes = 64 << 20;
   /// Transactions of a lane that may be sent before the first is answered. A higher number helps
   /// with long round trips. Behind a pooler it is always one.
@@ -241,7 +242,7 @@ struct SinkOptions {
   /// error. Foreign tables take insert, update and delete.
   std::optional<bool> is_foreign_table;
   /// Logical slot (pgoutput), created if missing. It retains the changes of the publication for its
-  /// reader, and with them the server's log.
+  /// reader, and with them the server's log: a slot that nobody reads fills the server's disk.
   std::string replication_slot;
   /// Publication of the table, created if missing; if it exists, the table is added to it. Needs
   /// wal_level = logical on the server.
@@ -266,7 +267,8 @@ struct SinkOptions {
   // ---- Failures and rejected rows ---------------------------------------------------------------
   /// How often a transaction that a transient failure rolled back is sent again.
   int64_t max_retries = 5;
-  /// Wait before the first retry. It doubles with each further retry, with jitter.
+  /// Upper limit in milliseconds of the wait before the first retry. It doubles with each further
+  /// retry, up to a minute; each wait is a random part of it.
   int64_t retry_backoff_ms = 1000;
   /// How long a lane retries while nothing succeeds, even if some of `max_retries` are left. 0: no
   /// limit.
@@ -284,8 +286,8 @@ struct SinkOptions {
   /// How many rows may be rejected. One more stops the sink, with nothing of its transaction
   /// committed. 0: no limit.
   int64_t max_rejects = 0;
-  /// Share of all rows so far that may be rejected; one may be in any case, unless the ratio is 0.
-  /// More stop the sink, as with `max_rejects`.
+  /// The largest share of all rows so far that may be rejected; a higher share stops the sink, as
+  /// with `max_rejects`. One rejected row is always allowed unless the ratio is 0.
   std::optional<double> max_reject_ratio;
   /// Takes rejected rows, in addition to table and file or instead of them. C++ only: scripts have
   /// no such option. See DeadLetterCallback.

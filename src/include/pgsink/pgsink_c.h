@@ -178,7 +178,7 @@ PGSINK_EXPORT int pgsink_sink_metrics_json(const pgsink_sink* sink, char** json,
                                            pgsink_error* error);
 
 /// pgsink_sink_warnings_json writes a JSON array of texts: what pgsink_sink_open() found that is
-/// not an error but may break a promise.
+/// not an error but may break a guarantee.
 PGSINK_EXPORT int pgsink_sink_warnings_json(const pgsink_sink* sink, char** json,
                                             pgsink_error* error);
 

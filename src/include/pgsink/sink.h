@@ -125,7 +125,7 @@ class Sink {
   virtual std::vector<HostPosition> resume_points() const = 0;
   /// metrics returns a snapshot. Thread-safe.
   virtual SinkMetrics metrics() const = 0;
-  /// warnings lists what open() found that is not an error but may break a promise, for example
+  /// warnings lists what open() found that is not an error but may break a guarantee, for example
   /// that the server commits without waiting for its disk. One line each, to show to the operator.
   virtual std::vector<std::string> warnings() const = 0;
 };

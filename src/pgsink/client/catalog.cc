@@ -502,8 +502,13 @@ std::unexpected<Error> Reader::no_such_table(std::string_view schema,
 Result<CatalogTable> Reader::finish(std::string_view schema, std::string_view table) {
   if (table_.oid == 0) return no_such_table(schema, table);
   if (!may_use_schema_) {
-    return fail(Errc::kPrivilege, "the schema \"" + std::string(schema) +
-                                      "\" may not be used by this role; GRANT USAGE ON SCHEMA");
+    const auto quoted_schema = pgproto::quote_identifier(schema);
+    const auto role = pgproto::quote_identifier(table_.role);
+    if (!quoted_schema) return fail(quoted_schema.error());
+    if (!role) return fail(role.error());
+    return fail(Errc::kPrivilege, "the role " + *role + " may not use the schema " +
+                                      *quoted_schema + ": GRANT USAGE ON SCHEMA " + *quoted_schema +
+                                      " TO " + *role);
   }
   put_in_order();
   apply_domain_rules();

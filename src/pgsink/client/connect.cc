@@ -195,7 +195,9 @@ Connector::Attempt Connector::try_encryption(const Address& address, bool tls, b
     error.message = connection->endpoint_ + ": " + error.message;
   }
   if (error.code == Errc::kTimeout) {
-    error.message += " (connect_timeout " + seconds_text(options_.connect_timeout) + ")";
+    error.message += " (the limit is " + seconds_text(options_.connect_timeout) +
+                     ": raise connection_timeout_ms, or connect_timeout in a url, if the server is "
+                     "that slow to reach)";
   }
   if (error.code == Errc::kAuthentication && !note.empty()) error.message += "; " + note;
   return attempt;

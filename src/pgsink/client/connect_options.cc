@@ -412,12 +412,13 @@ Status check_connect_options(const ConnectOptions& options) {
   const bool weak = options.ssl_mode < SslMode::kRequire;
   if (options.ssl_direct && weak) {
     return fail(Errc::kOptionConflict,
-                "sslnegotiation=direct needs sslmode require, verify-ca or verify-full");
+                "ssl_negotiation = 'direct' needs ssl_mode = 'require', 'verify-ca' or "
+                "'verify-full' (in a url: sslnegotiation and sslmode)");
   }
   if (options.ssl_root_cert == "system" && options.ssl_mode != SslMode::kVerifyFull) {
     return fail(Errc::kOptionConflict,
-                "sslrootcert=system needs sslmode=verify-full: anybody can get a certificate from "
-                "those authorities");
+                "ssl_root_cert = 'system' needs ssl_mode = 'verify-full' (in a url: sslrootcert "
+                "and sslmode): anybody can get a certificate from those authorities");
   }
   if (!options.ssl_max_version.empty() && options.ssl_max_version < options.ssl_min_version) {
     return fail(Errc::kOptionConflict,

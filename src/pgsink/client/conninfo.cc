@@ -28,8 +28,8 @@ class KeywordParser {
       skip_spaces();
       if (at_end() || text_[at_] != '=') {
         return malformed(at_,
-                         "\"=\" is missing after a keyword; does a value with blanks lack its "
-                         "quotes?");
+                         "\"=\" is missing after a keyword; a value with blanks must be in single "
+                         "quotes");
       }
       ++at_;
       skip_spaces();

@@ -115,7 +115,9 @@ Result<QueryResult> StatementCache::collect(std::string_view sql, bool described
   for (bool done = false; !done;) {
     const auto event = connection_.next_event(deadline);
     if (!event) return fail(event.error());
-    if (!*event) return fail(Errc::kInterrupted, "the wait for the answer was interrupted");
+    if (!*event) {
+      return fail(Errc::kInterrupted, "the wait for the server's answer was interrupted");
+    }
     observe(**event);
     done = collector.take((*event)->message);
   }

@@ -53,11 +53,13 @@ Status set_versions(SSL_CTX* context, const ConnectOptions& options) {
   const std::string_view min =
       options.ssl_min_version.empty() ? std::string_view("TLSv1.2") : options.ssl_min_version;
   if (SSL_CTX_set_min_proto_version(context, version_number(min)) != 1) {
-    return tls_failure("ssl_min_protocol_version " + std::string(min) + " cannot be used");
+    return tls_failure("ssl_min_version = " + std::string(min) +
+                       " is not supported by the OpenSSL of this system: use TLSv1.2 or TLSv1.3");
   }
   if (!options.ssl_max_version.empty() &&
       SSL_CTX_set_max_proto_version(context, version_number(options.ssl_max_version)) != 1) {
-    return tls_failure("ssl_max_protocol_version " + options.ssl_max_version + " cannot be used");
+    return tls_failure("ssl_max_protocol_version = " + options.ssl_max_version +
+                       " is not supported by the OpenSSL of this system: use TLSv1.2 or TLSv1.3");
   }
   return {};
 }
@@ -187,11 +189,15 @@ Status load_roots(TlsContext::State& state, const ConnectOptions& options, Files
     if (!must_verify) return {};
     return fail(
         Errc::kTls,
-        "ssl_mode " +
+        "ssl_mode = '" +
             std::string(options.ssl_mode == SslMode::kVerifyFull ? "verify-full" : "verify-ca") +
-            " needs root certificates, but there is no file " +
+            "' needs root certificates, and there is no file " +
             (path.empty() ? "~/.postgresql/root.crt" : path) +
-            "; name one in ssl_root_cert, or say \"system\" for the system's");
+            ": name a file in ssl_root_cert, or " +
+            (options.ssl_mode == SslMode::kVerifyFull
+                 ? "set ssl_root_cert = 'system' to use the system's"
+                 : "set ssl_mode = 'verify-full' and ssl_root_cert = 'system' to use the "
+                   "system's"));
   }
   if (auto status = load_trusted(context, files, path, "the root certificate file"); !status) {
     return status;

@@ -106,7 +106,9 @@ class Binder {
     SinkOptions alone;
     if (auto stored = info->store(*value, *info, alone); !stored) {
       std::string message = std::move(stored.error().message);
-      if (!info->secret) message += ", not " + shown_value(raw.value);
+      const bool of_a_map =
+          info->type == OptionType::kMap && raw.value.kind == OptionValue::Kind::kMap;
+      if (!info->secret && !of_a_map) message += ", not " + shown_value(raw.value);
       return add_at_value(raw, stored.error().code, std::move(message));
     }
     // Cannot fail: it succeeded above.

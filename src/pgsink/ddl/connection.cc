@@ -40,7 +40,8 @@ Parsed<CreateConnection> Parser::connection_head(bool or_replace) {
   connection.name_length = own_name->length;
   if (peek().is_symbol('.')) {
     return fail_here(
-        "a connection has one name, without a schema; \"a.b\" in double quotes is one");
+        "the name of a connection has no schema: leave it out, or write a name with a dot in "
+        "double quotes, such as \"a.b\"");
   }
   if (!accept_word("TO")) return fail_here("expected TO after the connection's name");
   auto system = name("the system to connect to, for example postgresql");

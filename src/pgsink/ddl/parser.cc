@@ -75,7 +75,7 @@ Parsed<Parser::Name> Parser::name(std::string_view of_what) {
   const std::string expected = "expected " + std::string(of_what);
   const bool keyword = token_.is_word("TO") || token_.is_word("AS") || token_.is_word("IF");
   if (token_.kind == TokenKind::kText) {
-    return fail_here(expected + "; names take no quotes or double ones");
+    return fail_here(expected + "; write the name without quotes or in double quotes");
   }
   if (keyword || (token_.kind != TokenKind::kWord && token_.kind != TokenKind::kQuotedName)) {
     return fail_here(expected);

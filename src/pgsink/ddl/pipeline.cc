@@ -23,7 +23,8 @@ Parsed<void> Brackets::follow(const Token& token) {
                                               : '\0';
   if (opening == '\0') return {};
   if (open_.empty() || !open_.back().is_symbol(opening)) {
-    return fail_at(token, std::string("no '") + opening + "' is open that this would close");
+    return fail_at(token,
+                   "this '" + std::string(token.text) + "' has no matching '" + opening + "'");
   }
   open_.pop_back();
   return {};
@@ -57,7 +58,7 @@ Parsed<Statement> Parser::create_pipeline(bool or_replace) {
     pipeline.with_position = peek().begin;
     auto found = with_before_insert();
     if (!found) return std::unexpected(std::move(found.error()));
-    if (!*found) return fail_here("expected INSERT INTO and a connection: a pipeline must write");
+    if (!*found) return fail_here("expected INSERT INTO and the name of a connection");
     pipeline.with = source(pipeline.with_position.offset, last_end_);
   }
   if (auto done = branches(pipeline); !done) return std::unexpected(std::move(done.error()));
@@ -124,7 +125,7 @@ Parsed<void> Parser::branches(CreatePipeline& pipeline) {
 // branch: INSERT INTO connection [( columns )] [BY NAME] query
 Parsed<InsertBranch> Parser::branch() {
   if (!accept_words({"INSERT", "INTO"})) {
-    return fail_here("expected INSERT INTO and a connection: a pipeline must write");
+    return fail_here("expected INSERT INTO and the name of a connection");
   }
   auto target = name("the connection to write to");
   if (!target) return std::unexpected(std::move(target.error()));

@@ -64,8 +64,8 @@ Result<std::string> resolve(std::string_view reference, const Substitution& subs
                        "=value; or did you mean ${secret:NAME} or ${env:NAME}?");
   }
   return pgproto::fail(Errc::kOptionValue,
-                       "a ${…} of this text is not ${secret:NAME}, ${env:NAME}, ${uuid} or "
-                       "${NAME}; write $${ for the two characters themselves");
+                       "this text has a ${…} that is none of ${secret:NAME}, ${env:NAME}, ${uuid} "
+                       "and ${NAME}; write $${ for a literal ${");
 }
 
 }  // namespace

@@ -101,8 +101,11 @@ Result<QueryResult> Epochs::change(Env& env, Connection& connection, const std::
     auto result = run_control(connection, bounded, deadline);
     if (result || connection.broken() || result.error().sqlstate != "55P03") return result;
     if (deadline != kNoDeadline && env.clock.now() >= deadline) {
-      return fail(Errc::kCannotFence, "rows of sink \"" + sink_id_ + "\" in " + table_ +
-                                          " stay locked: " + result.error().message);
+      return fail(Errc::kCannotFence,
+                  "the rows of sink \"" + sink_id_ + "\" in " + table_ +
+                      " are locked by another session (" + result.error().message +
+                      "): find it with pg_locks and pg_blocking_pids(), end it, then open the sink "
+                      "again");
     }
     if (auto ended = end_blockers(connection, deadline); !ended) return fail(ended.error());
   }
@@ -121,8 +124,12 @@ Status Epochs::end_blockers(Connection& connection, Deadline deadline) const {
         again->rows, [&](const auto& other) { return other[0] == row[0] && other[3] == row[3]; });
     if (!same) continue;
     if (!row[0]) {
-      return fail(Errc::kCannotFence, "rows of sink \"" + sink_id_ + "\" in " + table_ +
-                                          " are locked by a prepared transaction: resolve it");
+      const std::string gid = row[4] ? "the prepared transaction '" + *row[4] + "'"
+                                     : std::string("a prepared transaction");
+      return fail(Errc::kCannotFence,
+                  "the rows of sink \"" + sink_id_ + "\" in " + table_ + " are locked by " + gid +
+                      ": COMMIT PREPARED or ROLLBACK PREPARED it as its owner (pg_prepared_xacts "
+                      "lists it)");
     }
     const BackendIdentity blocker{static_cast<int32_t>(parse_number(*row[0])), row[1].value_or(""),
                                   static_cast<uint32_t>(parse_number(row[2].value_or("0")))};

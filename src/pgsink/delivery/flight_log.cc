@@ -67,8 +67,9 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
         Error error;
         error.code = Errc::kCannotFence;
         error.message =
-            "the connection broke before the server said which backend served it (a connection "
-            "pooler is in between), so that backend may still be running";
+            "the connection through a pooler broke before the server process was known, and that "
+            "process may still be running: wait until pg_stat_activity shows no session of this "
+            "sink, then open it again";
         stop(error, 0);
         gave_up_connecting_ = true;
       } else {

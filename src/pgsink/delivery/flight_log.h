@@ -218,8 +218,8 @@ class FlightLog {
   void send_again(Flight& flight, const Error& why);
   void send_again_as_unknown(Flight& flight);
   Seq seq_of(const Flight& flight) const;
-  /// Whether continuing next to a backend that may still work would break a promise: an older value
-  /// over a newer, or a prepared transaction that is not recorded.
+  /// Whether continuing next to a backend that may still work would break a guarantee: an older
+  /// value over a newer, or a prepared transaction that is not recorded.
   bool must_fence() const {
     return config_.ordered || config_.idempotent || config_.truth == Truth::kGid;
   }

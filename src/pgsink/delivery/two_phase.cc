@@ -152,10 +152,11 @@ Status TwoPhase::attach(Connection& connection, Deadline deadline) const {
                   deadline);
   if (!answer) {
     if (answer.error().sqlstate != "55P03") return fail(answer.error());
-    return fail(Errc::kCannotFence, "sink \"" + sink_id_ +
-                                        "\": another session holds its advisory lock " +
-                                        std::to_string(static_cast<int64_t>(lock_key_)) +
-                                        " exclusively, which pgsink never does");
+    return fail(Errc::kCannotFence,
+                "sink \"" + sink_id_ + "\": another program holds the advisory lock " +
+                    std::to_string(static_cast<int64_t>(lock_key_)) +
+                    ", which this sink needs: find its session in pg_locks (locktype = "
+                    "'advisory') and end it, or use another sink_id");
   }
   if (!answer->rows.empty() && parse_number(cell(*answer, 0, 0)) == generation_) return {};
   const auto now = read(connection, deadline);

@@ -35,8 +35,9 @@ class Resolver {
       if (auto tried = try_each(gids); !tried) return tried;
       if (gids.empty()) break;
       if (deadline_ != kNoDeadline && env_.clock.now() >= deadline_) {
-        return fail(Errc::kTimeout, "another session is resolving prepared transaction '" +
-                                        gids.front() + "' and does not finish");
+        return fail(Errc::kTimeout,
+                    "another session has been resolving prepared transaction '" + gids.front() +
+                        "' for too long: find it in pg_stat_activity and end it, or try again");
       }
       if (auto slept = connection_.query(sql_text(Sql::kSleep, {kSleepSeconds}), deadline_);
           !slept) {

@@ -73,11 +73,12 @@ Status WriterSessions::open_generation(Connection& connection, Deadline deadline
     return {};
   }
   if (there.error().code != Errc::kPrivilege) return there;
-  warning_ = "sink_id keeps a former writer out only while this one runs" +
-             std::string(connection.is_direct() ? "" : ", and not at all behind a pooler") +
-             ": one that was stopped, and wakes up after this one has ended, may write older rows "
-             "over newer ones, because " +
-             there.error().message;
+  warning_ = "sink_id " +
+             std::string(connection.is_direct()
+                             ? "protects against a former writer only while this process runs: one "
+                               "that continues after this process has ended"
+                             : "does not protect against a former writer behind a pooler: it") +
+             " may write older rows over newer ones. The reason: " + there.error().message;
   return {};
 }
 

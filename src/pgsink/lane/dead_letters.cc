@@ -209,7 +209,7 @@ Status ensure_dead_letter_table(const SinkOptions& options, bool may_create, Con
       if (!closed) return {};
       return fail(Errc::kPrivilege,
                   text_of({name, ": the role may not fill all of its columns: GRANT INSERT ON ",
-                           table, " TO the role"}));
+                           table, " TO ", role_to_grant(connection, role, deadline)}));
     }
     if (!may_create) return {};
     const auto create = create_statement(table, connection, deadline);
@@ -217,9 +217,14 @@ Status ensure_dead_letter_table(const SinkOptions& options, bool may_create, Con
     const auto created = run_control(connection, role + *create, deadline);
     if (created || (!connection.broken() && lost_creation_race(created.error()))) continue;
     Error error = created.error();
-    if (error.sqlstate == "42501") error.code = Errc::kPrivilege;
+    std::string grant;
+    if (error.sqlstate == "42501") {
+      error.code = Errc::kPrivilege;
+      grant = text_of({"GRANT CREATE ON SCHEMA ", quoted.identifier(options.schema), " TO ",
+                       role_to_grant(connection, role, deadline), ", or "});
+    }
     error.message = text_of({name, " is missing and cannot be created (", error.message,
-                             "): GRANT CREATE ON SCHEMA, or let its owner run: ", *create});
+                             "): ", grant, "let the owner of the schema run: ", *create});
     return fail(std::move(error));
   }
   return fail(Errc::kControlTable,

@@ -303,9 +303,10 @@ Status EpochCommitter::with_connection(const DecidingConnection::Work& work) {
 }
 
 Error EpochCommitter::explain(Error cause) const {
-  cause.message = where_ + ": " + cause.message + ". " + std::to_string(rows_committed()) +
-                  " rows are committed; what is not is committed or rolled back, each epoch as a "
-                  "whole, when the sink is opened again";
+  cause.message =
+      where_ + ": " + cause.message + ". " + std::to_string(rows_committed()) +
+      " rows are committed. When the sink is opened again, each other epoch is committed or "
+      "rolled back completely";
   return cause;
 }
 

@@ -233,8 +233,8 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
 
 // ---- ending ------------------------------------------------------------------------------------
 
-/// Proves the shape, and ends the transaction as the promise of the sink wants it; one that is only
-/// tried is undone.
+/// Proves the shape, and ends the transaction as the guarantee of the sink demands; one that is
+/// only tried is undone.
 Status FlightSender::finish(Flight& flight, LaneSession& session) {
   if (flight.attempt.writes() || !flight.rejects.letters.empty()) {
     if (auto proven = prove_shape(flight, session); !proven) return proven;

@@ -139,6 +139,7 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
   if (!repeat && setup_.rejects.salvage(flight, failure, may_blame_row)) return set_aside(flight);
 
   Error error = describe_failure(failure, setup_.delivery.hint(failure.error));
+  if (may_blame_row && !repeat && !setup_.rejects.keeps_letters()) suggest_dead_letters(error);
   // A guard that fails because of the previous flight is not a new failure.
   if (log_.fails_by_itself(flight.seq)) setup_.metrics.error(error);
   setup_.metrics.failed_write();
@@ -194,7 +195,8 @@ Failure FlightSettler::failure_of(const Flight& flight, const LaneSession& sessi
   } else {
     failure.error.code = Errc::kRolledBack;
     failure.error.message = std::string(ending_tag(attempt.ending)) +
-                            " was answered by ROLLBACK without any error before";
+                            " was answered by ROLLBACK, and no statement reported an error: a "
+                            "pooler may hide it; see the server's log of this time";
   }
   // Only its own guard can fail the first of the flights: those that follow it fail with it.
   const bool first = flight.seq == log_.committed_prefix() + 1;

@@ -58,7 +58,7 @@ Result<bool> Inbox::push(RecordBatch& batch, bool may_wait) {
   const std::shared_ptr<Accepted> accepted = make_accepted(batch);  // Goes after the lock.
   const Monitor::Lock lock(*monitor_);
   if (failure_) return fail(*failure_);
-  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write() after close()");
+  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write(): the sink is closed");
   if (auto taken = accept(accepted); !taken) return fail(taken.error());
   return true;
 }
@@ -82,7 +82,7 @@ Result<bool> Inbox::wait_for_memory(const RecordBatch& batch, bool may_wait) {
     --memory_.waiting;
   }
   if (failure_) return fail(*failure_);
-  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write() after close()");
+  if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write(): the sink is closed");
   return true;
 }
 
@@ -108,6 +108,7 @@ Status Inbox::accept(const std::shared_ptr<Accepted>& accepted) {
   accepted->number = ledger_.accepted();
   epochs_.count(accepted->batch);
   accepted->held_bytes = accepted->batch.memory_bytes();
+  if (memory_.held_bytes == 0) memory_.held_since_wall_us = env_.clock.wall_us();
   memory_.held_bytes += accepted->held_bytes;
   memory_.refused = false;
   try {
@@ -354,6 +355,7 @@ void Inbox::read_gauges(SinkMetrics& metrics) const {
   const Monitor::Lock lock(*monitor_);
   metrics.rows_accepted = ledger_.accepted_rows();
   metrics.buffered_bytes = memory_.held_bytes;
+  metrics.waiting_since_wall_us = memory_.held_bytes > 0 ? memory_.held_since_wall_us : 0;
   metrics.sinks_stopped = failure_ ? 1 : 0;
 }
 

@@ -128,8 +128,9 @@ class Inbox final : public DurableReports {
   /// The memory of batches that are accepted and not durable.
   struct Memory {
     size_t held_bytes = 0;
-    size_t waiting = 0;    ///< Producers that wait for some.
-    bool refused = false;  ///< The last batch was refused for lack of it.
+    int64_t held_since_wall_us = 0;  ///< When it was empty last.
+    size_t waiting = 0;              ///< Producers that wait for some.
+    bool refused = false;            ///< The last batch was refused for lack of it.
 
     bool is_wanted() const { return waiting > 0 || refused; }
   };

@@ -27,7 +27,8 @@ Status InputRejects::reject(std::span<const RejectedInput> inputs, uint64_t rows
   if (setup_.dead_letters == nullptr) {
     Error error = inputs.front().error;
     error.code = Errc::kRowRejected;
-    error.message = "input " + std::to_string(inputs.front().number) + ": " + error.message;
+    error.message =
+        "record " + std::to_string(inputs.front().number) + " of the input: " + error.message;
     return fail(std::move(error));
   }
   const auto letters = make_letters(inputs, rows_accepted);

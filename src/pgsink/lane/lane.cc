@@ -136,7 +136,8 @@ void Lane::run() {
 bool Lane::turn() {
   intake_.take(flights_, log_, env_.clock.now(), sizes_.rows_max(), nothing_to_send());
   if (intake_.news().aborted) {
-    step(FlightLog::Stopped{error_of(Errc::kInterrupted, "the sink was aborted")});
+    step(FlightLog::Stopped{
+        error_of(Errc::kInterrupted, "the sink was ended before its rows were committed")});
     return false;
   }
   if (link_) {
@@ -270,8 +271,10 @@ Status Lane::look_at_table(Flight& flight) {
   if (!found) return fail(found.error());
   if ((*found)->generation == target_->generation) return {};
   if (++flight.changes > kChangesMax) {
-    return fail(Errc::kColumnType, "the table changed " + std::to_string(kChangesMax) +
-                                       " times while one transaction was written");
+    return fail(Errc::kColumnType,
+                "the table was changed " + std::to_string(kChangesMax) +
+                    " times while one transaction was written: stop what alters it (ALTER TABLE "
+                    "in the server's log), then open the sink again");
   }
   return adopt(std::move(*found));
 }
@@ -330,7 +333,10 @@ Status Lane::handle_answers() {
     if (session.demoted()) {
       // A pooler or an address that moved led to it: another server may take writes.
       return fail(Errc::kSessionAttributes,
-                  "the server no longer accepts writes; looking for one that does");
+                  session.connection().endpoint() +
+                      " no longer accepts writes (it became a standby, or "
+                      "default_transaction_read_only is on): name the new primary in host if it is "
+                      "not there");
     }
   }
 }
@@ -367,6 +373,9 @@ void Lane::end() {
   if (stopped) {
     const Error cause = stop_cause();
     StopReport report = stop_report(log_, flights_, *delivery_, metrics_);
+    SinkMetrics gauges;
+    setup_.inbox.read_gauges(gauges);
+    report.rows_accepted = gauges.rows_accepted;
     report.connection = setup_.name;
     report.table = target_->plan.table;
     metrics_.error(describe_stop(cause, report));

@@ -97,10 +97,12 @@ class ExactlyOnce final : public LaneDelivery {
     const uint64_t acknowledged = base_ + committed_prefix;
     if (row->epoch < acknowledged) {
       return fail(Errc::kOutcomeUnknown,
-                  "the server has lost transactions that were committed (a failover, a restore): "
-                  "its epoch is " +
-                      std::to_string(row->epoch) + ", but " + std::to_string(acknowledged) +
-                      " was acknowledged; reopen the sink and resume after position " +
+                  "the server has lost transactions that were committed (a failover or a "
+                  "restore): the commit counter of lane " +
+                      std::to_string(row->lane) + " is " + std::to_string(row->epoch) + ", and " +
+                      std::to_string(acknowledged) +
+                      " was acknowledged. Open the sink again, and send the input again from after "
+                      "position " +
                       std::to_string(row->position.position));
     }
     row_ = std::move(*row);

@@ -16,6 +16,11 @@ Error describe_failure(const Failure& failure, std::string_view hint) {
   return error;
 }
 
+void suggest_dead_letters(Error& error) {
+  error.message +=
+      "; correct the row, or set dead_letter_table to store such rows and write the others";
+}
+
 Error describe_stop(Error cause, const StopReport& report) {
   const auto number = [](uint64_t value) { return std::to_string(value); };
   std::string text = "connection \"" + std::string(report.connection) + "\", table " +
@@ -34,7 +39,11 @@ Error describe_stop(Error cause, const StopReport& report) {
   }
   switch (report.rest) {
     case StopReport::Rest::kNotWritten:
-      text += "; rows accepted after them were not written";
+      if (report.rows_accepted > (report.failed ? report.failed->last : report.rows_committed)) {
+        text += "; rows accepted after " +
+                (report.failed ? "row " + number(report.failed->last) : "them") +
+                " were not written";
+      }
       break;
     case StopReport::Rest::kNoneFromRow:
       text += "; rows accepted from row " + number(report.from_row) + " on were not written";

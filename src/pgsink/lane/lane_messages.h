@@ -14,10 +14,14 @@ namespace pgsink {
 /// said, with a hint ("" for none) and the input row that it is about, if that is known.
 Error describe_failure(const Failure& failure, std::string_view hint);
 
+/// suggest_dead_letters adds to the error of a row what to do where rejected rows are not stored.
+void suggest_dead_letters(Error& error);
+
 /// StopReport is what is known when a lane stops: of that lane, or of all lanes of a sink.
 struct StopReport {
   std::string_view connection, table;
   uint64_t rows_committed = 0;
+  uint64_t rows_accepted = 0;  ///< By the sink so far, in all lanes.
   /// The transaction that failed permanently: its rows, and the first and last of them in the
   /// input.
   struct FailedFlight {

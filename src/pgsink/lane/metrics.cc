@@ -91,6 +91,11 @@ void SinkMetrics::merge(const SinkMetrics& part) {
   possible_duplicates += part.possible_duplicates;
   in_flight_rows += part.in_flight_rows;
   buffered_bytes += part.buffered_bytes;
+  if (part.waiting_since_wall_us > 0) {
+    const bool earlier =
+        waiting_since_wall_us == 0 || part.waiting_since_wall_us < waiting_since_wall_us;
+    if (earlier) waiting_since_wall_us = part.waiting_since_wall_us;
+  }
   connections_opened += part.connections_opened;
   connections_broken += part.connections_broken;
   connections_open += part.connections_open;

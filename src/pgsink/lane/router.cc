@@ -42,7 +42,8 @@ std::vector<std::string> Router::hashable(const CatalogTable& table,
   if (others.empty()) return names;
   warning_ = "parallelism: values of the key column(s) " + others +
              " may be equal for the server and differ in their bytes (by type or collation), so ";
-  warning_ += names.empty() ? "all rows take one lane: the others stay idle"
+  warning_ += names.empty() ? "all rows take one lane and the others stay idle: leave "
+                              "parallelism out, or use a key of another type or collation"
                             : "only the other key columns say which lane a row takes";
   return names;
 }
@@ -61,9 +62,11 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
   if (router.lanes_ == 1) return router;
   if (const std::string& place = plan.order.meeting_place;
       options.write_mode != WriteMode::kInsert && options.partition_by.empty() && !place.empty()) {
-    router.use_one_lane("parallelism: rows with different keys may meet at " + place +
-                        ", where their order counts, so all rows take one lane: the others stay "
-                        "idle; if they never meet there, say partition_by = 'hash(…)'");
+    router.use_one_lane(
+        "parallelism: rows with different keys may conflict in " + place +
+        ", and then their order matters. So all rows take one lane, and the others "
+        "stay idle. If rows never conflict there, set partition_by = 'hash(…)' with "
+        "the key columns");
     return router;
   }
   std::vector<std::string> names = hashed_columns(options.partition_by);

@@ -69,8 +69,10 @@ void SlotConfirmer::run() {
     if (!counted ||
         !(setup_.retry.rule.allows_reconnect(ended.error()) || is_transient(ended.error()))) {
       Error error = counted ? ended.error() : counted.error();
-      error.message = "connection \"" + setup_.name + "\": confirm_slot: " + error.message +
-                      "; what was committed since the slot was last read is not reported";
+      error.message =
+          "connection \"" + setup_.name + "\": confirm_slot: " + error.message +
+          "; rows that were committed since the slot was last read are in the table, and "
+          "are not reported as durable";
       return setup_.inbox.stop(std::move(error));
     }
     const Deadline until = env_.clock.now() + backoff.delay(failures);

@@ -99,13 +99,14 @@ Status TargetPlans::check(const Plan& known, const Plan& now, const CatalogTable
   const SinkOptions& options = setup_.options;
   if (now.shape.table_oid() != known.shape.table_oid()) {
     if (now.truth != Truth::kXid) {
-      return fail(Errc::kNoSuchTable,
-                  "what is delivered was counted for the previous table; open the sink again, "
-                  "which says how to go on");
+      return fail(
+          Errc::kNoSuchTable,
+          "the stored position belongs to the previous table; open the sink again: its error "
+          "says how to continue");
     }
     if (creates_partitions(options)) {
       return fail(Errc::kNoSuchTable,
-                  "its partitions are looked at when the sink is opened; open it again");
+                  "create_partitions reads the partitions when the sink is opened: open it again");
     }
   }
   if (setup_.lanes == 1) return {};

@@ -38,7 +38,8 @@ in upper case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--
 `${uuid}`, in `prepared_transaction_id` only, is a new UUID for each transaction; `$${` is a
 literal `${`. What was substituted appears in no error, log, metric or trace.
 
-**Marks.** An option with `+` goes beyond the specification. **Bold** options are required, unless
+**Marks.** An option with `+` exists in pgsink only; the others are those that the specification of
+`CREATE CONNECTION … TO postgresql` has. **Bold** options are required, unless
 `url` contains the same.
 )";
 

@@ -99,7 +99,8 @@ class Faults {
   /// `key` requires `condition`, which `other` describes.
   void needs(std::string_view key, bool condition, std::string_view other, std::string_view what) {
     conflict_if(is_set(key) && !condition, key, other,
-                std::string(key) + " has no meaning without " + std::string(what));
+                std::string(key) + " has no effect without " + std::string(what) +
+                    ": set that, or leave " + std::string(key) + " out");
   }
   bool is_set(std::string_view key) const { return find_option(key)->is_set(options_); }
 
@@ -116,9 +117,9 @@ class Faults {
     for (const auto& [key, name] : given) {
       if (name.size() <= kNameBytesMax) continue;
       add(Errc::kOptionValue,
-          std::string(key) + " has " + std::to_string(name.size()) +
-              " bytes, and a name of PostgreSQL has at most " + std::to_string(kNameBytesMax) +
-              ": the server cuts longer ones off, so give what it has kept",
+          std::string(key) + " is " + std::to_string(name.size()) +
+              " bytes long. PostgreSQL names have at most " + std::to_string(kNameBytesMax) +
+              " bytes, and the server has cut a longer one: give the name as the server shows it",
           key);
     }
   }
@@ -174,7 +175,7 @@ class Faults {
     conflict_if(options_.batch_bytes > options_.buffer_bytes, "batch_bytes", "buffer_bytes",
                 "batch_bytes (" + std::to_string(options_.batch_bytes) +
                     ") exceeds buffer_bytes (" + std::to_string(options_.buffer_bytes) + ")");
-    needs("copy_batch_size", options_.use_copy.value_or(true), "use_copy", "COPY");
+    needs("copy_batch_size", options_.use_copy.value_or(true), "use_copy", "use_copy = true");
     const size_t needed = sink_connections(options_);
     conflict_if(given_("connection_pool_size") && options_.type == ConnectionType::kSink &&
                     static_cast<size_t>(options_.connection_pool_size) < needed,
@@ -192,12 +193,14 @@ class Faults {
     needs("sink_id", exactly_once || options_.use_2pc || options_.write_mode != WriteMode::kInsert,
           "delivery", "delivery = 'exactly_once', use_2pc = true or a write_mode with keys");
     conflict_if(options_.use_2pc && exactly_once, "use_2pc", "delivery",
-                "use_2pc and delivery = 'exactly_once' are two ways to write each row once: choose "
-                "use_2pc if all lanes must commit together or the host decides, else exactly_once");
+                "use_2pc and delivery = 'exactly_once' exclude each other: choose use_2pc if all "
+                "lanes must commit together or the host decides, else exactly_once");
     atomic();
     conflict_if(exactly_once && options_.is_foreign_table.value_or(false), "delivery",
                 "is_foreign_table",
-                "a foreign table's rows do not commit together with their epoch");
+                "delivery = 'exactly_once' does not work for a foreign table: its rows do not "
+                "commit together with the progress that is stored on this server: leave delivery "
+                "out");
     conflict_if(options_.use_2pc && options_.is_foreign_table.value_or(false), "use_2pc",
                 "is_foreign_table", "a transaction that wrote a foreign table cannot be prepared");
   }
@@ -213,12 +216,14 @@ class Faults {
     refuse_if(options_.parallelism > 1, "parallelism",
               "parallelism > 1 exclude each other: each lane has a transaction of its own");
     refuse_if(options_.use_2pc, "use_2pc",
-              "use_2pc exclude each other: a prepared transaction's rows are kept in memory");
+              "use_2pc exclude each other: use_2pc keeps rows in memory until their transaction is "
+              "prepared, and atomic does not keep them: leave one out");
     refuse_if(options_.delivery == Delivery::kExactlyOnce, "delivery",
-              "delivery = 'exactly_once' exclude each other: what is not committed at once is not "
-              "sent again, so there is nothing to go on from");
+              "delivery = 'exactly_once' exclude each other: an atomic load is one transaction, so "
+              "it has no position from which a later run could continue: leave delivery out");
     refuse_if(options_.use_copy == false, "use_copy",
-              "use_copy = false exclude each other: only COPY sends rows before all are known");
+              "use_copy = false exclude each other: without COPY all rows of a transaction must be "
+              "in memory before they are sent: leave use_copy out");
     refuse_if(
         options_.create_partitions, "create_partitions",
         "create_partitions exclude each other: the partitions of a transaction are made before "
@@ -248,14 +253,15 @@ class Faults {
                 "confirm_slot waits for commits, and with use_2pc they come when the host or the "
                 "epoch decides: leave one of them out");
     conflict_if(options_.confirm_slot && options_.type == ConnectionType::kSource, "confirm_slot",
-                "type", "confirm_slot is for sinks; a source confirms what was taken from it");
-    conflict_if(slot && options_.publication.empty(), "replication_slot", "publication",
-                "replication_slot has no meaning without publication: pgoutput reads one");
+                "type", "confirm_slot works for sinks only: leave it out with type = 'source'");
+    conflict_if(
+        slot && options_.publication.empty(), "replication_slot", "publication",
+        "replication_slot needs publication: the slot shows the changes of that publication");
     slot_name();
     source_options();
     const bool source = options_.type == ConnectionType::kSource;
     conflict_if(source && !options_.replication_origin.empty(), "replication_origin", "type",
-                "replication_origin marks what a sink writes, and a source writes nothing");
+                "replication_origin works for sinks only: leave it out with type = 'source'");
     needs("snapshot", options_.type == ConnectionType::kSource, "type", "type = 'source'");
   }
 
@@ -315,7 +321,9 @@ class Faults {
             "dead_letter_table or dead_letter_file");
     }
     conflict_if(!options_.dead_letter_table.empty() && options_.dead_letter_table == options_.table,
-                "dead_letter_table", "table", "dead_letter_table must be another table");
+                "dead_letter_table", "table",
+                "dead_letter_table and table are both '" + options_.table +
+                    "': name another table for rejected rows");
   }
 
   const SinkOptions& options_;

@@ -141,7 +141,7 @@ constexpr OptionInfo kTable[] = {
         .default_text = "read-write",
         .choices = "any|read-write|read-only|primary|standby|prefer-standby",
         .replaced_by_url = true,
-        .meaning = "Which kind of server is taken if there are several hosts: the first of this "
+        .meaning = "Which kind of server to connect to if `host` names several: the first of this "
                    "kind, as in libpq. A sink needs one that accepts writes.",
         .example = "'primary'"}),
     choice<&O::load_balance_hosts>({.key = "load_balance_hosts", .group = kServer,
@@ -281,14 +281,16 @@ constexpr OptionInfo kTable[] = {
     integer<&O::batch_size>({.key = "batch_size", .group = kAmounts, .default_text = "1000",
         .min = 1, .max = 10'000'000, .aliases = "max_batch_size|batch_rows|bulk_size",
         .in_specification = true,
-        .meaning = "Rows of a batch. A batch is sent when it has this many rows, or is old enough, "
-                   "or large enough.",
+        .meaning = "Rows of a batch: how many a lane waits for before it sends them, unless "
+                   "`batch_timeout_ms` or `batch_bytes` comes first. A transaction may hold "
+                   "several batches (`transaction_size`).",
         .example = "5000"}),
     integer<&O::batch_timeout_ms>({.key = "batch_timeout_ms", .group = kAmounts,
         .default_text = "1000", .min = 1, .max = kDayMs,
         .aliases = "batch_timeout|flush_interval|flush_interval_ms|linger_ms|batch_interval_ms",
         .in_specification = true,
-        .meaning = "Age at which a batch is sent, however small it is.",
+        .meaning = "The longest time in milliseconds that a row waits for others before it is "
+                   "sent.",
         .example = "1000"}),
     integer<&O::batch_bytes>({.key = "batch_bytes", .group = kAmounts, .default_text = "16777216",
         .min = 1024, .max = int64_t{1} << 30, .aliases = "max_batch_bytes|batch_size_bytes",
@@ -324,8 +326,8 @@ constexpr OptionInfo kTable[] = {
         .example = "true"}),
     integer<&O::buffer_bytes>({.key = "buffer_bytes", .group = kAmounts, .default_text = "67108864",
         .min = 65536, .max = int64_t{1} << 40, .aliases = "max_buffer_bytes|buffer_size",
-        .meaning = "Bytes that may be accepted and not durable yet. The producer waits while they "
-                   "are used up.",
+        .meaning = "Bytes of rows that may be accepted and not durable yet; the producer waits "
+                   "while there are more. A larger batch is accepted alone.",
         .example = "268435456"}),
     integer<&O::in_flight_max>({.key = "in_flight_max", .group = kAmounts, .default_text = "16",
         .min = 1, .max = 1024, .aliases = "max_in_flight|in_flight|window|pipeline_depth",
@@ -478,7 +480,8 @@ constexpr OptionInfo kTable[] = {
     text<&O::replication_slot>({.key = "replication_slot", .group = kReplication,
         .aliases = "slot|slot_name", .in_specification = true,
         .meaning = "Logical slot (pgoutput), created if missing. It retains the changes of the "
-                   "publication for its reader, and with them the server's log.",
+                   "publication for its reader, and with them the server's log: a slot that nobody "
+                   "reads fills the server's disk.",
         .example = "'laminar_slot'"}),
     text<&O::publication>({.key = "publication", .group = kReplication,
         .aliases = "publication_name", .in_specification = true,
@@ -510,7 +513,8 @@ constexpr OptionInfo kTable[] = {
         .default_text = "1000", .min = 1, .max = 3'600'000,
         .aliases = "retry_backoff|backoff_ms|retry_delay_ms|retry_interval_ms",
         .in_specification = true,
-        .meaning = "Wait before the first retry. It doubles with each further retry, with jitter.",
+        .meaning = "Upper limit in milliseconds of the wait before the first retry. It doubles "
+                   "with each further retry, up to a minute; each wait is a random part of it.",
         .example = "1000"}),
     integer<&O::retry_timeout_ms>({.key = "retry_timeout_ms", .group = kFailures,
         .default_text = "0", .min = 0, .max = 30 * kDayMs,
@@ -545,8 +549,9 @@ constexpr OptionInfo kTable[] = {
         .example = "100"}),
     read_by<&O::max_reject_ratio, read_decimal>(OptionType::kDecimal, {.key = "max_reject_ratio",
         .group = kFailures, .min = 0, .max = 1, .aliases = "max_error_ratio",
-        .meaning = "Share of all rows so far that may be rejected; one may be in any case, unless "
-                   "the ratio is 0. More stop the sink, as with `max_rejects`.",
+        .meaning = "The largest share of all rows so far that may be rejected; a higher share "
+                   "stops the sink, as with `max_rejects`. One rejected row is always allowed "
+                   "unless the ratio is 0.",
         .example = "0.01"}),
 };
 // clang-format on

@@ -164,15 +164,15 @@ struct ReservedSetting {
   std::string_view instead;
 };
 constexpr std::array<ReservedSetting, 5> kReservedSettings{{
-    {"role", "the option set_role sets it"},
+    {"role", "use the option set_role"},
     {"session_authorization", "use the option set_role or another username"},
-    {"transaction_isolation", "the option isolation_level sets it"},
+    {"transaction_isolation", "use the option isolation_level"},
     {"client_encoding", "everything is sent as UTF-8"},
     {"standard_conforming_strings", "the sink's own statements need it on"},
 }};
 
 std::optional<std::string> setting_fault(std::string_view name) {
-  if (name.empty()) return "settings with a name";
+  if (name.empty()) return "a name for each setting, and one is empty";
   if (lower_ascii(name).starts_with("pgsink.")) {
     return "no settings that begin with 'pgsink.': the sink keeps its own there";
   }
@@ -196,7 +196,9 @@ Result<std::vector<std::pair<std::string, std::string>>> read_settings(const Opt
       return refuse(info, "valid UTF-8 without zero bytes");
     }
     for (size_t j = 0; j < i; ++j) {
-      if (equal_without_case(value.map[j].first, name)) return refuse(info, "each setting once");
+      if (equal_without_case(value.map[j].first, name)) {
+        return refuse(info, "each setting once; upper and lower case are the same");
+      }
     }
   }
   return value.map;
@@ -208,7 +210,7 @@ Result<std::string> read_hosts(const OptionValue& value, const OptionInfo& info)
   const std::vector<std::string_view> hosts = split_list(*text, ',');
   if (hosts.size() == 1 && hosts[0].empty()) return std::string();  // as if left out
   for (const std::string_view host : hosts) {
-    if (host.empty()) return refuse(info, "host names between its commas, not nothing");
+    if (host.empty()) return refuse(info, "a name between two commas");
     if (host.find("://") != std::string_view::npos) {
       return refuse(info, "host names; a URL goes into the option url");
     }

@@ -55,7 +55,9 @@ Status PartitionMap::read_range(const Partition& partition, size_t number, const
   const auto end = one ? value_of(partition.bound.to[0], rule) : std::nullopt;
   if (!first || !end) {
     return fail(Errc::kPartition,
-                "pgsink cannot read the bounds of partition \"" + partition.name + "\"");
+                "create_partitions: the bounds of partition \"" + partition.name +
+                    "\" have a form that pgsink does not know: leave create_partitions out and "
+                    "create partitions yourself; please report it");
   }
   const bool open = partition.bound.to[0].kind == BoundConstant::Kind::kMax;
   ranges_.push_back({{*first, open ? Limits64::max() : *end - 1}, number});

@@ -26,7 +26,7 @@ struct Row {
   std::string definition;  ///< As pg_get_partkeydef() shows it.
   bool one_column = false;
   bool is_owner = false, may_create = false;
-  std::string owner, role;
+  std::string owner;
 };
 
 Result<std::optional<Row>> read_key(const SinkOptions& options, const CatalogTable& table,
@@ -48,8 +48,10 @@ Result<std::optional<Row>> read_key(const SinkOptions& options, const CatalogTab
   const std::string letter = cell(*found, 0, 0);
   const auto* const type = std::ranges::find(kTypeLetters, letter.empty() ? ' ' : letter.front());
   if (type == kTypeLetters.end()) {
-    return fail(Errc::kProtocol, "the table is partitioned by strategy '" + letter +
-                                     "', which pgsink does not support");
+    return fail(Errc::kProtocol,
+                "the table is partitioned by strategy '" + letter +
+                    "', and pgsink supports range, list and hash: leave partition_column, "
+                    "partition_type and create_partitions out");
   }
   row.scheme.type = static_cast<PartitionType>(type - kTypeLetters.begin());
   row.definition = cell(*found, 0, 1);
@@ -60,7 +62,7 @@ Result<std::optional<Row>> read_key(const SinkOptions& options, const CatalogTab
   row.is_owner = cell(*found, 0, 5) == "t";
   row.owner = cell(*found, 0, 6);
   row.may_create = cell(*found, 0, 7) == "t";
-  row.role = cell(*found, 0, 8);
+  row.scheme.role = cell(*found, 0, 8);
   return row;
 }
 
@@ -136,15 +138,16 @@ void Checks::check_key(const Row& row) {
 void Checks::check_privileges(const Row& row) {
   if (!row.is_owner) {
     add(Errc::kPrivilege, "create_partitions: only its owner \"" + row.owner +
-                              "\" may attach partitions, and the role \"" + row.role +
+                              "\" may attach partitions, and the role \"" + row.scheme.role +
                               "\" is not a member of it: connect as the owner, make it the owner, "
                               "or create the partitions beforehand");
   }
   if (!row.may_create) {
+    Quoted quoted;
     add(Errc::kPrivilege,
         "create_partitions: the role may not create tables: GRANT CREATE ON "
-        "SCHEMA \"" +
-            table_.schema + "\" TO \"" + row.role + "\"");
+        "SCHEMA " +
+            quoted.identifier(table_.schema) + " TO " + quoted.identifier(row.scheme.role));
   }
 }
 

@@ -17,6 +17,7 @@ struct PartitionScheme {
   std::string column;             ///< The key, if it is one column.
   std::string default_partition;  ///< Name of the default partition; "" if there is none.
   std::string tablespace;         ///< Quoted; "" for the database's.
+  std::string role;               ///< The role that reads it, and creates partitions.
 };
 
 /// read_partition_scheme reads how the table is partitioned, independent of the options; nothing if

@@ -150,8 +150,10 @@ Error PartitionStore::explain(Error error, const std::string& what) const {
                     "partition, move those rows there with INSERT and DELETE, and attach it again";
   } else if (error.sqlstate == "42501") {
     error.code = Errc::kPrivilege;
-    error.message += ". GRANT CREATE ON SCHEMA \"" + scheme_.schema +
-                     "\" to the role, and let it act as the owner of " + table +
+    Quoted quoted;
+    const std::string role = quoted.identifier(scheme_.role);
+    error.message += ". GRANT CREATE ON SCHEMA " + quoted.identifier(scheme_.schema) + " TO " +
+                     role + ", and let " + role + " act as the owner of " + table +
                      " (set_role, or ownership), or create the partitions beforehand";
   } else if (error.sqlstate == "55P03") {
     error.message += ": another transaction, open or prepared, keeps a lock on " + table +

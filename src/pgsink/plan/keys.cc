@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pgsink/encode/rows/key_hash.h"
+#include "pgsink/sql/control.h"
 
 namespace pgsink {
 namespace {
@@ -25,6 +26,20 @@ std::vector<const CatalogColumn*> columns_of(const CatalogTable& table, const Ca
     }
   }
   return columns;
+}
+
+/// The statement that makes an index on the columns, after ": "; "" if the table cannot have one.
+std::string index_statement(const CatalogTable& table,
+                            const std::vector<const CatalogColumn*>& columns) {
+  using Kind = CatalogTable::Kind;
+  if (table.kind != Kind::kTable && table.kind != Kind::kPartitioned) return "";
+  Quoted quoted;
+  std::string names;
+  for (const CatalogColumn* column : columns) {
+    names += (names.empty() ? "" : ", ") + quoted.identifier(column->name);
+  }
+  return ": CREATE UNIQUE INDEX ON " + quoted.identifier(table.schema) + "." +
+         quoted.identifier(table.name) + " (" + names + ")";
 }
 
 /// Whether ON CONFLICT can lean on it.
@@ -157,10 +172,11 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
   if (conflicts && std::ranges::none_of(table.indexes, [&](const CatalogIndex& index) {
         return arbitrates(index) && same_columns(index, keys.columns);
       })) {
-    return fail(Errc::kNoUniqueIndex, std::string(option) + ": no unique index is on exactly (" +
-                                          name_list(keys.columns) + "); " + unique_indexes(table) +
-                                          " (partial, expression and deferrable ones do "
-                                          "not count)");
+    return fail(Errc::kNoUniqueIndex,
+                std::string(option) + ": there is no unique index on exactly the columns (" +
+                    name_list(keys.columns) + "); " + unique_indexes(table) +
+                    ". Partial, expression and deferrable indexes cannot be used" +
+                    index_statement(table, keys.columns));
   }
   keys.nulls_equal = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
     return index.nulls_not_distinct && arbitrates(index) && same_columns(index, keys.columns);

@@ -50,7 +50,9 @@ Result<const CatalogColumn*> match_column(const CatalogTable& table, const std::
     if (found != nullptr) {
       return fail(Errc::kColumnAmbiguous, "input column \"" + name + "\" could be \"" +
                                               found->name + "\" or \"" + column.name +
-                                              "\": give it the exact name");
+                                              "\": give it the exact name, in a query for "
+                                              "example by AS \"" +
+                                              found->name + "\"");
     }
     found = &column;
   }
@@ -304,8 +306,9 @@ bool is_too_wide_to_stage(const Plan& plan) {
 
 /// So many columns go as arrays at every size.
 Status go_as_arrays(const SinkOptions& options, const CatalogTable& table, Plan& plan) {
-  const std::string wide = "so many columns (" + std::to_string(plan.columns.size()) +
-                           ") leave no place for the one that numbers the rows of a staging table";
+  const std::string wide = "the input has " + std::to_string(plan.columns.size()) +
+                           " columns, and a staging table would need one more, which is more than "
+                           "the server allows";
   if (options.use_copy == true) {
     return fail(Errc::kOptionConflict, "use_copy = true: " + wide + ": leave use_copy out");
   }
@@ -475,10 +478,10 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   plan.order = row_order(options, table, plan.columns, keys);
   if (options.atomic && plan.order.together != Together::kAlways) {
     return fail(Errc::kOptionConflict,
-                "atomic = true: on " + plan.table +
-                    " each row of a key counts (it has triggers, defaults or further unique "
-                    "constraints), so all rows of a transaction must be known before the first is "
-                    "sent: leave atomic out");
+                "atomic = true: " + plan.table +
+                    " has triggers, defaults or further unique constraints, so each row of a key "
+                    "has an effect, and all rows of a transaction must be known before the first "
+                    "is sent. atomic sends them earlier: leave atomic out");
   }
   give_roles(options, table, keys, plan.order, plan.columns);
   if (mode == WriteMode::kChangelog) {

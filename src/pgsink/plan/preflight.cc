@@ -197,8 +197,9 @@ Status check_triggers(const SinkOptions& options, const CatalogTable& table, Con
     error.code = Errc::kPrivilege;
     error.message = std::string(what_asks(options)) +
                     " needs the right to set session_replication_role: GRANT SET ON PARAMETER "
-                    "session_replication_role TO the role that logs in (before PostgreSQL 15 only "
-                    "a superuser has it)";
+                    "session_replication_role TO " +
+                    role_to_grant(connection, "", deadline) +
+                    " (before PostgreSQL 15 only a superuser has it)";
     return fail(std::move(error));
   }
   if (!firing) return fail(firing.error());

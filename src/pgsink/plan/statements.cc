@@ -292,8 +292,8 @@ Result<std::string> Composer::apply(const std::string& source, std::string_view 
     case WriteMode::kUpdate:
       if (assigned_.empty()) {
         return fail(Errc::kColumnRequired,
-                    "update has no column to set: all that the input "
-                    "fills are keys");
+                    "write_mode = 'update': the input has only key columns, so there is nothing to "
+                    "update: add a column to the query");
       }
       return sql_text(Sql::kUpdateFrom,
                       {quoted_table_, assignments("given"), last_of_key(source, order), match()});

@@ -81,9 +81,9 @@ Result<Facts> read_facts(const SinkOptions& options, const CatalogTable& table,
 Status check_server(const SinkOptions& options, const Facts& facts) {
   if (!options.publication.empty() && facts.text(Facts::kWalLevel) != "logical") {
     return fail(Errc::kReplication,
-                "publication: the server's wal_level is " + facts.text(Facts::kWalLevel) +
-                    ", which keeps too little for logical replication: ALTER SYSTEM SET wal_level "
-                    "= 'logical', and restart the server");
+                "publication: logical replication needs wal_level = logical, and the server has " +
+                    facts.text(Facts::kWalLevel) +
+                    ": ALTER SYSTEM SET wal_level = 'logical', and restart the server");
   }
   if (!options.replication_origin.empty() && facts.text(Facts::kSlotsMax) == "0") {
     return fail(Errc::kReplication,
@@ -230,7 +230,7 @@ std::unexpected<Error> explain_slot(const SinkOptions& options, Error error) {
   error.message = "replication_slot \"" + options.replication_slot + "\": " + error.message;
   if (error.sqlstate == kNoFreeSlot) {
     error.message +=
-        "; drop one that nobody needs (pg_replication_slots), or raise "
+        "; drop a slot that has no reader (pg_replication_slots lists them), or raise "
         "max_replication_slots and restart the server";
   } else if (error.sqlstate == kQueryCanceled || error.code == Errc::kTimeout) {
     error.message +=

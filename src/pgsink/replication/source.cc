@@ -49,7 +49,8 @@ class SourceImpl final : public Source {
   std::vector<std::string> warnings() const override { return setup_.warnings; }
 
   Status start(uint64_t after) override {
-    if (task_) return fail(Errc::kUsage, "start(): the source was started before");
+    if (task_)
+      return fail(Errc::kUsage, "Source::start(): the source is already started; call it once");
     queued_ = confirmed_ = after;
     stream_.emplace(setup_.table, schema_, after, buffer_bytes_ / kTransactionsInBuffer);
     auto task = env_.tasks.spawn("pgsink source", [this] { run(); });

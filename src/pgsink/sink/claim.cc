@@ -33,12 +33,12 @@ namespace {
 Status check_origin(std::span<const StoredLane> before, const LaneOrigin& origin, size_t lanes,
                     StoredTable table) {
   if (before.empty()) return {};
-  const std::string sink = "sink_id \"" + table.sink_id + "\" was written with ";
   if (before.size() != lanes) {
-    return fail(Errc::kOptionConflict, "parallelism: " + sink +
-                                           (before.size() < lanes ? "fewer" : "more") +
-                                           " lanes than " + std::to_string(lanes) +
-                                           "; use the previous number, or another sink_id");
+    const std::string earlier = std::to_string(before.size());
+    return fail(Errc::kOptionConflict, "parallelism = " + std::to_string(lanes) +
+                                           ", but sink_id \"" + table.sink_id +
+                                           "\" was written with parallelism = " + earlier +
+                                           ": use " + earlier + ", or another sink_id");
   }
   for (const StoredLane& lane : before) table.position = std::max(table.position, lane.position);
   if (table.position == 0) return {};
@@ -47,10 +47,10 @@ Status check_origin(std::span<const StoredLane> before, const LaneOrigin& origin
   if (auto same = check_same_table(table); !same) return same;
   if (stored.routing.empty() || stored.routing == origin.routing) return {};
   return fail(Errc::kOptionConflict,
-              "partition_by: " + sink + "lanes by " + stored.routing + ", and now by " +
-                  origin.routing +
-                  " rows would take other lanes, which do not know that these rows are delivered; "
-                  "use the previous rule, or another sink_id");
+              "partition_by: earlier runs of sink_id \"" + table.sink_id + "\" assigned lanes by " +
+                  stored.routing + ", this one by " + origin.routing +
+                  ". Rows would take other lanes, and rows that are delivered already would be "
+                  "written again: use the earlier rule, or another sink_id");
 }
 
 }  // namespace

@@ -308,7 +308,7 @@ class SinkImpl final : public Sink {
     return fail(Errc::kLimit,
                 "write(): the rows of this epoch fill buffer_bytes (" +
                     std::to_string(options_.buffer_bytes) +
-                    "): prepare() it, having committed the one before, or raise buffer_bytes");
+                    "): commit() the epoch before and prepare() this one, or raise buffer_bytes");
   }
 
   Status ensure_partitions(const RecordBatch& batch) {
@@ -364,7 +364,9 @@ class SinkImpl final : public Sink {
     if (!stopped) return outcome;
     StopReport report = stopped->report;
     report.still_writing = !inbox_.lanes().wait_none(env_.clock.now() + kLanesEndTimeout);
-    report.rows_committed = metrics().rows_written;
+    const SinkMetrics counted = metrics();
+    report.rows_committed = counted.rows_written;
+    report.rows_accepted = counted.rows_accepted;
     if (report.failed && report.rest != StopReport::Rest::kPart) {
       report.from_row = report.failed->first;
       report.rest = StopReport::Rest::kPart;
@@ -563,7 +565,10 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
     return fail_at(options, faults.front());
   }
   if (options.type == ConnectionType::kSource) {
-    return fail_at(options, fail(Errc::kUsage, "type = 'source': it is read, not written").error());
+    return fail_at(options, fail(Errc::kUsage,
+                                 "a connection with type = 'source' cannot be written: set type = "
+                                 "'sink', or read it with Source::open()")
+                                .error());
   }
   if (shared == nullptr) {
     auto own = make_sink_pool(options, env, false);
@@ -571,7 +576,9 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
   }
   const std::shared_ptr<Pool>& pool = shared->pool();
   if (env != nullptr && env != &pool->env()) {
-    return fail_at(options, fail(Errc::kUsage, "Sink::open: the pool has another Env").error());
+    return fail_at(options, fail(Errc::kUsage,
+                                 "Sink::open: pass the Env that the pool was created with, or null")
+                                .error());
   }
   if (auto fits = check_sink_pool(*pool, options); !fits) return fail_at(options, fits.error());
   return pool;

@@ -76,14 +76,16 @@ Status upgrade(Connection& connection, std::string_view schema, const Shape& sha
   return fail(std::move(error));
 }
 
-Error may_not_create(const Error& cause, std::string_view schema, const Shape& shape,
-                     const std::string& statement) {
+/// `schema` is quoted.
+Error may_not_create(const Error& cause, const std::string& schema, const Shape& shape,
+                     const std::string& statement, const std::string& role) {
   Error error = cause;
   error.code = Errc::kPrivilege;
-  error.message = "table " + std::string(schema) + "." + std::string(shape.name) +
-                  " is missing and cannot be created (" + cause.message +
-                  "): GRANT CREATE ON SCHEMA, or let its owner run: " + statement +
-                  "; and GRANT SELECT, INSERT, UPDATE, DELETE on it to this role";
+  const std::string table = schema + "." + std::string(shape.name);
+  error.message = "table " + table + " is missing and cannot be created (" + cause.message +
+                  "): GRANT CREATE ON SCHEMA " + schema + " TO " + role +
+                  ", or let the owner of the schema run: " + statement +
+                  "; GRANT SELECT, INSERT, UPDATE, DELETE ON " + table + " TO " + role;
   return error;
 }
 
@@ -102,7 +104,8 @@ Status ensure_control_table(Connection& connection, std::string_view schema, Con
   Quoted quoted;
   const std::string look =
       sql_text(Sql::kTableShape, {quoted.literal(schema), quoted.literal(shape.name)});
-  const std::string create = sql_text(shape.create, {quoted.identifier(schema)});
+  const std::string quoted_schema = quoted.identifier(schema);
+  const std::string create = sql_text(shape.create, {quoted_schema});
   if (!quoted.status()) return quoted.status();
   for (int attempt = 0; attempt < kCreateAttemptsMax; ++attempt) {
     const auto found = run_control(connection, look, deadline);
@@ -123,7 +126,8 @@ Status ensure_control_table(Connection& connection, std::string_view schema, Con
     const auto created = run_control(connection, create, deadline);
     if (created || (!connection.broken() && lost_creation_race(created.error()))) continue;
     if (created.error().sqlstate == "42501") {
-      return fail(may_not_create(created.error(), schema, shape, create));
+      return fail(may_not_create(created.error(), quoted_schema, shape, create,
+                                 role_to_grant(connection, "", deadline)));
     }
     return fail(created.error());
   }
@@ -145,6 +149,17 @@ Result<QueryResult> run_control(Connection& connection, std::string_view stateme
     return fail(Errc::kRolledBack, "the server answered COMMIT with " + result->tag);
   }
   return result;
+}
+
+std::string role_to_grant(Connection& connection, std::string_view set_role, Deadline deadline) {
+  const auto found =
+      connection.broken()
+          ? Result<QueryResult>(fail(Errc::kConnectionLost, "the connection broke"))
+          : run_control(connection, std::string(set_role) + sql_text(Sql::kCurrentRole), deadline);
+  if (!found || found->rows.empty()) return "the role";
+  Quoted quoted;
+  std::string role = quoted.identifier(cell(*found, 0, 0));
+  return quoted.status() ? role : "the role";
 }
 
 Result<std::string> sql_array(std::span<const std::string> texts) {

@@ -315,10 +315,12 @@ constexpr std::array<Template, 148> kTemplates{{
      " ORDER BY lane"},
     // The old version of a row that is being changed names the transaction that changes it.
     {Sql::kEpochBlockers,
-     "SELECT l.pid, a.backend_start, a.usesysid, l.transactionid FROM {table} AS e"
+     "SELECT l.pid, a.backend_start, a.usesysid, l.transactionid, p.gid FROM {table} AS e"
      " JOIN pg_catalog.pg_locks AS l ON l.locktype = 'transactionid'"
      " AND l.transactionid = e.xmax AND l.granted AND l.mode = 'ExclusiveLock'"
-     " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE e.sink_id = {sink}"},
+     " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid"
+     " LEFT JOIN pg_prepared_xacts AS p ON p.transaction = l.transactionid"
+     " WHERE e.sink_id = {sink}"},
     // A writer that does not own the row, or is not at its epoch, would store NULL: error 23502
     // with table and column fails the transaction and identifies the cause.
     {Sql::kEpochGuard,

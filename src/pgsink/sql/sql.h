@@ -130,7 +130,7 @@ enum class Sql : uint8_t {
   kEpochRenew,
   kEpochRead,      ///< {table}, {sink}, {lane}. Row: epoch, host_position, proof, writer, who.
   kEpochLanes,     ///< {table}, {sink}. Rows: lane, host_position, table oid, routing.
-  kEpochBlockers,  ///< {table}, {sink}. Rows: pid, backend_start, role, xid.
+  kEpochBlockers,  ///< {table}, {sink}. Rows: pid, backend_start, role, xid, gid.
   kEpochGuard,     ///< Any search path. {table}, {position}, {proof}, {sink}, {lane}, {writer},
                    ///< {epoch}, {table}, {sink}, {lane}
   // ---- delivery/two_phase.cc --------------------------------------------------------------------

@@ -36,7 +36,7 @@ class Report:
     p99_commit_ms : float
         The time that 99 of 100 transactions did not exceed.
     warnings : tuple of str
-        What may break a promise, such as a server that does not wait for its disk.
+        What may break a guarantee, such as a server that does not wait for its disk.
     """
 
     rows: int

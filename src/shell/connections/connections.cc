@@ -83,6 +83,7 @@ void Connections::retire(const std::string& name, const Sink* sink) {
   SinkMetrics last = sink->metrics();
   last.in_flight_rows = 0;
   last.buffered_bytes = 0;
+  last.waiting_since_wall_us = 0;
   last.connections_open = 0;
   last.lanes_failing = 0;
   last.sinks_stopped = 0;

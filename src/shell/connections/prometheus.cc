@@ -1,5 +1,6 @@
 #include "shell/connections/prometheus.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -223,15 +224,16 @@ std::vector<std::string> not_ready(const std::vector<ConnectionReport>& connecti
   for (const Report& r : connections) {
     const SinkMetrics& m = r.metrics;
     if (r.live_sinks == 0) continue;
+    // Rows that came after a pause do not wait since the commit before it.
+    const int64_t stuck_us = now_wall_us - std::max(m.last_commit_wall_us, m.waiting_since_wall_us);
     if (m.sinks_stopped > 0) {
       reasons.push_back(m.connection_name + ": stopped for good: " + m.last_error);
     } else if (m.connections_open == 0) {
       reasons.push_back(m.connection_name + ": no connection to the server" +
                         (m.last_error.empty() ? "" : "; last error: " + m.last_error));
-    } else if (m.buffered_bytes > 0 && m.last_commit_wall_us > 0 &&
-               now_wall_us - m.last_commit_wall_us > kStuckUs) {
+    } else if (m.waiting_since_wall_us > 0 && stuck_us > kStuckUs) {
       reasons.push_back(m.connection_name + ": rows wait, and nothing was committed for " +
-                        std::to_string((now_wall_us - m.last_commit_wall_us) / 1'000'000) + " s");
+                        std::to_string(stuck_us / 1'000'000) + " s");
     }
   }
   return reasons;

@@ -39,7 +39,8 @@ std::string engine_literal(std::string_view text) { return quoted(text, '\''); }
 
 EngineFault Query::fault_of_result() const {
   const char* text = duckdb_result_error(const_cast<duckdb_result*>(&result_.get()));
-  return parse_engine_error(text == nullptr ? "the engine failed without a reason" : text);
+  return parse_engine_error(text == nullptr ? "the SQL engine reported an error without a text"
+                                            : text);
 }
 
 EngineResult<void> Query::start() {
@@ -106,7 +107,9 @@ pgproto::Result<std::unique_ptr<Engine>> Engine::open(const Settings& settings) 
     return fail(Errc::kInternal, "the SQL engine does not start: " + text);
   }
   if (duckdb_connect(engine->database_.get(), engine->connection_.fill()) == DuckDBError) {
-    return fail(Errc::kInternal, "the SQL engine gives no connection");
+    return fail(Errc::kInternal,
+                "the SQL engine cannot open a connection to its own database: probably there is "
+                "too little memory");
   }
   for (const char* statement : kPreamble) {
     if (auto done = engine->execute(statement); !done) return fail(std::move(done.error().error));
@@ -135,8 +138,9 @@ EngineResult<Query> Engine::prepare(const std::string& sql) {
       return std::unexpected(parse_engine_error(text == nullptr ? "cannot be prepared" : text));
     }
     if (duckdb_nparams(query.prepared_.get()) > 0) {
-      return std::unexpected(parse_engine_error(
-          "a statement of a script has no parameters ($1, ?); ${name} is filled in by --set"));
+      return std::unexpected(
+          parse_engine_error("a statement of a script cannot have parameters such as $1 or ?: use "
+                             "${name} and --set name=value"));
     }
     if (i + 1 < count) {
       if (auto started = query.start(); !started) return std::unexpected(started.error());

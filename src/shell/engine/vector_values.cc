@@ -31,8 +31,9 @@ Status check_nulls(duckdb_vector vector, const std::vector<idx_t>& rows) {
   });
   if (all) return {};
   return pgproto::fail(Errc::kInternal,
-                       "the SQL engine hands over a value where it said that there are only "
-                       "NULLs; nothing of this chunk is written");
+                       "the SQL engine returned a value in a column that it described as always "
+                       "NULL; nothing of this chunk is written: cast the column in the query "
+                       "(column::TYPE), and please report it");
 }
 
 /// How many elements the rows of an imported list have together.

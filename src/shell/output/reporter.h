@@ -22,7 +22,7 @@ class Reporter {
   /// Errors are always printed.
   void faults(const Script& script, const Faults& faults);
   void error(std::string_view text);
-  /// Warnings: conditions that may break a promise, though nothing failed yet.
+  /// Warnings: conditions that may break a guarantee, though nothing failed yet.
   void warning(std::string_view text);
   /// What a pipeline did, and notes.
   void info(std::string_view text);

@@ -54,8 +54,8 @@ void Signals::wait() {
     const int signal = sigtimedwait(&set, nullptr, &kTick);
     if (signal > 0 && received_ != 0) {
       constexpr std::string_view kText =
-          "pgsink: aborted; what was not yet reported as committed "
-          "may or may not be in the target\n";
+          "pgsink: ended at once by the second signal; rows that were not reported as committed "
+          "may or may not be in the table\n";
       [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kText.data(), kText.size());
       _exit(128 + received_);
     }

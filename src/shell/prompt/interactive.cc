@@ -25,7 +25,6 @@ constexpr std::array<const char*, 4> kSystemTables{
     "system.postgresql_sink_metrics", "system.postgresql_pool_stats", "system.postgresql_tables",
     "system.postgresql_statements"};
 /// The largest file that .read accepts.
-constexpr size_t kScriptBytesMax = size_t{1} << 30;
 
 /// The path of the history: $PGSINK_HISTORY, else ~/.pgsink_history; "" for none.
 std::string history_file() {
@@ -237,7 +236,7 @@ void Interactive::timer(std::string_view argument) {
 }
 
 void Interactive::read(std::string_view argument) {
-  auto text = read_text_file(std::string(argument), kScriptBytesMax);
+  auto text = read_script(std::string(argument));
   if (!text) return context_.reporter.error(text.error().message);
   (void)context_.runner.run({std::string(argument), *text});
   if (context_.signals.received() != SIGTERM) context_.signals.forget();

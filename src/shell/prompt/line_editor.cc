@@ -68,7 +68,7 @@ class EditedLines final : public LineEditor {
     el_set(edit_, EL_EDITOR, "emacs");
     el_set(edit_, EL_HIST, history, history_);
     el_set(edit_, EL_ADDFN, "pgsink-complete", "complete the word", complete);
-    el_set(edit_, EL_ADDFN, "pgsink-cancel", "give the statement up", cancel);
+    el_set(edit_, EL_ADDFN, "pgsink-cancel", "discard the statement", cancel);
     el_set(edit_, EL_BIND, "^I", "pgsink-complete", nullptr);
     el_source(edit_, nullptr);  // ~/.editrc
     // While a line is typed Ctrl-C is a key; the signal is for running statements.

@@ -204,7 +204,7 @@ class CsvSplitter {
         field.text += c;
       }
     }
-    return fail("a quote is opened and not closed");
+    return fail("its opening quote has no closing quote");
   }
 
   const std::string_view record_;

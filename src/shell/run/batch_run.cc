@@ -192,8 +192,9 @@ Faults BatchRun::query_failed(const BranchSink& sink, const EngineFault& fault) 
     if (auto works = sink.check(); !works) return std::move(works.error());
   }
   Faults faults = pipeline_.engine_fault(sink.branch(), fault);
-  faults.front().error.message += "; " + grouped(sink.sink().metrics().rows_written) + " of the " +
-                                  grouped(sink.rows_read) + " rows before it are committed";
+  faults.front().error.message += "; the query had returned " + grouped(sink.rows_read) +
+                                  " rows, of which " + grouped(sink.sink().metrics().rows_written) +
+                                  " are committed";
   return faults;
 }
 

@@ -48,8 +48,7 @@ Outcome BranchSink::checked(Status status) const {
 }
 
 Faults BranchSink::stopped_by(Error error) const {
-  error.message += "; " + grouped(sink_->metrics().rows_written) + " of " + grouped(rows_read) +
-                   " rows read are known to be committed";
+  error.message += "; " + grouped(rows_read) + " rows of the query were read";
   return pipeline_.target_fault(branch_, std::move(error));
 }
 

@@ -186,7 +186,9 @@ Outcome PipelineBinder::refuse_state(const PlanNode& plan, SourcePosition place,
       make_error(Errc::kQuery,
                  "a query over the unbounded source '" + source.name +
                      "' works on each row by itself, with expressions and WHERE; this one has " +
-                     *what + ", which would need rows that may never come"),
+                     *what +
+                     ", which would need rows that may never come; load the rows into a table "
+                     "first, or write them to PostgreSQL and use that there"),
       place.offset, std::max<size_t>(length, 1)));
 }
 

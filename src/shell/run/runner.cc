@@ -140,8 +140,10 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   if (exists && statement.if_not_exists) return {};
   if (exists && !statement.or_replace) {
     return std::unexpected(places.fault(
-        make_error(Errc::kDuplicateName, "connection '" + statement.name +
-                                             "' exists; CREATE OR REPLACE CONNECTION replaces it"),
+        make_error(
+            Errc::kDuplicateName,
+            "connection '" + statement.name +
+                "' exists; use CREATE OR REPLACE to replace it, or IF NOT EXISTS to keep it"),
         statement.name_position.offset, statement.name_length));
   }
   if (statement.system == "stdin") return create_source(statement, places);
@@ -201,7 +203,7 @@ Result<bool> Runner::open_sources(const ScriptStatement& text) {
   if (!waits) return std::unexpected(waits.error());
   if (*waits != nullptr && (*waits)->opened) {
     reporter_.info("line " + std::to_string(text.begin.line) + ": source '" + (*waits)->name +
-                   "' is empty: there is nothing to do");
+                   "' ended without a row: the statement is not run");
   } else if (*waits != nullptr) {
     reporter_.warning("line " + std::to_string(text.begin.line) +
                       " is not checked: the columns of source '" + (*waits)->name +
@@ -239,7 +241,9 @@ Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatemen
   for (const InsertBranch& branch : statement.branches) {
     if (!sources_.contains(branch.target)) continue;
     return std::unexpected(places.fault(
-        make_error(Errc::kQuery, "'" + branch.target + "' is a source: rows come from it"),
+        make_error(Errc::kQuery, "'" + branch.target +
+                                     "' is a source and cannot be written: name a connection with "
+                                     "type = 'sink' after INSERT INTO"),
         branch.target_position.offset, branch.target.size()));
   }
   if (!statement.name.empty()) {
@@ -249,7 +253,8 @@ Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatemen
       return std::unexpected(places.fault(
           make_error(
               Errc::kDuplicateName,
-              "pipeline '" + statement.name + "' exists; CREATE OR REPLACE PIPELINE runs it again"),
+              "pipeline '" + statement.name +
+                  "' exists; use CREATE OR REPLACE to run it again, or IF NOT EXISTS to skip it"),
           statement.name_position.offset, statement.name.size()));
     }
     pipelines_.insert(statement.name);

@@ -42,9 +42,10 @@ Outcome SourceRejects::reject(const std::vector<RejectedInput>& inputs) {
     }
     if (!max && sinks_.empty()) {
       return std::unexpected(source_fault(
-          pipeline_, make_error(Errc::kRowRejected,
-                                what + "; give a sink dead letters to store such input, or set "
-                                       "max_rejects of the source to tolerate it")));
+          pipeline_,
+          make_error(Errc::kRowRejected,
+                     what + "; give a sink a dead_letter_table to store such input, or set "
+                            "max_rejects of the source to tolerate it")));
     }
     if (count_ <= kRowsNamedMax) {
       pipeline_.context.reporter.warning("source " + source_.name + ", " + what +

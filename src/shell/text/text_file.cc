@@ -16,7 +16,8 @@ std::unexpected<pgproto::Error> failed(const std::string& what, const std::strin
 
 }  // namespace
 
-pgproto::Result<std::string> read_text_file(const std::string& path, size_t bytes_max) {
+pgproto::Result<std::string> read_text_file(const std::string& path, size_t bytes_max,
+                                            std::string_view hint) {
   const File owned(path == "-" ? nullptr : std::fopen(path.c_str(), "rb"), std::fclose);
   std::FILE* file = path == "-" ? stdin : owned.get();
   if (file == nullptr) return failed("cannot read", path);
@@ -26,12 +27,20 @@ pgproto::Result<std::string> read_text_file(const std::string& path, size_t byte
     bytes = std::fread(part, 1, sizeof part, file);
     content.append(part, bytes);
     if (content.size() > bytes_max) {
-      return pgproto::fail(pgproto::Errc::kFile,
-                           path + " has more than " + std::to_string(bytes_max) + " bytes");
+      return pgproto::fail(
+          pgproto::Errc::kFile,
+          path + " has more than " + std::to_string(bytes_max) + " bytes" + std::string(hint));
     }
   }
   if (std::ferror(file) != 0) return failed("cannot read", path);
   return content;
+}
+
+pgproto::Result<std::string> read_script(const std::string& path) {
+  constexpr size_t kScriptBytesMax = size_t{1} << 30;
+  return read_text_file(path, kScriptBytesMax,
+                        ", which is too much for a script: rows are read from a data file by a "
+                        "query, for example with read_csv() or read_parquet()");
 }
 
 pgproto::Status write_text_file(const std::string& path, std::string_view content) {

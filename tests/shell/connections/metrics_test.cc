@@ -292,12 +292,21 @@ TEST(Metrics, ReadyMeansThatRunningSinksGetOn) {
               ElementsAre("c: no connection to the server; last error: PGS-2001: refused"));
   report.metrics.connections_open = 1;
   EXPECT_THAT(shell::not_ready({report}, kNow), IsEmpty());
-  report.metrics.buffered_bytes = 1;
   report.metrics.last_commit_wall_us = kNow - 31'000'000;
+  EXPECT_THAT(shell::not_ready({report}, kNow), IsEmpty()) << "no row waits";
+  report.metrics.buffered_bytes = 1;
+  report.metrics.waiting_since_wall_us = kNow - 40'000'000;
   EXPECT_THAT(shell::not_ready({report}, kNow),
               ElementsAre("c: rows wait, and nothing was committed for 31 s"));
   report.metrics.last_commit_wall_us = kNow - 29'000'000;
   EXPECT_THAT(shell::not_ready({report}, kNow), IsEmpty());
+  report.metrics.last_commit_wall_us = 0;
+  EXPECT_THAT(shell::not_ready({report}, kNow),
+              ElementsAre("c: rows wait, and nothing was committed for 40 s"))
+      << "the first transaction waits for a lock";
+  report.metrics.last_commit_wall_us = kNow - 90'000'000;
+  report.metrics.waiting_since_wall_us = kNow - 1'000'000;
+  EXPECT_THAT(shell::not_ready({report}, kNow), IsEmpty()) << "the first row after a pause";
 }
 
 TEST(JsonLog, EveryLineIsAnObjectWithWhatItIsAbout) {

@@ -115,7 +115,7 @@ TEST(Output, ClosedOutputIsAnErrorNotAnEarlyDeath) {
   options.close_stdout = true;
   const auto run = pgsink({"-c", "SELECT * FROM range(100000)"}, options);
   EXPECT_EQ(run.exit_code, 1);
-  EXPECT_THAT(run.err, HasSubstr("cannot write the results to standard output"));
+  EXPECT_THAT(run.err, HasSubstr("cannot write the results to standard output: "));
 }
 
 TEST(Output, ToJsonbIsToJson) {

@@ -413,8 +413,8 @@ TEST_F(PipelineRun, FailureOfTheQuerySaysWhatIsCommitted) {
       "INSERT INTO numbers_sink SELECT i AS id, CASE WHEN i = 80000 THEN error('boom') END AS "
       "name FROM range(90000) AS r(i);");
   EXPECT_EQ(run.exit_code, 1);
-  EXPECT_THAT(run.err, AllOf(HasSubstr("boom"), HasSubstr("rows before it are committed"),
-                             HasSubstr("(failed)")));
+  EXPECT_THAT(run.err,
+              AllOf(HasSubstr("boom"), HasSubstr(" rows, of which "), HasSubstr("(failed)")));
 }
 
 TEST_F(PipelineRun, SecondPipelineOfANameNeedsOrReplace) {

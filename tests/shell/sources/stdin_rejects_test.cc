@@ -45,7 +45,7 @@ TEST_F(StdinRejects, BecomeDeadLettersWithNumberAndText) {
             "5|22P02|public.arrivals|c|3 8|22P02|public.arrivals|c|\\x352cff");
   EXPECT_THAT(server_says("SELECT string_agg(message, ' ' ORDER BY input_row) FROM "
                           "arrivals_rejected"),
-              AllOf(HasSubstr("line 3: field 2: a quote is opened and not closed"),
+              AllOf(HasSubstr("line 3: field 2: its opening quote has no closing quote"),
                     HasSubstr("line 5: it has 1 field, not 2"),
                     HasSubstr("line 8: it is not valid UTF-8")));
   EXPECT_THAT(done.err, AllOf(HasSubstr("3 rows, 4 rejected"), HasSubstr("line 5: ")));

@@ -103,8 +103,8 @@ Result<KeyHash> KeyHash::create(const std::vector<EncodeColumn>& columns,
     if (target && std::ranges::find(kBytewise, target->kind) == kBytewise.end()) {
       return pgproto::fail(Errc::kColumnType,
                            "column \"" + column.target_name + "\" (" + target->name +
-                               "): equal values of that type may look different, so rows cannot "
-                               "be told apart by them");
+                               "): equal values of this type can have different bytes, so it "
+                               "cannot show which rows belong together");
     }
     if (target && target->kind == TargetKind::kEnum) {
       // The same bytes, also for labels that the type gets later.
