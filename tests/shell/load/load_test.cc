@@ -97,8 +97,9 @@ TEST(Load, LongRecordsOfManyLines) {
   const TemporaryFolder folder;
   std::string lines;
   for (int i = 0; i < 2'000'000; ++i) lines += "a\n";
-  const auto file = folder.write(
-      "a.csv", "id,s\n1,\"" + lines + "\"\n2," + std::string(10'000'000, 'b') + "\n3,x\n");
+  std::string wide;
+  wide.resize(10'000'000, 'b');
+  const auto file = folder.write("a.csv", "id,s\n1,\"" + lines + "\"\n2," + wide + "\n3,x\n");
   const auto run = load({file, "--table", "load_long"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(in_analytics("SELECT string_agg(length(s)::text, ' ' ORDER BY id) FROM load_long"),
