@@ -76,6 +76,14 @@ Status check_temporal(const CatalogTable& table, const std::vector<const Catalog
   return {};
 }
 
+/// ON CONFLICT needs an index of the table that it names.
+Status check_kind(const CatalogTable& table, bool conflicts) {
+  if (!conflicts || table.kind != CatalogTable::Kind::kView) return {};
+  return fail(Errc::kNoUniqueIndex,
+              "it is a view, which has no unique index: write to the table that it selects from, "
+              "or use write_mode = 'insert'");
+}
+
 /// The columns of the only unique index whose columns the input fills; none if there are several.
 template <typename Sent>
 std::vector<const CatalogColumn*> only_unique_columns(const CatalogTable& table, Sent&& sent) {
@@ -118,11 +126,7 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
   const WriteMode mode = options.write_mode;
   const bool conflicts = mode == WriteMode::kUpsert || mode == WriteMode::kChangelog ||
                          (mode == WriteMode::kInsertIgnore && !options.conflict_columns.empty());
-  if (conflicts && table.kind == CatalogTable::Kind::kView) {
-    return fail(Errc::kNoUniqueIndex,
-                "it is a view, which has no unique index: write to the table behind it, or use "
-                "write_mode = 'insert'");
-  }
+  if (auto usable = check_kind(table, conflicts); !usable) return fail(usable.error());
   const bool by_conflict =
       options.key_columns.empty() || mode == WriteMode::kUpsert || mode == WriteMode::kInsertIgnore;
   const std::vector<std::string>& names =

@@ -162,7 +162,7 @@ Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table, const 
 
 Status check_writable(const CatalogTable& table) {
   if (table.kind != CatalogTable::Kind::kMaterializedView) return {};
-  return fail(Errc::kOptionConflict, "table: " + name_of(table) +
+  return fail(Errc::kOptionConflict, name_of(table) +
                                          " is a materialized view, which only REFRESH MATERIALIZED "
                                          "VIEW fills: write to the tables that it reads");
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "pgsink/encode/base/shortened.h"
@@ -19,7 +20,7 @@ bool begins_name(char c) {
 }
 bool continues_name(char c) { return begins_name(c) || is_decimal(c) || c == '-' || c == '.'; }
 bool is_control(char c) {
-  return static_cast<unsigned char>(c) < 0x20 && kXmlBlanks.find(c) == std::string_view::npos;
+  return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\r' && c != '\n';
 }
 
 class XmlReader {
@@ -32,7 +33,7 @@ class XmlReader {
       if (rest_[0] == '<') {
         read_markup();
       } else {
-        read_text("<");
+        read_text('<');
       }
     }
     if (fault_.empty() && !open_.empty()) fault_ = element(open_.back()) + " is not closed";
@@ -112,21 +113,20 @@ class XmlReader {
     const std::string_view quote = rest_.substr(0, 1);
     if (quote != "\"" && quote != "'") return false;
     rest_.remove_prefix(1);
-    read_text(quote == "\"" ? "\"<" : "'<");
+    read_text(quote[0]);
     return fault_.empty() && take(quote);
   }
 
-  /// Reads text and references up to one of the characters `ends`.
-  void read_text(std::string_view ends) {
-    while (fault_.empty() && !rest_.empty() && ends.find(rest_[0]) == std::string_view::npos) {
-      if (is_control(rest_[0])) return fail("it has a control character");
-      const bool reference = take("&");
-      if (reference) {
-        read_reference();
-      } else {
-        rest_.remove_prefix(1);
-      }
+  /// Reads text and references up to `end` or a tag.
+  void read_text(char end) {
+    size_t at = 0;
+    while (fault_.empty() && at < rest_.size() && rest_[at] != end && rest_[at] != '<') {
+      if (is_control(rest_[at])) return fail("it has a control character");
+      if (rest_[at++] != '&') continue;
+      rest_.remove_prefix(std::exchange(at, 0));
+      read_reference();
     }
+    rest_.remove_prefix(at);
   }
 
   void read_reference() {
