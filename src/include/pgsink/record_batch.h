@@ -100,8 +100,6 @@ struct Field {
   /// Otherwise these are ordinary numbers.
   bool infinities = false;
   std::vector<Field> children;  ///< Elements of lists, members of structs, values of a dictionary.
-
-  bool operator==(const Field&) const = default;
 };
 
 using Schema = std::vector<Field>;
