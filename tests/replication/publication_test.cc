@@ -209,8 +209,10 @@ TEST_F(PublicationTest, TooLittleLogIsAnErrorThatSaysWhatToDo) {
   publish();
   const Error error = open_error();
   EXPECT_EQ(error.code, Errc::kReplication);
-  EXPECT_THAT(error.message, AllOf(HasSubstr("connection \"test\": publication: "),
-                                   HasSubstr("wal_level is replica"), HasSubstr("ALTER SYSTEM")));
+  EXPECT_THAT(error.message,
+              AllOf(HasSubstr("connection \"test\": publication: "),
+                    HasSubstr("needs wal_level = logical, and the server has replica"),
+                    HasSubstr("ALTER SYSTEM")));
   EXPECT_EQ(plain->scalar("SELECT count(*) FROM pg_publication", database_), "0");
   use(*server_);
 }

@@ -34,8 +34,8 @@ inline constexpr Duration kAskTimeout = std::chrono::seconds(15);
 Result<QueryResult> run_control(Connection& connection, std::string_view statements,
                                 Deadline deadline, bool durable = false);
 
-/// role_to_grant is the current role after `set_role` (SQL that ends in "; ", or ""), quoted for the
-/// GRANT of a message; "the role" if it cannot be read. REQUIRES: as run_control().
+/// role_to_grant is the current role after `set_role` (SQL that ends in "; ", or ""), quoted for
+/// the GRANT of a message; "the role" if it cannot be read. REQUIRES: as run_control().
 std::string role_to_grant(Connection& connection, std::string_view set_role, Deadline deadline);
 
 /// lost_creation_race says whether CREATE … IF NOT EXISTS failed because another session created

@@ -399,7 +399,7 @@ TEST_F(PipelineRun, SecondSignalAborts) {
               sink_ + "INSERT INTO numbers_sink SELECT i AS id FROM range(10000) AS r(i);"},
              interrupted_in("INSERT", 2));
   EXPECT_EQ(run.exit_code, 130) << run.err;
-  EXPECT_THAT(run.err, HasSubstr("aborted"));
+  EXPECT_THAT(run.err, HasSubstr("ended at once by the second signal"));
   kill(locker, SIGTERM);
   wait_process(locker);
   server_says(

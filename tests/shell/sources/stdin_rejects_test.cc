@@ -83,8 +83,9 @@ TEST_F(StdinRejects, WithoutDeadLettersTheyEndThePipelineUnlessAllowed) {
   const std::string source = std::string("format = 'csv', header = false") + kTyped;
   const auto stopped = run(input, source, "");
   EXPECT_EQ(stopped.exit_code, 1);
-  EXPECT_THAT(stopped.err, AllOf(HasSubstr("source 'feed': line 2: "), HasSubstr("dead letters"),
-                                 HasSubstr("max_rejects"), HasSubstr("PGS-4001")));
+  EXPECT_THAT(stopped.err,
+              AllOf(HasSubstr("source 'feed': line 2: "), HasSubstr("dead_letter_table"),
+                    HasSubstr("max_rejects"), HasSubstr("PGS-4001")));
   const auto allowed = run(input, source + ", max_rejects = 1", "");
   EXPECT_EQ(allowed.exit_code, 3) << allowed.err;
   EXPECT_THAT(allowed.err, HasSubstr("2 rows, 1 rejected"));
