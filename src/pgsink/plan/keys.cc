@@ -107,6 +107,22 @@ std::string unique_indexes(const CatalogTable& table) {
   return text.empty() ? "it has none" : "it has " + text;
 }
 
+/// Whether ON CONFLICT can find a row by these columns.
+Status check_arbiter(const CatalogTable& table, const std::vector<const CatalogColumn*>& columns,
+                     std::string_view option) {
+  if (auto usable = check_deferrable(table, &columns); !usable) return usable;
+  if (auto usable = check_temporal(table, columns); !usable) return usable;
+  const auto fits = [&](const CatalogIndex& index) {
+    return arbitrates(index) && same_columns(index, columns);
+  };
+  if (std::ranges::any_of(table.indexes, fits)) return {};
+  return fail(Errc::kNoUniqueIndex,
+              std::string(option) + ": there is no unique index on exactly the columns (" +
+                  name_list(columns) + "); " + unique_indexes(table) +
+                  ". Partial, expression and deferrable indexes cannot be used" +
+                  index_statement(table, columns));
+}
+
 }  // namespace
 
 bool same_columns(const CatalogIndex& index, const std::vector<const CatalogColumn*>& columns) {
@@ -170,17 +186,9 @@ Result<Keys> find_keys(const SinkOptions& options, const CatalogTable& table,
     }
   }
   if (conflicts) {
-    if (auto usable = check_deferrable(table, &keys.columns); !usable) return fail(usable.error());
-    if (auto usable = check_temporal(table, keys.columns); !usable) return fail(usable.error());
-  }
-  if (conflicts && std::ranges::none_of(table.indexes, [&](const CatalogIndex& index) {
-        return arbitrates(index) && same_columns(index, keys.columns);
-      })) {
-    return fail(Errc::kNoUniqueIndex,
-                std::string(option) + ": there is no unique index on exactly the columns (" +
-                    name_list(keys.columns) + "); " + unique_indexes(table) +
-                    ". Partial, expression and deferrable indexes cannot be used" +
-                    index_statement(table, keys.columns));
+    if (auto usable = check_arbiter(table, keys.columns, option); !usable) {
+      return fail(usable.error());
+    }
   }
   keys.nulls_equal = std::ranges::any_of(table.indexes, [&](const CatalogIndex& index) {
     return index.nulls_not_distinct && arbitrates(index) && same_columns(index, keys.columns);
