@@ -6,7 +6,7 @@
 namespace pgsink {
 
 void Intake::take(FlightQueue& flights, FlightLog& log, TimePoint now, size_t rows_max,
-                  bool nothing_to_send) {
+                  const std::function<bool()>& nothing_to_send) {
   rows_max = std::min(rows_max, limits_.transaction_rows);
   for (;;) {
     const Flight* const before = flights.open();
@@ -20,7 +20,7 @@ void Intake::take(FlightQueue& flights, FlightLog& log, TimePoint now, size_t ro
     if (took) add(flights, log, now);
     Flight* const open = flights.open();
     auto why = open != nullptr ? closes(*open, flights.size(), rows_max) : std::nullopt;
-    if (open != nullptr && !took && nothing_to_send && !why) why = due_by(*open);
+    if (open != nullptr && !took && !why && nothing_to_send()) why = due_by(*open);
     if (why) {
       open->state = FlightState::kClosed;
       open->trigger = *why;

@@ -1,6 +1,7 @@
 #pragma once
 // Intake: takes rows from the inbox and cuts them into flights.
 
+#include <functional>
 #include <optional>
 
 #include "pgsink/lane/flight_queue.h"
@@ -17,11 +18,11 @@ class Intake {
   };
   Intake(Inbox& inbox, size_t lane, Limits limits) : inbox_(inbox), lane_(lane), limits_(limits) {}
 
-  /// Takes what is due and adds it to the flights, each of at most `rows_max` rows. With
-  /// `nothing_to_send` the open flight ends once nothing more is due. When there is nothing to
-  /// take, the inbox will wake the lane.
+  /// Takes what is due and adds it to the flights, each of at most `rows_max` rows. If
+  /// `nothing_to_send` says so after that, the open flight ends once nothing more is due. When there
+  /// is nothing to take, the inbox will wake the lane.
   void take(FlightQueue& flights, FlightLog& log, TimePoint now, size_t rows_max,
-            bool nothing_to_send);
+            const std::function<bool()>& nothing_to_send);
   /// What the inbox said last, without the rows.
   const Inbox::Taken& news() const { return news_; }
 

@@ -134,7 +134,8 @@ void Lane::run() {
 }
 
 bool Lane::turn() {
-  intake_.take(flights_, log_, env_.clock.now(), sizes_.rows_max(), nothing_to_send());
+  intake_.take(flights_, log_, env_.clock.now(), sizes_.rows_max(),
+               [this] { return nothing_to_send(); });
   if (intake_.news().aborted) {
     step(FlightLog::Stopped{
         error_of(Errc::kInterrupted, "the sink was ended before its rows were committed")});
