@@ -91,26 +91,49 @@ bool holds_time(const Target& target, const Moment& moment, int64_t& micros) {
   return !moment.rounds && micros % step == 0;
 }
 
-/// HH:MM[:SS[.fraction]]
-bool read_clock(TextReader& reader, Moment& moment) {
-  int64_t hours = 0;
-  int64_t minutes = 0;
-  int64_t seconds = 0;
-  if (!reader.take_number(1, 2, hours) || !reader.take(':') || !reader.take_number(2, 2, minutes)) {
+struct Clock {
+  int64_t hours = 0, minutes = 0, seconds = 0;
+};
+
+/// HHMM or HHMMSS, and no further digit.
+bool read_basic_clock(TextReader& reader, Clock& clock) {
+  constexpr size_t kDigits = 4, kDigitsWithSeconds = 6;
+  TextReader ahead = reader;
+  const size_t digits = ahead.take_digits().size();
+  if (digits != kDigits && digits != kDigitsWithSeconds) return false;
+  int64_t number = 0;
+  reader.take_number(digits, digits, number);
+  if (digits == kDigits) number *= 100;
+  clock = {.hours = number / 10'000, .minutes = number / 100 % 100, .seconds = number % 100};
+  return true;
+}
+
+/// H:M or H:M:S, each of one or two digits; says whether there are seconds.
+bool read_parted_clock(TextReader& reader, Clock& clock, bool& has_seconds) {
+  if (!reader.take_number(1, 2, clock.hours) || !reader.take(':') ||
+      !reader.take_number(1, 2, clock.minutes)) {
     return false;
   }
+  has_seconds = reader.take(':');
+  return !has_seconds || reader.take_number(1, 2, clock.seconds);
+}
+
+/// One of the two, and a fraction of a second.
+bool read_clock(TextReader& reader, Moment& moment) {
+  Clock clock;
+  bool may_have_fraction = true;
+  const bool basic = read_basic_clock(reader, clock);
+  if (!basic && !read_parted_clock(reader, clock, may_have_fraction)) return false;
   int64_t fraction = 0;
-  if (reader.take(':')) {
-    if (!reader.take_number(2, 2, seconds)) return false;
-    if (reader.take('.')) {
-      const std::string_view digits = reader.take_digits();
-      moment.rounds =
-          digits.size() > 6 && digits.find_first_not_of('0', 6) != std::string_view::npos;
-      fraction = moment.rounds ? rounded_fraction(digits) : whole_fraction(digits);
-    }
+  if (may_have_fraction && reader.take('.')) {
+    const std::string_view digits = reader.take_digits();
+    if (basic && digits.empty()) return false;
+    moment.rounds = digits.size() > 6 && digits.find_first_not_of('0', 6) != std::string_view::npos;
+    fraction = moment.rounds ? rounded_fraction(digits) : whole_fraction(digits);
   }
-  if (hours > 24 || minutes > 59 || seconds > 60) return false;
-  moment.micros = ((hours * 60 + minutes) * 60 + seconds) * kMicrosPerSecond + fraction;
+  if (clock.hours > 24 || clock.minutes > 59 || clock.seconds > 60) return false;
+  moment.micros =
+      ((clock.hours * 60 + clock.minutes) * 60 + clock.seconds) * kMicrosPerSecond + fraction;
   moment.has_time = true;
   return moment.micros <= kMicrosPerDay;
 }
@@ -199,6 +222,7 @@ bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault
 
 bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
   TextReader reader(pgproto::ascii::trim(text));
+  if (!reader.take('T')) reader.take('t');
   Moment moment;
   const bool read = read_clock(reader, moment);
   reader.skip_spaces();

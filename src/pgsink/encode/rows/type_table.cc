@@ -173,7 +173,7 @@ constexpr Conversion kConversions[] = {
     PGSINK_PARSED(T::kChar, "at most one byte of ASCII"),
     PGSINK_PARSED(T::kBytea, "hexadecimal (\\x…) or escape format"),
     PGSINK_PARSED(T::kDate, "2024-01-31 (BC), 20240131, infinity, since 17 +infinity"),
-    PGSINK_PARSED(T::kTime, "12:34:56.789 without zone or in UTC, without rounding"),
+    PGSINK_PARSED(T::kTime, "12:34:56.789 or 123456.789 without zone or in UTC, without rounding"),
     PGSINK_PARSED(T::kTimetz, "12:34:56.789+01:00, without rounding; no zone is UTC"),
     PGSINK_PARSED(T::kTimestamp,
                   "2024-01-31 12:34:56.789 without zone or in UTC (Z, +00), without rounding"),
