@@ -158,7 +158,7 @@ std::string role_to_grant(Connection& connection, std::string_view set_role, Dea
           : run_control(connection, std::string(set_role) + sql_text(Sql::kCurrentRole), deadline);
   if (!found || found->rows.empty()) return "the role";
   Quoted quoted;
-  std::string role = quoted.identifier(cell(*found, 0, 0));
+  const std::string role = quoted.identifier(cell(*found, 0, 0));
   return quoted.status() ? role : "the role";
 }
 
