@@ -92,7 +92,7 @@ TEST_F(FailoverTest, ToAnAsynchronousStandbyNamesWhereToGoBackTo) {
     const Status flushed = (*sink)->flush();
     ASSERT_FALSE(flushed);
     EXPECT_EQ(flushed.error().code, Errc::kOutcomeUnknown) << flushed.error().message;
-    EXPECT_THAT(flushed.error().message, HasSubstr("resume after position 10"));
+    EXPECT_THAT(flushed.error().message, HasSubstr("again from after position 10"));
   }
   auto sink = Sink::open(options_, test::writer_batch(0, 1).schema());
   ASSERT_TRUE(sink) << sink.error().to_string();
