@@ -19,8 +19,8 @@ class Intake {
   Intake(Inbox& inbox, size_t lane, Limits limits) : inbox_(inbox), lane_(lane), limits_(limits) {}
 
   /// Takes what is due and adds it to the flights, each of at most `rows_max` rows. If
-  /// `nothing_to_send` says so after that, the open flight ends once nothing more is due. When there
-  /// is nothing to take, the inbox will wake the lane.
+  /// `nothing_to_send` says so after that, the open flight ends once nothing more is due. When
+  /// there is nothing to take, the inbox will wake the lane.
   void take(FlightQueue& flights, FlightLog& log, TimePoint now, size_t rows_max,
             const std::function<bool()>& nothing_to_send);
   /// What the inbox said last, without the rows.
