@@ -166,8 +166,9 @@ bool FlightSettler::checks_json_now(const Flight& flight, const Failure& failure
   const bool of_json =
       failure.kind == FailureKind::kRow &&
       std::ranges::any_of(kJsonFaults, [&](auto fault) { return failure.error.sqlstate == fault; });
-  return of_json && !flight.is_let_go() && log_.fails_by_itself(flight.seq) &&
-         !log_.retries(failure.error) && !log_.stop_error() && setup_.sender.check_json();
+  return of_json && !flight.is_let_go() && !flight.rejects.salvage.searching() &&
+         log_.fails_by_itself(flight.seq) && !log_.retries(failure.error) && !log_.stop_error() &&
+         setup_.sender.check_json();
 }
 
 /// Whether a statement for many rows failed in a way that a statement for each may not: one row by
