@@ -213,7 +213,7 @@ Integer number(const std::optional<std::string>& text) {
   if (text) std::from_chars(text->data(), text->data() + text->size(), value);
   return value;
 }
-bool truth(const std::optional<std::string>& text) { return text == "true"; }
+bool is_true(const std::optional<std::string>& text) { return text == "true"; }
 char letter(const std::optional<std::string>& text) {
   return text && !text->empty() ? text->front() : '\0';
 }
@@ -287,12 +287,12 @@ void Reader::take_table(const Row& row) {
   table_.name = row[2].value_or("");
   table_.schema = row[3].value_or("");
   table_.kind = static_cast<CatalogTable::Kind>(letter(row[4]));
-  table_.row_security = truth(row[5]);
-  table_.has_insert_privilege = truth(row[6]);
-  may_use_schema_ = truth(row[7]);
-  table_.has_delete_privilege = truth(row[8]);
+  table_.row_security = is_true(row[5]);
+  table_.has_insert_privilege = is_true(row[6]);
+  may_use_schema_ = is_true(row[7]);
+  table_.has_delete_privilege = is_true(row[8]);
   table_.role = row[9].value_or("");
-  table_.insert_rules = truth(row[10]);
+  table_.insert_rules = is_true(row[10]);
 }
 
 void Reader::take_column(const Row& row) {
@@ -301,10 +301,10 @@ void Reader::take_column(const Row& row) {
   column.number = number<int16_t>(row[2]);
   column.type_oid = number<Oid>(row[3]);
   column.type_modifier = number<int32_t>(row[4]);
-  column.not_null = truth(row[5]);
+  column.not_null = is_true(row[5]);
   column.generated = static_cast<CatalogColumn::Generated>(letter(row[7]));
   // The catalog stores the expression of a generated column as its default, which it is not.
-  column.has_default = truth(row[6]) && column.generated == CatalogColumn::Generated::kNo;
+  column.has_default = is_true(row[6]) && column.generated == CatalogColumn::Generated::kNo;
   column.identity = static_cast<CatalogColumn::Identity>(letter(row[8]));
   // Source: PostgreSQL documentation, "ACL Privilege Abbreviations".
   const std::string privileges = row[9].value_or("");
@@ -328,7 +328,7 @@ void Reader::take_type(const Row& row) {
   type.base_oid = number<Oid>(row[5]);
   type.type_modifier = number<int32_t>(row[6]);
   type.array_oid = number<Oid>(row[9]);
-  domain_rules_[oid] = {truth(row[7]), truth(row[8])};
+  domain_rules_[oid] = {is_true(row[7]), is_true(row[8])};
 }
 
 void Reader::take_input(const Row& row) {
@@ -356,13 +356,13 @@ void Reader::take_index(const Row& row) {
     index.columns.push_back(number<int16_t>(numbers.substr(begin, end - begin)));
     begin = end + 1;
   }
-  index.primary = truth(row[4]);
-  index.unique = truth(row[5]);
-  index.immediate = truth(row[6]);
-  index.partial = truth(row[7]);
-  index.expression = truth(row[8]);
-  index.nulls_not_distinct = truth(row[9]);
-  index.exclusion = truth(row[10]);
+  index.primary = is_true(row[4]);
+  index.unique = is_true(row[5]);
+  index.immediate = is_true(row[6]);
+  index.partial = is_true(row[7]);
+  index.expression = is_true(row[8]);
+  index.nulls_not_distinct = is_true(row[9]);
+  index.exclusion = is_true(row[10]);
   table_.indexes.push_back(std::move(index));
 }
 
@@ -382,11 +382,11 @@ void Reader::take_trigger(const Row& row) {
 
 void Reader::take_side_effects(const Row& row) {
   CatalogSideEffects& effects = table_.side_effects;
-  effects.rules = truth(row[1]);
-  effects.referenced = truth(row[2]);
-  effects.refers_to_itself = truth(row[3]);
-  effects.may_reject_rows = truth(row[4]);
-  effects.unique_of_partition = truth(row[5]);
+  effects.rules = is_true(row[1]);
+  effects.referenced = is_true(row[2]);
+  effects.refers_to_itself = is_true(row[3]);
+  effects.may_reject_rows = is_true(row[4]);
+  effects.unique_of_partition = is_true(row[5]);
 }
 
 void Reader::put_in_order() {

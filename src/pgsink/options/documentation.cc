@@ -146,7 +146,7 @@ std::string json_row(const OptionInfo& info) {
   const auto add = [&row](std::string_view name, const std::string& json) {
     row.append(", \"").append(name).append("\": ").append(json);
   };
-  const auto truth = [](bool value) { return std::string(value ? "true" : "false"); };
+  const auto yes_or_no = [](bool value) { return std::string(value ? "true" : "false"); };
   const bool number = info.type == OptionType::kInteger || info.type == OptionType::kDecimal;
   add("group", json_text(info.group));
   add("type", json_text(type_name(info.type)));
@@ -156,10 +156,10 @@ std::string json_row(const OptionInfo& info) {
   add("max", number ? std::to_string(info.max) : "null");
   add("choices", json_list(info.choices));
   add("aliases", json_list(info.aliases));
-  add("required", truth(info.required));
-  add("secret", truth(info.secret));
-  add("extension", truth(!info.in_specification));
-  add("replaced_by_url", truth(info.replaced_by_url));
+  add("required", yes_or_no(info.required));
+  add("secret", yes_or_no(info.secret));
+  add("extension", yes_or_no(!info.in_specification));
+  add("replaced_by_url", yes_or_no(info.replaced_by_url));
   add("meaning", json_text(info.meaning));
   add("example", json_text(info.example));
   return row + "}";
