@@ -1,8 +1,6 @@
 // When memory is short a call fails with an error, and nothing leaks. This file replaces the
 // program's operator new by one that can fail in one thread.
 
-#include <cstdlib>
-#include <new>
 #include <utility>
 
 #include "c/c_support.h"
@@ -26,22 +24,7 @@ bool must_fail() {
 
 }  // namespace
 
-void* operator new(size_t size) {
-  void* memory = must_fail() ? nullptr : std::malloc(size == 0 ? 1 : size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-void* operator new[](size_t size) { return operator new(size); }
-void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  return must_fail() ? nullptr : std::malloc(size == 0 ? 1 : size);
-}
-void* operator new[](size_t size, const std::nothrow_t& tag) noexcept {
-  return operator new(size, tag);
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+#include "support/failing_new.h"
 
 namespace pgsink::test {
 namespace {

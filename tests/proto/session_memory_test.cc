@@ -1,7 +1,6 @@
 // What the session does when memory is short, and that its hot path asks for none. This file
 // replaces the program's operator new by one that counts and can fail.
 
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
@@ -24,22 +23,7 @@ bool must_fail() {
 
 }  // namespace
 
-void* operator new(size_t size) {
-  void* memory = must_fail() ? nullptr : std::malloc(size == 0 ? 1 : size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-void* operator new[](size_t size) { return operator new(size); }
-void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  return must_fail() ? nullptr : std::malloc(size == 0 ? 1 : size);
-}
-void* operator new[](size_t size, const std::nothrow_t& tag) noexcept {
-  return operator new(size, tag);
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+#include "support/failing_new.h"
 
 namespace {
 
