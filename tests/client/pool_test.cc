@@ -144,7 +144,8 @@ TEST_F(PoolTest, AWaiterPastItsTimeIsToldThePoolsState) {
               HasSubstr("(size 2, active 1, opening 0, reconnecting 1, idle 0, waiting 1)"));
   EXPECT_THAT(none.error().message, HasSubstr("raise connection_pool_size"));
   EXPECT_GE(waited, milliseconds(150));
-  EXPECT_LT(waited, milliseconds(1500));
+  EXPECT_GE(pool->stats().wait_longest, milliseconds(150));
+  EXPECT_GE(pool->stats().wait_total, pool->stats().wait_longest);
   EXPECT_EQ(pool->stats().requests_failed, 1U);
   EXPECT_EQ(pool->stats().waiting, 0U);
   const auto many = pool->reserve(3);
@@ -467,29 +468,28 @@ TEST_F(PoolTest, ASlowOpeningDoesNotHoldUpTheOthers) {
   const auto pool = make(2, "host=127.0.0.1 sslmode=disable user=postgres dbname=" + database() +
                                 " port=" + std::to_string(proxy.port()));
   PoolLease first = lease(*pool);
-  proxy.set_delay(milliseconds(300));
+  proxy.hold_new(true);
   std::thread slow([&] { EXPECT_TRUE(pool->checkout()); });
-  ASSERT_TRUE(becomes([&] { return pool->stats().opening == 1; }));
+  EXPECT_TRUE(becomes([&] { return pool->stats().opening == 1; }));
   first.give_back();
-  const TimePoint began = env().clock.now();
-  PoolLease quick = lease(*pool);
-  EXPECT_LT(env().clock.now() - began, milliseconds(200));
+  const PoolLease quick = lease(*pool);
+  EXPECT_EQ(pool->stats().opening, 1U);
+  proxy.hold_new(false);
   slow.join();
 }
 
-TEST_F(PoolTest, ConnectsAllSideBySide) {
+TEST_F(PoolTest, ConnectsTheOthersSideBySide) {
   WireProxy proxy("127.0.0.1", server().port());
-  proxy.set_delay(milliseconds(20));
   const auto pool = make(10, "host=127.0.0.1 sslmode=disable user=postgres dbname=" + database() +
                                  " port=" + std::to_string(proxy.port()));
   auto places = pool->reserve(10);
   ASSERT_TRUE(places);
-  const TimePoint began = env().clock.now();
-  ASSERT_TRUE((*places)[0].connect());
-  const Duration one = env().clock.now() - began;
-  const TimePoint rest = env().clock.now();
-  ASSERT_TRUE(Pool::connect_all(*places));
-  EXPECT_LT(env().clock.now() - rest, 4 * one);
+  ASSERT_TRUE((*places)[0].connect());  // Which always connects before the others.
+  proxy.hold_new(true);
+  std::thread all([&] { EXPECT_TRUE(Pool::connect_all(*places)); });
+  EXPECT_TRUE(becomes([&] { return proxy.connections() == 10; })) << "before any is through";
+  proxy.hold_new(false);
+  all.join();
   EXPECT_EQ(pool->stats().in_use, 10U);
 }
 
@@ -554,10 +554,10 @@ TEST_F(PoolTest, TenThousandCheckoutsFromSixtyFourThreads) {
   EXPECT_EQ(stats.broken, 20U);
   EXPECT_EQ(stats.opened, stats.idle + stats.broken);
   EXPECT_EQ(sessions(), std::to_string(stats.idle)) << "none leaked";
-  const auto measured = static_cast<double>(waited_ns.load());
-  EXPECT_NEAR(static_cast<double>(stats.wait_total.count()), measured, 0.05 * measured);
-  const auto longest = static_cast<double>(longest_ns.load());
-  EXPECT_NEAR(static_cast<double>(stats.wait_longest.count()), longest, 0.05 * longest);
+  // Measured around the pool's own measurement: never less, and more by whatever else ran then.
+  EXPECT_LE(stats.wait_total.count(), waited_ns.load());
+  EXPECT_LE(stats.wait_longest.count(), longest_ns.load());
+  EXPECT_LE(stats.wait_longest, stats.wait_total);
 }
 
 }  // namespace

@@ -73,8 +73,9 @@ struct WireProxy::Stream {
 struct WireProxy::Link {
   int client = -1;
   int server = -1;
-  Stream up;    // frontend → backend
-  Stream down;  // backend → frontend
+  Stream up;          // frontend → backend
+  Stream down;        // backend → frontend
+  bool held = false;  ///< Nothing moves before hold_new(false).
   bool swallowing = false;
   bool orphaned = false;
   bool closing = false;  ///< Close once the chunks are delivered.
@@ -102,7 +103,7 @@ WireProxy::WireProxy(std::string host, uint16_t port) : host_(std::move(host)), 
 
 WireProxy::~WireProxy() {
   stop_ = true;
-  [[maybe_unused]] const ssize_t written = ::write(wakeup_[1], "x", 1);
+  wake_thread();
   thread_.join();
   ::close(listener_);
   ::close(wakeup_[0]);
@@ -166,6 +167,10 @@ void WireProxy::call_if_due(const std::string& bytes) {
 
 void WireProxy::drop_orphans() {
   drop_orphans_ = true;
+  wake_thread();
+}
+
+void WireProxy::wake_thread() {
   [[maybe_unused]] const ssize_t written = ::write(wakeup_[1], "x", 1);
 }
 
@@ -174,9 +179,10 @@ void WireProxy::run() {
     std::vector<pollfd> polled{{listener_, POLLIN, 0}, {wakeup_[0], POLLIN, 0}};
     Clock::time_point wake = Clock::now() + std::chrono::seconds(1);
     for (const auto& link : links_) {
+      link->held = link->held && hold_new_;
       for (const Stream* stream : {&link->up, &link->down}) {
         short in = 0;
-        if (!link->swallowing && !stream->ended && !link->closing) in = POLLIN;
+        if (!link->held && !link->swallowing && !stream->ended && !link->closing) in = POLLIN;
         if (segment_bytes_ > 0 && !stream->chunks.empty()) in = 0;
         if (link->orphaned && stream->side == Side::kBackend) in = POLLIN;
         polled.push_back({in != 0 ? stream->from : -1, in, 0});
@@ -232,6 +238,7 @@ void WireProxy::accept_client() {
   ::setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   auto link = std::make_unique<Link>();
   link->client = client;
+  link->held = hold_new_;
   link->server =
       host_.starts_with('/') ? dial_unix(host_, server_port_) : dial_tcp(host_, server_port_);
   if (link->server < 0) return;

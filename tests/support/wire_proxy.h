@@ -69,6 +69,11 @@ class WireProxy {
   void call_before(std::string text, std::function<void()> call);
   /// Closes new connections at once, as a server does that is down, until told otherwise.
   void refuse_connections(bool refuse) { refuse_ = refuse; }
+  /// Nothing of connections accepted from now on moves, until told otherwise.
+  void hold_new(bool hold) {
+    hold_new_ = hold;
+    wake_thread();
+  }
   bool fired() const { return fired_; }
   int connections() const { return connections_; }
   /// Closes every connection that an effect has struck, the server's side of orphans too.
@@ -79,6 +84,7 @@ class WireProxy {
   struct Stream;
 
   void run();
+  void wake_thread();
   void accept_client();
   void receive(Link& link, Stream& from);
   bool deliver(Link& link, Stream& to);
@@ -98,6 +104,7 @@ class WireProxy {
   std::atomic<bool> fired_ = false;
   std::atomic<bool> drop_orphans_ = false;
   std::atomic<bool> refuse_ = false;
+  std::atomic<bool> hold_new_ = false;
   std::atomic<int> connections_ = 0;
   std::mutex mutex_;  // guards rule_, the counters, the replacement and the call
   Rule rule_;
