@@ -72,7 +72,8 @@ TEST_F(StdinSource, ASinkThatStopsIsToldAlthoughNoLineComes) {
   create_table("arrivals", "(id int CHECK (id > 0), name varchar(3))");
   for (const std::string bad : {"-1", "1, \\\"name\\\": \\\"long\\\""}) {
     const auto run =
-        run_fed("echo \"{\\\"id\\\": " + bad + "}\"; exec sleep 60",
+        run_fed("echo \"{\\\"id\\\": " + bad +
+                    "}\"; exec sleep 60 2>&-",  // Else the error output stays open as long.
                 connection("arrivals_sink", "arrivals", "batch_timeout_ms = 100") +
                     source("format = 'json', columns = MAP {'id': 'INTEGER', 'name': 'VARCHAR'}, "
                            "batch_timeout_ms = 100") +
