@@ -388,6 +388,22 @@ TEST_F(ConnectTest, UnreadableIncarnationEqualsNothing) {
   EXPECT_FALSE(first->server().backend.backend_start.empty());
 }
 
+// Amazon Aurora without logical replication, and YugabyteDB, refuse functions of the WAL.
+TEST_F(ConnectTest, ServersWithoutAWalPositionServe) {
+  for (const std::string state : {"55000", "0A000"}) {
+    const auto other = PostgresServer::start();
+    other->sql(
+        "SET allow_system_table_mods = on;"
+        "ALTER FUNCTION pg_catalog.pg_current_wal_lsn() RENAME TO pg_current_wal_lsn_real;"
+        "CREATE FUNCTION pg_catalog.pg_current_wal_lsn() RETURNS pg_lsn LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION USING errcode = '" +
+        state + "', message = 'not here'; END $$");
+    const auto first = connect(other->conninfo()), second = connect(other->conninfo());
+    EXPECT_NE(first->server().incarnation, second->server().incarnation) << state;
+    EXPECT_EQ(first->server().version, other->version());
+  }
+}
+
 TEST_F(ConnectTest, AnInterruptDoesNotEndAQuery) {
   auto connection = connect(tcp_way());
   connection->interrupt();
