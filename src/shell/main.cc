@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <thread>
 #include <unistd.h>
@@ -31,7 +32,14 @@ namespace {
 
 enum Exit : int { kDone = 0, kFailed = 1, kUsage = 2, kRejected = 3, kSignal = 128 };
 
-/// The largest script: it is held in memory while it runs.
+/// Otherwise a file or socket that is opened later gets the number of a closed one, and what the
+/// command prints goes there.
+void open_standard_descriptors() {
+  for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; ++descriptor) {
+    // open() takes the lowest free number.
+    if (::fcntl(descriptor, F_GETFD) == -1) std::ignore = ::open("/dev/null", O_RDWR);
+  }
+}
 
 Engine::Settings engine_settings() {
   Engine::Settings settings;
@@ -196,6 +204,7 @@ int run_recover(const Flags& flags) {
 
 int main(int argc, char** argv) {
   using namespace pgsink::shell;
+  open_standard_descriptors();
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   const auto flags = parse_flags(arguments);
   if (!flags) {

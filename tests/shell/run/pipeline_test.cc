@@ -44,6 +44,23 @@ TEST_F(PipelineRun, InsertValuesGoesByPositionLikeInPostgres) {
               AllOf(HasSubstr("error[PGS-3002]"), HasSubstr("2 columns"), HasSubstr("3")));
 }
 
+// The number of a closed one would be the connection's, and what is printed would go to the server.
+TEST_F(PipelineRun, ClosedStandardDescriptorsAreNotReused) {
+  const std::string script = sink_ +
+                             "INSERT INTO numbers_sink SELECT 1 AS id, 'x' AS name; SELECT 'Q' AS "
+                             "q; INSERT INTO numbers_sink SELECT 2 AS id, 'x' AS name;";
+  for (const std::string closed : {"<&-", ">&-", "2>&-", "<&- >&- 2>&-"}) {
+    create_table("numbers", "(id bigint, name text)");
+    RunOptions options;
+    options.environment.emplace_back("SCRIPT", script);
+    options.environment.emplace_back("PGSINK_SECRET_PASSWORD", "s3cret'pw");
+    const auto run = run_command(
+        {"/bin/bash", "-c", PGSINK_COMMAND " --progress always -c \"$SCRIPT\" " + closed}, options);
+    EXPECT_EQ(run.exit_code, 0) << closed << ": " << run.err;
+    EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "2") << closed;
+  }
+}
+
 TEST_F(PipelineRun, ColumnListNamesTheColumns) {
   const auto run = pgsink_input(sink_ +
                                 "INSERT INTO numbers_sink (name, id) SELECT 'a', 1;"
