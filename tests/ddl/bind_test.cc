@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "ddl/ddl_support.h"
+#include "pgsink/client/env.h"
+#include "pgsink/options/server.h"
 #include "pgsink/options/values.h"
 
 namespace pgsink {
@@ -12,7 +14,9 @@ namespace {
 using ddl_test::bind_script;
 using ddl_test::bind_with;
 using ddl_test::Read;
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 using ::testing::Not;
 
 TEST(BindConnection, FillsSinkOptionsAndDefaults) {
@@ -138,6 +142,39 @@ TEST(BindConnection, AUrlIsReadBeforeAnythingIsContacted) {
       bind_script(head + "${secret:url}')", {{"secret:url", "host=h password=can ary=1"}});
   ASSERT_EQ(secret.faults.size(), 1U) << secret.report();
   EXPECT_THAT(secret.message(0), Not(HasSubstr("ary")));
+}
+
+TEST(BindConnection, ASecretStaysThePartOfTheUrlThatItStandsIn) {
+  const ddl_test::Secrets secrets{{"secret:pw", "a b'c\\d@Top/?&%=ü"},
+                                  {"env:WHO", "app@eu"},
+                                  {"secret:dsn", "postgresql://u:p@h/d"}};
+  OsEnv os;
+  for (const std::string url :
+       {"postgresql://${env:WHO}:${secret:pw}@127.0.0.1:5432/x",
+        "host=127.0.0.1 user=''${env:WHO}'' password=${secret:pw} dbname=x",
+        "host=127.0.0.1 user=${env:WHO} password=''${secret:pw}'' dbname=x"}) {
+    const Read read = bind_script(
+        "CREATE CONNECTION c TO postgresql (table = 't', url = '" + url + "')", secrets);
+    ASSERT_TRUE(read.options) << read.report();
+    const auto connect = to_connect_options(*read.options, os.env().files);
+    ASSERT_TRUE(connect) << connect.error().message;
+    EXPECT_EQ(connect->password, "a b'c\\d@Top/?&%=ü") << url;
+    EXPECT_EQ(connect->user, "app@eu") << url;
+    ASSERT_EQ(connect->hosts.size(), 1U);
+    EXPECT_EQ(connect->hosts[0].host, "127.0.0.1") << url;
+    EXPECT_EQ(connect->database, "x") << url;
+  }
+  const Read whole = bind_script(
+      "CREATE CONNECTION c TO postgresql (table = 't', url = '${secret:dsn}?sslmode=disable')",
+      secrets);
+  ASSERT_TRUE(whole.options) << whole.report();
+  EXPECT_EQ(whole.options->url, "postgresql://u:p@h/d?sslmode=disable");
+}
+
+TEST(BindConnection, OptionsThatAreGivenAreNamed) {
+  EXPECT_THAT(bind_with("ssl_mode = 'prefer', batch_size = 7").options->given,
+              IsSupersetOf({"ssl_mode", "batch_size"}));
+  EXPECT_THAT(bind_with("").options->given, Not(Contains("ssl_mode")));
 }
 
 // ---- what contradicts --------------------------------------------------------------------------

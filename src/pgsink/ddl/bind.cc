@@ -128,14 +128,17 @@ class Binder {
   Result<OptionValue> filled(const RawOption& raw) const {
     OptionValue value = raw.value;
     if (value.kind == OptionValue::Kind::kText) {
-      auto text = fill_in(value.text, substitution_, raw.key == "prepared_transaction_id");
+      const TextKind kind = raw.key == "url"                       ? TextKind::kUrl
+                            : raw.key == "prepared_transaction_id" ? TextKind::kTransactionId
+                                                                   : TextKind::kPlain;
+      auto text = fill_in(value.text, substitution_, kind);
       if (!text) return std::unexpected(std::move(text.error()));
       value.text = std::move(*text);
     }
     for (auto& [name, setting] : value.map) {
-      auto name_filled = fill_in(name, substitution_, false);
+      auto name_filled = fill_in(name, substitution_, TextKind::kPlain);
       if (!name_filled) return std::unexpected(std::move(name_filled.error()));
-      auto setting_filled = fill_in(setting, substitution_, false);
+      auto setting_filled = fill_in(setting, substitution_, TextKind::kPlain);
       if (!setting_filled) return std::unexpected(std::move(setting_filled.error()));
       name = std::move(*name_filled);
       setting = std::move(*setting_filled);

@@ -31,14 +31,34 @@ Result<std::string> look_up(const Lookup& lookup, std::string_view name, std::st
   return std::move(*value);
 }
 
+constexpr std::string_view kSecret = "secret:";
+constexpr std::string_view kEnvironment = "env:";
+
+/// A value as a part of a connection string, whose form its beginning says. Commas, colons and
+/// brackets stay: a variable may hold a list of hosts.
+std::string quoted_for_url(std::string_view value, std::string_view url) {
+  const bool is_uri = url.starts_with("postgresql://") || url.starts_with("postgres://");
+  std::string quoted;
+  for (const char c : value) {
+    if (is_name_char(c) || std::string_view("-.~,:[]").contains(c)) {
+      quoted += c;
+    } else if (is_uri) {
+      constexpr std::string_view kDigits = "0123456789ABCDEF";
+      const auto byte = static_cast<unsigned char>(c);
+      quoted += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    } else {
+      quoted += {'\\', c};
+    }
+  }
+  return quoted;
+}
+
 /// The value of one reference, given without its ${ }.
 Result<std::string> resolve(std::string_view reference, const Substitution& substitution,
-                            bool keeps_uuid) {
-  constexpr std::string_view kSecret = "secret:";
-  constexpr std::string_view kEnvironment = "env:";
+                            TextKind kind) {
   std::string shown = "${" + std::string(reference) + "}";
   if (reference == "uuid") {
-    if (keeps_uuid) return shown;
+    if (kind == TextKind::kTransactionId) return shown;
     return pgproto::fail(Errc::kOptionValue,
                          "${uuid} is filled in for each prepared transaction: only "
                          "prepared_transaction_id may hold it");
@@ -71,14 +91,14 @@ Result<std::string> resolve(std::string_view reference, const Substitution& subs
 }  // namespace
 
 Result<std::string> fill_in(std::string_view text, const Substitution& substitution,
-                            bool keeps_uuid) {
+                            TextKind kind) {
   std::string filled;
   while (!text.empty()) {
     const size_t dollar = std::min(text.find('$'), text.size());
     filled += text.substr(0, dollar);
     text.remove_prefix(dollar);
     if (text.starts_with("$${")) {
-      if (keeps_uuid) {
+      if (kind == TextKind::kTransactionId) {
         return pgproto::fail(Errc::kOptionValue, "this text cannot contain a literal ${");
       }
       filled += "${";
@@ -90,9 +110,12 @@ Result<std::string> fill_in(std::string_view text, const Substitution& substitut
                              "a ${ of this text is not closed by }; write $${ for the two "
                              "characters themselves");
       }
-      auto value = resolve(text.substr(2, close - 2), substitution, keeps_uuid);
+      const std::string_view reference = text.substr(2, close - 2);
+      auto value = resolve(reference, substitution, kind);
       if (!value) return value;
-      filled += *value;
+      const bool is_part = kind == TextKind::kUrl && !filled.empty() &&
+                           (reference.starts_with(kSecret) || reference.starts_with(kEnvironment));
+      filled += is_part ? quoted_for_url(*value, filled) : *value;
       text.remove_prefix(close + 1);
     } else if (!text.empty()) {
       filled += '$';

@@ -36,7 +36,9 @@ with a blank or `_`. Keys may be written in any case.
 secret directory (`--secret-dir`), or else of the environment variable `PGSINK_SECRET_` and the name
 in upper case; `${env:NAME}` is an environment variable; `${NAME}` is set by `--set NAME=value`;
 `${uuid}`, in `prepared_transaction_id` only, is a new UUID for each transaction; `$${` is a
-literal `${`. What was substituted appears in no error, log, metric or trace.
+literal `${`. Within a `url`, secrets and variables of the environment may hold any character: write
+them there as they are, without `%XX`. A `url` may also be, or begin with, one that holds a whole
+connection string. What was substituted appears in no error, log, metric or trace.
 
 **Marks.** An option with `+` exists in pgsink only; the others are those that the specification of
 `CREATE CONNECTION … TO postgresql` has. **Bold** options are required, unless

@@ -179,7 +179,7 @@ class Binder {
     }
     OptionValue value = raw.value;
     if (value.kind == OptionValue::Kind::kText) {
-      auto text = fill_in(value.text, substitution_, false);
+      auto text = fill_in(value.text, substitution_, TextKind::kPlain);
       if (!text) {
         return add(text.error().code, text.error().message, raw.value_position, raw.value_length);
       }
