@@ -578,6 +578,27 @@ TEST_F(SinkTest, AStatementThatTakesTooLongIsEndedByTheServer) {
   EXPECT_EQ(flushed.error().sqlstate, "57014") << flushed.error().to_string();
 }
 
+TEST_F(SinkTest, ZeroMeansNeverWhateverTheRolesTimeoutsAre) {
+  sql("CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+      " PERFORM pg_sleep(0.3); RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON t"
+      " FOR EACH ROW EXECUTE FUNCTION dawdle(); ALTER DATABASE " +
+      database_ + " SET statement_timeout = '100ms'");
+  options_.max_retries = 0;
+  for (const bool use_copy : {true, false}) {
+    options_.use_copy = use_copy;
+    options_.statement_timeout_ms.reset();
+    {
+      auto sink = open();
+      ASSERT_TRUE(sink->write(batch(events(0, 1))));
+      EXPECT_EQ(sink->flush().error().sqlstate, "57014") << "left out: the database's";
+    }
+    options_.statement_timeout_ms = 0;
+    auto sink = open();
+    ASSERT_TRUE(sink->write(batch(events(use_copy ? 1 : 2, 1))));
+    EXPECT_TRUE(sink->flush());
+  }
+}
+
 TEST_F(SinkTest, RetriesEndWhenNothingSucceedsForTooLong) {
   PGconn* holder = PQconnectdb(shared_server().conninfo(database_).c_str());
   PQclear(PQexec(holder, "BEGIN; LOCK TABLE t"));

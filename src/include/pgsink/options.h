@@ -50,6 +50,9 @@ enum class ConnectionType : uint8_t { kSink, kSource };
 /// SinkOptions are the options of one connection after checking. Members are named as the keys;
 /// times keep the key's unit in their name.
 struct SinkOptions {
+  /// Keys of options that were written out, in order; bind_connection() fills it. The environment's
+  /// variables (`PGSSLMODE`, …) replace defaults only, so not what is named here.
+  std::vector<std::string> given;
   /// The name in CREATE CONNECTION. It labels errors, log lines and metrics.
   std::string connection_name;
   /// Whether rows are written to the table or its changes are read.
@@ -104,6 +107,9 @@ struct SinkOptions {
   /// Login methods that the server may ask for, separated by commas: `none`, `password`, `md5`,
   /// `scram-sha-256`; or, each with a `!` before it, those that it may not.
   std::string require_auth;
+  /// SCRAM iterations that the server may ask for. Each login with a new password costs as much CPU
+  /// time here; a million, some 0.4 s.
+  int64_t scram_iterations_max = 10'000'000;
   /// Seconds without traffic before TCP probes the server; 0: the system's.
   int64_t keepalives_idle_s = 0;
   /// Seconds between unanswered TCP probes; 0: the system's.
@@ -117,9 +123,10 @@ struct SinkOptions {
   /// pool to become free.
   int64_t connection_timeout_ms = 5000;
   /// The server ends a statement that takes longer; 0: never.
-  int64_t statement_timeout_ms = 0;
-  /// The server ends a statement that waits longer for a lock; 0: never.
-  int64_t lock_timeout_ms = 0;
+  std::optional<int64_t> statement_timeout_ms;
+  /// The server ends a statement that waits longer for a lock; 0: never. With `use_2pc`, left out
+  /// or 0 is 10000.
+  std::optional<int64_t> lock_timeout_ms;
 
   // ---- What is written --------------------------------------------------------------------------
   /// What a row does to the table: insert, insert or update (`upsert`), update, delete, insert

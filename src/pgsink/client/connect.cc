@@ -59,6 +59,12 @@ Status exchange_once(Transport& transport, pgproto::Session& session, Deadline d
   return {};
 }
 
+pgproto::SessionLimits session_limits(const ConnectOptions& options) {
+  pgproto::SessionLimits limits;
+  limits.scram_iterations_max = options.scram_iterations_max;
+  return limits;
+}
+
 }  // namespace
 
 std::string describe_address(const Address& address) {
@@ -161,7 +167,7 @@ Connector::Attempt Connector::try_encryption(const Address& address, bool tls, b
   std::unique_ptr<Connection> connection(new Connection(env_, options_));
   connection->address_ = address;
   connection->endpoint_ = describe_address(address);
-  connection->session_ = std::make_unique<pgproto::Session>();
+  connection->session_ = std::make_unique<pgproto::Session>(session_limits(options_));
   std::vector<std::byte> end_point;
   std::string note;
   Status status = open_transport(*connection, address, tls, may_fall_back, deadline, end_point);
@@ -359,7 +365,7 @@ Status Connector::cancel(const Address& address, bool tls, const pgproto::Sessio
                          Deadline deadline) {
   Connection connection(env_, options_);
   connection.endpoint_ = describe_address(address);
-  connection.session_ = std::make_unique<pgproto::Session>();
+  connection.session_ = std::make_unique<pgproto::Session>(session_limits(options_));
   std::vector<std::byte> end_point;
   if (auto status = open_transport(connection, address, tls, false, deadline, end_point); !status) {
     return status;

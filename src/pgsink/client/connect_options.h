@@ -46,6 +46,7 @@ struct ConnectOptions {
   bool ssl_sni = true;
   pgproto::ChannelBinding channel_binding = pgproto::ChannelBinding::kPrefer;
   uint8_t require_auth = static_cast<uint8_t>(pgproto::AuthMethod::kAny);
+  uint32_t scram_iterations_max = pgproto::SessionLimits{}.scram_iterations_max;
   int32_t protocol_version = pgproto::kProtocol30;  ///< libpq: max_protocol_version.
   int32_t protocol_version_min = pgproto::kProtocol30;
 

@@ -45,6 +45,7 @@ class Binder {
       add_defaults();
       check_together();
     }
+    for (const auto& [key, option] : given_) options_.given.emplace_back(key);
     if (faults_.empty()) return std::move(options_);
     return std::unexpected(std::move(faults_));
   }

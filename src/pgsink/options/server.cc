@@ -92,14 +92,38 @@ uint8_t to_auth_methods(const std::string& list) {
   return static_cast<uint8_t>(negated ? ~allowed & 0xffU : allowed);
 }
 
+/// libpq's keywords of options whose variables in the environment stand back if they are given.
+struct Keyword {
+  std::string_view option, keyword;
+};
+constexpr std::array kKeywords{Keyword{"application_name", "application_name"},
+                               Keyword{"channel_binding", "channel_binding"},
+                               Keyword{"connection_timeout_ms", "connect_timeout"},
+                               Keyword{"load_balance_hosts", "load_balance_hosts"},
+                               Keyword{"require_auth", "require_auth"},
+                               Keyword{"ssl_cert", "sslcert"},
+                               Keyword{"ssl_crl", "sslcrl"},
+                               Keyword{"ssl_key", "sslkey"},
+                               Keyword{"ssl_min_version", "ssl_min_protocol_version"},
+                               Keyword{"ssl_mode", "sslmode"},
+                               Keyword{"ssl_negotiation", "sslnegotiation"},
+                               Keyword{"ssl_root_cert", "sslrootcert"},
+                               Keyword{"target_session_attrs", "target_session_attrs"}};
+
 }  // namespace
 
 Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files) {
   ConnectOptions connect;
+  for (const Keyword& row : kKeywords) {
+    if (std::ranges::find(options.given, row.option) != options.given.end()) {
+      connect.given.emplace(row.keyword, std::string());
+    }
+  }
   connect.target_session_attrs = value_of(kTargets, options.target_session_attrs);
   connect.application_name = options.application_name.empty() ? "pgsink/" + options.connection_name
                                                               : options.application_name;
   connect.connect_timeout = std::chrono::milliseconds(options.connection_timeout_ms);
+  connect.scram_iterations_max = static_cast<uint32_t>(options.scram_iterations_max);
   connect.socket.keepalives_idle_s = static_cast<int>(options.keepalives_idle_s);
   connect.socket.keepalives_interval_s = static_cast<int>(options.keepalives_interval_s);
   connect.socket.keepalives_count = static_cast<int>(options.keepalives_count);

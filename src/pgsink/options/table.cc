@@ -198,6 +198,11 @@ constexpr OptionInfo kTable[] = {
                    "`password`, `md5`, `scram-sha-256`; or, each with a `!` before it, those that "
                    "it may not.",
         .example = "'scram-sha-256'"}),
+    integer<&O::scram_iterations_max>({.key = "scram_iterations_max", .group = kSecurity,
+        .default_text = "10000000", .min = 4096, .max = kServerInt,
+        .aliases = "scram_iterations|max_scram_iterations",
+        .meaning = "SCRAM iterations that the server may ask for. Each login with a new password "
+                   "costs as much CPU time here; a million, some 0.4 s.", .example = "4096"}),
 
     // ---- Time limits and keepalives
     integer<&O::connection_timeout_ms>({.key = "connection_timeout_ms", .group = kTimes,
@@ -208,12 +213,13 @@ constexpr OptionInfo kTable[] = {
                    "connection of the pool to become free.",
         .example = "5000"}),
     integer<&O::statement_timeout_ms>({.key = "statement_timeout_ms", .group = kTimes,
-        .default_text = "0", .min = 0, .max = kServerInt,
+        .unset = "the role's setting", .min = 0, .max = kServerInt,
         .aliases = "statement_timeout|query_timeout_ms",
         .meaning = "The server ends a statement that takes longer; 0: never.", .example = "60000"}),
-    integer<&O::lock_timeout_ms>({.key = "lock_timeout_ms", .group = kTimes, .default_text = "0",
-        .min = 0, .max = kServerInt, .aliases = "lock_timeout",
-        .meaning = "The server ends a statement that waits longer for a lock; 0: never.",
+    integer<&O::lock_timeout_ms>({.key = "lock_timeout_ms", .group = kTimes,
+        .unset = "the role's setting", .min = 0, .max = kServerInt, .aliases = "lock_timeout",
+        .meaning = "The server ends a statement that waits longer for a lock; 0: never. With "
+                   "`use_2pc`, left out or 0 is 10000.",
         .example = "10000"}),
     integer<&O::keepalives_idle_s>({.key = "keepalives_idle_s", .group = kTimes,
         .default_text = "0", .min = 0, .max = 32767,

@@ -28,7 +28,7 @@ constexpr Duration kLockTimeout = std::chrono::seconds(10);
 constexpr Duration kCreateTimeout = std::chrono::minutes(10);
 
 Duration lock_timeout(const SinkOptions& options) {
-  return options.lock_timeout_ms > 0 ? std::chrono::milliseconds(options.lock_timeout_ms)
+  return options.lock_timeout_ms > 0 ? std::chrono::milliseconds(*options.lock_timeout_ms)
                                      : kLockTimeout;
 }
 

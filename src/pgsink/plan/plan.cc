@@ -182,19 +182,17 @@ constexpr int64_t kTwoPhaseLockTimeoutMs = 10'000;
 /// Locks of a prepared transaction may be held until the next epoch, or forever: waiting for them
 /// must have a limit.
 std::string lock_timeout_sql(const SinkOptions& options) {
-  const int64_t lock_timeout_ms = options.use_2pc && options.lock_timeout_ms == 0
-                                      ? kTwoPhaseLockTimeoutMs
-                                      : options.lock_timeout_ms;
-  if (lock_timeout_ms <= 0) return {};
-  return sql_text(Sql::kLockTimeout, {std::to_string(lock_timeout_ms)}) + "; ";
+  std::optional<int64_t> limit = options.lock_timeout_ms;
+  if (options.use_2pc && limit.value_or(0) == 0) limit = kTwoPhaseLockTimeoutMs;
+  return limit ? sql_text(Sql::kLockTimeout, {std::to_string(*limit)}) + "; " : std::string();
 }
 
 /// What each transaction does before its rows: role, settings, limits. They are LOCAL, so that they
 /// hold through a pooler and never reach the next user of the connection.
 Result<std::string> session_sql(const SinkOptions& options) {
   std::string sql;
-  if (options.statement_timeout_ms > 0) {
-    sql += sql_text(Sql::kStatementTimeout, {std::to_string(options.statement_timeout_ms)}) + "; ";
+  if (options.statement_timeout_ms) {
+    sql += sql_text(Sql::kStatementTimeout, {std::to_string(*options.statement_timeout_ms)}) + "; ";
   }
   sql += lock_timeout_sql(options);
   // Before the role, which may lack the right to.
