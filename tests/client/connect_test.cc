@@ -400,6 +400,7 @@ TEST_F(ConnectTest, ServersWithoutAWalPositionServe) {
         state + "', message = 'not here'; END $$");
     const auto first = connect(other->conninfo()), second = connect(other->conninfo());
     EXPECT_NE(first->server().incarnation, second->server().incarnation) << state;
+    EXPECT_FALSE(first->server().incarnation_known);
     EXPECT_EQ(first->server().version, other->version());
   }
 }

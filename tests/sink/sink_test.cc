@@ -672,6 +672,21 @@ TEST_F(SinkTest, DestructionWithoutCloseIsBounded) {
   for (const int pid : sink_pids()) shared_server().kill_backend(pid, SIGTERM);
 }
 
+TEST_F(SinkTest, ServersWithoutAWalPositionAreWrittenWithAWarning) {
+  sql("SET allow_system_table_mods = on;"
+      "ALTER FUNCTION pg_catalog.pg_current_wal_lsn() RENAME TO pg_current_wal_lsn_real;"
+      "CREATE FUNCTION pg_catalog.pg_current_wal_lsn() RETURNS pg_lsn LANGUAGE plpgsql AS"
+      " $$ BEGIN RAISE EXCEPTION USING errcode = '55000', message = 'not here'; END $$");
+  auto sink = open();
+  ASSERT_EQ(sink->warnings().size(), 1U);
+  EXPECT_NE(sink->warnings()[0].find("its rows may be written twice"), std::string::npos);
+  EXPECT_TRUE(sink->write(batch(events(1, 1))));
+  EXPECT_TRUE(sink->close());
+  options_.delivery = Delivery::kExactlyOnce;
+  options_.sink_id = "without_wal_position";
+  EXPECT_TRUE(open()->warnings().empty());
+}
+
 TEST_F(SinkTest, TestConnectionNamesTheFault) {
   EXPECT_TRUE(test_connection(options_));
   options_.table = "missing";

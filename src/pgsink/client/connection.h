@@ -39,6 +39,7 @@ struct BackendIdentity {
 struct ServerIdentity {
   int version = 0;  ///< server_version_num, for example 150020.
   Incarnation incarnation;
+  bool incarnation_known = true;  ///< False: the server hides a part of it, so it equals no other.
   BackendIdentity backend;
   bool in_recovery = false;
   bool synchronous_commit = true;     ///< False: an acknowledged commit may be lost in a crash.

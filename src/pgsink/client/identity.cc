@@ -112,6 +112,7 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
   identity.max_prepared_transactions = to_int(text(kMaxPrepared));
   identity.incarnation = {life(kSystemIdentifier), life(kTimeline), life(kPostmasterStart),
                           life(kStatsReset)};
+  identity.incarnation_known = row[kSystemIdentifier] && row[kTimeline] && row[kStatsReset];
   read_only = text(kReadOnly) == "on";
   return identity;
 }

@@ -15,6 +15,15 @@ std::vector<std::string> open_warnings(const SinkOptions& options, size_t hosts,
                        "where it was set to off, or by session_variables = MAP { "
                        "'synchronous_commit': 'on' }");
   }
+  if (!server.incarnation_known && options.delivery != Delivery::kExactlyOnce && !options.use_2pc) {
+    warnings.push_back(
+        "connection \"" + options.connection_name +
+        "\": this role may not read, or this server does not have, what tells a restarted server "
+        "from the one before (pg_control_system, pg_current_wal_lsn, pg_stat_bgwriter): if a "
+        "connection breaks during a COMMIT, its rows may be written twice; set delivery = "
+        "'exactly_once' to rule that out, or GRANT EXECUTE ON FUNCTION pg_control_system() to the "
+        "role if it was revoked");
+  }
   if (hosts > 1 && !server.synchronous_standbys) {
     const bool rewinds = options.delivery == Delivery::kExactlyOnce || options.use_2pc;
     warnings.push_back(
