@@ -73,7 +73,7 @@ std::string unreadable(Random& random) {
   return "unreadable " + std::to_string(random.next_u64()) + std::to_string(random.next_u64());
 }
 
-/// Whether the server hides or lacks what was asked for: servers that only speak the protocol
+/// Whether the server hides or lacks what was requested: servers that only speak the protocol
 /// refuse functions of the WAL with 0A000 or 55000.
 bool may_not_or_cannot(const Error& error) {
   static constexpr std::array<std::string_view, 5> kStates{"0A000", "42501", "42883", "42P01",

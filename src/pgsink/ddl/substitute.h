@@ -12,9 +12,11 @@ namespace pgsink {
 /// What the text is of.
 enum class TextKind : uint8_t {
   kPlain,
-  kUrl,  ///< Secrets and variables of the environment are quoted, so that each stays the part of the
-         ///< connection string that it stands in. Not at the beginning: that one is a whole string.
-  kTransactionId,  ///< ${uuid} stays, to be filled in for each transaction; elsewhere it is an error.
+  /// Secrets and variables of the environment are quoted, so that each stays the part of the
+  /// connection string that it stands in. Not at the beginning: that one is a whole string.
+  kUrl,
+  /// ${uuid} stays, to be filled in for each transaction; elsewhere it is an error.
+  kTransactionId,
 };
 
 /// fill_in replaces every ${…} of a text; `$${` becomes a literal `${`. Inserted values are not
