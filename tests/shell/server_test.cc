@@ -48,10 +48,13 @@ TEST(ShellServer, AsksForThePassword) {
   RunOptions wrong_password;
   wrong_password.environment.emplace_back("PGSINK_SECRET_PASSWORD", "wrong");
   const auto wrong = run_command({PGSINK_COMMAND, "-c", script}, wrong_password);
+  RunOptions with_newline;
+  with_newline.environment.emplace_back("PGSINK_SECRET_PASSWORD", "s3cret'pw\n");
+  EXPECT_EQ(run_command({PGSINK_COMMAND, "-c", script}, with_newline).exit_code, 0);
   EXPECT_EQ(wrong.exit_code, 1);
   EXPECT_NE(wrong.err.find("PGS-2004"), std::string::npos) << wrong.err;
   EXPECT_EQ(wrong.err.find("wrong"), std::string::npos) << "a password in an error: " << wrong.err;
-  EXPECT_EQ(analytics_server().scalar("SELECT count(*) FROM door", "analytics"), "1");
+  EXPECT_EQ(analytics_server().scalar("SELECT count(*) FROM door", "analytics"), "2");
 }
 
 TEST(ShellServer, SecretsAreTheFilesOfAFolder) {

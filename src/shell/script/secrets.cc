@@ -26,17 +26,22 @@ std::string environment_name(std::string text) {
   return text;
 }
 
+/// Editors and base64 of `echo` leave a newline at the end, which belongs to no password.
+std::string without_newline(std::string text) {
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
 std::optional<std::string> find_secret(const std::string& directory, const std::string& name) {
   // A secret is a file in the folder, never a path out of it.
   const bool file_name = name != "." && name != ".." && name.find('/') == std::string::npos;
   if (!directory.empty() && file_name) {
     if (auto text = read_text_file(directory + "/" + name, kSecretBytesMax)) {
-      if (text->ends_with('\n')) text->pop_back();
-      if (text->ends_with('\r')) text->pop_back();
-      return std::move(*text);
+      return without_newline(std::move(*text));
     }
   }
-  return from_environment("PGSINK_SECRET_" + environment_name(name));
+  return from_environment("PGSINK_SECRET_" + environment_name(name)).transform(without_newline);
 }
 
 }  // namespace
