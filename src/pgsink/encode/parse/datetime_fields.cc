@@ -127,14 +127,20 @@ enum DatePart : unsigned {
   kTimeOfDay = 16,
   kZone = 32,
   kDayOfWeek = 64,
+  kHalf = 128,
+  kBeforeOrAfter = 256,
 };
 constexpr unsigned kDate = kYear | kMonth | kDay;
 
+/// So many digits are far beyond every year, and an int64_t holds them.
+constexpr size_t kDateDigitsMax = 12;
+
 bool to_number(std::string_view digits, int64_t& number) {
-  constexpr size_t kDigitsMax = 9;
   TextReader reader(digits);
-  return reader.take_number(1, kDigitsMax, number) && reader.done();
+  return reader.take_number(1, kDateDigitsMax, number) && reader.done();
 }
+
+bool is_date_character(char c) { return TextReader::is_digit(c) || TextReader::is_letter(c); }
 
 /// What the word or number before says of the next number.
 enum class NextNumber : uint8_t { kAny, kJulian, kTime };
@@ -179,6 +185,7 @@ class FieldDecoder {
   static LongForm as_form(bool good) { return good ? LongForm::kValue : LongForm::kNone; }
 
   LongForm take_word(std::string_view text, bool no_time_after) {
+    if (next_ != NextNumber::kAny) return LongForm::kNone;
     const DateWord* const word = find_date_word(text);
     const DateWordKind kind = word == nullptr ? DateWordKind::kOther : word->kind;
     switch (kind) {
@@ -191,9 +198,11 @@ class FieldDecoder {
         return LongForm::kValue;
       case DateWordKind::kHalfOfDay:
         half_ = word->value;
+        new_ = kHalf;
         return LongForm::kValue;
       case DateWordKind::kEra:
         before_christ_ = word->value == 1;
+        new_ = kBeforeOrAfter;
         return as_form(!time_only_);
       case DateWordKind::kMidnight:
         new_ = kTimeOfDay | kZone;
@@ -288,20 +297,29 @@ class FieldDecoder {
     unsigned found = 0;
     bool named = false;
     TextReader reader(text);
+    const auto separated = [&] { return reader.done() || !is_date_character(reader.peek()); };
     while (!reader.done()) {
-      if (TextReader::is_digit(reader.peek())) {
-        numbers.push_back(reader.take_digits());
-      } else if (TextReader::is_letter(reader.peek())) {
-        const DateWord* const word = find_date_word(reader.take_letters());
-        if (word == nullptr) return false;
-        if (word->kind == DateWordKind::kNoise) continue;
-        if (word->kind != DateWordKind::kMonth || ((fields_ | found) & kMonth) != 0) return false;
-        month_ = word->value;
-        named = true;
-        found |= kMonth;
-      } else {
-        reader.skip(1);
+      while (!separated()) {
+        if (TextReader::is_digit(reader.peek())) {
+          numbers.push_back(reader.take_digits());
+        } else {
+          const DateWord* const word = find_date_word(reader.take_letters());
+          if (word == nullptr || word->kind != DateWordKind::kMonth) return false;
+          if (((fields_ | found) & kMonth) != 0) return false;
+          month_ = word->value;
+          named = true;
+          found |= kMonth;
+        }
+        // The server drops a character that follows a part without a separator.
+        if (!separated()) return false;
       }
+      if (!reader.done()) reader.skip(1);
+      bool more = false;
+      while (!reader.done() && separated()) {
+        reader.skip(1);
+        more = true;
+      }
+      if (more && reader.done()) return false;  // It takes one separator at the end.
     }
     const bool named_before = std::exchange(month_named_, named);
     for (const std::string_view number : numbers) {
@@ -388,13 +406,13 @@ class FieldDecoder {
     next_ = NextNumber::kAny;
     TextReader reader(text);
     int64_t first = 0, second = 0, third = 0, fraction = 0;
-    constexpr size_t kDigitsMax = 9;
-    if (!reader.take_number(1, kDigitsMax, first) || !reader.take(':') ||
-        !reader.take_number(1, kDigitsMax, second)) {
+    // No digits are 0.
+    if (!reader.take_number(1, kDateDigitsMax, first) || !reader.take(':') ||
+        !reader.take_number(0, kDateDigitsMax, second)) {
       return false;
     }
     const bool has_third = reader.take(':');
-    if (has_third && !reader.take_number(1, kDigitsMax, third)) return false;
+    if (has_third && !reader.take_number(0, kDateDigitsMax, third)) return false;
     const bool has_fraction = reader.take('.');
     if (has_fraction) fraction = second_fraction(reader.take_digits(), rounds_);
     if (!reader.done()) return false;
@@ -414,11 +432,11 @@ class FieldDecoder {
   bool take_zone(std::string_view text) {
     TextReader reader(text.substr(1));
     int64_t hours = 0, minutes = 0, seconds = 0;
-    constexpr size_t kDigitsMax = 4;
-    if (next_ != NextNumber::kAny || !reader.take_number(1, kDigitsMax, hours)) return false;
+    constexpr size_t kZoneDigitsMax = 4;
+    if (next_ != NextNumber::kAny || !reader.take_number(1, kZoneDigitsMax, hours)) return false;
     if (reader.take(':')) {
-      if (!reader.take_number(1, kDigitsMax, minutes)) return false;
-      if (reader.take(':') && !reader.take_number(1, kDigitsMax, seconds)) return false;
+      if (!reader.take_number(0, kZoneDigitsMax, minutes)) return false;
+      if (reader.take(':') && !reader.take_number(0, kZoneDigitsMax, seconds)) return false;
     } else if (text.size() > 3) {
       minutes = hours % 100;
       hours /= 100;

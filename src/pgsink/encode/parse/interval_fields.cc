@@ -13,13 +13,19 @@ constexpr Unit kMonthUnit{"month", Part::kMonths, 1};
 constexpr Unit kDayUnit{"day", Part::kDays, 1};
 constexpr Unit kSecondUnit{"second", Part::kMicros, kMicrosPerSecond};
 
-/// LongInterval reads tokens from the last to the first, for a unit stands after its number. A
+/// LongIntervalReader reads tokens from the last to the first, for a unit stands after its number. A
 /// number without a unit is of days if a time follows it, else of seconds.
-class LongInterval {
+class LongIntervalReader {
  public:
-  LongInterval(IntervalSum& sum, const ValueRules& rules) : sum_(sum), rules_(rules) {}
+  LongIntervalReader(IntervalSum& sum, const ValueRules& rules) : sum_(sum), rules_(rules) {}
 
-  bool read(const std::vector<DatetimeToken>& tokens) {
+  LongInterval read(const std::vector<DatetimeToken>& tokens) {
+    if (!read_all(tokens)) return LongInterval::kNone;
+    return exact_ || rules_.rounds ? LongInterval::kValue : LongInterval::kRounds;
+  }
+
+ private:
+  bool read_all(const std::vector<DatetimeToken>& tokens) {
     bool ago = false;
     for (size_t i = tokens.size(); i-- > 0;) {
       const DatetimeToken& token = tokens[i];
@@ -27,6 +33,7 @@ class LongInterval {
         if (unit_named_) return false;
         if (token.text == "ago" && i + 1 == tokens.size()) {
           ago = true;
+          unit_required_ = true;
         } else if (!take_unit(token.text)) {
           return false;
         }
@@ -37,7 +44,6 @@ class LongInterval {
     return seen_ != 0 && !unit_named_ && (!ago || sum_.negate());
   }
 
- private:
   bool take_unit(std::string_view word) {
     unit_ = find_unit(word);
     unit_named_ = unit_ != nullptr;
@@ -64,6 +70,7 @@ class LongInterval {
     int64_t months = 0;
     double fraction = 0;
     if (reader.peek() != '.' && !reader.take_number(1, kDigitsMax, whole)) return false;
+    if (unit_ == nullptr && unit_required_) return false;
     const Unit* unit = unit_ != nullptr ? unit_ : &kSecondUnit;
     if (reader.take('-')) {
       if (!reader.take_number(1, 2, months) || months > 11) return false;
@@ -80,10 +87,8 @@ class LongInterval {
     // Since 15 a fraction of years is rounded to months; before, it was cut.
     if (fraction != 0 && unit->part != Part::kMicros && !rules_.since(15)) return false;
     unit_ = unit->part == Part::kMicros && unit->factor == kHour ? &kDayUnit : unit;
-    bool exact = true;
     return sum_.add(unit->part, unit->factor, negative ? -whole : whole,
-                    negative ? -fraction : fraction, exact) &&
-           (exact || rules_.rounds);
+                    negative ? -fraction : fraction, exact_);
   }
 
   /// H:M, H:M:S, H:M:S.fraction, M:S.fraction.
@@ -93,21 +98,23 @@ class LongInterval {
     int64_t first = 0, second = 0, third = 0, fraction = 0;
     bool rounds = false;
     if (!reader.take_number(1, kDigitsMax, first) || !reader.take(':') ||
-        !reader.take_number(1, kDigitsMax, second)) {
+        !reader.take_number(0, kDigitsMax, second)) {
       return false;
     }
     const bool has_third = reader.take(':');
-    if (has_third && !reader.take_number(1, kDigitsMax, third)) return false;
+    if (has_third && !reader.take_number(0, kDigitsMax, third)) return false;
     const bool has_fraction = reader.take('.');
     if (has_fraction) fraction = second_fraction(reader.take_digits(), rounds);
-    if (!reader.done() || (rounds && !rules_.rounds)) return false;
+    if (!reader.done()) return false;
+    exact_ = exact_ && !rounds;
     if (has_fraction && !has_third) {
       third = second;
       second = first;
       first = 0;
     }
+    if (second > 59 || third > 60 || !first_of(time_bits())) return false;
     // The server forgets the time that fractions after this one became.
-    if (second > 59 || third > 60 || sum_.micros != 0 || !first_of(time_bits())) return false;
+    exact_ = exact_ && sum_.micros == 0;
     unit_ = &kDayUnit;
     int64_t micros = 0;
     if (__builtin_mul_overflow(first, kHour, &micros) ||
@@ -141,15 +148,18 @@ class LongInterval {
   const ValueRules& rules_;
   const Unit* unit_ = nullptr;  ///< Of the number before.
   bool unit_named_ = false;     ///< A unit whose number has not come.
+  bool unit_required_ = false;  ///< Of a number before "ago".
   uint64_t seen_ = 0;
+  bool exact_ = true;
 };
 
 }  // namespace
 
-bool read_long_interval(std::string_view text, const Target& target, IntervalSum& sum) {
+LongInterval read_long_interval(std::string_view text, const Target& target, IntervalSum& sum) {
   sum = {};
   std::vector<DatetimeToken> tokens;
-  return datetime_tokens(text, tokens) && LongInterval(sum, target.rules).read(tokens);
+  if (!datetime_tokens(text, tokens)) return LongInterval::kNone;
+  return LongIntervalReader(sum, target.rules).read(tokens);
 }
 
 }  // namespace pgsink::encode

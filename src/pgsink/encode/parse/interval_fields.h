@@ -9,8 +9,12 @@
 
 namespace pgsink::encode {
 
-/// read_long_interval is false for what PostgreSQL does not take, and for what it would round or
-/// lose, as far as the target's rules do not allow that.
-bool read_long_interval(std::string_view text, const Target& target, IntervalSum& sum);
+enum class LongInterval : uint8_t {
+  kValue,
+  kNone,    ///< PostgreSQL does not take it.
+  kRounds,  ///< It would round it, or forget a part; the target's rules do not allow that.
+};
+
+LongInterval read_long_interval(std::string_view text, const Target& target, IntervalSum& sum);
 
 }  // namespace pgsink::encode

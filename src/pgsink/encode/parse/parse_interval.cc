@@ -51,6 +51,8 @@ class IntervalParser {
     return ok_ && fields_ != 0;
   }
   bool overflow() const { return overflow_; }
+  /// It fails because the value would be rounded.
+  bool would_round() const { return would_round_; }
 
   IntervalSum sum;
 
@@ -211,7 +213,7 @@ class IntervalParser {
     double value = 0;
     std::from_chars(number.data(), number.data() + number.size(), value);
     const auto whole = static_cast<int64_t>(std::floor(value));
-    if (whole != quantity.whole && !rounds_) return false;
+    if (whole != quantity.whole && !may_round()) return false;
     quantity.whole = whole;
     quantity.as_double = value - static_cast<double>(whole);
     return true;
@@ -240,7 +242,7 @@ class IntervalParser {
     }
     const std::string text = "0." + std::string(digits);
     std::from_chars(text.data(), text.data() + text.size(), quantity.fraction);
-    return rounds_;
+    return may_round();
   }
 
   /// [-]HH:MM[:SS[.fraction]], the hours read already.
@@ -279,7 +281,7 @@ class IntervalParser {
     } else if (quantity.millionths != 0) {
       rest = quantity.millionths * factor;
       if (rest % 1'000'000 != 0) {
-        if (!rounds_) return fail();
+        if (!may_round()) return fail();
         rest = IntervalSum::round_half_down(static_cast<double>(quantity.millionths) / 1e6 *
                                             static_cast<double>(factor));
       } else {
@@ -289,7 +291,7 @@ class IntervalParser {
     if (quantity.as_double != 0) {
       const int64_t read =
           IntervalSum::round_half_down(quantity.as_double * static_cast<double>(factor));
-      if (read != rest && !rounds_) return fail();
+      if (read != rest && !may_round()) return fail();
       rest = read;
     }
     if (__builtin_add_overflow(amount, rest, &amount)) return overflown();
@@ -306,13 +308,17 @@ class IntervalParser {
     if (!sum.add(part, factor, whole, quantity.negative ? -fraction : fraction, exact)) {
       return overflown();
     }
-    if (!exact && !rounds_) fail();
+    if (!exact && !may_round()) fail();
   }
 
   void negate() {
     if (!sum.negate()) overflown();
   }
 
+  bool may_round() {
+    would_round_ = !rounds_;
+    return rounds_;
+  }
   void fail() { ok_ = false; }
   void overflown() {
     overflow_ = true;
@@ -326,6 +332,7 @@ class IntervalParser {
   bool iso_ = false;
   bool ok_ = true;
   bool overflow_ = false;
+  bool would_round_ = false;
 };
 
 /// Every part at its end. Server: INTERVAL_NOEND() and INTERVAL_NOBEGIN() of 17.
@@ -354,12 +361,16 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
   bool parsed = parser.parse(text);
   IntervalSum sum = parser.sum;
   if (!parsed && !parser.overflow()) {
-    parsed = read_long_interval(word, target, sum);
-  }
-  if (!parsed && !parser.overflow()) {
-    fault = parse_fault(target, text, kIntervalForm);
-    fault.sqlstate = sqlstate::kDatetimeFormat;
-    return false;
+    const LongInterval read = read_long_interval(word, target, sum);
+    parsed = read == LongInterval::kValue;
+    if (!parsed) {
+      fault = parse_fault(target, text, kIntervalForm);
+      fault.sqlstate = sqlstate::kDatetimeFormat;
+      if (parser.would_round() || read == LongInterval::kRounds) {
+        fault.message = shortened(text) + " would be rounded, or lose a part";
+      }
+      return false;
+    }
   }
   auto months = static_cast<int32_t>(sum.months);
   auto days = static_cast<int32_t>(sum.days);

@@ -158,6 +158,8 @@ bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault
     good =
         (!padded || address.size == kIpv4Bytes) && reader.take_number(1, 3, bits) && bits <= most;
   }
+  // An inet's bits may not go beyond its numbers; a cidr's may.
+  if (!cidr && bits / 8 > static_cast<int64_t>(count) && count < kIpv4Bytes) good = false;
   if (!good || !reader.done()) {
     fault = parse_fault(target, text, "an IPv4 or IPv6 address, /bits after it if need be");
     return false;

@@ -62,6 +62,12 @@ bool read_date(TextReader& reader, Civil& date) {
   return true;
 }
 
+/// A type without zone takes only UTC; the server would ignore any other zone.
+Fault zone_fault(const Target& target, std::string_view text) {
+  return {sqlstate::kDatetimeFormat, shortened(text) + " has a time zone, which " + target.name +
+                                         " does not hold; write it in UTC"};
+}
+
 /// Whether the type holds the time, which is rounded if the rules say so.
 bool holds_time(const Target& target, const Moment& moment, int64_t& micros) {
   const int64_t step = fraction_step(target.type_modifier);
@@ -103,10 +109,16 @@ bool read_clock(TextReader& reader, Moment& moment) {
   const bool basic = read_basic_clock(reader, clock);
   if (!basic && !read_parted_clock(reader, clock, may_have_fraction)) return false;
   int64_t fraction = 0;
+  size_t fraction_digits = 0;
   if (may_have_fraction && reader.take('.')) {
     const std::string_view digits = reader.take_digits();
     if (basic && digits.empty()) return false;
+    fraction_digits = digits.size();
     fraction = second_fraction(digits, moment.rounds);
+  }
+  // Of 123456-08:00 the server takes no colon.
+  if (basic && fraction_digits == 0 && reader.peek() == '-' && reader.rest().contains(':')) {
+    return false;
   }
   if (clock.hours > 24 || clock.minutes > 59 || clock.seconds > 60) return false;
   moment.micros =
@@ -227,7 +239,7 @@ bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault
   Moment moment;
   if (!read_moment(target, word, kDateForm, moment, fault)) return false;
   if (moment.zone_seconds != 0) {
-    fault = form_fault(target, text, kDateForm);
+    fault = zone_fault(target, text);
     return false;
   }
   const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
@@ -252,7 +264,7 @@ bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault
     if (!read_long(target, word, kTimeForm, true, moment, fault)) return false;
   }
   if (moment.zone_seconds != 0 && !zoned) {
-    fault = form_fault(target, text, kTimeForm);
+    fault = zone_fault(target, text);
     return false;
   }
   if (!holds_time(target, moment, moment.micros)) {
@@ -274,10 +286,8 @@ bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, 
   Moment moment;
   const bool zoned = target.kind == TargetKind::kTimestamptz;
   if (!read_moment(target, word, kTimestampForm, moment, fault)) return false;
-  // A type without zone takes only UTC; the server would ignore any other zone.
   if (moment.zone_seconds != 0 && !zoned) {
-    fault = form_fault(target, text,
-                       "a timestamp without time zone or in UTC, for the type holds none");
+    fault = zone_fault(target, text);
     return false;
   }
   const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
