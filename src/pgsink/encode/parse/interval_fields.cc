@@ -13,8 +13,8 @@ constexpr Unit kMonthUnit{"month", Part::kMonths, 1};
 constexpr Unit kDayUnit{"day", Part::kDays, 1};
 constexpr Unit kSecondUnit{"second", Part::kMicros, kMicrosPerSecond};
 
-/// LongIntervalReader reads tokens from the last to the first, for a unit stands after its number. A
-/// number without a unit is of days if a time follows it, else of seconds.
+/// LongIntervalReader reads tokens from the last to the first, for a unit stands after its number.
+/// A number without a unit is of days if a time follows it, else of seconds.
 class LongIntervalReader {
  public:
   LongIntervalReader(IntervalSum& sum, const ValueRules& rules) : sum_(sum), rules_(rules) {}

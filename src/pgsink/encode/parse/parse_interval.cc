@@ -39,7 +39,8 @@ struct Quantity {
 /// IntervalParser adds up fields; any failure makes ok() false permanently.
 class IntervalParser {
  public:
-  IntervalParser(std::string_view text, bool rounds) : reader_(text), rounds_(rounds) {}
+  IntervalParser(std::string_view text, const ValueRules& rules)
+      : reader_(text), rounds_(rules.rounds), spreads_(rules.since(15)) {}
 
   /// `text` is the whole, which for ISO 8601 must have no white space around it.
   bool parse(std::string_view text) {
@@ -273,7 +274,8 @@ class IntervalParser {
     int64_t amount = 0;
     int64_t rest = 0;
     if (part != Part::kMicros && quantity.has_point) {
-      return iso_ ? add_spread(quantity, part, factor) : fail();  // Else the order matters.
+      return iso_ && spreads_ ? add_spread(quantity, part, factor)
+                              : fail();  // Else the order matters.
     }
     if (__builtin_mul_overflow(quantity.whole, factor, &amount)) return overflown();
     if (quantity.fraction != 0) {
@@ -327,6 +329,7 @@ class IntervalParser {
 
   TextReader reader_;
   const bool rounds_;
+  const bool spreads_;  ///< The server's version spreads fractions as add_spread() does.
   int fields_ = 0;
   uint64_t units_ = 0;  ///< Seen so far.
   bool iso_ = false;
@@ -357,7 +360,7 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
     put_infinity(infinity > 0, out);
     return true;
   }
-  IntervalParser parser(word, target.rules.rounds);
+  IntervalParser parser(word, target.rules);
   bool parsed = parser.parse(text);
   IntervalSum sum = parser.sum;
   if (!parsed && !parser.overflow()) {
