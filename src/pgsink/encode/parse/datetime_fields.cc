@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <optional>
 #include <vector>
 
@@ -460,7 +461,13 @@ class FieldDecoder {
     moment.has_time = (fields_ & kTimeOfDay) != 0;
     moment.zone_seconds = zone_seconds_;
     if (time_only_) return moment.has_time;
-    return (fields_ & kDate) == kDate && finish_date(moment.date);
+    if ((fields_ & kDate) != kDate || !finish_date(moment.date)) return false;
+    // No type holds such a year, nor would an int64_t its seconds.
+    constexpr int64_t kYearEnd = 9'999'999;
+    if (std::abs(moment.date.year) > kYearEnd) {
+      moment.date = {.year = moment.date.year < 0 ? -kYearEnd : kYearEnd, .month = 1, .day = 1};
+    }
+    return true;
   }
 
   bool finish_date(Civil& date) {
