@@ -1,5 +1,5 @@
 // Text → interval: the styles `postgres` and `postgres_verbose` ("1 year 2 mons -3 days
-// 04:05:06.7") and ISO 8601 ("P1Y2M-3DT4H5M6.7S").
+// 04:05:06.7") and ISO 8601 ("P1Y2M-3DT4H5M6.7S"); then the long forms (interval_fields.h).
 
 #include <algorithm>
 #include <array>
@@ -11,6 +11,8 @@
 #include <pgproto/ascii.h>
 
 #include "pgsink/encode/base/shortened.h"
+#include "pgsink/encode/parse/interval_fields.h"
+#include "pgsink/encode/parse/interval_units.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
 #include "pgsink/encode/values/calendar.h"
@@ -22,88 +24,6 @@ namespace {
 
 constexpr std::string_view kIntervalForm =
     "an interval as \"1 year 2 mons 3 days 04:05:06.7\" or P1Y2M3DT4H5M6.7S";
-
-/// One of the three numbers that an interval consists of.
-enum class Part : uint8_t { kMonths, kDays, kMicros };
-
-struct Unit {
-  std::string_view name;
-  Part part;
-  int64_t factor;
-};
-
-constexpr int64_t kMinute = 60 * kMicrosPerSecond;
-constexpr int64_t kHour = 60 * kMinute;
-
-// Server: deltatktbl in datetime.c, without its rarer abbreviations.
-constexpr Unit kUnits[] = {
-    {"y", Part::kMonths, 12},
-    {"yr", Part::kMonths, 12},
-    {"yrs", Part::kMonths, 12},
-    {"year", Part::kMonths, 12},
-    {"years", Part::kMonths, 12},
-    {"mon", Part::kMonths, 1},
-    {"mons", Part::kMonths, 1},
-    {"month", Part::kMonths, 1},
-    {"months", Part::kMonths, 1},
-    {"decade", Part::kMonths, 120},
-    {"decades", Part::kMonths, 120},
-    {"century", Part::kMonths, 1200},
-    {"centuries", Part::kMonths, 1200},
-    {"w", Part::kDays, 7},
-    {"week", Part::kDays, 7},
-    {"weeks", Part::kDays, 7},
-    {"d", Part::kDays, 1},
-    {"day", Part::kDays, 1},
-    {"days", Part::kDays, 1},
-    {"h", Part::kMicros, kHour},
-    {"hr", Part::kMicros, kHour},
-    {"hrs", Part::kMicros, kHour},
-    {"hour", Part::kMicros, kHour},
-    {"hours", Part::kMicros, kHour},
-    {"m", Part::kMicros, kMinute},
-    {"min", Part::kMicros, kMinute},
-    {"mins", Part::kMicros, kMinute},
-    {"minute", Part::kMicros, kMinute},
-    {"minutes", Part::kMicros, kMinute},
-    {"s", Part::kMicros, kMicrosPerSecond},
-    {"sec", Part::kMicros, kMicrosPerSecond},
-    {"secs", Part::kMicros, kMicrosPerSecond},
-    {"second", Part::kMicros, kMicrosPerSecond},
-    {"seconds", Part::kMicros, kMicrosPerSecond},
-    {"ms", Part::kMicros, 1000},
-    {"msec", Part::kMicros, 1000},
-    {"msecs", Part::kMicros, 1000},
-    {"millisecond", Part::kMicros, 1000},
-    {"milliseconds", Part::kMicros, 1000},
-    {"us", Part::kMicros, 1},
-    {"usec", Part::kMicros, 1},
-    {"usecs", Part::kMicros, 1},
-    {"microsecond", Part::kMicros, 1},
-    {"microseconds", Part::kMicros, 1},
-};
-
-/// One bit for each unit, whatever its name.
-uint64_t unit_bit(Part part, int64_t factor) {
-  static_assert(std::size(kUnits) <= 64);
-  uint64_t bit = 1;
-  for (const Unit& unit : kUnits) {
-    if (unit.part == part && unit.factor == factor) break;
-    bit <<= 1;
-  }
-  return bit;
-}
-
-const Unit* find_unit(std::string_view name) {
-  for (const Unit& unit : kUnits) {
-    if (unit.name.size() == name.size() &&
-        std::equal(name.begin(), name.end(), unit.name.begin(),
-                   [](char a, char b) { return TextReader::lower(a) == b; })) {
-      return &unit;
-    }
-  }
-  return nullptr;
-}
 
 /// A number with its fraction in millionths.
 struct Quantity {
@@ -119,7 +39,8 @@ struct Quantity {
 /// IntervalParser adds up fields; any failure makes ok() false permanently.
 class IntervalParser {
  public:
-  IntervalParser(std::string_view text, bool rounds) : reader_(text), rounds_(rounds) {}
+  IntervalParser(std::string_view text, const ValueRules& rules)
+      : reader_(text), rounds_(rules.rounds), spreads_(rules.since(15)) {}
 
   /// `text` is the whole, which for ISO 8601 must have no white space around it.
   bool parse(std::string_view text) {
@@ -131,10 +52,10 @@ class IntervalParser {
     return ok_ && fields_ != 0;
   }
   bool overflow() const { return overflow_; }
+  /// It fails because the value would be rounded.
+  bool would_round() const { return would_round_; }
 
-  int64_t months = 0;
-  int64_t days = 0;
-  int64_t micros = 0;
+  IntervalSum sum;
 
  private:
   void parse_postgres() {
@@ -165,6 +86,7 @@ class IntervalParser {
   // Server: DecodeISO8601Interval(). Beside the format with designators there are the alternative
   // ones: basic (P00010203T040506) and extended (P0001-02-03T04:05:06).
   void parse_iso() {
+    iso_ = true;
     bool time = false;
     bool first = true;  // Of the date's or the time's fields.
     while (ok_ && !reader_.done()) {
@@ -292,7 +214,7 @@ class IntervalParser {
     double value = 0;
     std::from_chars(number.data(), number.data() + number.size(), value);
     const auto whole = static_cast<int64_t>(std::floor(value));
-    if (whole != quantity.whole && !rounds_) return false;
+    if (whole != quantity.whole && !may_round()) return false;
     quantity.whole = whole;
     quantity.as_double = value - static_cast<double>(whole);
     return true;
@@ -321,7 +243,7 @@ class IntervalParser {
     }
     const std::string text = "0." + std::string(digits);
     std::from_chars(text.data(), text.data() + text.size(), quantity.fraction);
-    return rounds_;
+    return may_round();
   }
 
   /// [-]HH:MM[:SS[.fraction]], the hours read already.
@@ -351,48 +273,54 @@ class IntervalParser {
     ++fields_;
     int64_t amount = 0;
     int64_t rest = 0;
+    if (part != Part::kMicros && quantity.has_point) {
+      return iso_ && spreads_ ? add_spread(quantity, part, factor)
+                              : fail();  // Else the order matters.
+    }
     if (__builtin_mul_overflow(quantity.whole, factor, &amount)) return overflown();
     if (quantity.fraction != 0) {
-      if (part != Part::kMicros) return fail();
-      rest = round_half_down(quantity.fraction * static_cast<double>(factor));
+      rest = IntervalSum::round_half_down(quantity.fraction * static_cast<double>(factor));
     } else if (quantity.millionths != 0) {
-      // Fractions of days and months would have to be converted to smaller units, which depends on
-      // the session.
-      if (part != Part::kMicros) return fail();
       rest = quantity.millionths * factor;
       if (rest % 1'000'000 != 0) {
-        if (!rounds_) return fail();
-        rest = round_half_down(static_cast<double>(quantity.millionths) / 1e6 *
-                               static_cast<double>(factor));
+        if (!may_round()) return fail();
+        rest = IntervalSum::round_half_down(static_cast<double>(quantity.millionths) / 1e6 *
+                                            static_cast<double>(factor));
       } else {
         rest /= 1'000'000;
       }
     }
-    if (quantity.as_double != 0 && part == Part::kMicros) {
-      const int64_t read = round_half_down(quantity.as_double * static_cast<double>(factor));
-      if (read != rest && !rounds_) return fail();
+    if (quantity.as_double != 0) {
+      const int64_t read =
+          IntervalSum::round_half_down(quantity.as_double * static_cast<double>(factor));
+      if (read != rest && !may_round()) return fail();
       rest = read;
     }
     if (__builtin_add_overflow(amount, rest, &amount)) return overflown();
     if (quantity.negative) amount = -amount;
-    int64_t& sum = part == Part::kMonths ? months : part == Part::kDays ? days : micros;
-    if (__builtin_add_overflow(sum, amount, &sum)) return overflown();
+    int64_t& of_part = sum.of(part);
+    if (__builtin_add_overflow(of_part, amount, &of_part)) return overflown();
   }
 
-  /// Server: AdjustFractMicroseconds().
-  static int64_t round_half_down(double micros) {
-    const auto whole = static_cast<int64_t>(micros);
-    return whole + (micros - static_cast<double>(whole) > 0.5 ? 1 : 0);
+  /// A number of days or months with a fraction, which becomes smaller units.
+  void add_spread(const Quantity& quantity, Part part, int64_t factor) {
+    const double fraction = quantity.as_double;
+    const int64_t whole = quantity.negative ? -quantity.whole : quantity.whole;
+    bool exact = true;
+    if (!sum.add(part, factor, whole, quantity.negative ? -fraction : fraction, exact)) {
+      return overflown();
+    }
+    if (!exact && !may_round()) fail();
   }
 
   void negate() {
-    constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
-    if (micros == kMin) return overflown();
-    months = -months;
-    days = -days;
-    micros = -micros;
+    if (!sum.negate()) overflown();
   }
 
+  bool may_round() {
+    would_round_ = !rounds_;
+    return rounds_;
+  }
   void fail() { ok_ = false; }
   void overflown() {
     overflow_ = true;
@@ -401,10 +329,13 @@ class IntervalParser {
 
   TextReader reader_;
   const bool rounds_;
+  const bool spreads_;  ///< The server's version spreads fractions as add_spread() does.
   int fields_ = 0;
   uint64_t units_ = 0;  ///< Seen so far.
+  bool iso_ = false;
   bool ok_ = true;
   bool overflow_ = false;
+  bool would_round_ = false;
 };
 
 /// Every part at its end. Server: INTERVAL_NOEND() and INTERVAL_NOBEGIN() of 17.
@@ -429,18 +360,26 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
     put_infinity(infinity > 0, out);
     return true;
   }
-  IntervalParser parser(word, target.rules.rounds);
-  const bool parsed = parser.parse(text);
+  IntervalParser parser(word, target.rules);
+  bool parsed = parser.parse(text);
+  IntervalSum sum = parser.sum;
   if (!parsed && !parser.overflow()) {
-    fault = parse_fault(target, text, kIntervalForm);
-    fault.sqlstate = sqlstate::kDatetimeFormat;
-    return false;
+    const LongInterval read = read_long_interval(word, target, sum);
+    parsed = read == LongInterval::kValue;
+    if (!parsed) {
+      fault = parse_fault(target, text, kIntervalForm);
+      fault.sqlstate = sqlstate::kDatetimeFormat;
+      if (parser.would_round() || read == LongInterval::kRounds) {
+        fault.message = shortened(text) + " would be rounded, or lose a part";
+      }
+      return false;
+    }
   }
-  auto months = static_cast<int32_t>(parser.months);
-  auto days = static_cast<int32_t>(parser.days);
-  int64_t micros = parser.micros;
+  auto months = static_cast<int32_t>(sum.months);
+  auto days = static_cast<int32_t>(sum.days);
+  int64_t micros = sum.micros;
   const bool held =
-      parsed && in_int32(parser.months) && in_int32(parser.days) &&
+      parsed && in_int32(sum.months) && in_int32(sum.days) &&
       (!target.rules.rounds || adjust_interval(months, days, micros, target.type_modifier)) &&
       interval_fits(months, days, micros, target.type_modifier);
   if (!held) {

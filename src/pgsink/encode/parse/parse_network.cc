@@ -21,18 +21,52 @@ struct Address {
 
 using pgproto::ascii::hex_digit;
 
-/// a.b.c.d into four bytes. Server: inet_net_pton_ipv4() takes leading zeros, getv4() does not.
-bool read_ipv4(TextReader& reader, bool leading_zeros, uint8_t* bytes) {
+/// a.b.c.d into four bytes, without leading zeros. Server: getv4().
+bool read_ipv4(TextReader& reader, uint8_t* bytes) {
   for (size_t i = 0; i < kIpv4Bytes; ++i) {
     int64_t number = 0;
     if (i != 0 && !reader.take('.')) return false;
     const std::string_view rest = reader.rest();
     const bool padded = rest.size() > 1 && rest[0] == '0' && TextReader::is_digit(rest[1]);
-    if (padded && !leading_zeros) return false;
-    if (!reader.take_number(1, 3, number) || number > 255) return false;
+    if (padded || !reader.take_number(1, 3, number) || number > 255) return false;
     bytes[i] = static_cast<uint8_t>(number);
   }
   return true;
+}
+
+/// The first numbers of an address whose rest is zero (10.1 is 10.1.0.0): how many, 0 if it is
+/// none. A cidr may be hexadecimal: 0x0a01. Server: inet_net_pton_ipv4(), inet_cidr_pton_ipv4().
+size_t read_short_ipv4(TextReader& reader, bool cidr, uint8_t* bytes) {
+  size_t count = 0;
+  if (cidr && (reader.rest().starts_with("0x") || reader.rest().starts_with("0X")) &&
+      reader.rest().size() > 2 && hex_digit(reader.rest()[2]) >= 0) {
+    reader.skip(2);
+    while (count < kIpv4Bytes && hex_digit(reader.peek()) >= 0) {
+      const int high = hex_digit(reader.peek());
+      reader.skip(1);
+      const int low = hex_digit(reader.peek());
+      if (low >= 0) reader.skip(1);
+      bytes[count++] = static_cast<uint8_t>(high * 16 + std::max(low, 0));
+    }
+    return count;
+  }
+  do {
+    int64_t number = 0;
+    if (count == kIpv4Bytes || !reader.take_number(1, 3, number) || number > 255) return 0;
+    bytes[count++] = static_cast<uint8_t>(number);
+  } while (reader.take('.'));
+  return count;
+}
+
+/// The prefix of a cidr without one: that of its class, or what its numbers cover.
+int64_t bits_of_class(uint8_t first, size_t count) {
+  const int64_t by_class = first >= 240   ? 32
+                           : first >= 224 ? 8
+                           : first >= 192 ? 24
+                           : first >= 128 ? 16
+                                          : 8;
+  const int64_t bits = std::max(by_class, static_cast<int64_t>(count * 8));
+  return bits == 8 && first == 224 ? 4 : bits;
 }
 
 /// One to four hexadecimal digits.
@@ -57,7 +91,7 @@ bool read_ipv6(TextReader& reader, Address& address) {
   }
   while (used < kIpv6Bytes && (hex_digit(reader.peek()) >= 0)) {
     TextReader ahead = reader;
-    if (used + kIpv4Bytes <= kIpv6Bytes && read_ipv4(ahead, false, address.bytes.data() + used)) {
+    if (used + kIpv4Bytes <= kIpv6Bytes && read_ipv4(ahead, address.bytes.data() + used)) {
       reader = ahead;
       used += kIpv4Bytes;
       break;
@@ -104,20 +138,28 @@ bool parse_inet(const Target& target, std::string_view text, Scratch& out, Fault
   const bool cidr = target.kind == TargetKind::kCidr;
   Address address;
   bool good = false;
+  size_t count = kIpv4Bytes;
   if (reader.rest().find(':') != std::string_view::npos) {
     good = read_ipv6(reader, address);
   } else {
-    good = read_ipv4(reader, true, address.bytes.data());
+    count = read_short_ipv4(reader, cidr, address.bytes.data());
+    good = count != 0;
     address.size = kIpv4Bytes;
   }
-  auto bits = static_cast<int64_t>(address.size * 8);
+  const auto most = static_cast<int64_t>(address.size * 8);
+  int64_t bits = most;
+  if (count < kIpv4Bytes && reader.peek() != '/') {
+    good = good && cidr;  // An inet that is not in full needs its bits.
+    bits = bits_of_class(address.bytes[0], count);
+  }
   if (good && reader.take('/')) {
-    const int64_t most = bits;
     // Server: getbits() takes no leading zeros, inet_net_pton_ipv4() does.
     const bool padded = reader.peek() == '0' && reader.rest().size() > 1;
     good =
         (!padded || address.size == kIpv4Bytes) && reader.take_number(1, 3, bits) && bits <= most;
   }
+  // An inet's bits may not go beyond its numbers; a cidr's may.
+  if (!cidr && bits / 8 > static_cast<int64_t>(count) && count < kIpv4Bytes) good = false;
   if (!good || !reader.done()) {
     fault = parse_fault(target, text, "an IPv4 or IPv6 address, /bits after it if need be");
     return false;
@@ -193,8 +235,8 @@ bool read_mac(std::string_view text, uint8_t* bytes) {
   });
 }
 
-/// Bytes of two digits, between any two of them the same one of : - . or nothing; how many. 0 if it
-/// is anything else. Server: macaddr8_in().
+/// Bytes of two digits, between any two of them and at the end the same one of : - . or nothing;
+/// how many. 0 if it is anything else. Server: macaddr8_in().
 size_t read_mac8(std::string_view text, uint8_t* bytes) {
   char separator = '\0';
   size_t count = 0;
@@ -205,6 +247,7 @@ size_t read_mac8(std::string_view text, uint8_t* bytes) {
           std::string_view(":-.").find(separator) == std::string_view::npos)
         return 0;
       ++at;
+      if (at == text.size() && (count == kMacBytes || count == kMac8Bytes)) break;
     }
     if (count == kMac8Bytes || at + 1 >= text.size()) return 0;
     const int high = hex_digit(text[at]), low = hex_digit(text[at + 1]);

@@ -1,13 +1,14 @@
-// Text → date, time, timetz, timestamp, timestamptz: the ISO 8601 forms that PostgreSQL prints and
-// reads under any DateStyle. An instant without a zone is read as UTC.
+// Text → date, time, timetz, timestamp, timestamptz. The ISO 8601 forms that PostgreSQL prints are
+// tried first, then its long forms (datetime_fields.h). An instant without a zone is read as UTC.
 
-#include <charconv>
 #include <limits>
 #include <string>
 
 #include <pgproto/ascii.h>
 
 #include "pgsink/encode/base/shortened.h"
+#include "pgsink/encode/parse/datetime_fields.h"
+#include "pgsink/encode/parse/moment.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
 #include "pgsink/encode/values/calendar.h"
@@ -31,15 +32,6 @@ Fault form_fault(const Target& target, std::string_view text, std::string_view f
 Fault value_fault(std::string_view text, std::string_view why) {
   return {sqlstate::kDatetimeOverflow, shortened(text) + " " + std::string(why)};
 }
-
-/// The parts of a text of date and time.
-struct Moment {
-  Civil date;
-  int64_t micros = 0;   ///< Of the day; up to 24:00:00.
-  bool rounds = false;  ///< More than six fractional digits.
-  bool has_time = false;
-  int64_t zone_seconds = 0;  ///< East of UTC.
-};
 
 /// YYYYMMDD, and nothing else before a time.
 bool read_basic_date(TextReader& reader, Civil& date) {
@@ -70,18 +62,10 @@ bool read_date(TextReader& reader, Civil& date) {
   return true;
 }
 
-/// Digits after the decimal point of a second, of which at most six are not zero, as microseconds.
-int64_t whole_fraction(std::string_view digits) {
-  int64_t micros = 0;
-  for (size_t i = 0; i < 6; ++i) micros = micros * 10 + (i < digits.size() ? digits[i] - '0' : 0);
-  return micros;
-}
-
-int64_t rounded_fraction(std::string_view digits) {
-  const std::string text = "0." + std::string(digits);
-  double fraction = 0;
-  std::from_chars(text.data(), text.data() + text.size(), fraction);
-  return round_fraction(fraction);
+/// A type without zone takes only UTC; the server would ignore any other zone.
+Fault zone_fault(const Target& target, std::string_view text) {
+  return {sqlstate::kDatetimeFormat, shortened(text) + " has a time zone, which " + target.name +
+                                         " does not hold; write it in UTC"};
 }
 
 /// Whether the type holds the time, which is rounded if the rules say so.
@@ -125,11 +109,16 @@ bool read_clock(TextReader& reader, Moment& moment) {
   const bool basic = read_basic_clock(reader, clock);
   if (!basic && !read_parted_clock(reader, clock, may_have_fraction)) return false;
   int64_t fraction = 0;
+  size_t fraction_digits = 0;
   if (may_have_fraction && reader.take('.')) {
     const std::string_view digits = reader.take_digits();
     if (basic && digits.empty()) return false;
-    moment.rounds = digits.size() > 6 && digits.find_first_not_of('0', 6) != std::string_view::npos;
-    fraction = moment.rounds ? rounded_fraction(digits) : whole_fraction(digits);
+    fraction_digits = digits.size();
+    fraction = second_fraction(digits, moment.rounds);
+  }
+  // Of 123456-08:00 the server takes no colon.
+  if (basic && fraction_digits == 0 && reader.peek() == '-' && reader.rest().contains(':')) {
+    return false;
   }
   if (clock.hours > 24 || clock.minutes > 59 || clock.seconds > 60) return false;
   moment.micros =
@@ -164,7 +153,7 @@ bool read_zone(TextReader& reader, Moment& moment) {
   return true;
 }
 
-bool read_moment(std::string_view text, Moment& moment) {
+bool read_iso_moment(std::string_view text, Moment& moment) {
   TextReader reader(text);
   if (!read_date(reader, moment.date)) return false;
   const bool separated = reader.take('T') || reader.take('t');
@@ -182,6 +171,51 @@ bool read_moment(std::string_view text, Moment& moment) {
   const Civil& date = moment.date;
   return reader.done() && date.month >= 1 && date.month <= 12 && date.day >= 1 &&
          date.day <= days_in_month(date.year, date.month);
+}
+
+bool read_iso_time(std::string_view text, const ValueRules& rules, Moment& moment) {
+  TextReader reader(text);
+  if (reader.take('T') || reader.take('t')) {
+    TextReader ahead = reader;  // T123456-08 is a time before 16 only.
+    ahead.take_digits();
+    if (rules.since(16) && ahead.peek() == '-') return false;
+  }
+  if (!read_clock(reader, moment)) return false;
+  reader.skip_spaces();
+  return read_zone(reader, moment) && reader.done();
+}
+
+/// Why a known form is not taken; "" if it is not a known one.
+std::string_view why_not(LongForm form) {
+  switch (form) {
+    case LongForm::kDateOrder:
+      return "has its day where the session's DateStyle says; write the date as 2024-01-31";
+    case LongForm::kZoneName:
+      return "names a time zone, whose meaning the session decides; write Z or an offset as +01:00";
+    case LongForm::kClock:
+      return "is the time at which the server reads it; write a date and time";
+    case LongForm::kValue:
+    case LongForm::kNone:
+      break;
+  }
+  return "";
+}
+
+bool read_long(const Target& target, std::string_view text, std::string_view form, bool time_only,
+               Moment& moment, Fault& fault) {
+  const LongForm read = read_long_form(text, time_only, moment);
+  if (read == LongForm::kValue) return true;
+  const std::string_view why = why_not(read);
+  fault = why.empty() ? form_fault(target, text, form)
+                      : Fault{sqlstate::kDatetimeFormat, shortened(text) + " " + std::string(why)};
+  return false;
+}
+
+/// A date, with a time perhaps.
+bool read_moment(const Target& target, std::string_view text, std::string_view form, Moment& moment,
+                 Fault& fault) {
+  if (read_iso_moment(text, moment)) return true;
+  return read_long(target, text, form, false, moment, fault);
 }
 
 }  // namespace
@@ -203,8 +237,9 @@ bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault
     return true;
   }
   Moment moment;
-  if (!read_moment(word, moment) || moment.zone_seconds != 0) {
-    fault = form_fault(target, text, kDateForm);
+  if (!read_moment(target, word, kDateForm, moment, fault)) return false;
+  if (moment.zone_seconds != 0) {
+    fault = zone_fault(target, text);
     return false;
   }
   const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
@@ -221,15 +256,15 @@ bool parse_date(const Target& target, std::string_view text, Scratch& out, Fault
 }
 
 bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  TextReader reader(pgproto::ascii::trim(text));
-  if (!reader.take('T')) reader.take('t');
+  const std::string_view word = pgproto::ascii::trim(text);
   Moment moment;
-  const bool read = read_clock(reader, moment);
-  reader.skip_spaces();
   const bool zoned = target.kind == TargetKind::kTimetz;
-  if (!read || !read_zone(reader, moment) || !reader.done() ||
-      (moment.zone_seconds != 0 && !zoned)) {
-    fault = form_fault(target, text, kTimeForm);
+  if (!read_iso_time(word, target.rules, moment)) {
+    moment = {};
+    if (!read_long(target, word, kTimeForm, true, moment, fault)) return false;
+  }
+  if (moment.zone_seconds != 0 && !zoned) {
+    fault = zone_fault(target, text);
     return false;
   }
   if (!holds_time(target, moment, moment.micros)) {
@@ -250,14 +285,9 @@ bool parse_timestamp(const Target& target, std::string_view text, Scratch& out, 
   }
   Moment moment;
   const bool zoned = target.kind == TargetKind::kTimestamptz;
-  if (!read_moment(word, moment)) {
-    fault = form_fault(target, text, kTimestampForm);
-    return false;
-  }
-  // A type without zone takes only UTC; the server would ignore any other zone.
+  if (!read_moment(target, word, kTimestampForm, moment, fault)) return false;
   if (moment.zone_seconds != 0 && !zoned) {
-    fault = form_fault(target, text,
-                       "a timestamp without time zone or in UTC, for the type holds none");
+    fault = zone_fault(target, text);
     return false;
   }
   const int64_t days = days_from_civil(moment.date.year, moment.date.month, moment.date.day);
