@@ -50,8 +50,8 @@ std::string_view declared_encoding(std::string_view text) {
   return found ? encoding : text.substr(text.size());
 }
 
-/// Appends a text with its declaration changed to the encoding that it has: xml_in() knows that text
-/// is in the client's encoding and ignores the declaration, but xml_recv() believes it.
+/// Appends a text with its declaration changed to the encoding that it has: xml_in() knows that
+/// text is in the client's encoding and ignores the declaration, but xml_recv() believes it.
 void put_document(std::string_view text, Scratch& out) {
   constexpr std::string_view kUtf8 = "UTF-8";
   const std::string_view encoding = declared_encoding(text);

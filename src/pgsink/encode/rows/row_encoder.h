@@ -67,9 +67,9 @@ class RowEncoder {
   RowEncoder& operator=(RowEncoder&&) noexcept;
   ~RowEncoder();
 
-  /// leave_documents_to_server says whether documents (texts for columns of json, jsonb and xml) are
-  /// written without looking for faults in their syntax: the server rejects those that have one.
-  /// create() makes an encoder that looks. False if there are no such texts.
+  /// leave_documents_to_server says whether documents (texts for columns of json, jsonb and xml)
+  /// are written without looking for faults in their syntax: the server rejects those that have
+  /// one. create() makes an encoder that looks. False if there are no such texts.
   bool leave_documents_to_server(bool leave);
 
   struct Step {

@@ -231,7 +231,7 @@ constexpr Conversion kConversions[] = {
     {S::kInterval, T::kInput, as_server_text, kInputForm},
     {S::kUuid, T::kInput, as_server_text, kInputForm},
     {S::kBinary, T::kInput, as_server_text, "WKB, for PostGIS's geometry and geography"},
-    {S::kList, T::kInput, as_server_text, "numbers, for vector, halfvec and cube"},
+    {S::kList, T::kInput, as_server_text, "numbers, for vector, halfvec, sparsevec and cube"},
     {S::kMap, T::kInput, as_server_text, "keys and values, for hstore"},
 };
 
