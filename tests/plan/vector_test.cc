@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include <pgsink/batch_of.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -226,6 +228,30 @@ TEST_P(VectorTest, StandInArraysCompositesAndDomains) {
             arrow_list("+l", {2, 2, std::nullopt}, arrow_fixed<double>("g", {1.5, -2, 99, 1})), 3);
   ASSERT_TRUE(written) << written.error().to_string();
   EXPECT_EQ(values() + " " + letters(), "1:[1.5,-2] 3:NULL 2:23514");
+}
+
+TEST_P(VectorTest, NumbersMayBeInADictionaryOrInAVectorOfTheProgram) {
+  Status written = write("sparsevec(2)",
+                         arrow_list("+l", {2, 2, std::nullopt},
+                                    test::arrow_dictionary({1, 0, 1, std::nullopt},
+                                                           arrow_fixed<double>("g", {0.0, 2.5}))),
+                         3);
+  ASSERT_TRUE(written) << written.error().to_string();
+  EXPECT_EQ(values() + " " + letters(), "1:{1:2.5}/2 3:NULL 2:22004");
+
+  struct Embedded {
+    int32_t id = 0;
+    std::vector<float> v;
+  };
+  sql("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v vector(3))");
+  RecordBatch batch = batch_of(std::vector<Embedded>{{1, {0.5F, 2, -3}}, {2, {}}, {3, {0, 0, 1}}},
+                               column("id", &Embedded::id), column("v", &Embedded::v));
+  auto sink = Sink::open(options_, batch.schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(std::move(batch)));
+  const Status closed = (*sink)->close();
+  ASSERT_TRUE(closed) << closed.error().to_string();
+  EXPECT_EQ(values(), "1:[0.5,2,-3] 3:[0,0,1]");
 }
 
 // More numbers than one block of the encoder.
