@@ -116,8 +116,8 @@ void FeatureScan::add_triggers() {
   if (table_.side_effects.rules || table_.kind == CatalogTable::Kind::kView) add(Feature::kTrigger);
 }
 
-/// Whether a constraint beside the key's may refuse what the mode writes. Rows with different values
-/// of a key WITHOUT OVERLAPS can meet, as at every exclusion constraint.
+/// Whether a constraint beside the key's may refuse what the mode writes. Rows with different
+/// values of a key WITHOUT OVERLAPS can meet, as at every exclusion constraint.
 bool FeatureScan::is_rival(const CatalogIndex& index) const {
   if (!index.unique && !index.exclusion) return false;
   const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique &&
