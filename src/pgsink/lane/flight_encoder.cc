@@ -63,7 +63,7 @@ Result<FlightEncoder::Codecs> FlightEncoder::make_codecs(const Plan& plan) {
   if (!rows) return fail(rows.error());
   Codecs codecs{.rows = std::move(*rows), .arrays = {}};
   // Rows that are not kept cannot be sent again without the one that the server rejects.
-  if (!plan.atomic) codecs.json_unchecked = codecs.rows.leave_json_to_server(true);
+  if (!plan.atomic) codecs.documents_unchecked = codecs.rows.leave_documents_to_server(true);
   if (!plan.needs_arrays()) return codecs;
   auto arrays = ColumnArrays::create(plan.columns, plan.types);
   if (!arrays) return fail(arrays.error());
@@ -77,10 +77,10 @@ void FlightEncoder::adopt(const Plan& plan, Codecs codecs) {
   row_.assign(plan.columns.size(), {});
 }
 
-bool FlightEncoder::check_json() {
-  if (!codecs_.json_unchecked) return false;
-  codecs_.rows.leave_json_to_server(false);
-  codecs_.json_unchecked = false;
+bool FlightEncoder::check_documents() {
+  if (!codecs_.documents_unchecked) return false;
+  codecs_.rows.leave_documents_to_server(false);
+  codecs_.documents_unchecked = false;
   return true;
 }
 

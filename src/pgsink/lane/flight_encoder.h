@@ -17,9 +17,9 @@ class FlightEncoder {
   struct Codecs {
     RowEncoder rows;
     std::optional<ColumnArrays> arrays;  ///< If the plan has a path that needs them.
-    /// `rows` leaves it to the server to check JSON: most loads have no fault in it, and looking
-    /// for one takes longer than encoding the row.
-    bool json_unchecked = false;
+    /// `rows` leaves it to the server to check documents (JSON, XML): most loads have no fault in
+    /// them, and looking for one takes longer than encoding the row.
+    bool documents_unchecked = false;
   };
   static Result<Codecs> make_codecs(const Plan& plan);
 
@@ -29,9 +29,10 @@ class FlightEncoder {
   /// Encodes by another plan from the next attempt on.
   void adopt(const Plan& plan, Codecs codecs);
 
-  /// The server rejected a row that may have faulty JSON: from the next attempt on JSON is checked
-  /// before it is sent, so that faults cost no more attempts. False if that is so already.
-  bool check_json();
+  /// The server rejected a row that may have a faulty document: from the next attempt on documents
+  /// are checked before they are sent, so that faults cost no more attempts. False if that is so
+  /// already.
+  bool check_documents();
 
   enum class Progress : uint8_t {
     kNone,  ///< There are no rows to encode at present.

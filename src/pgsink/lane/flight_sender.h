@@ -59,8 +59,8 @@ class FlightSender {
   /// nothing to send at present. With `stop` the flight is abandoned for that reason.
   Result<bool> continue_rows(Flight& flight, LaneSession& session,
                              const std::optional<Error>& stop);
-  /// See FlightEncoder::check_json().
-  bool check_json() { return encoder_.check_json(); }
+  /// See FlightEncoder::check_documents().
+  bool check_documents() { return encoder_.check_documents(); }
   /// Gives up a COPY that waits for more rows: the flight begins again later.
   static Status yield_copy(Flight& flight, LaneSession& session);
 

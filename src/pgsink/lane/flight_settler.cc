@@ -16,8 +16,9 @@ constexpr std::string_view kReadOnlyServer = "25006";
 /// What the server calls a value of another width than its type has.
 constexpr std::string_view kProtocolViolation = "08P01";
 constexpr std::string_view kDivisionByZero = "22012";
-/// What the server says of a text that is not JSON, and of \u0000 in one.
-constexpr std::array<std::string_view, 2> kJsonFaults{"22P02", "22P05"};
+/// What the server says of a text that is not JSON, of \u0000 in one, and of a text that is not
+/// XML: as content or, if the session's xmloption wants that, as a document.
+constexpr std::array<std::string_view, 4> kDocumentFaults{"22P02", "22P05", "2200N", "2200M"};
 
 /// ON CONFLICT met a row that the same statement wrote.
 constexpr std::string_view kCardinalityViolation = "21000";
@@ -117,7 +118,7 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
         Errc::kColumnType, "cannot verify that the table has the columns that its catalog names: " +
                                failure.error.message + "; reopen the sink");
   }
-  if (checks_json_now(flight, failure)) return set_aside(flight);
+  if (checks_documents_now(flight, failure)) return set_aside(flight);
   if (goes_row_by_row(flight, failure)) {
     setup_.sizes.failed();
     setup_.sizes.cut(flight, setup_.sizes.rows_max(), session);
@@ -161,14 +162,15 @@ bool FlightSettler::cut_at_fault(Flight& flight, const Failure& failure,
   return setup_.sizes.cut(flight, setup_.sizes.rows_max(), session);
 }
 
-/// Whether the rows may pass once the encoder has checked their JSON, which it begins to do.
-bool FlightSettler::checks_json_now(const Flight& flight, const Failure& failure) const {
-  const bool of_json =
-      failure.kind == FailureKind::kRow &&
-      std::ranges::any_of(kJsonFaults, [&](auto fault) { return failure.error.sqlstate == fault; });
-  return of_json && !flight.is_let_go() && !flight.rejects.salvage.searching() &&
+/// Whether the rows may pass once the encoder has checked their documents, which it begins to do.
+bool FlightSettler::checks_documents_now(const Flight& flight, const Failure& failure) const {
+  const bool of_document =
+      failure.kind == FailureKind::kRow && std::ranges::any_of(kDocumentFaults, [&](auto fault) {
+        return failure.error.sqlstate == fault;
+      });
+  return of_document && !flight.is_let_go() && !flight.rejects.salvage.searching() &&
          log_.fails_by_itself(flight.seq) && !log_.retries(failure.error) && !log_.stop_error() &&
-         setup_.sender.check_json();
+         setup_.sender.check_documents();
 }
 
 /// Whether a statement for many rows failed in a way that a statement for each may not: one row by

@@ -53,7 +53,7 @@ class FlightSettler {
   void through_parent(Flight& flight);
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);
-  bool checks_json_now(const Flight& flight, const Failure& failure) const;
+  bool checks_documents_now(const Flight& flight, const Failure& failure) const;
   bool goes_row_by_row(const Flight& flight, const Failure& failure) const;
   Failure failure_of(const Flight& flight, const LaneSession& session) const;
   bool cut_at_fault(Flight& flight, const Failure& failure, LaneSession& session) const;

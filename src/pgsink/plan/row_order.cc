@@ -116,12 +116,13 @@ void FeatureScan::add_triggers() {
   if (table_.side_effects.rules || table_.kind == CatalogTable::Kind::kView) add(Feature::kTrigger);
 }
 
-/// Whether a constraint beside the key's may refuse what the mode writes.
+/// Whether a constraint beside the key's may refuse what the mode writes. Rows with different
+/// values of a key WITHOUT OVERLAPS can meet, as at every exclusion constraint.
 bool FeatureScan::is_rival(const CatalogIndex& index) const {
   if (!index.unique && !index.exclusion) return false;
-  const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique && !index.partial &&
-                      !index.expression && !keys_.columns.empty() &&
-                      same_columns(index, keys_.columns);
+  const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique &&
+                      !index.exclusion && !index.partial && !index.expression &&
+                      !keys_.columns.empty() && same_columns(index, keys_.columns);
   if (of_key) return false;
   // Of columns that fill themselves it knows no values to meet at.
   const auto fills = [&](const CatalogColumn& column) {

@@ -14,8 +14,34 @@ void append_number(std::string& list, Number number) {
   list += (list.empty() ? "" : ",") + std::to_string(number);
 }
 
-/// A list of numbers as the literal of an array.
-std::string array_literal(const std::string& list) { return "'{" + list + "}'"; }
+/// Columns as the arrays of a statement.
+class ColumnLists {
+ public:
+  void add(const CatalogColumn& column) {
+    add(column.number, column.name, column.type_oid, column.type_modifier);
+  }
+  /// Adds it so that the index of an array is the number of a column.
+  void add_at_number(const CatalogColumn& column) {
+    while (count() + 1 < static_cast<size_t>(column.number)) add(0, "", 0, 0);
+    add(column);
+  }
+  size_t count() const { return names_.size(); }
+  std::string numbers() const { return "'{" + numbers_ + "}'"; }
+  std::string types() const { return "'{" + types_ + "}'"; }
+  std::string modifiers() const { return "'{" + modifiers_ + "}'"; }
+  Result<std::string> names() const { return sql_array(names_); }
+
+ private:
+  void add(int16_t number, std::string_view name, pgproto::Oid type, int32_t modifier) {
+    names_.emplace_back(name);
+    append_number(numbers_, number);
+    append_number(types_, type);
+    append_number(modifiers_, modifier);
+  }
+
+  std::vector<std::string> names_;
+  std::string numbers_, types_, modifiers_;
+};
 
 /// One sentence for each difference: rows of Sql::kShapeDifferences.
 std::string difference_text(const QueryResult& differences, size_t row) {
@@ -36,26 +62,22 @@ std::string difference_text(const QueryResult& differences, size_t row) {
 
 Result<TableShape> TableShape::create(const CatalogTable& table,
                                       const std::vector<EncodeColumn>& columns) {
-  std::vector<std::string> names;
-  std::string numbers, types, modifiers;
+  ColumnLists sent, by_number;
   for (const CatalogColumn& column : table.columns) {  // In the order of their numbers.
-    const bool sent = std::ranges::any_of(columns, [&](const EncodeColumn& one) {
+    const bool is_sent = std::ranges::any_of(columns, [&](const EncodeColumn& one) {
       return one.role != EncodeColumn::Role::kChange && one.target_name == column.name;
     });
-    if (!sent) continue;
-    names.push_back(column.name);
-    append_number(numbers, column.number);
-    append_number(types, column.type_oid);
-    append_number(modifiers, column.type_modifier);
+    if (!is_sent) continue;
+    sent.add(column);
+    by_number.add_at_number(column);
   }
-  const auto name_array = sql_array(names);
-  if (!name_array) return fail(name_array.error());
+  const auto names = sent.names();
+  if (!names) return fail(names.error());
+  const auto names_by_number = by_number.names();
+  if (!names_by_number) return fail(names_by_number.error());
   Quoted quoted;
   const std::string name = quoted.identifier(table.schema) + "." + quoted.identifier(table.name);
   const std::string oid = std::to_string(table.oid);
-  numbers = array_literal(numbers);
-  types = array_literal(types);
-  modifiers = array_literal(modifiers);
   TableShape made;
   made.oid_ = table.oid;
   made.version_ = table.version;
@@ -64,11 +86,12 @@ Result<TableShape> TableShape::create(const CatalogTable& table,
   made.version_sql_ = std::move(*version_sql);
   made.version_proof_ =
       sql_text(Sql::kVersionProof, {made.version_sql_, quoted.literal(table.version)});
-  made.proof_ = sql_text(Sql::kShapeProof, {numbers, types, modifiers, *name_array, oid,
-                                            quoted.literal(name), oid, numbers});
-  made.differences_ =
-      sql_text(Sql::kShapeDifferences, {quoted.literal(table.schema), quoted.literal(table.name),
-                                        oid, numbers, *name_array, types, modifiers});
+  made.proof_ =
+      sql_text(Sql::kShapeProof, {std::to_string(sent.count()), oid, quoted.literal(name), oid,
+                                  by_number.types(), by_number.modifiers(), *names_by_number});
+  made.differences_ = sql_text(Sql::kShapeDifferences,
+                               {quoted.literal(table.schema), quoted.literal(table.name), oid,
+                                sent.numbers(), *names, sent.types(), sent.modifiers()});
   const bool lockable =
       table.kind == CatalogTable::Kind::kTable || table.kind == CatalogTable::Kind::kPartitioned;
   if (lockable && (table.has_insert_privilege || table.has_delete_privilege)) {

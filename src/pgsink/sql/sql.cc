@@ -134,21 +134,15 @@ constexpr std::array<Template, 148> kTemplates{{
     {Sql::kCheckConstraints, "SET CONSTRAINTS ALL IMMEDIATE"},
     // Without any of the columns the aggregates are null.
     {Sql::kShapeProof,
-     "SELECT 1 / COALESCE("
-     "pg_catalog.array_agg(a.attnum ORDER BY a.attnum) OPERATOR(pg_catalog.=)"
-     " {numbers}::pg_catalog.int2[]"
-     " AND pg_catalog.array_agg(a.atttypid ORDER BY a.attnum) OPERATOR(pg_catalog.=)"
-     " {types}::pg_catalog.oid[]"
-     " AND pg_catalog.array_agg(a.atttypmod ORDER BY a.attnum) OPERATOR(pg_catalog.=)"
-     " {modifiers}::pg_catalog.int4[]"
-     " AND pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum)"
-     " OPERATOR(pg_catalog.=) {names}, false)::pg_catalog.int4"
+     "SELECT 1 / (pg_catalog.count(*) OPERATOR(pg_catalog.=) {count})::pg_catalog.int4"
      " FROM pg_catalog.pg_attribute AS a"
      " WHERE a.attrelid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid"
      " AND pg_catalog.to_regclass({name})::pg_catalog.oid OPERATOR(pg_catalog.=)"
      " {oid}::pg_catalog.oid"
-     " AND a.attnum OPERATOR(pg_catalog.=) ANY ({numbers}::pg_catalog.int2[])"
-     " AND NOT a.attisdropped"},
+     " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"
+     " AND a.atttypid OPERATOR(pg_catalog.=) ({types}::pg_catalog.oid[])[a.attnum]"
+     " AND a.atttypmod OPERATOR(pg_catalog.=) ({modifiers}::pg_catalog.int4[])[a.attnum]"
+     " AND a.attname OPERATOR(pg_catalog.=) ({names}::pg_catalog.name[])[a.attnum]"},
     {Sql::kVersionProof,
      "SELECT 1 / COALESCE(({query}) OPERATOR(pg_catalog.=) {version}, false)::pg_catalog.int4"},
     {Sql::kShapeDifferences,

@@ -74,9 +74,10 @@ enum class Sql : uint8_t {
   kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
   kCheckConstraints,  ///< Checks now what COMMIT would check.
   // ---- plan/table_shape.cc ----------------------------------------------------------------------
-  kShapeProof,    ///< {numbers}, {types}, {modifiers}, {names: text[]}, {oid}, {quoted name as a
-                  ///< literal}, {oid}, {numbers}: fails unless the table has these columns, and the
-                  ///< name.
+  /// {count}, {oid}, {quoted name as a literal}, {oid}, {types}, {modifiers}, {names: text[]}:
+  /// fails unless the table has so many of these columns, and the name. An array's index is the
+  /// number of a column; one that is not sent has the type 0.
+  kShapeProof,
   kVersionProof,  ///< {query}, {version}: fails unless the query answers with that text.
   /// Search path pg_catalog. {schema}, {name} as literals, {oid}, {numbers}, {names: text[]},
   /// {types}, {modifiers}. Rows: column, type that it had, type that it has ("": none). An empty

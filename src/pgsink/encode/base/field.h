@@ -103,9 +103,10 @@ class FieldCodec {
     static_cast<void>(faults);
   }
 
-  /// leave_json_to_server says whether texts that should be JSON go to the server unchecked, which
-  /// rejects those that are not. False if the codec has no such texts, or always checks them.
-  virtual bool leave_json_to_server(bool leave) {
+  /// leave_documents_to_server says whether texts that should be JSON or XML go to the server
+  /// unchecked, which rejects those that are not. False if the codec has no such texts, or always
+  /// checks them.
+  virtual bool leave_documents_to_server(bool leave) {
     static_cast<void>(leave);
     return false;
   }

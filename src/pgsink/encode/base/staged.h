@@ -43,6 +43,8 @@ class StagedBase : public FieldCodec {
 ///   using Value;  // the type that its loader fills
 ///   // Appends the value, without length; false with a fault.
 ///   bool operator()(const Value& value, Scratch& out, Fault& fault);
+///   // Only of documents: see FieldCodec::leave_documents_to_server().
+///   void leave_to_server(bool leave);
 template <class Put>
 class StagedField final : public StagedBase {
  public:
@@ -66,6 +68,13 @@ class StagedField final : public StagedBase {
       end_row(i, row_bytes);
     }
     return 0;
+  }
+  bool leave_documents_to_server(bool leave) override {
+    if constexpr (requires { put_.leave_to_server(leave); }) {
+      put_.leave_to_server(leave);
+      return true;
+    }
+    return FieldCodec::leave_documents_to_server(leave);
   }
 
  private:

@@ -230,6 +230,11 @@ Result<Target> resolve_target(Oid oid, int32_t type_modifier, const pgproto::Typ
   return Resolver(types, rules).resolve(oid, type_modifier, 0);
 }
 
+bool is_named(const Target& target, std::string_view name) {
+  return target.kind == TargetKind::kInput &&
+         (target.names[0] == name || target.names[0].ends_with("." + std::string(name)));
+}
+
 bool goes_as_text(const Target& target) {
   return target.kind == TargetKind::kInput || std::ranges::any_of(target.parts, goes_as_text);
 }

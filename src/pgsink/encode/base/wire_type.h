@@ -76,6 +76,9 @@ struct Target {
 Result<Target> resolve_target(pgproto::Oid oid, int32_t type_modifier,
                               const pgproto::TypeMap& types, const ValueRules& rules = {});
 
+/// is_named says whether the target is an extension's type of that name, whatever its schema.
+bool is_named(const Target& target, std::string_view name);
+
 /// goes_as_text says whether a value is sent as the text that the server's input function reads:
 /// the type, or one that it is made of, has no binary form here.
 bool goes_as_text(const Target& target);

@@ -45,5 +45,7 @@ bool parse_multirange(const Target& target, std::string_view text, Scratch& out,
 
 /// text_to_parsed stages parse_value() of every row.
 CodecPointer text_to_parsed(const Field& source, const Target& target);
+/// text_to_xml does the same for xml, and can leave the check of the syntax to the server.
+CodecPointer text_to_xml(const Field& source, const Target& target);
 
 }  // namespace pgsink::encode

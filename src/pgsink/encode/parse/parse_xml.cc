@@ -3,6 +3,7 @@
 #include <pgproto/ascii.h>
 
 #include "pgsink/encode/base/shortened.h"
+#include "pgsink/encode/base/staged.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/xml_syntax.h"
 #include "pgsink/encode/values/text_field.h"
@@ -49,27 +50,46 @@ std::string_view declared_encoding(std::string_view text) {
   return found ? encoding : text.substr(text.size());
 }
 
-}  // namespace
-
-// xml_in() knows that text is in the client's encoding and ignores the declaration; xml_recv()
-// believes the declaration. So the declaration is changed to the actual encoding.
-bool parse_xml(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
-  if (text_fault(text, text_rule(target), fault)) return false;
-  if (const std::string why = xml_fault(text); !why.empty()) {
-    fault = {sqlstate::kXmlContent, shortened(text) + " is not well-formed XML: " + why};
-    return false;
-  }
+/// Appends a text with its declaration changed to the encoding that it has: xml_in() knows that
+/// text is in the client's encoding and ignores the declaration, but xml_recv() believes it.
+void put_document(std::string_view text, Scratch& out) {
   constexpr std::string_view kUtf8 = "UTF-8";
   const std::string_view encoding = declared_encoding(text);
   const auto before = static_cast<size_t>(encoding.data() - text.data());
   if (before == text.size() || pgproto::ascii::equal_folded(encoding, kUtf8)) {
-    out.put_text(text);
-    return true;
+    return out.put_text(text);
   }
   out.put_text(text.substr(0, before));
   out.put_text(kUtf8);
   out.put_text(text.substr(before + encoding.size()));
-  return true;
+}
+
+/// Writes a document, and looks for faults in its syntax unless that is left to the server.
+struct PutXml {
+  using Value = std::string_view;
+  TextRule rule;
+  bool checks = true;
+
+  void leave_to_server(bool leave) { checks = !leave; }
+  bool operator()(std::string_view text, Scratch& out, Fault& fault) const {
+    if (text_fault(text, rule, fault)) return false;
+    if (const std::string why = checks ? xml_fault(text) : ""; !why.empty()) {
+      fault = {sqlstate::kXmlContent, shortened(text) + " is not well-formed XML: " + why};
+      return false;
+    }
+    put_document(text, out);
+    return true;
+  }
+};
+
+}  // namespace
+
+bool parse_xml(const Target& target, std::string_view text, Scratch& out, Fault& fault) {
+  return PutXml{text_rule(target)}(text, out, fault);
+}
+
+CodecPointer text_to_xml(const Field& source, const Target& target) {
+  return staged_field(source, load_bytes, PutXml{text_rule(target)});
 }
 
 }  // namespace pgsink::encode

@@ -1,6 +1,6 @@
 #pragma once
-// What the server is certain to refuse in XML content, so that such a row is rejected before it is
-// sent. A row that the server rejects costs a transaction.
+// What the server is certain to refuse in XML content, so that such a row can be rejected before it
+// is sent. A row that the server rejects costs a transaction.
 
 #include <string>
 #include <string_view>

@@ -126,7 +126,9 @@ class UnlessDeleted final : public FieldCodec {
       rows[i] += offset + kLengthBytes;
     }
   }
-  bool leave_json_to_server(bool leave) override { return codec_->leave_json_to_server(leave); }
+  bool leave_documents_to_server(bool leave) override {
+    return codec_->leave_documents_to_server(leave);
+  }
   void use_portable_code() override { codec_->use_portable_code(); }
 
  private:

@@ -35,7 +35,9 @@ class NotNull final : public FieldCodec {
   }
   void defer_checks() override { codec_->defer_checks(); }
   void verify(size_t count, FaultList& faults) override { codec_->verify(count, faults); }
-  bool leave_json_to_server(bool leave) override { return codec_->leave_json_to_server(leave); }
+  bool leave_documents_to_server(bool leave) override {
+    return codec_->leave_documents_to_server(leave);
+  }
   void use_portable_code() override { codec_->use_portable_code(); }
   const RowPart* row_part() const override { return codec_->row_part(); }
 

@@ -335,10 +335,10 @@ Result<RowEncoder> RowEncoder::create(const std::vector<EncodeColumn>& columns,
   return RowEncoder(std::move(state));
 }
 
-bool RowEncoder::leave_json_to_server(bool leave) {
+bool RowEncoder::leave_documents_to_server(bool leave) {
   bool any = false;
   for (const State::Column& column : state_->columns) {
-    any |= column.codec->leave_json_to_server(leave);
+    any |= column.codec->leave_documents_to_server(leave);
   }
   return any;
 }

@@ -67,10 +67,10 @@ class RowEncoder {
   RowEncoder& operator=(RowEncoder&&) noexcept;
   ~RowEncoder();
 
-  /// leave_json_to_server says whether texts for json and jsonb columns are written unchecked: the
-  /// server rejects those that are not JSON. create() makes an encoder that checks them. False if
-  /// there are no such texts.
-  bool leave_json_to_server(bool leave);
+  /// leave_documents_to_server says whether documents (texts for columns of json, jsonb and xml)
+  /// are written without looking for faults in their syntax: the server rejects those that have
+  /// one. create() makes an encoder that looks. False if there are no such texts.
+  bool leave_documents_to_server(bool leave);
 
   struct Step {
     size_t rows = 0;   ///< Rows consumed from the front of `rows`, rejected ones included.

@@ -1,7 +1,7 @@
 #include "pgsink/encode/rows/server_text.h"
 
 #include <algorithm>
-#include <array>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -9,6 +9,7 @@
 #include "pgsink/encode/base/staged.h"
 #include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/parse/parse.h"
+#include "pgsink/encode/rows/number_list.h"
 #include "pgsink/encode/rows/source_class.h"
 #include "pgsink/encode/values/composite.h"
 #include "pgsink/encode/values/nested.h"
@@ -24,31 +25,11 @@ bool is_money(const Target& target) {
   return target.kind == TargetKind::kInput && target.names[0] == "money";
 }
 
-/// An extension's type is known by its name, whatever its schema.
-bool is_named(const Target& target, std::string_view name) {
-  return target.kind == TargetKind::kInput &&
-         (target.names[0] == name || target.names[0].ends_with("." + std::string(name)));
-}
-
-/// Types of extensions whose text is a list of numbers.
-struct NumberList {
-  std::string_view type;
-  char open, close;
-};
-constexpr std::array kNumberLists{NumberList{"vector", '[', ']'}, NumberList{"halfvec", '[', ']'},
-                                  NumberList{"cube", '(', ')'}};
-
-const NumberList* number_list(const Target& target) {
-  const auto* const found = std::ranges::find_if(
-      kNumberLists, [&](const NumberList& list) { return is_named(target, list.type); });
-  return found == kNumberLists.end() ? nullptr : found;
-}
-
 /// Whether the type itself makes something of a list, so that a list of lists does not have
 /// two dimensions.
 bool takes_lists(const Target& target) {
   return target.kind == TargetKind::kArray || target.kind == TargetKind::kJson ||
-         target.kind == TargetKind::kJsonb || number_list(target) != nullptr;
+         target.kind == TargetKind::kJsonb || number_list_type(target) != nullptr;
 }
 
 /// Whether there is no value: the row is NULL, or what its dictionary has for it.
@@ -94,7 +75,7 @@ class Literal {
     kHex,         ///< Bare hexadecimal digits.
     kDictionary,  ///< parts[0] of the value that is referred to.
     kArray,       ///< {parts[0],…}
-    kNumbers,     ///< [parts[0],…]: no NULLs, no quotes.
+    kNumbers,     ///< As numbers_ writes them.
     kRow,         ///< (parts[0],parts[1],…)
     kPairs,       ///< "parts[0]"=>"parts[1]",…
   };
@@ -120,8 +101,9 @@ class Literal {
   std::vector<Literal> parts_;
   std::vector<std::string> names_;  ///< Of the attributes.
   std::vector<size_t> fields_;      ///< The child that each attribute takes.
-  bool quoted_ = false;             ///< As a part.
-  char open_ = '{', separator_ = ',', close_ = '}';
+  std::unique_ptr<NumberList> numbers_;
+  bool quoted_ = false;   ///< As a part.
+  char separator_ = ',';  ///< Of an array.
 };
 
 std::unexpected<Error> no_conversion(const Field& source, const Target& target,
@@ -207,16 +189,16 @@ Result<Literal> Literal::create_nested(const Field& source, const Target& target
     made.names_ = target.names;
     return made;
   }
-  if (const NumberList* list = number_list(target); list != nullptr && from == S::kList) {
+  if (number_list_type(target) != nullptr && from == S::kList) {
     const Field& item = source.children[0];
     const S items = source_class(item);
     if (items != S::kFloat && items != S::kInteger && items != S::kDecimal) {
       return no_conversion(source, target, "it takes lists of numbers, or text");
     }
     Literal made(Form::kNumbers, source);
-    made.open_ = list->open;
-    made.close_ = list->close;
-    made.parts_.push_back(Literal(Form::kText, item));
+    auto numbers = make(item, NumberList::number(target));
+    if (!numbers) return pgproto::fail(std::move(numbers.error()));
+    made.numbers_ = std::make_unique<NumberList>(source, target, std::move(*numbers));
     return made;
   }
   if (is_named(target, "hstore") && from == S::kMap) {
@@ -245,8 +227,9 @@ bool Literal::append(const ColumnView& column, size_t row, std::string& to, Faul
       return append_row(column, row, to, fault);
     case Form::kPairs:
       return append_pairs(column, row, to, fault);
-    case Form::kArray:
     case Form::kNumbers:
+      return numbers_->append(column, row, to, fault);
+    case Form::kArray:
       break;
   }
   return append_items(column, row, to, fault);
@@ -274,7 +257,7 @@ bool Literal::append_part(size_t part, const ColumnView& column, size_t row, std
 bool Literal::append_items(const ColumnView& column, size_t row, std::string& to, Fault& fault) {
   ColumnView scratch;
   const ListItems items = list_items(column, row, source_->width, scratch);
-  to += open_;
+  to += '{';
   for (size_t i = 0; i < items.count; ++i) {
     if (i != 0) to += separator_;
     if (!is_missing(source_->children[0], *items.elements, items.first + i)) {
@@ -282,15 +265,11 @@ bool Literal::append_items(const ColumnView& column, size_t row, std::string& to
         fault.message.insert(0, "element " + std::to_string(i + 1) + ": ");
         return false;
       }
-    } else if (form_ == Form::kArray) {
-      to += "NULL";
     } else {
-      fault = {sqlstate::kNullNotAllowed,
-               "number " + std::to_string(i + 1) + " is NULL, which the type cannot hold"};
-      return false;
+      to += "NULL";
     }
   }
-  to += close_;
+  to += '}';
   return true;
 }
 

@@ -146,7 +146,7 @@ constexpr Conversion kConversions[] = {
     {S::kText, T::kName, always<bytes_as_they_are>, "UTF-8 without NUL, at most 63 bytes"},
     {S::kText, T::kJson, always<bytes_as_they_are>, "JSON, checked as the server does"},
     {S::kText, T::kJsonb, always<bytes_as_they_are>, "JSON, checked as the server does"},
-    {S::kText, T::kXml, always<text_to_parsed>, "well-formed XML in UTF-8"},
+    {S::kText, T::kXml, always<text_to_xml>, "well-formed XML in UTF-8"},
     {S::kBinary, T::kBytea, always<bytes_as_they_are>, kExact},
     {S::kUuid, T::kUuid, always<uuid_as_it_is>, kExact},
 
@@ -236,7 +236,7 @@ constexpr Conversion kConversions[] = {
     {S::kInterval, T::kInput, as_server_text, kInputForm},
     {S::kUuid, T::kInput, as_server_text, kInputForm},
     {S::kBinary, T::kInput, as_server_text, "WKB, for PostGIS's geometry and geography"},
-    {S::kList, T::kInput, as_server_text, "numbers, for vector, halfvec and cube"},
+    {S::kList, T::kInput, as_server_text, "numbers, for vector, halfvec, sparsevec and cube"},
     {S::kMap, T::kInput, as_server_text, "keys and values, for hstore"},
 };
 

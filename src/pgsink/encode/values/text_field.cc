@@ -60,7 +60,7 @@ class TextField final : public FieldCodec {
     may_defer_ = true;
     choose_checks();
   }
-  bool leave_json_to_server(bool leave) override {
+  bool leave_documents_to_server(bool leave) override {
     rule_.json = leave ? JsonFlavor::kNone : json_;
     choose_checks();
     return json_ != JsonFlavor::kNone;
