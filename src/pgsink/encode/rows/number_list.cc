@@ -12,7 +12,7 @@ namespace pgsink::encode {
 
 struct NumberListType {
   std::string_view name;
-  enum class Number : uint8_t { kHalf, kSingle, kDouble } number;
+  bool twice;  ///< double precision, otherwise real or less.
   enum class Form : uint8_t {
     kAll,       ///< [1.5,0]
     kNonZeros,  ///< {1:1.5}/2: zeros are left out.
@@ -24,28 +24,16 @@ struct NumberListType {
 namespace {
 
 using Form = NumberListType::Form;
-using Number = NumberListType::Number;
 
 constexpr std::array kTypes{
-    NumberListType{"vector", Number::kSingle, Form::kAll, '[', ']', true},
-    NumberListType{"halfvec", Number::kHalf, Form::kAll, '[', ']', true},
-    NumberListType{"sparsevec", Number::kSingle, Form::kNonZeros, '{', '}', true},
-    NumberListType{"cube", Number::kDouble, Form::kAll, '(', ')', false},
+    NumberListType{"vector", false, Form::kAll, '[', ']', true},
+    NumberListType{"halfvec", false, Form::kAll, '[', ']', true},
+    NumberListType{"sparsevec", false, Form::kNonZeros, '{', '}', true},
+    NumberListType{"cube", true, Form::kAll, '(', ')', false},
 };
 
 /// What pgvector says of all that it does not hold.
 constexpr std::string_view kDataException = "22000";
-
-/// Whether a half has the value: 11 binary digits, the last one worth 2^-24 or more.
-bool is_half(double value) {
-  constexpr double kHalfMax = 65504;
-  constexpr int kDigits = 11;
-  constexpr int kExponentMin = -13;  // As frexp() counts, of numbers in [0.5, 1).
-  int exponent = 0;
-  std::frexp(value, &exponent);
-  const double unit = std::ldexp(1, std::max(exponent, kExponentMin) - kDigits);
-  return std::fabs(value) <= kHalfMax && std::fmod(value, unit) == 0;
-}
 
 }  // namespace
 
@@ -56,10 +44,12 @@ const NumberListType* number_list_type(const Target& target) {
 }
 
 Target NumberList::number(const Target& target) {
-  const bool twice = number_list_type(target)->number == Number::kDouble;
+  const NumberListType* const type = number_list_type(target);
   Target number;
   number.rules = target.rules;
-  number.kind = twice ? TargetKind::kFloat8 : TargetKind::kFloat4;
+  // As pgvector's casts do, and its input of text: embeddings have more digits than it keeps.
+  if (!type->twice) number.rules.rounds = true;
+  number.kind = type->twice ? TargetKind::kFloat8 : TargetKind::kFloat4;
   number.name = target_kind_name(number.kind);
   return number;
 }
@@ -68,7 +58,6 @@ NumberList::NumberList(const Field& source, const Target& target, CodecPointer n
     : type_(number_list_type(target)),
       name_(target.name),
       dimensions_(target.type_modifier),
-      rounds_(target.rules.rounds),
       width_(source.width),
       numbers_(std::move(numbers)) {}
 
@@ -107,18 +96,13 @@ bool NumberList::append_number(size_t i, size_t index, std::string& to, Fault& f
     return false;
   }
   Float number;
-  if (type_->number == Number::kDouble) {
+  if (type_->twice) {
     number = {std::bit_cast<double>(pgproto::load_be<uint64_t>(field + kLengthBytes)), false};
   } else {
     number = {std::bit_cast<float>(pgproto::load_be<uint32_t>(field + kLengthBytes)), true};
   }
   if (type_->finite && !std::isfinite(number.value)) {
     fault = {kDataException, float_text(number) + ", which " + name_ + " cannot hold"};
-    return false;
-  }
-  if (type_->number == Number::kHalf && !rounds_ && !is_half(number.value)) {
-    fault = {sqlstate::kNumberOutOfRange,
-             float_text(number) + " would be rounded: " + name_ + " holds 11 binary digits"};
     return false;
   }
   if (type_->form == Form::kNonZeros) {

@@ -25,7 +25,7 @@ class NumberList {
   NumberList(const Field& source, const Target& target, CodecPointer numbers);
 
   /// append appends the text of a row that is not NULL. False with a fault if the type cannot hold
-  /// the list or one of its numbers, or would round a number and must not.
+  /// the list or one of its numbers.
   bool append(const ColumnView& column, size_t row, std::string& to, Fault& fault);
 
  private:
@@ -38,8 +38,7 @@ class NumberList {
 
   const NumberListType* type_;
   std::string name_;
-  int32_t dimensions_;  ///< -1: any number of them.
-  bool rounds_;
+  int32_t dimensions_;    ///< -1: any number of them.
   int32_t width_;         ///< Of the list, if that is fixed.
   CodecPointer numbers_;  ///< Of the elements.
   std::array<std::byte, kBlockRowsMax * kSlotBytes> fields_{};
