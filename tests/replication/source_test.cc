@@ -283,7 +283,8 @@ class LargeValueTest : public SourceTest {
  protected:
   void SetUp() override {
     SourceTest::SetUp();
-    sql("ALTER TABLE t ADD COLUMN big text; ALTER TABLE t ALTER big SET STORAGE EXTERNAL");
+    sql("ALTER TABLE t ADD COLUMN big text; ALTER TABLE t ALTER big SET STORAGE EXTERNAL;"
+        "CREATE PUBLICATION pub FOR TABLE t");
   }
 };
 
@@ -445,7 +446,7 @@ TEST(CommitTime, IsWrittenAsPostgresDoes) {
 }
 
 TEST(ChangeStream, RefusesWhatCannotFollow) {
-  SourceTable table{.schema = "public", .name = "t", .columns = {{"id", 23, true}}};
+  SourceTable table{.schema = "public", .name = "t", .oid = 1, .columns = {{"id", 23, true}}};
   const auto schema = text_schema({"id", "_op", "_lsn", "_commit_ts"});
 
   const std::string begin = std::string("B") + std::string(20, '\0');

@@ -111,6 +111,12 @@ Status ChangeStream::on(const Relation& relation) {
     }
     return {};
   }
+  if (relation.oid != table_.oid) {
+    return stop(
+        "it is another table of that name than when the source was opened (dropped and "
+        "recreated, or moved), so changes may be lost: empty the target, drop the slot "
+        "and open the source again for a new snapshot");
+  }
   Mapped mapped;
   mapped.oid = relation.oid;
   mapped.width = relation.columns.size();
@@ -135,6 +141,16 @@ Status ChangeStream::on(const Relation& relation) {
     const auto at = static_cast<size_t>(ours - table_.columns.begin());
     mapped.from[at] = i;
     mapped.key[at] = whole ? ours->primary || !keyed : column.key;
+  }
+  // NULL in its place would overwrite the target's values.
+  const auto missing =
+      std::ranges::find_if(mapped.from, [](const std::optional<size_t>& from) { return !from; });
+  if (missing != mapped.from.end()) {
+    const auto at = static_cast<size_t>(missing - mapped.from.begin());
+    return stop("column \"" + table_.columns[at].name +
+                "\" is not sent any more: it was dropped or renamed, or the publication's column "
+                "list leaves it out; publish it again, or open the source again to go on without "
+                "it");
   }
   mapped_ = std::move(mapped);
   return {};

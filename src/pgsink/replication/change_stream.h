@@ -22,6 +22,7 @@ struct SourceTable {
     bool primary = false;  ///< Part of the primary key.
   };
   std::string schema, name;
+  uint32_t oid = 0;
   std::vector<Column> columns;
 
   std::string full_name() const { return schema + "." + name; }

@@ -132,6 +132,16 @@ Status check_publication(const SinkOptions& options, const CatalogTable& table,
     }
     return {};
   }
+  if (options.type == ConnectionType::kSource && facts.has_slot()) {
+    return fail(Errc::kReplication,
+                name +
+                    (facts.has_publication() ? " does not hold " + name_of(table) : " is missing") +
+                    ", but replication_slot \"" + options.replication_slot +
+                    "\" was read before, up to " + facts.text(Facts::kSlotPosition) +
+                    ": changes of the table after that may be lost. For a new snapshot empty the "
+                    "target, drop the slot and open the source again; to accept the gap, publish "
+                    "the table again by hand");
+  }
   std::string missing;
   if (!facts.is(Facts::kOwnsTable)) missing = "be the owner of " + name_of(table);
   if (!facts.has_publication() && !facts.is(Facts::kMayCreate)) {
@@ -268,7 +278,8 @@ Status check_replication(const SinkOptions& options, const CatalogTable& table,
 }
 
 Status ensure_publication(const SinkOptions& options, const CatalogTable& table,
-                          Connection& connection, Deadline deadline) {
+                          Connection& connection, Deadline deadline,
+                          std::vector<std::string>* made_lines) {
   if (!asks_replication(options)) return {};
   for (int attempt = 0; attempt < kCreateAttemptsMax; ++attempt) {
     const auto facts = read_facts(options, table, connection, deadline);
@@ -276,6 +287,11 @@ Status ensure_publication(const SinkOptions& options, const CatalogTable& table,
     if (auto can = check_facts(options, table, connection, *facts); !can) return can;
     if (options.publication.empty() || facts->published()) return {};
     const auto made = publish(options, table, *facts, connection, deadline);
+    if (made && made_lines != nullptr) {
+      made_lines->push_back("publication \"" + options.publication + "\" " +
+                            (facts->has_publication() ? "did not hold " : "was created for ") +
+                            name_of(table) + (facts->has_publication() ? ": it was added" : ""));
+    }
     if (made || (!connection.broken() && lost_creation_race(made.error()))) continue;
     Error error = made.error();
     error.message = "publication \"" + options.publication + "\": " + error.message;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <pgsink/options.h>
 
@@ -24,9 +25,11 @@ Status check_replication(const SinkOptions& options, const CatalogTable& table,
                          Connection& connection, Deadline deadline);
 
 /// ensure_publication checks, then creates the publication for the table or adds the table to it.
-/// Any number of sinks may do so at once.
+/// Any number of sinks may do so at once. A source whose slot exists fails instead, because the
+/// changes since it was removed are lost. `made`, if given, gets one line for what was created.
 Status ensure_publication(const SinkOptions& options, const CatalogTable& table,
-                          Connection& connection, Deadline deadline);
+                          Connection& connection, Deadline deadline,
+                          std::vector<std::string>* made = nullptr);
 
 /// ensure_replication is ensure_publication and then the logical slot: the publication must exist
 /// when the slot is decoded.

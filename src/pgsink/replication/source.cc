@@ -16,6 +16,7 @@
 #include "pgsink/replication/replication_session.h"
 #include "pgsink/replication/source_setup.h"
 #include "pgsink/replication/source_slots.h"
+#include "pgsink/replication/source_watch.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -28,6 +29,8 @@ constexpr size_t kSnapshotBatchRows = 10'000;
 /// The parts of buffer_bytes that a batch of the snapshot and a transaction may hold.
 constexpr size_t kSnapshotBatchesInBuffer = 8;
 constexpr size_t kTransactionsInBuffer = 2;
+/// The publication is checked this often while the source streams.
+constexpr Duration kWatchPause = std::chrono::seconds(1);
 /// Confirmations are sent to the server at most this often.
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
 
@@ -191,6 +194,7 @@ class SourceImpl final : public Source {
     std::unique_ptr<Connection> gone;
     const Monitor::Lock lock(*monitor_);
     gone = std::move(connection_);
+    asking_.reset();
   }
 
   Status run_session() {
@@ -198,7 +202,9 @@ class SourceImpl final : public Source {
     if (!asking) return fail(asking.error());
     auto there = slots_.find(**asking);
     if (!there) return fail(there.error());
-    asking->reset();
+    if (auto same = check_slot(*there); !same) return same;
+    if (auto same = check_publication(**asking); !same) return same;
+    asking_ = std::move(*asking);
     if (auto connected = connect(); !connected) return connected;
     if (!there->slot) {
       if (auto may = may_begin(); !may) return may;
@@ -214,7 +220,42 @@ class SourceImpl final : public Source {
           slots_.drop_interim(*connection_);
     }
     had_slot_ = true;
+    if (slot_at_ == 0) {
+      const auto made = slots_.find(*asking_);
+      if (!made) return fail(made.error());
+      slot_at_ = made->confirmed;
+    }
     return stream();
+  }
+
+  /// Between two sessions, only this source may move the slot.
+  Status check_slot(const SourceSlots::There& there) {
+    if (!there.slot) return {};
+    if (slot_at_ != 0 && there.confirmed > slot_at_) {
+      return fail(Errc::kReplication,
+                  "replication_slot \"" + options_.replication_slot + "\" is at " +
+                      pgproto::format_lsn(there.confirmed) + ", and this source left it at " +
+                      pgproto::format_lsn(slot_at_) +
+                      ": somebody else recreated, advanced or read it, and the changes "
+                      "between these are lost. For a new snapshot empty the target, drop the "
+                      "slot and open the source again; to accept the gap, open it again");
+    }
+    slot_at_ = std::max(slot_at_, there.confirmed);
+    return {};
+  }
+
+  /// Whether the publication still shows what it showed when the source was opened.
+  Status check_publication(Connection& asking) {
+    const auto now = read_publication(asking, options_.publication, setup_.table.oid, soon());
+    if (!now) return fail(now.error());
+    checked_ = env_.clock.now();
+    const std::string change = difference(setup_.published, *now, options_.publication);
+    if (change.empty()) {
+      checked_lsn_ = std::max({checked_lsn_, received_, slot_at_});
+      return {};
+    }
+    return fail(Errc::kReplication,
+                "table " + setup_.table.full_name() + ": " + change + lost_after(checked_lsn_));
   }
 
   /// If the slot existed and is gone, the changes that it retained are lost.
@@ -328,8 +369,16 @@ class SourceImpl final : public Source {
     for (;;) {
       if (auto said = send_status(); !said) return said;
       if (closing()) return say_goodbye();
+      if (env_.clock.now() >= checked_ + kWatchPause) {
+        if (auto same = check_publication(*asking_); !same) {
+          if (same.error().code != Errc::kReplication) return same;
+          give_up(std::move(same.error()));
+          return confirm_rest();
+        }
+      }
       if (!wait_for_room()) continue;
-      const auto event = connection_->next_event(next_status());
+      const auto event =
+          connection_->next_event(std::min<Deadline>(next_status(), checked_ + kWatchPause));
       if (!event) {
         if (event.error().code == Errc::kTimeout) continue;
         return fail(event.error());
@@ -409,6 +458,7 @@ class SourceImpl final : public Source {
     status_due_ = false;
     status_sent_ = env_.clock.now();
     flushed_sent_ = safe;
+    slot_at_ = std::max(slot_at_, safe);
     return pgsink::send_status(*connection_, received_, safe, env_.clock);
   }
   Status say_goodbye() {
@@ -444,6 +494,10 @@ class SourceImpl final : public Source {
   Duration status_interval_{};
   TimePoint status_sent_{};
   uint64_t received_ = 0, flushed_sent_ = 0;
+  uint64_t slot_at_ = 0;  ///< The furthest place of the slot that this source knows of; 0: none.
+  std::unique_ptr<Connection> asking_;  ///< Asks for the publication while the other one streams.
+  TimePoint checked_{};                 ///< When the publication was last asked for.
+  uint64_t checked_lsn_ = 0;            ///< Up to here it was as it should be.
 
   std::unique_ptr<Task> task_;
 };

@@ -22,6 +22,7 @@ Status read_published(const SinkOptions& options, const CatalogTable& table, Con
   const std::string name = quoted.literal(table.name);
   if (!quoted.status()) return quoted.status();
   constexpr int kColumnLists = 150000;
+  constexpr int kGeneratedColumns = 180000;
   const Sql question =
       connection.server().version >= kColumnLists ? Sql::kPublished : Sql::kPublishedBefore15;
   const auto shown =
@@ -38,7 +39,8 @@ Status read_published(const SinkOptions& options, const CatalogTable& table, Con
   for (const CatalogColumn& column : table.columns) {
     const bool listed = std::ranges::any_of(
         shown->rows, [&](const auto& row) { return !row[1] || *row[1] == column.name; });
-    if (!listed || column.generated != CatalogColumn::Generated::kNo) continue;
+    const bool generated = column.generated != CatalogColumn::Generated::kNo;
+    if (!listed || (generated && connection.server().version < kGeneratedColumns)) continue;
     for (const auto reserved : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
       if (column.name != reserved) continue;
       return fail(Errc::kColumnAmbiguous, "table " + table.schema + "." + table.name +
@@ -49,6 +51,21 @@ Status read_published(const SinkOptions& options, const CatalogTable& table, Con
                      std::ranges::find(primary->columns, column.number) != primary->columns.end();
     setup.table.columns.push_back({column.name, column.type_oid, key});
   }
+  return {};
+}
+
+Status read_state(const SinkOptions& options, Connection& connection, Deadline deadline,
+                  SourceSetup& setup) {
+  auto state = read_publication(connection, options.publication, setup.table.oid, deadline);
+  if (!state) return fail(state.error());
+  setup.published = std::move(*state);
+  if (setup.published.actions == kAllActions) return {};
+  setup.warnings.push_back("connection \"" + options.connection_name + "\": publication \"" +
+                           options.publication +
+                           "\" shows only these actions: " + setup.published.actions +
+                           "; all others are missing in the target: ALTER PUBLICATION … SET "
+                           "(publish = '" +
+                           std::string(kAllActions) + "')");
   return {};
 }
 
@@ -87,17 +104,29 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
   setup.connect = std::move(*connect);
   auto connection = Connection::open(env, setup.connect);
   if (!connection) return fail(connection.error());
+  if ((*connection)->server().in_recovery) {
+    return fail(Errc::kReplication,
+                "the server is a standby, and a source needs the primary: give the primary's host, "
+                "or several hosts and target_session_attrs = 'read-write'");
+  }
   const Deadline deadline = env.clock.now() + kAskTimeout;
   const auto table = read_table(**connection, options.schema, options.table, deadline);
   if (!table) return fail(table.error());
   setup.table.schema = table->schema;
   setup.table.name = table->name;
+  setup.table.oid = table->oid;
   setup.partitioned = table->kind == CatalogTable::Kind::kPartitioned;
   if (!changes) {
     const Status ready = check_replication(options, *table, **connection, deadline);
     return ready ? Result<SourceSetup>(std::move(setup)) : fail(ready.error());
   }
-  Status ready = ensure_publication(options, *table, **connection, deadline);
+  std::vector<std::string> made;
+  Status ready = ensure_publication(options, *table, **connection, deadline, &made);
+  for (const std::string& one : made) {
+    setup.warnings.push_back("connection \"" + options.connection_name + "\": " + one);
+  }
+  // Read before the columns: what changes after this is noticed.
+  if (ready) ready = read_state(options, **connection, deadline, setup);
   if (ready) ready = read_published(options, *table, **connection, deadline, setup);
   if (ready) ready = read_warnings(options, *table, **connection, deadline, setup);
   return ready ? Result<SourceSetup>(std::move(setup)) : fail(ready.error());

@@ -8,12 +8,14 @@
 
 #include "pgsink/client/connect_options.h"
 #include "pgsink/replication/change_stream.h"
+#include "pgsink/replication/source_watch.h"
 
 namespace pgsink {
 
 struct SourceSetup {
   ConnectOptions connect;
   SourceTable table;
+  PublicationState published;
   bool partitioned = false;
   std::string filter;  ///< The publication's row filter, as SQL; "": every row.
   std::vector<std::string> warnings;

@@ -20,7 +20,11 @@ Result<SourceSlots::There> SourceSlots::find(Connection& connection) const {
   const auto found = connection.query(sql_text(Sql::kSlotsThere, {slot, other}), soon());
   if (!found) return fail(found.error());
   There there;
-  for (const auto& row : found->rows) (row[0] == name_ ? there.slot : there.interim) = true;
+  for (const auto& row : found->rows) {
+    const bool final_name = row[0] == name_;
+    (final_name ? there.slot : there.interim) = true;
+    if (final_name && row[1]) there.confirmed = pgproto::parse_lsn(*row[1]).value_or(0);
+  }
   return there;
 }
 

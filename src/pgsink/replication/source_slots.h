@@ -23,6 +23,7 @@ class SourceSlots {
 
   struct There {
     bool slot = false, interim = false;
+    pgproto::Lsn confirmed = 0;  ///< Of the slot: before this it sends nothing any more.
   };
   Result<There> find(Connection& connection) const;
 

@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 148> kTemplates{{
+constexpr std::array<Template, 150> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -491,12 +491,38 @@ constexpr std::array<Template, 148> kTemplates{{
     {Sql::kPublishedBefore15,
      "SELECT NULL, NULL FROM pg_publication_tables AS t"
      " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
+    {Sql::kPublicationState,
+     "SELECT p.oid, concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END,"
+     " CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,"
+     " CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot, n.nspname, c.relname,"
+     " t.tablename IS NOT NULL, t.rowfilter, (SELECT string_agg(m.oid || ' ' ||"
+     " coalesce(m.prattrs::text, ''), ',' ORDER BY m.oid) FROM pg_publication_rel AS m"
+     " WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid IN"
+     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident"
+     " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"
+     " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
+     " LEFT JOIN pg_publication_tables AS t ON t.pubname = p.pubname"
+     " AND t.schemaname = n.nspname AND t.tablename = c.relname"},
+    {Sql::kPublicationStateBefore15,
+     "SELECT p.oid, concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END,"
+     " CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,"
+     " CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot, n.nspname, c.relname,"
+     " t.tablename IS NOT NULL, NULL, (SELECT string_agg(m.oid::text, ',' ORDER BY m.oid)"
+     " FROM pg_publication_rel AS m"
+     " WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid IN"
+     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident"
+     " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"
+     " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
+     " LEFT JOIN pg_publication_tables AS t ON t.pubname = p.pubname"
+     " AND t.schemaname = n.nspname AND t.tablename = c.relname"},
     {Sql::kLargeValues,
      "SELECT c.relreplident, EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
      " AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p')"
      " FROM pg_class AS c WHERE c.oid = {oid}"},
     {Sql::kSlotsThere,
-     "SELECT s.slot_name FROM pg_catalog.pg_replication_slots AS s"
+     "SELECT s.slot_name, s.confirmed_flush_lsn FROM pg_catalog.pg_replication_slots AS s"
      " WHERE s.slot_name OPERATOR(pg_catalog.=) {slot}"
      " OR s.slot_name OPERATOR(pg_catalog.=) {other}"},
     {Sql::kQuietSession,

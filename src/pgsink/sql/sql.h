@@ -195,9 +195,12 @@ enum class Sql : uint8_t {
   // ---- replication/source.cc --------------------------------------------------------------------
   kPublished,  ///< Search path pg_catalog. {publication}, {schema}, {table}. Rows: filter, column
                ///< (NULL before 15: all).
-  kPublishedBefore15,  ///< As kPublished.
+  kPublishedBefore15,         ///< As kPublished.
+  kPublicationState,          ///< Search path pg_catalog. {oid}, {oid}, {publication}. One row:
+                              ///< PublicationState in source_watch.h.
+  kPublicationStateBefore15,  ///< As kPublicationState.
   kLargeValues,    ///< Search path pg_catalog. {oid}. Row: replica identity, any TOASTable column.
-  kSlotsThere,     ///< {slot}, {slot}. Rows: name.
+  kSlotsThere,     ///< {slot}, {slot}. Rows: name, confirmed position.
   kQuietSession,   ///< No time limit of the server ends the session; bytea is hexadecimal.
   kSenderTimeout,  ///< Row: wal_sender_timeout in milliseconds.
   kFlushedLsn,     ///< All of the log before this position is on disk.

@@ -1,0 +1,71 @@
+#include "pgsink/replication/source_watch.h"
+
+#include <pgproto/pgoutput.h>
+
+#include "pgsink/sql/control.h"
+#include "pgsink/sql/sql.h"
+
+namespace pgsink {
+
+Result<PublicationState> read_publication(Connection& connection, const std::string& publication,
+                                          uint32_t table_oid, Deadline deadline) {
+  Quoted quoted;
+  const std::string name = quoted.literal(publication);
+  if (!quoted.status()) return fail(quoted.status().error());
+  constexpr int kFilters = 150000;
+  const Sql question = connection.server().version >= kFilters ? Sql::kPublicationState
+                                                               : Sql::kPublicationStateBefore15;
+  const std::string oid = std::to_string(table_oid);
+  const auto row = run_control(connection, sql_text(question, {oid, oid, name}), deadline);
+  if (!row) return fail(row.error());
+  const auto text = [&row](size_t column) { return cell(*row, 0, column); };
+  return PublicationState{.publication_oid = text(0),
+                          .actions = text(1),
+                          .via_root = text(2),
+                          .schema = text(3),
+                          .name = text(4),
+                          .shown = text(5),
+                          .filter = text(6),
+                          .members = text(7),
+                          .replica_identity = text(8)};
+}
+
+std::string difference(const PublicationState& opened, const PublicationState& now,
+                       const std::string& publication) {
+  const std::string pub = "publication \"" + publication + "\" ";
+  if (now.name.empty()) return "it was dropped";
+  if (now.schema != opened.schema || now.name != opened.name) {
+    return "it is called " + now.schema + "." + now.name + " now";
+  }
+  if (now.publication_oid.empty()) return pub + "was dropped or renamed";
+  if (now.publication_oid != opened.publication_oid) return pub + "was dropped and recreated";
+  if (now.shown != "t") return pub + "does not hold it any more";
+  if (now.actions != opened.actions) {
+    return pub + "shows other actions than when the source was opened: " +
+           (now.actions.empty() ? "none" : now.actions) + " instead of " + opened.actions;
+  }
+  if (now.filter != opened.filter) {
+    return pub + "has another row filter for it than when the source was opened";
+  }
+  if (now.via_root != opened.via_root) {
+    return pub + "has another publish_via_partition_root than when the source was opened";
+  }
+  if (now.members != opened.members) {
+    return pub +
+           "has another column list for it than when the source was opened, or it was taken "
+           "out and added again";
+  }
+  if (now.replica_identity != opened.replica_identity && now.replica_identity == "n") {
+    return "its replica identity is NOTHING now, so updates and deletes cannot be sent";
+  }
+  return {};
+}
+
+std::string lost_after(uint64_t lsn) {
+  const std::string since = lsn == 0 ? "" : " after " + pgproto::format_lsn(lsn);
+  return "; changes" + since +
+         " may be lost. For a new snapshot empty the target, drop the slot and open the source "
+         "again; to accept the gap, open the source again, with the table published";
+}
+
+}  // namespace pgsink

@@ -1,0 +1,39 @@
+#pragma once
+// What a publication shows of a source's table, read when the source is opened and again later: a
+// publication that sends less says nothing in the stream.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "pgsink/client/connection.h"
+
+namespace pgsink {
+
+/// The actions of a publication that leaves out nothing.
+inline constexpr std::string_view kAllActions = "insert, update, delete, truncate";
+
+/// PublicationState is what the catalogs say at one moment.
+struct PublicationState {
+  std::string publication_oid;   ///< "": there is no publication of that name.
+  std::string actions;           ///< kAllActions, or fewer.
+  std::string via_root;          ///< "t" or "f".
+  std::string schema, name;      ///< Of the table; "": it was dropped.
+  std::string shown;             ///< "t": the publication shows the table under that name.
+  std::string filter;            ///< The row filter, as SQL.
+  std::string members;           ///< The table's entries in the publication, with column lists.
+  std::string replica_identity;  ///< pg_class.relreplident
+};
+
+/// Reads the state of the table with that oid. Errors are those of the connection.
+Result<PublicationState> read_publication(Connection& connection, const std::string& publication,
+                                          uint32_t table_oid, Deadline deadline);
+
+/// Says what is different so that changes may be missing in the stream; "" if nothing is.
+std::string difference(const PublicationState& opened, const PublicationState& now,
+                       const std::string& publication);
+
+/// The end of the message: since when changes may be missing, and how to go on. 0: unknown.
+std::string lost_after(uint64_t lsn);
+
+}  // namespace pgsink
