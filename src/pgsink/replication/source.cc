@@ -228,10 +228,10 @@ class SourceImpl final : public Source {
     return stream();
   }
 
-  /// Between two sessions, only this source may move the slot.
+  /// Once this source has read from the slot, only it may move the slot.
   Status check_slot(const SourceSlots::There& there) {
     if (!there.slot) return {};
-    if (slot_at_ != 0 && there.confirmed > slot_at_) {
+    if (streamed_ && there.confirmed > slot_at_) {
       return fail(Errc::kReplication,
                   "replication_slot \"" + options_.replication_slot + "\" is at " +
                       pgproto::format_lsn(there.confirmed) + ", and this source left it at " +
@@ -364,6 +364,7 @@ class SourceImpl final : public Source {
         start_replication(*connection_, options_.replication_slot, options_.publication,
                           queued_ >= kFirstLsn ? queued_ : 0);
     if (!started) return started;
+    streamed_ = true;
     stream_->begin_connection();
     status_sent_ = env_.clock.now();
     for (;;) {
@@ -494,6 +495,7 @@ class SourceImpl final : public Source {
   Duration status_interval_{};
   TimePoint status_sent_{};
   uint64_t received_ = 0, flushed_sent_ = 0;
+  bool streamed_ = false;
   uint64_t slot_at_ = 0;  ///< The furthest place of the slot that this source knows of; 0: none.
   std::unique_ptr<Connection> asking_;  ///< Asks for the publication while the other one streams.
   TimePoint checked_{};                 ///< When the publication was last asked for.
