@@ -26,8 +26,18 @@ Moved moved_so_far(const Sink& sink, std::optional<double> read, bool& known) {
 }  // namespace
 
 PipelineResult BatchRun::run() {
-  Outcome outcome = run_all();
-  return {std::move(outcome), std::move(reports_)};
+  PipelineResult result;
+  result.outcome = run_all();
+  result.reports = std::move(reports_);
+  if (result.outcome && !to_finish_.empty()) {
+    result.finish = [sinks = std::move(sinks_), ended = std::move(to_finish_)]() -> Outcome {
+      for (BranchSink* sink : ended) {
+        if (auto done = sink->finish(); !done) return done;
+      }
+      return {};
+    };
+  }
+  return result;
 }
 
 Outcome BatchRun::run_all() {
@@ -134,10 +144,11 @@ std::expected<BatchRun::End, Faults> BatchRun::move_rows(Branch& branch, BranchS
   }
   if (!end) return end;
   if (*end == End::kInterrupted && options.atomic) return end;  // Nothing of it is committed.
-  const bool finished = *end == End::kDone && ends_with_statement(options);
-  if (auto closed = finished ? sink.finish() : sink.close(); !closed) {
-    return std::unexpected(std::move(closed.error()));
+  const bool finishes = *end == End::kDone && ends_with_statement(options);
+  if (auto committed = finishes ? sink.flush() : sink.close(); !committed) {
+    return std::unexpected(std::move(committed.error()));
   }
+  if (finishes) to_finish_.push_back(&sink);
   if (*end == End::kDone && !delivered.empty()) sink.count_delivered_before();
   return end;
 }

@@ -22,8 +22,8 @@ class BatchRun {
   /// REQUIRES: the pipeline reads no unbounded source. It outlives this.
   explicit BatchRun(Pipeline& pipeline) : pipeline_(pipeline) {}
 
-  /// Opens the sinks, moves the rows, and closes the sinks. After a signal, everything accepted is
-  /// committed. Called once.
+  /// Opens the sinks, moves the rows, and closes the sinks, but for those that the result finishes.
+  /// After a signal, everything accepted is committed. Called once.
   PipelineResult run();
 
  private:
@@ -45,6 +45,7 @@ class BatchRun {
 
   Pipeline& pipeline_;
   std::vector<std::unique_ptr<BranchSink>> sinks_;  ///< By branch; null for a table of the engine.
+  std::vector<BranchSink*> to_finish_;              ///< All of their rows are committed.
   std::vector<SinkReport> reports_;
 };
 

@@ -6,6 +6,7 @@
 //   StreamRun     reads an unbounded source, one micro-batch after the other;
 //   RehearsalRun  compares it with its tables and encodes its rows, and writes nothing.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct PipelineContext {
 struct PipelineResult {
   Outcome outcome;
   std::vector<SinkReport> reports;
+  /// Ends the loads that no later run continues; may be empty. Call it once the reports are shown: a
+  /// run that is killed before that must not be taken for another load when it is repeated.
+  std::move_only_function<Outcome()> finish{};
 };
 
 /// Branch is one INSERT INTO of a pipeline, bound.

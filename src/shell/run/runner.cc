@@ -286,6 +286,7 @@ Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& p
     reporter_.summary(report);
     reports_.push_back(report);
   }
+  if (result.finish) return result.finish();
   return std::move(result.outcome);
 }
 
