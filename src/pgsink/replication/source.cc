@@ -364,7 +364,6 @@ class SourceImpl final : public Source {
         start_replication(*connection_, options_.replication_slot, options_.publication,
                           queued_ >= kFirstLsn ? queued_ : 0);
     if (!started) return started;
-    streamed_ = true;
     stream_->begin_connection();
     status_sent_ = env_.clock.now();
     for (;;) {
@@ -418,7 +417,7 @@ class SourceImpl final : public Source {
     const auto read = read_replication(message);
     if (!read) return fail(read.error());
     if (!*read) return {};
-    progress_ = true;
+    progress_ = streamed_ = true;
     if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
       received_ = std::max(received_, alive->wal_end);
       stream_->take_keepalive(alive->wal_end);
@@ -495,8 +494,8 @@ class SourceImpl final : public Source {
   Duration status_interval_{};
   TimePoint status_sent_{};
   uint64_t received_ = 0, flushed_sent_ = 0;
-  bool streamed_ = false;
-  uint64_t slot_at_ = 0;  ///< The furthest place of the slot that this source knows of; 0: none.
+  bool streamed_ = false;  ///< The server has sent something from the slot.
+  uint64_t slot_at_ = 0;   ///< The furthest place of the slot that this source knows of; 0: none.
   std::unique_ptr<Connection> asking_;  ///< Asks for the publication while the other one streams.
   TimePoint checked_{};                 ///< When the publication was last asked for.
   uint64_t checked_lsn_ = 0;            ///< Up to here it was as it should be.

@@ -43,8 +43,8 @@ struct PipelineContext {
 struct PipelineResult {
   Outcome outcome;
   std::vector<SinkReport> reports;
-  /// Ends the loads that no later run continues; may be empty. Call it once the reports are shown: a
-  /// run that is killed before that must not be taken for another load when it is repeated.
+  /// Ends the loads that no later run continues; may be empty. Call it once the reports are shown:
+  /// a run that is killed before that must not be taken for another load when it is repeated.
   std::move_only_function<Outcome()> finish{};
 };
 
