@@ -1,9 +1,12 @@
 // When memory is short a call fails with an error, and nothing leaks. This file replaces the
 // program's operator new by one that can fail in one thread.
 
+#include <atomic>
+#include <memory>
 #include <utility>
 
 #include "c/c_support.h"
+#include "pgsink/client/env.h"
 
 namespace {
 
@@ -72,6 +75,29 @@ int fail_each_allocation(F&& one_call, long stride = 1) {
     EXPECT_EQ(code, 9002) << "allocation " << n << ": " << error.message;
     EXPECT_NE(std::string(error.message).find("out of memory"), std::string::npos);
     if (testing::Test::HasFailure()) return failures;
+  }
+}
+
+// Otherwise nobody would join it, which ends the process.
+TEST(Tasks, NoThreadIsStartedThatCannotBeOwned) {
+  OsEnv os;
+  for (long n = 0;; ++n) {
+    has_failed = false;
+    std::atomic<bool> ran = false;
+    std::unique_ptr<Task> task;
+    allocations_left = n;
+    try {
+      auto spawned = os.env().tasks.spawn("pgsink-test", [&ran] { ran = true; });
+      if (spawned) task = std::move(*spawned);
+    } catch (const std::bad_alloc&) {
+      EXPECT_TRUE(has_failed);
+    }
+    allocations_left = -1;
+    if (task) task->join();
+    EXPECT_EQ(ran, task != nullptr) << n;
+    if (has_failed) continue;
+    EXPECT_GE(n, 2) << "it allocates";
+    return;
   }
 }
 

@@ -74,10 +74,13 @@ class OsMonitor final : public Monitor {
 
 class OsTask final : public Task {
  public:
-  explicit OsTask(std::thread thread) : thread_(std::move(thread)) {}
   ~OsTask() override {
     PGPROTO_ASSERT(!thread_.joinable());
     if (thread_.joinable()) thread_.join();
+  }
+  void start(const std::string& name, std::function<void()> body) {
+    thread_ = std::thread(std::move(body));
+    ::pthread_setname_np(thread_.native_handle(), name.c_str());
   }
   void join() override {
     if (thread_.joinable()) thread_.join();
@@ -91,11 +94,12 @@ class OsTasks final : public Tasks {
  public:
   Result<std::unique_ptr<Task>> spawn(std::string_view name, std::function<void()> body) override {
     try {
-      std::thread thread(std::move(body));
       // The kernel's limit is 15 characters and a NUL.
       const std::string short_name(name.substr(0, 15));
-      ::pthread_setname_np(thread.native_handle(), short_name.c_str());
-      return std::make_unique<OsTask>(std::move(thread));
+      auto task = std::make_unique<OsTask>();
+      // Last: no failed allocation may leave a running thread without an owner.
+      task->start(short_name, std::move(body));
+      return task;
     } catch (const std::system_error& error) {
       return fail(Errc::kOutOfMemory,
                   "cannot start the thread " + std::string(name) + ": " + error.code().message());

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <netdb.h>
+#include <new>
 #include <sys/socket.h>
 #include <system_error>
 #include <thread>
@@ -63,7 +64,12 @@ Result<std::vector<std::string>> resolve_host(const std::string& host, Deadline 
   const auto question = std::make_shared<Question>();
   try {
     std::thread([question, host] {
-      Answer answer = ask(host, 0);
+      Answer answer;
+      try {
+        answer = ask(host, 0);
+      } catch (const std::bad_alloc&) {
+        answer.code = EAI_MEMORY;
+      }
       const std::lock_guard lock(question->mutex);
       question->answer = std::move(answer);
       question->done = true;
