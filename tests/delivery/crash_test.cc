@@ -106,7 +106,7 @@ class CrashTest : public ::testing::TestWithParam<Kind> {
     options_.copy_batch_size = kBatchRows;
     options_.retry_backoff_ms = 3;
     options_.max_retries = 1000;
-    options_.connection_timeout_ms = 60'000;  // A busy machine is no fault of a host.
+    options_.connection_timeout_ms = 60'000;  // open() does not try again.
     kind().configure(options_);
     make_table();
   }

@@ -59,6 +59,7 @@ class ExactlyOnceTest : public ::testing::Test {
     options_.sink_id = "orders";
     options_.batch_size = kBatchRows;
     options_.retry_backoff_ms = 5;
+    options_.connection_timeout_ms = 60'000;  // open() does not try again.
     options_.max_retries = 1000;
   }
   void sql(const std::string& text) { shared_server().sql(text, database_); }
