@@ -29,7 +29,8 @@ PipelineResult BatchRun::run() {
   PipelineResult result;
   result.outcome = run_all();
   result.reports = std::move(reports_);
-  if (result.outcome && !to_finish_.empty()) {
+  // A load that was interrupted is continued by the next run, in all of its branches.
+  if (result.outcome && !pipeline_.stopped() && !to_finish_.empty()) {
     result.finish = [sinks = std::move(sinks_), ended = std::move(to_finish_)]() -> Outcome {
       for (BranchSink* sink : ended) {
         if (auto done = sink->finish(); !done) return done;
