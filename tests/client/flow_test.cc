@@ -266,6 +266,7 @@ TEST_F(FlowTest, CancelOfAnIdleCopyFiresWithTheNextDataAndCopyFailAtOnce) {
   auto event = connection->next_event(soon());
   ASSERT_TRUE(event && *event);
   ASSERT_TRUE(std::holds_alternative<pgproto::CopyInResponse>((*event)->message));
+  ASSERT_TRUE(backend_waits_for(*connection, "ClientRead"));
   ASSERT_TRUE(connection->cancel(soon()).has_value());
   EXPECT_EQ(connection->next_event(in_ms(200)).error().code, Errc::kTimeout) << "unheard";
   put(*connection, "1\n");
@@ -294,7 +295,7 @@ TEST_F(FlowTest, CancelHitsTheRunningQueryAndNoLaterOne) {
     auto connection = connect(way);
     ASSERT_TRUE(connection->session().query("SELECT pg_sleep(60)").has_value());
     ASSERT_TRUE(connection->drain_output(0, soon()).has_value());
-    ::usleep(20'000);
+    ASSERT_TRUE(backend_waits_for(*connection, "PgSleep"));
     const auto cancelled = connection->cancel(soon());
     ASSERT_TRUE(cancelled.has_value()) << cancelled.error().to_string();
     EXPECT_EQ(finish(*connection).error->sqlstate.view(), "57014");

@@ -286,7 +286,7 @@ TEST_F(EpochTest, TheGuardMeansTheSameUnderAHostileSearchPath) {
 TEST(EpochCrash, TheRowSaysWhatIsThere) {
   const auto server = PostgresServer::start();
   OsEnv os;
-  const auto soon = [&] { return os.env().clock.now() + std::chrono::seconds(30); };
+  const auto soon = [&] { return os.env().clock.now() + std::chrono::seconds(60); };
   const auto open = [&](const std::string& database) {
     auto opened = Connection::open(
         os.env(), *apply_environment(*parse_conninfo(server->conninfo(database)), os.env().files));

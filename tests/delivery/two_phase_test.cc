@@ -35,7 +35,7 @@ class World {
   Env& env() { return os_.env(); }
   PostgresServer& server() { return server_; }
   const std::string& database() const { return database_; }
-  Deadline soon() { return env().clock.now() + std::chrono::seconds(30); }
+  Deadline soon() { return env().clock.now() + std::chrono::seconds(60); }
   std::unique_ptr<Connection> open(std::string_view user = "postgres",
                                    const std::string& name = "two_phase_test") {
     const std::string conninfo =

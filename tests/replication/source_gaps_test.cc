@@ -16,7 +16,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr auto kPatience = 20s;
+constexpr auto kPatience = 60s;
 
 class SourceGapsBase : public testing::Test {
  protected:

@@ -22,7 +22,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 /// So long a test waits for what must come.
-constexpr auto kPatience = 20s;
+constexpr auto kPatience = 60s;
 /// So long for what must not.
 constexpr auto kQuiet = 300ms;
 

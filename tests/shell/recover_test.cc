@@ -35,7 +35,7 @@ class Recover : public ::testing::Test {
     analytics_server().sql("DROP TABLE IF EXISTS pgsink_writers, pgsink_decisions", "analytics");
   }
 
-  Deadline soon() { return os_.env().clock.now() + std::chrono::seconds(30); }
+  Deadline soon() { return os_.env().clock.now() + std::chrono::seconds(60); }
   std::unique_ptr<Connection> connect() {
     auto options = parse_conninfo("host=localhost port=5432 dbname=analytics user=user");
     options->password = "s3cret'pw";

@@ -172,7 +172,7 @@ TEST_F(SinkPoolTest, SinksAtOnceWaitForEachOthersPlacesAndLoseNothing) {
 TEST_F(SinkPoolTest, AFullPoolIsAnErrorThatShowsItsState) {
   options_.connection_pool_size = 2;
   options_.parallelism = 2;
-  options_.connection_timeout_ms = 200;
+  options_.connection_timeout_ms = 3000;
   const auto shared = pool();
   auto first = open(shared);
   const Error none = open_error(shared);

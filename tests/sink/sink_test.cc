@@ -161,7 +161,7 @@ TEST_F(SinkTest, ReportsTheDurablePosition) {
 
 TEST_F(SinkTest, GivesMemoryBackOnlyWhenDurable) {
   sql("CREATE FUNCTION wait_a_moment() RETURNS trigger LANGUAGE plpgsql AS "
-      "'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END'");
+      "'BEGIN PERFORM pg_sleep(2); RETURN NULL; END'");
   sql("CREATE TRIGGER slow AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION wait_a_moment()");
   auto sink = open();
   const auto rows = events(1, 10);
@@ -569,7 +569,7 @@ TEST_F(SinkTest, AStatementThatTakesTooLongIsEndedByTheServer) {
   sql("CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30);"
       " RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW"
       " EXECUTE FUNCTION dawdle()");
-  options_.statement_timeout_ms = 100;
+  options_.statement_timeout_ms = 1500;
   options_.max_retries = 0;
   auto sink = open();
   ASSERT_TRUE(sink->write(batch(events(0, 1))));
@@ -580,9 +580,9 @@ TEST_F(SinkTest, AStatementThatTakesTooLongIsEndedByTheServer) {
 
 TEST_F(SinkTest, ZeroMeansNeverWhateverTheRolesTimeoutsAre) {
   sql("CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-      " PERFORM pg_sleep(0.3); RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON t"
+      " PERFORM pg_sleep(2); RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON t"
       " FOR EACH ROW EXECUTE FUNCTION dawdle(); ALTER DATABASE " +
-      database_ + " SET statement_timeout = '100ms'");
+      database_ + " SET statement_timeout = '1s'");
   options_.max_retries = 0;
   for (const bool use_copy : {true, false}) {
     options_.use_copy = use_copy;

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/client/connection.h"
+#include "support/patience.h"
 #include "support/postgres_server.h"
 
 namespace pgsink::test {
@@ -23,7 +24,7 @@ class ClientTest : public ::testing::Test {
   const std::string& database() const { return database_; }
 
   /// A deadline that only a hang passes.
-  Deadline soon() { return env().clock.now() + std::chrono::seconds(30); }
+  Deadline soon() { return env().clock.now() + kPatience; }
   Deadline in_ms(int64_t ms) { return env().clock.now() + std::chrono::milliseconds(ms); }
 
   std::string unix_way() const { return way("host=" + shared_server().socket_dir()); }
@@ -51,6 +52,15 @@ class ClientTest : public ::testing::Test {
     auto connection = try_connect(conninfo);
     if (!connection) throw std::runtime_error(connection.error().to_string());
     return *std::move(connection);
+  }
+  /// Waits until the backend of `connection` waits for `event` (pg_stat_activity.wait_event). What
+  /// it sent may arrive before that, so an answer alone does not say what a signal would meet.
+  bool backend_waits_for(const Connection& connection, const std::string& event) {
+    const std::string pid = std::to_string(connection.server().backend.pid);
+    return eventually([&] {
+      return server().scalar("SELECT count(*) FROM pg_stat_activity WHERE pid = " + pid +
+                             " AND wait_event = '" + event + "'") == "1";
+    });
   }
 
  private:

@@ -498,7 +498,7 @@ TEST_F(PipelineRun, APipeAsAFileIsRefused) {
         std::string("SELECT * FROM read_csv('/dev/stdin')"),
         "SELECT (SELECT count(*) FROM parquet_scan('" + pipe + "'))"}) {
     const auto run =
-        pgsink({"-c", statement}, {.input = "id\n7\n", .time_max = std::chrono::seconds(30)});
+        pgsink({"-c", statement}, {.input = "id\n7\n", .time_max = std::chrono::seconds(120)});
     EXPECT_EQ(run.exit_code, 1) << statement;
     EXPECT_NE(run.err.find("cannot be read twice"), std::string::npos) << run.err;
   }

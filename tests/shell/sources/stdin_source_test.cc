@@ -78,7 +78,7 @@ TEST_F(StdinSource, ASinkThatStopsIsToldAlthoughNoLineComes) {
                     source("format = 'json', columns = MAP {'id': 'INTEGER', 'name': 'VARCHAR'}, "
                            "batch_timeout_ms = 100") +
                     "INSERT INTO arrivals_sink SELECT * FROM feed;",
-                {}, {.time_max = std::chrono::seconds(30)});
+                {}, {.time_max = std::chrono::seconds(120)});
     EXPECT_EQ(run.exit_code, 1) << run.err;
     EXPECT_THAT(run.err, AllOf(HasSubstr("0 rows are committed"),
                                HasSubstr("; 1 rows of the query were read")));
