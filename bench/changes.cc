@@ -39,8 +39,9 @@ void touch_pages(const T& values) {
 }  // namespace
 
 Changes::Changes(WriteMode mode, size_t table_rows, size_t count) : mode_(mode) {
-  const bool all_there = mode != WriteMode::kUpsert;
-  std::vector<int64_t> keys(all_there ? table_rows : 2 * table_rows);
+  const bool half_there = mode == WriteMode::kUpsert;
+  const int64_t first_key = mode == WriteMode::kInsert ? 1 : 0;
+  std::vector<int64_t> keys(half_there ? 2 * table_rows : table_rows);
   std::iota(keys.begin(), keys.end(), 0);
   std::mt19937_64 random(7);  // the same rows in every run
   for (size_t i = 0; i < count; ++i) std::swap(keys[i], keys[i + random() % (keys.size() - i)]);
@@ -48,7 +49,7 @@ Changes::Changes(WriteMode mode, size_t table_rows, size_t count) : mode_(mode) 
   rows_.reserve(count);
   for (const int64_t key : keys) {
     Change row{};
-    row.key = all_there ? 2 * key : key;
+    row.key = half_there ? key : 2 * key + first_key;
     row.amount = static_cast<int32_t>(random() % 2'000'000) - 1'000'000;
     row.value = static_cast<double>(random() % 1'000'000'000) / 1024;
     for (char& letter : row.text) letter = static_cast<char>('a' + random() % 26);
@@ -98,6 +99,8 @@ void Changes::touch() const {
 
 std::string_view mode_name(WriteMode mode) {
   switch (mode) {
+    case WriteMode::kInsert:
+      return "insert";
     case WriteMode::kUpdate:
       return "update";
     case WriteMode::kDelete:

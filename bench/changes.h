@@ -26,7 +26,8 @@ struct Change {
 /// Changes is the rows that one mode applies. The table holds the even keys below twice its rows.
 class Changes {
  public:
-  /// An upsert's keys are half of them new; those of an update or delete are all there.
+  /// An upsert's keys are half of them new, an insert's all; those of an update or delete are all
+  /// there.
   Changes(WriteMode mode, size_t table_rows, size_t count);
 
   WriteMode mode() const { return mode_; }

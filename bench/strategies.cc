@@ -174,8 +174,9 @@ std::string apply_sql(WriteMode mode, bool merge, const std::string& source) {
            " ON t.k = g.k WHEN MATCHED THEN UPDATE SET " + assignments("g") +
            " WHEN NOT MATCHED THEN INSERT VALUES (g.k, g.n, g.v, g.s, g.at)";
   }
-  return "INSERT INTO changes SELECT * FROM " + source + " ON CONFLICT (k) DO UPDATE SET " +
-         assignments("EXCLUDED");
+  const std::string insert = "INSERT INTO changes SELECT * FROM " + source;
+  if (mode == WriteMode::kInsert) return insert;
+  return insert + " ON CONFLICT (k) DO UPDATE SET " + assignments("EXCLUDED");
 }
 
 std::string row_sql(WriteMode mode) {
@@ -183,8 +184,9 @@ std::string row_sql(WriteMode mode) {
     return "UPDATE changes SET n = $2, v = $3, s = $4, at = $5 WHERE k = $1";
   }
   if (mode == WriteMode::kDelete) return "DELETE FROM changes WHERE k = $1";
-  return "INSERT INTO changes VALUES ($1, $2, $3, $4, $5) ON CONFLICT (k) DO UPDATE SET " +
-         assignments("EXCLUDED");
+  const std::string insert = "INSERT INTO changes VALUES ($1, $2, $3, $4, $5)";
+  if (mode == WriteMode::kInsert) return insert;
+  return insert + " ON CONFLICT (k) DO UPDATE SET " + assignments("EXCLUDED");
 }
 
 std::string named(WriteMode mode) {
@@ -218,15 +220,14 @@ std::string arrays_sql(WriteMode mode, bool merge) {
 
 // ---- the ways ----------------------------------------------------------------------------------
 
-/// Several transactions in libpq's pipeline, each with a Sync of its own.
+/// Several transactions in libpq's pipeline. The server runs the statements up to a Sync as one
+/// transaction, without BEGIN and COMMIT.
 class Pipeline {
  public:
   Pipeline(PGconn* connection, size_t window) : connection_(connection), window_(window) {
     if (PQenterPipelineMode(connection) != 1) raise();
   }
-  void begin() { send("begin"); }
   void commit() {
-    send("commit");
     if (PQpipelineSync(connection_) != 1) raise();
     if (++in_flight_ >= window_) wait_for_one();
   }
@@ -236,9 +237,6 @@ class Pipeline {
 
  private:
   [[noreturn]] void raise() { throw std::runtime_error(PQerrorMessage(connection_)); }
-  void send(const char* statement) {
-    if (PQsendQueryPrepared(connection_, statement, 0, nullptr, nullptr, nullptr, 1) != 1) raise();
-  }
   void wait_for_one() {
     for (;;) {
       PGresult* result = PQgetResult(connection_);
@@ -268,8 +266,6 @@ class Rival {
       connection_.run("SET enable_hashjoin = off");
       connection_.run("SET enable_mergejoin = off");
     }
-    prepare("begin", "BEGIN", {});
-    prepare("commit", "COMMIT", {});
     prepare_shape();
   }
 
@@ -279,6 +275,9 @@ class Rival {
         return apply_rows();
       case Shape::kLiterals:
         return apply_literals();
+      case Shape::kCopy:
+      case Shape::kCopyBegun:
+        return apply_copy();
       case Shape::kStaged:
       case Shape::kStagedMerge:
         return apply_staged();
@@ -317,6 +316,8 @@ class Rival {
       case Shape::kRowsPipelined:
         return prepare("row", row_sql(mode), types);
       case Shape::kLiterals:
+      case Shape::kCopy:
+      case Shape::kCopyBegun:
         return;
       case Shape::kValues:
         values_rows_ = std::min(batch_rows_, kParametersMax / columns);
@@ -355,7 +356,6 @@ class Rival {
     Pipeline pipeline(connection_.get(), window_);
     for (size_t row = 0; row < rows_;) {
       const size_t end = batch_end(row);
-      pipeline.begin();
       while (row < end) row += statement(row);
       pipeline.commit();
     }
@@ -391,6 +391,19 @@ class Rival {
     }
   }
 
+  void apply_copy() {
+    const bool begun = strategy_.shape == Shape::kCopyBegun;
+    const std::string copy =
+        std::string(begun ? "BEGIN; " : "") + "COPY changes FROM STDIN (FORMAT binary)";
+    for (size_t row = 0; row < rows_;) {
+      connection_.begin_copy(copy);
+      put_batch(row, batch_end(row));
+      row = batch_end(row);
+      connection_.end_copy();
+      if (begun) connection_.run("COMMIT");
+    }
+  }
+
   void apply_staged() {
     const std::string apply =
         apply_sql(changes_.mode(), strategy_.shape == Shape::kStagedMerge, "staged AS g") +
@@ -398,12 +411,17 @@ class Rival {
     for (size_t row = 0; row < rows_;) {
       const size_t end = batch_end(row);
       connection_.begin_copy("BEGIN; COPY staged FROM STDIN (FORMAT binary)");
-      connection_.put(copy_signature());
-      for (; row < end;) row += put_rows(row, end);
-      connection_.put(copy_end());
+      put_batch(row, end);
+      row = end;
       connection_.end_copy();
       connection_.run(apply);
     }
+  }
+
+  void put_batch(size_t row, size_t end) {
+    connection_.put(copy_signature());
+    while (row < end) row += put_rows(row, end);
+    connection_.put(copy_end());
   }
 
   /// Some rows as binary COPY, about 64 KiB.
@@ -445,9 +463,14 @@ std::vector<Strategy> strategies(WriteMode mode, size_t batch_rows) {
     if (!joins || batch_rows >= kHashesFrom) made.push_back({shape, false, name});
     if (joins) made.push_back({shape, true, name + ", nested loops"});
   };
-  const bool joins = mode != WriteMode::kUpsert;
+  const bool joins = mode == WriteMode::kUpdate || mode == WriteMode::kDelete;
   add(Shape::kValues, joins, "VALUES, parameters");
   add(Shape::kArrays, joins, "unnest");
+  if (mode == WriteMode::kInsert) {
+    add(Shape::kCopy, false, "COPY");
+    add(Shape::kCopyBegun, false, "BEGIN, COPY, COMMIT");
+    return made;
+  }
   add(Shape::kStaged, joins, "COPY, then join");
   if (mode == WriteMode::kUpsert) {
     made.back().name = "COPY, then INSERT";

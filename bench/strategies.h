@@ -1,6 +1,6 @@
 #pragma once
-// The ways to upsert, update and delete that a careful C programmer writes with libpq: binary
-// parameters, statements prepared once, and pipeline mode with several transactions in flight
+// The ways to insert, upsert, update and delete that a careful C programmer writes with libpq:
+// binary parameters, statements prepared once, and pipeline mode with several transactions in flight
 // wherever libpq can (it cannot with COPY).
 
 #include <cstdint>
@@ -21,6 +21,8 @@ enum class Shape : uint8_t {
   kArrays,         ///< One prepared statement over an array for each column.
   kArraysMerge,    ///< The same with MERGE. Not safe against concurrent inserts of a key.
   kAny,            ///< DELETE … = ANY ($1).
+  kCopy,           ///< COPY into the table, which commits itself.
+  kCopyBegun,      ///< The same between BEGIN and COMMIT.
   kStaged,         ///< COPY into a temporary table, then one statement.
   kStagedMerge,    ///< The same with MERGE.
 };
