@@ -65,9 +65,11 @@ void staged(SinkOptions& options) {
   options.use_copy = true;
 }
 void by_default(SinkOptions&) {}
+void by_copy(SinkOptions& options) { options.use_copy = true; }
 
 constexpr Kind kKinds[] = {
     {"AtLeastOnce", WriteMode::kInsert, false, by_default, nullptr},
+    {"AtLeastOnceCopy", WriteMode::kInsert, false, by_copy, nullptr},
     {"AtLeastOnceUpsert", WriteMode::kUpsert, false, named, nullptr},
     {"AtLeastOnceStagedUpsert", WriteMode::kUpsert, false, staged, nullptr},
     {"ExactlyOnce", WriteMode::kInsert, true, exactly_once, nullptr},
@@ -459,12 +461,18 @@ class CutTest : public CrashTest {
            (rule.effect == Effect::kOrphan ? ", the server not knowing" : "");
   }
   /// Of how many rows the outcome may be in doubt if the connection is cut there.
-  static uint64_t doubtful_rows(const WireProxy::Rule& rule) {
+  uint64_t doubtful_rows(const WireProxy::Rule& rule) const {
     uint64_t told = 0;
     if (rule.side == Side::kBackend && rule.effect == Effect::kCut && !kind().upserts()) {
-      // C(BEGIN) T D(xid) C G | C(COPY) Z | C(COMMIT) Z: what has told its xid is not in doubt.
       const uint64_t passed = static_cast<uint64_t>(rule.nth) - (rule.pass_on ? 0 : 1);
-      told = std::min(kFlights, (passed + 6) / 9);
+      // What has told its xid is not in doubt.
+      if (options_.use_copy == true) {
+        told = (passed + 6) / 9;  // C(BEGIN) T D(xid) C G | C(COPY) Z | C(COMMIT) Z
+      } else if (passed >= 9) {
+        // Defaults: C C Z | 1 2 C(INSERT) 1 2 D(xid) C Z | 2 C(INSERT) 2 D(xid) C Z | …
+        told = (passed - 3) / 6;
+      }
+      told = std::min(kFlights, told);
     }
     return kind().once ? 0 : (kFlights - told) * static_cast<uint64_t>(kBatchRows);
   }

@@ -298,5 +298,37 @@ INSTANTIATE_TEST_SUITE_P(Types, LettersInLatin1,
                                   kWayNames[static_cast<size_t>(std::get<1>(instance.param))];
                          });
 
+// ---- small inserts -----------------------------------------------------------------------------
+
+TEST_F(RowErrorsTest, SmallInsertsGoAsArraysAndLargerOnesByCopy) {
+  sql("CREATE TABLE said (query text); CREATE FUNCTION note_query() RETURNS trigger LANGUAGE "
+      "plpgsql"
+      " AS $$ BEGIN INSERT INTO said VALUES (current_query()); RETURN NULL; END $$;"
+      " CREATE TRIGGER noted AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION note_query()");
+  for (const auto& [rows, copies] : {std::pair(1, "f"), std::pair(32, "f"), std::pair(33, "t")}) {
+    sql("TRUNCATE t, said");
+    ASSERT_TRUE(write(rows, {}));
+    EXPECT_EQ(scalar("SELECT string_agg((query ~ 'COPY')::text, ' ') FROM said"),
+              std::string(copies) == "t" ? "true" : "false")
+        << rows;
+    EXPECT_EQ(scalar("SELECT count(*) FROM t"), std::to_string(rows));
+  }
+}
+
+// The statement over arrays does not say which row failed; the COPY after it does.
+TEST_F(RowErrorsTest, TheRowThatFailsAmongFewIsNamed) {
+  sql("ALTER TABLE t ADD CHECK (note <> 'bad')");
+  ASSERT_TRUE(write(10, {3, 7}));
+  EXPECT_EQ(letters("input_row::text"), "4 8");
+  EXPECT_EQ(letters("attempts::text"), "2 3");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "8");
+
+  sql("TRUNCATE t");
+  options_.dead_letter_table.clear();
+  const Status stopped = write(10, {3});
+  ASSERT_FALSE(stopped);
+  EXPECT_NE(stopped.error().message.find("row 4"), std::string::npos) << stopped.error().message;
+}
+
 }  // namespace
 }  // namespace pgsink

@@ -43,7 +43,9 @@ AttemptPart part_of(pgproto::RequestId request, const Attempt& attempt) {
   if (requests.of_shape(request)) return AttemptPart::kShapeProof;
   if (requests.leaf_check != 0 && request == requests.leaf_check) return AttemptPart::kLeafCheck;
   const bool receiving = attempt.phase >= AttemptPhase::kReceiving;
-  return receiving || request > requests.identify ? AttemptPart::kRows : AttemptPart::kBegin;
+  const bool identifies_last = requests.apply != 0 && requests.apply < requests.identify;
+  return receiving || identifies_last || request > requests.identify ? AttemptPart::kRows
+                                                                     : AttemptPart::kBegin;
 }
 
 }  // namespace
@@ -55,7 +57,7 @@ bool AnswerReader::read(const Event& event, Flight& oldest, LaneSession& session
   count(event, oldest);
   const bool identifies = event.request == requests.identify;
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
-    const bool awaited = attempt.phase == AttemptPhase::kSent && plan().truth != Truth::kEpoch;
+    const bool awaited = !attempt.is_identified && plan().truth != Truth::kEpoch;
     if (identifies && awaited) on_row(*row, oldest, session);
   } else if (const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message)) {
     if (!attempt.failure) attempt.failure = failure_of(event, *error, attempt, session);
@@ -74,7 +76,7 @@ bool AnswerReader::read(const Event& event, Flight& oldest, LaneSession& session
 }
 
 void AnswerReader::on_row(const pgproto::DataRow& row, Flight& flight, LaneSession& session) const {
-  flight.attempt.reach(AttemptPhase::kIdentified);
+  flight.attempt.is_identified = true;
   const Connection& connection = session.connection();
   BackendIdentity backend = connection.server().backend;
   if (!connection.is_direct()) {

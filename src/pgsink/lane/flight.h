@@ -28,11 +28,10 @@ namespace pgsink {
 
 /// AttemptPhase is how far the answers of the server have brought an attempt. It only grows.
 enum class AttemptPhase : uint8_t {
-  kSent,        ///< Nothing of interest was answered yet.
-  kIdentified,  ///< Its transaction's id is known.
-  kReceiving,   ///< The server waits for the rows: later errors are about them.
-  kApplied,     ///< Of a series: the statement over its rows is done.
-  kCommitted,   ///< The tag that its Ending expects came. Under two-phase commit: prepared.
+  kSent,       ///< Nothing of interest was answered yet.
+  kReceiving,  ///< The server waits for the rows: later errors are about them.
+  kApplied,    ///< Of a series: the statement over its rows is done.
+  kCommitted,  ///< The tag that its Ending expects came. Under two-phase commit: prepared.
 };
 
 /// EndingKind is what ends an attempt's transaction.
@@ -85,6 +84,7 @@ struct LeafCopies {
 struct Attempt {
   Path path = Path::kCopy;
   AttemptPhase phase = AttemptPhase::kSent;
+  bool is_identified = false;  ///< Its transaction's id is known.
   EndingKind ending = EndingKind::kRollback;
   AttemptRequests requests;
   RowCursor next;
@@ -158,6 +158,7 @@ struct Flight {
   Rejects rejects;
   LeafSearch search;
   bool row_by_row = false;  ///< Its rows must not go together.
+  bool by_copy = false;     ///< Its rows go by COPY, which names the row that fails.
   uint32_t attempts = 0;    ///< So far.
   /// Which plan `rejects` and the last attempt go by: TargetPlan::generation.
   uint64_t generation = 0;

@@ -21,13 +21,14 @@ void FlightSender::adopt(const Plan& plan, FlightEncoder::Codecs codecs,
 // ---- beginning ---------------------------------------------------------------------------------
 
 /// Whether the statement fails without rows only the one for many rows can say.
-Path FlightSender::path_of(const Flight& flight) const {
+Path FlightSender::path_of(const Flight& flight, const LaneSession& session) const {
   const bool row_by_row = flight.row_by_row && !flight.rejects.salvage.trying_no_rows();
-  return row_by_row ? Path::kRows : plan().path(flight.memory_bytes);
+  if (row_by_row) return Path::kRows;
+  return plan().path(flight.rows, flight.memory_bytes, session.sql().series && !flight.by_copy);
 }
 
 bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
-  const Path path = path_of(flight);
+  const Path path = path_of(flight, session);
   const bool needs_all_rows = path == Path::kArrays || plan().truth == Truth::kEpoch ||
                               plan().order.together != Together::kAlways || flight.rejects.any() ||
                               setup_.leaves.serves(path) ||
@@ -38,7 +39,7 @@ bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) c
 
 Status FlightSender::begin(Flight& flight, LaneSession& session) {
   if (flight.attempts == 0) flight.row_by_row = repeated_keys_.forbid_together(flight);
-  const Path path = path_of(flight);
+  const Path path = path_of(flight, session);
   if (setup_.leaves.wants_look(flight, path)) setup_.leaves.look(session.connection());
   flight.attempt = {};
   if (setup_.leaves.serves(path) && flight.attempts == 0) setup_.leaves.route(flight);
@@ -221,7 +222,7 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
   if (attempt.requests.first == 0) attempt.requests.first = applied->first;
   attempt.requests.apply = applied->execute;
   if (attempt.is_series()) {
-    if (auto proven = prove_shape(flight, session); !proven) return proven;
+    if (auto proven = prove_series(flight, session); !proven) return proven;
   }
   const pgproto::RequestId sync = session.protocol().sync();
   if (attempt.is_series()) {
@@ -245,9 +246,24 @@ Status FlightSender::finish(Flight& flight, LaneSession& session) {
 
 /// A statement that writes the table comes before it, whose lock keeps what it proves, unless all
 /// rows are left out: then it is enough that they were of no use at that moment.
-Status FlightSender::prove_shape(Flight& flight, LaneSession& session) const {
-  flight.attempt.proof = plan().shape.proof_sql(!flight.rejects.letters.empty());
-  const auto executed = session.execute(flight.attempt.proof, {}, {});
+Status FlightSender::prove_shape(Flight& flight, LaneSession& session) {
+  return prove(flight, session, plan().shape.proof_sql(!flight.rejects.letters.empty()));
+}
+
+Status FlightSender::prove_series(Flight& flight, LaneSession& session) {
+  if (!session.sql().series_identifies) return prove_shape(flight, session);
+  const Status proven = prove(flight, session, plan().shape.identifying_proof_sql());
+  if (!proven) return proven;
+  flight.attempt.requests.identify = flight.attempt.requests.shape_last;
+  // The server would keep the answer until the Sync has committed, and if that one is lost, nobody
+  // knew which transaction to ask for.
+  session.protocol().flush();
+  return {};
+}
+
+Status FlightSender::prove(Flight& flight, LaneSession& session, std::string_view sql) {
+  flight.attempt.proof = sql;
+  const auto executed = session.execute(sql, {}, {});
   if (!executed) return fail(executed.error());
   flight.attempt.requests.shape_first = executed->first;
   flight.attempt.requests.shape_last = executed->execute;

@@ -11,10 +11,11 @@
 // the next Query, and the COMMIT of a failed transaction answers ROLLBACK.
 //
 // A flight of arrays may be a *series*, where no setting, role, epoch row or PREPARE belongs to the
-// transaction: Bind/Execute that identifies it (and guards its order), Bind/Execute of the rows,
-// Bind/Execute of that proof, Sync. The server runs a series as one transaction, which Sync commits
-// or an error before it rolls back; without BEGIN and COMMIT it answers, and wakes us, once instead
-// of three times. Source: PostgreSQL documentation, "Pipelining" of the extended query protocol.
+// transaction: Bind/Execute that identifies it and guards its order, Bind/Execute of the rows,
+// Bind/Execute of that proof, Sync. Without an order to guard, the proof identifies it, followed by
+// Flush. The server runs a series as one transaction, which Sync commits or an error before it
+// rolls back; without BEGIN and COMMIT it answers, and wakes us, once or twice instead of three
+// times. Source: PostgreSQL documentation, "Pipelining" of the extended query protocol.
 //
 // Row by row, between BEGIN and COMMIT, there is one Bind/Execute for each row, and a Sync after
 // the last. The server passes over all rows after one that fails, so the answers name it.
@@ -65,7 +66,7 @@ class FlightSender {
   static Status yield_copy(Flight& flight, LaneSession& session);
 
  private:
-  Path path_of(const Flight& flight) const;
+  Path path_of(const Flight& flight, const LaneSession& session) const;
   Status begin_transaction(Flight& flight, LaneSession& session);
   bool makes_series(const Flight& flight, const LaneSession& session) const;
   Status open_series(Flight& flight, LaneSession& session) const;
@@ -77,7 +78,9 @@ class FlightSender {
   Status end_copy(Flight& flight, LaneSession& session);
   static Status abandon_copy(Flight& flight, LaneSession& session);
   Status finish(Flight& flight, LaneSession& session);
-  Status prove_shape(Flight& flight, LaneSession& session) const;
+  Status prove_shape(Flight& flight, LaneSession& session);
+  Status prove_series(Flight& flight, LaneSession& session);
+  static Status prove(Flight& flight, LaneSession& session, std::string_view sql);
   Status conclude(Flight& flight, LaneSession& session);
   static Status undo(Flight& flight, LaneSession& session);
   static Status end_transaction(Flight& flight, LaneSession& session, std::string_view sql);

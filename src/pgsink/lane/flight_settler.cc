@@ -119,6 +119,10 @@ void FlightSettler::failed(Flight& flight, LaneSession& session) {
                                failure.error.message + "; reopen the sink");
   }
   if (checks_documents_now(flight, failure)) return set_aside(flight);
+  if (goes_by_copy(flight, failure)) {
+    flight.by_copy = true;
+    return set_aside(flight);
+  }
   if (goes_row_by_row(flight, failure)) {
     setup_.sizes.failed();
     setup_.sizes.cut(flight, setup_.sizes.rows_max(), session);
@@ -171,6 +175,13 @@ bool FlightSettler::checks_documents_now(const Flight& flight, const Failure& fa
   return of_document && !flight.is_let_go() && !flight.rejects.salvage.searching() &&
          log_.fails_by_itself(flight.seq) && !log_.retries(failure.error) && !log_.stop_error() &&
          setup_.sender.check_documents();
+}
+
+/// Whether a COPY of the same rows would name the one that failed.
+bool FlightSettler::goes_by_copy(const Flight& flight, const Failure& failure) const {
+  return failure.kind == FailureKind::kRow && flight.attempt.path == Path::kArrays &&
+         !flight.by_copy && setup_.target->plan.series_rows_max > 0 &&
+         log_.fails_by_itself(flight.seq) && !log_.retries(failure.error) && !log_.stop_error();
 }
 
 /// Whether a statement for many rows failed in a way that a statement for each may not: one row by

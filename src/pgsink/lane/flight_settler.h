@@ -54,6 +54,7 @@ class FlightSettler {
   void trial_passed(Flight& flight);
   void failed(Flight& flight, LaneSession& session);
   bool checks_documents_now(const Flight& flight, const Failure& failure) const;
+  bool goes_by_copy(const Flight& flight, const Failure& failure) const;
   bool goes_row_by_row(const Flight& flight, const Failure& failure) const;
   Failure failure_of(const Flight& flight, const LaneSession& session) const;
   bool cut_at_fault(Flight& flight, const Failure& failure, LaneSession& session) const;

@@ -301,7 +301,7 @@ void Lane::continue_rows(Deadline until) {
   Flight& flight = flights_.at(link_->sending());
   const auto sent = sender_.continue_rows(flight, *link_, log_.stop_error());
   // Without its transaction's id, a commit whose answer is lost could not be found out.
-  const bool identified = flight.attempt.phase >= AttemptPhase::kIdentified;
+  const bool identified = flight.attempt.phase >= AttemptPhase::kReceiving;
   if (target_->plan.atomic && identified && flight.attempt.next.piece > 0) {
     flight.let_go_of_sent();
     step(FlightLog::LetGo{flight.seq});

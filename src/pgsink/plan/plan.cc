@@ -215,6 +215,9 @@ Result<std::string> session_sql(const SinkOptions& options) {
 // Arrays cost the server less than a staging table at every size that was measured (up to 100,000
 // rows, by bench/modes_vs_libpq_bench), but client and server hold them whole: memory bounds them.
 constexpr size_t kArraysBytesMax = size_t{8} << 20;
+// To begin a COPY costs the server more than a statement over arrays, and a row of it costs less:
+// by bench/modes_vs_libpq_bench both cost the same at about 40 rows.
+constexpr size_t kSeriesRowsMax = 32;
 // The server takes no parameter of 1 GiB, and a value may grow when it is encoded.
 constexpr size_t kArraysOnlyBytesMax = size_t{256} << 20;
 
@@ -252,8 +255,10 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
   }
   direct.guarded = plan.ordered && plan.truth != Truth::kEpoch;
   direct.series = session->empty() && plan.truth == Truth::kXid && !one_snapshot;
-  if (!plan.idempotent) {
-    direct.open_series = sql_text(plan.ordered ? Sql::kIdentifyGuarded : Sql::kIdentify);
+  if (plan.ordered) {
+    if (!plan.idempotent) direct.open_series = sql_text(Sql::kIdentifyGuarded);
+  } else {
+    direct.series_identifies = !plan.idempotent;
   }
 
   TransactionSql& pooled = plan.pooled;
@@ -344,9 +349,12 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     return fail(Errc::kOptionConflict, "atomic = true needs COPY, which " + plan.table +
                                            " does not take in this write_mode: leave atomic out");
   }
-  const bool copy_only = options.use_copy == true || options.atomic ||
-                         copies_into_target(options.write_mode, table, plan.columns);
-  if (!copy_only && arrays_possible) plan.arrays_bytes_max = kArraysBytesMax;
+  if (options.use_copy == true || options.atomic || !arrays_possible) return {};
+  if (copies_into_target(options.write_mode, table, plan.columns)) {
+    plan.series_rows_max = kSeriesRowsMax;
+  } else {
+    plan.arrays_bytes_max = kArraysBytesMax;
+  }
   return {};
 }
 

@@ -44,11 +44,12 @@ struct TransactionSql {
   /// Flights carry a guard that makes the server roll back those that follow a failed one. It is
   /// stored in a setting of the session.
   bool guarded = false;
-  /// Flights of arrays may do without BEGIN and COMMIT. Then open_series takes the place of
-  /// identify and guard ($1 the flight before, $2 its own number, if guarded; "" if neither is
-  /// needed).
+  /// Flights of arrays may do without BEGIN and COMMIT. Where flights are ordered, open_series takes
+  /// the place of identify and guard ($1 the flight before, $2 its own number, if guarded).
   bool series = false;
   std::string open_series;
+  /// A series identifies itself after its rows, by the statement that proves the shape.
+  bool series_identifies = false;
 };
 
 struct Plan {
@@ -85,11 +86,15 @@ struct Plan {
   void take_whole_epochs();
   /// Flights of up to this size go as arrays, larger ones by COPY.
   size_t arrays_bytes_max = 0;
+  /// Where COPY goes straight into the table: flights of up to so many rows go as arrays if they
+  /// can be a series (lane/flight_sender.h).
+  size_t series_rows_max = 0;
 
-  /// The path of a flight whose rows may go together.
-  Path path(size_t memory_bytes) const {
+  /// The path of a flight whose rows may go together. `series` says that it can be a series.
+  Path path(size_t rows, size_t memory_bytes, bool series) const {
     const bool arrays_fit = arrays_bytes_max > 0 && memory_bytes <= arrays_bytes_max;
-    if (statements.copy.empty() || arrays_fit) return Path::kArrays;
+    const bool series_fits = series && rows <= series_rows_max;
+    if (statements.copy.empty() || arrays_fit || series_fits) return Path::kArrays;
     return statements.merge.empty() ? Path::kCopy : Path::kStaged;
   }
   /// Whether a flight may go row by row.

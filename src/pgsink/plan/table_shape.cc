@@ -86,9 +86,13 @@ Result<TableShape> TableShape::create(const CatalogTable& table,
   made.version_sql_ = std::move(*version_sql);
   made.version_proof_ =
       sql_text(Sql::kVersionProof, {made.version_sql_, quoted.literal(table.version)});
-  made.proof_ =
-      sql_text(Sql::kShapeProof, {std::to_string(sent.count()), oid, quoted.literal(name), oid,
-                                  by_number.types(), by_number.modifiers(), *names_by_number});
+  const auto proof = [&](std::string_view before) {
+    return sql_text(Sql::kShapeProof,
+                    {std::string(before), std::to_string(sent.count()), oid, quoted.literal(name),
+                     oid, by_number.types(), by_number.modifiers(), *names_by_number});
+  };
+  made.proof_ = proof("");
+  made.identifying_proof_ = proof(sql_text(Sql::kIdentifyColumns));
   made.differences_ = sql_text(Sql::kShapeDifferences,
                                {quoted.literal(table.schema), quoted.literal(table.name), oid,
                                 sent.numbers(), *names, sent.types(), sent.modifiers()});

@@ -32,6 +32,8 @@ class TableShape {
   const std::string& proof_sql(bool rows_left_out) const {
     return rows_left_out ? version_proof_ : proof_;
   }
+  /// As proof_sql(false), and answers a row that begins with the transaction's id.
+  const std::string& identifying_proof_sql() const { return identifying_proof_; }
   /// Locks the table before the transaction has a snapshot, as `role` ("": the session's). "" for
   /// what cannot be locked so: no table, or one of which the role may write some columns only.
   Result<std::string> lock_sql(const std::string& role) const;
@@ -48,7 +50,7 @@ class TableShape {
 
  private:
   Oid oid_ = 0;
-  std::string proof_, version_proof_, differences_, lock_;
+  std::string proof_, identifying_proof_, version_proof_, differences_, lock_;
   std::string version_, version_sql_;
 };
 

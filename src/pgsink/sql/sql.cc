@@ -17,10 +17,11 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 150> kTemplates{{
+constexpr std::array<Template, 151> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
+    {Sql::kIdentifyColumns, "pg_catalog.pg_current_xact_id(), "},
     {Sql::kIdentifyPooled,
      "SELECT pg_catalog.pg_current_xact_id(), a.pid, a.backend_start"
      " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a"},
@@ -134,7 +135,7 @@ constexpr std::array<Template, 150> kTemplates{{
     {Sql::kCheckConstraints, "SET CONSTRAINTS ALL IMMEDIATE"},
     // Without any of the columns the aggregates are null.
     {Sql::kShapeProof,
-     "SELECT 1 / (pg_catalog.count(*) OPERATOR(pg_catalog.=) {count})::pg_catalog.int4"
+     "SELECT {before}1 / (pg_catalog.count(*) OPERATOR(pg_catalog.=) {count})::pg_catalog.int4"
      " FROM pg_catalog.pg_attribute AS a"
      " WHERE a.attrelid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid"
      " AND pg_catalog.to_regclass({name})::pg_catalog.oid OPERATOR(pg_catalog.=)"

@@ -14,6 +14,7 @@ namespace pgsink {
 enum class Sql : uint8_t {
   kBegin,              ///< {isolation}
   kIdentify,           ///< Row: xid, pid, "" (backend_start as known from login).
+  kIdentifyColumns,    ///< For kShapeProof: the row begins with the xid.
   kIdentifyPooled,     ///< Row: xid, pid, backend_start: behind a pooler each transaction must ask
                        ///< again.
   kIdentifyGuarded,    ///< kIdentify and kGuard in one: $1 = before, $2 = number.
@@ -74,9 +75,9 @@ enum class Sql : uint8_t {
   kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
   kCheckConstraints,  ///< Checks now what COMMIT would check.
   // ---- plan/table_shape.cc ----------------------------------------------------------------------
-  /// {count}, {oid}, {quoted name as a literal}, {oid}, {types}, {modifiers}, {names: text[]}:
-  /// fails unless the table has so many of these columns, and the name. An array's index is the
-  /// number of a column; one that is not sent has the type 0.
+  /// {columns before, "": none}, {count}, {oid}, {quoted name as a literal}, {oid}, {types},
+  /// {modifiers}, {names: text[]}: fails unless the table has so many of these columns, and the
+  /// name. An array's index is the number of a column; one that is not sent has the type 0.
   kShapeProof,
   kVersionProof,  ///< {query}, {version}: fails unless the query answers with that text.
   /// Search path pg_catalog. {schema}, {name} as literals, {oid}, {numbers}, {names: text[]},
