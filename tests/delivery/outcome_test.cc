@@ -52,6 +52,7 @@ class OutcomeTest : public ::testing::Test {
     options_.table = "t";
     options_.retry_backoff_ms = 20;
     options_.max_retries = 1000;
+    options_.use_copy = true;  // The tests count its messages.
   }
   void SetUp() override { use(test::shared_server()); }
 
@@ -94,9 +95,23 @@ TEST_F(OutcomeTest, ALostCommitReplyIsAskedForAndNotWrittenTwice) {
   EXPECT_EQ(sink->metrics().retry_count, 0U);
 }
 
+TEST_F(OutcomeTest, ALostAnswerOfASmallInsertIsAskedForAndNotWrittenTwice) {
+  options_.use_copy.reset();
+  auto sink = open();
+  // The first is of the session's defaults, the second of the rows: their xid came before it.
+  proxy_->set_rule({.side = Side::kBackend, .type = 'Z', .nth = 2});
+  ASSERT_TRUE(sink->write(rows()));
+  const Status flushed = sink->flush();
+  ASSERT_TRUE(flushed) << flushed.error().to_string();
+  EXPECT_TRUE(proxy_->fired());
+  EXPECT_EQ(proxy_->connections(), 2);
+  expect_once(*sink, 0);
+  EXPECT_EQ(sink->metrics().retry_count, 0U);
+}
+
 TEST_F(OutcomeTest, ALostCommitIsWrittenAgain) {
   // The transaction stays open until flush(): its xid is known when COMMIT gets lost.
-  options_.batch_size = kRows;
+  options_.copy_batch_size = kRows;
   options_.transaction_size = 10 * kRows;
   options_.batch_timeout_ms = 600'000;
   auto sink = open();

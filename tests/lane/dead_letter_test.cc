@@ -229,6 +229,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& instance) { return instance.param.name; });
 
 TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttempt) {
+  options_.use_copy = true;
   std::vector<Event> rows;
   for (int64_t id = 0; id < 1000; ++id) rows.push_back(good(id));
   for (const int64_t id : {3, 500, 999}) rows[static_cast<size_t>(id)].amount = -1;
@@ -252,6 +253,7 @@ TEST_F(DeadLetterTest, ARowThatTheServerNamesCostsOneAttemptInAnotherLanguage) {
   options_.username = "postgres";
   options_.table = "numbers";
   options_.dead_letter_table = "t_rejected";
+  options_.use_copy = true;
   std::vector<int64_t> ids(1000), amounts(1000, 1);
   for (const size_t bad : {3, 500, 999}) amounts[bad] = -1;
   std::iota(ids.begin(), ids.end(), 0);

@@ -47,10 +47,9 @@ class RowErrorsTest : public ::testing::Test {
                   ", ' ' ORDER BY input_row), '') FROM t_rejected");
   }
   void go_by(Way way) {
-    if (way == Way::kArrays) options_.use_copy = false;
+    options_.use_copy = way != Way::kArrays;
     if (way != Way::kStaged) return;
     options_.write_mode = WriteMode::kUpsert;
-    options_.use_copy = true;
   }
   Status write(std::vector<Note> notes) {
     RecordBatch batch =
@@ -305,7 +304,8 @@ TEST_F(RowErrorsTest, SmallInsertsGoAsArraysAndLargerOnesByCopy) {
       "plpgsql"
       " AS $$ BEGIN INSERT INTO said VALUES (current_query()); RETURN NULL; END $$;"
       " CREATE TRIGGER noted AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION note_query()");
-  for (const auto& [rows, copies] : {std::pair(1, "f"), std::pair(32, "f"), std::pair(33, "t")}) {
+  for (const auto& [rows, copies] :
+       {std::pair(1, "f"), std::pair(1000, "f"), std::pair(1001, "t")}) {
     sql("TRUNCATE t, said");
     ASSERT_TRUE(write(rows, {}));
     EXPECT_EQ(scalar("SELECT string_agg((query ~ 'COPY')::text, ' ') FROM said"),

@@ -38,7 +38,7 @@ RecordBatch items(int64_t first, int64_t count = kRows) {
   return made;
 }
 
-enum class Way : uint8_t { kCopy, kSeries, kArrays, kStaged, kLeaves };
+enum class Way : uint8_t { kCopy, kInsertSeries, kSeries, kArrays, kStaged, kLeaves };
 enum class Promise : uint8_t { kAtLeastOnce, kOneSnapshot, kExactlyOnce, kTwoPhase };
 using Case = std::tuple<Way, Promise>;
 
@@ -57,7 +57,7 @@ class TableShapeTest : public testing::TestWithParam<Case> {
     options_.username = "postgres";
     options_.table = "t";
     options_.batch_size = 100'000;
-    options_.copy_batch_size = 100'000;
+    if (way != Way::kInsertSeries) options_.copy_batch_size = 100'000;
     options_.partition_copy_min_rows = 1000;
     options_.retry_backoff_ms = 1;
     if (keyed_) {
@@ -65,7 +65,9 @@ class TableShapeTest : public testing::TestWithParam<Case> {
       options_.conflict_columns = {"id"};
     }
     if (way == Way::kArrays) options_.lock_timeout_ms = 60'000;  // A setting: so BEGIN and COMMIT.
-    if (way == Way::kStaged) options_.use_copy = true;
+    if (way != Way::kSeries && way != Way::kArrays) {
+      options_.use_copy = way != Way::kInsertSeries;
+    }
     if (promise == Promise::kOneSnapshot) {
       options_.isolation_level = IsolationLevel::kRepeatableRead;
     }
@@ -259,7 +261,8 @@ TEST_P(TableShapeTest, ColumnsThatAreNotSentMayChange) {
 /// The staging table gets other types than the rows are encoded for, and the target has its own
 /// again when they arrive there.
 TEST_P(TableShapeTest, AChangeThatIsUndoneBeforeTheRowsGetThere) {
-  options_.batch_size = options_.copy_batch_size = 100;
+  options_.batch_size = 100;
+  if (options_.use_copy == true) options_.copy_batch_size = 100;
   options_.transaction_size = 2 * kRows;
   auto sink = open();
   sql("ALTER TABLE t ALTER v TYPE float8");
@@ -279,7 +282,8 @@ TEST_P(TableShapeTest, AChangeThatIsUndoneBeforeTheRowsGetThere) {
 }
 
 std::string case_name(const testing::TestParamInfo<Case>& info) {
-  static constexpr std::array<const char*, 5> kWays{"Copy", "Series", "Arrays", "Staged", "Leaves"};
+  static constexpr std::array<const char*, 6> kWays{"Copy",   "InsertSeries", "Series",
+                                                    "Arrays", "Staged",       "Leaves"};
   static constexpr std::array<const char*, 4> kPromises{"AtLeastOnce", "OneSnapshot", "ExactlyOnce",
                                                         "TwoPhase"};
   const auto [way, promise] = info.param;
@@ -291,11 +295,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Case{Way::kCopy, Promise::kAtLeastOnce}, Case{Way::kCopy, Promise::kOneSnapshot},
         Case{Way::kCopy, Promise::kExactlyOnce}, Case{Way::kCopy, Promise::kTwoPhase},
-        Case{Way::kSeries, Promise::kAtLeastOnce}, Case{Way::kArrays, Promise::kAtLeastOnce},
-        Case{Way::kArrays, Promise::kOneSnapshot}, Case{Way::kArrays, Promise::kExactlyOnce},
-        Case{Way::kArrays, Promise::kTwoPhase}, Case{Way::kStaged, Promise::kAtLeastOnce},
-        Case{Way::kStaged, Promise::kExactlyOnce}, Case{Way::kLeaves, Promise::kAtLeastOnce},
-        Case{Way::kLeaves, Promise::kTwoPhase}),
+        Case{Way::kInsertSeries, Promise::kAtLeastOnce}, Case{Way::kSeries, Promise::kAtLeastOnce},
+        Case{Way::kArrays, Promise::kAtLeastOnce}, Case{Way::kArrays, Promise::kOneSnapshot},
+        Case{Way::kArrays, Promise::kExactlyOnce}, Case{Way::kArrays, Promise::kTwoPhase},
+        Case{Way::kStaged, Promise::kAtLeastOnce}, Case{Way::kStaged, Promise::kExactlyOnce},
+        Case{Way::kLeaves, Promise::kAtLeastOnce}, Case{Way::kLeaves, Promise::kTwoPhase}),
     case_name);
 
 }  // namespace

@@ -459,7 +459,8 @@ TEST_F(SinkTest, ADeferredConstraintThatFailsAtCommitIsAFailure) {
 TEST_F(SinkTest, AFailureIsToldWhetherOrNotMoreRowsCome) {
   sql("CREATE TABLE u (id bigint UNIQUE, name text, value float8); CREATE TABLE go (a int)");
   options_.table = "u";
-  options_.batch_size = 100;
+  options_.use_copy = true;
+  options_.copy_batch_size = 100;
   options_.transaction_size = 200;
   options_.batch_timeout_ms = 600'000;
   std::jthread holder([&] {

@@ -307,9 +307,9 @@ constexpr OptionInfo kTable[] = {
         .unset = "whichever is faster for the mode and the batch size", .aliases = "copy|copy_mode",
         .in_specification = true,
         .meaning = "Whether rows are sent by binary COPY. If not, they are sent as arrays in one "
-                   "statement. Left out: inserts of more than 32 rows, and what exceeds 8 MiB in the "
-                   "other modes. Views and tables with rules for INSERT take no COPY in "
-                   "`write_mode = 'insert'`.",
+                   "statement. Left out: inserts of more than 1,000 rows or 1 MiB, and what "
+                   "exceeds 8 MiB in the other modes. Views and tables with rules for INSERT take "
+                   "no COPY in `write_mode = 'insert'`.",
         .example = "true"}),
     integer<&O::copy_batch_size>({.key = "copy_batch_size", .group = kAmounts,
         .default_text = "10000", .min = 1, .max = 100'000'000,

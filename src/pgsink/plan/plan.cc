@@ -215,9 +215,12 @@ Result<std::string> session_sql(const SinkOptions& options) {
 // Arrays cost the server less than a staging table at every size that was measured (up to 100,000
 // rows, by bench/modes_vs_libpq_bench), but client and server hold them whole: memory bounds them.
 constexpr size_t kArraysBytesMax = size_t{8} << 20;
-// To begin a COPY costs the server more than a statement over arrays, and a row of it costs less:
-// by bench/modes_vs_libpq_bench both cost the same at about 40 rows.
-constexpr size_t kSeriesRowsMax = 32;
+// A COPY costs the server more to begin than a statement over arrays, and its first 1,000 rows more
+// than later ones, because it makes a slot for each of them. By bench/modes_vs_libpq_bench arrays
+// cost less up to here: by half without an index, by a tenth with one. Many long rows cost less by
+// COPY.
+constexpr size_t kSeriesRowsMax = 1000;
+constexpr size_t kSeriesBytesMax = size_t{1} << 20;
 // The server takes no parameter of 1 GiB, and a value may grow when it is encoded.
 constexpr size_t kArraysOnlyBytesMax = size_t{256} << 20;
 
@@ -352,6 +355,7 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
   if (options.use_copy == true || options.atomic || !arrays_possible) return {};
   if (copies_into_target(options.write_mode, table, plan.columns)) {
     plan.series_rows_max = kSeriesRowsMax;
+    plan.series_bytes_max = kSeriesBytesMax;
   } else {
     plan.arrays_bytes_max = kArraysBytesMax;
   }

@@ -86,14 +86,14 @@ struct Plan {
   void take_whole_epochs();
   /// Flights of up to this size go as arrays, larger ones by COPY.
   size_t arrays_bytes_max = 0;
-  /// Where COPY goes straight into the table: flights of up to so many rows go as arrays if they
-  /// can be a series (lane/flight_sender.h).
-  size_t series_rows_max = 0;
+  /// Where COPY goes straight into the table: flights of up to so many rows and bytes go as arrays
+  /// if they can be a series (lane/flight_sender.h).
+  size_t series_rows_max = 0, series_bytes_max = 0;
 
   /// The path of a flight whose rows may go together. `series` says that it can be a series.
   Path path(size_t rows, size_t memory_bytes, bool series) const {
     const bool arrays_fit = arrays_bytes_max > 0 && memory_bytes <= arrays_bytes_max;
-    const bool series_fits = series && rows <= series_rows_max;
+    const bool series_fits = series && rows <= series_rows_max && memory_bytes <= series_bytes_max;
     if (statements.copy.empty() || arrays_fit || series_fits) return Path::kArrays;
     return statements.merge.empty() ? Path::kCopy : Path::kStaged;
   }
