@@ -24,6 +24,7 @@
 #include "shell/prompt/interactive.h"
 #include "shell/recover.h"
 #include "shell/run/runner.h"
+#include "shell/run/server_wait.h"
 #include "shell/sources/sources.h"
 #include "shell/text/text_file.h"
 
@@ -146,7 +147,8 @@ int run(Flags flags) {
     return kFailed;
   }
   if (load) {
-    auto script = compose_load(flags, **engine);
+    auto script = compose_load(flags, **engine, server_wait("target", signals, reporter));
+    if (signals.received() != 0) return kSignal + signals.received();
     if (!script) {
       reporter.error(script.error().message);
       return kUsage;

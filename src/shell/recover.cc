@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pgsink/delivery/two_phase.h"
+#include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "shell/connections/connections.h"
 #include "shell/engine/cell_text.h"
@@ -24,6 +25,7 @@ struct Database {
   std::string name;  ///< As shown in messages.
   ConnectOptions connect;
   std::optional<std::string> schema, sink_id;
+  SinkOptions options{};  ///< How often the server is tried.
 };
 
 std::unexpected<Error> at(const Database& database, Error error) {
@@ -67,7 +69,7 @@ Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Sc
     auto connect = parse_conninfo(flags.recover.url);
     if (connect) connect = apply_environment(*std::move(connect), env.files);
     if (!connect) return pgproto::fail(connect.error());
-    found.push_back({"--url", *std::move(connect), {}, {}});
+    found.push_back({"--url", *std::move(connect), {}, {}, {}});
     return found;
   }
   std::vector<SinkOptions> connections;
@@ -84,7 +86,7 @@ Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Sc
     auto connect = to_connect_options(options, env.files);
     if (!connect) return pgproto::fail(connect.error());
     found.push_back({"connection \"" + options.connection_name + "\"", *std::move(connect),
-                     options.schema, stored_sink_id(options)});
+                     options.schema, stored_sink_id(options), options});
   }
   return found;
 }
@@ -161,7 +163,13 @@ class Recoverer {
       : flags_(flags), env_(env), reporter_(reporter) {}
 
   Status run(const Database& database) {
-    const auto connection = Connection::open(env_, database.connect);
+    SinkOptions options = database.options;
+    options.on_server_wait = [&](const ServerWait& wait) {
+      if (wait.begins) reporter_.warning(at(database, wait.error).error().to_string());
+      return true;
+    };
+    const auto connection =
+        OpenRetry(options, env_).run([&] { return Connection::open(env_, database.connect); });
     if (!connection) return at(database, connection.error());
     const Deadline deadline = env_.clock.now() + kResolveMax;
     auto found = list_in_doubt(**connection, deadline);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -46,6 +47,17 @@ enum class Delivery : uint8_t { kAtLeastOnce, kExactlyOnce };
 enum class SchemaEvolution : uint8_t { kNone, kValidate, kAddColumns };
 /// ConnectionType says whether rows are written (a sink) or changes are read (a source).
 enum class ConnectionType : uint8_t { kSink, kSource };
+
+/// ServerWait is a pause of open(): the server could not be reached, and will be tried again.
+struct ServerWait {
+  const Error& error;                  ///< Why the last attempt failed.
+  uint32_t failures = 0;               ///< How many attempts have failed so far.
+  std::chrono::milliseconds pause{0};  ///< How long it is from the last attempt to the next.
+  bool begins = true;                  ///< The first call in this pause.
+};
+/// Called in the thread that opens, many times a second. False ends the waiting: open() fails at
+/// once, with kInterrupted.
+using ServerWaitCallback = std::function<bool(const ServerWait&)>;
 
 /// SinkOptions are the options of one connection after checking. Members are named as the keys;
 /// times keep the key's unit in their name.
@@ -264,6 +276,9 @@ struct SinkOptions {
   bool confirm_slot = false;
   /// A source whose slot is missing yields the table's rows before its changes.
   bool snapshot = true;
+  /// A source goes on although changes up to this position of the log are lost: the position that
+  /// the error names. Later losses stop it again.
+  std::string accept_gap_until;
 
   // ---- Roles and settings -----------------------------------------------------------------------
   /// Role of every transaction (`SET LOCAL ROLE`), also through a pooler.
@@ -273,7 +288,9 @@ struct SinkOptions {
   std::vector<std::pair<std::string, std::string>> session_variables;
 
   // ---- Failures and rejected rows ---------------------------------------------------------------
-  /// How often a transaction that a transient failure rolled back is sent again.
+  /// How often a transaction that a transient failure rolled back is sent again, and how often a
+  /// server is tried again when the connection is opened: if it is starting up or has no free
+  /// connection, and, if this or `retry_timeout_ms` is given, if it cannot be reached.
   int64_t max_retries = 5;
   /// Upper limit in milliseconds of the wait before the first retry. It doubles with each further
   /// retry, up to a minute; each wait is a random part of it.
@@ -300,6 +317,8 @@ struct SinkOptions {
   /// Takes rejected rows, in addition to table and file or instead of them. C++ only: scripts have
   /// no such option. See DeadLetterCallback.
   DeadLetterCallback on_dead_letters;
+  /// Hears of it while open() waits for a server, and can end that. C++ only.
+  ServerWaitCallback on_server_wait;
 };
 
 /// OptionType is the type of an option's value.

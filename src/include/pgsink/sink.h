@@ -26,7 +26,10 @@ class ConnectionPool;
 class Sink {
  public:
   /// open connects, reads the target's catalog, maps the columns of `schema` by name and checks
-  /// everything that can be checked before a row is sent. One error names all faults together.
+  /// everything that can be checked before a row is sent. One error names all faults together. A
+  /// server that is starting up or has no free connection is tried again up to max_retries times,
+  /// and one that cannot be reached as well if max_retries or retry_timeout_ms is given;
+  /// SinkOptions::on_server_wait can end that.
   /// `env` is for simulations; null means the operating system's, or the pool's. With a `pool`
   /// (pool.h) the sink takes its connections there, all at once, and waits for them up to
   /// connection_timeout_ms; it gives them back when it is closed. Without a pool it opens its own
@@ -130,7 +133,7 @@ class Sink {
   virtual std::vector<std::string> warnings() const = 0;
 };
 
-/// test_connection connects as open() would and checks table, columns, privileges and options
+/// test_connection connects as open() would, but only once, and checks table, columns, privileges and options
 /// without writing. A missing table is not a fault with create_table.
 Status test_connection(const SinkOptions& options, Env* env = nullptr);
 

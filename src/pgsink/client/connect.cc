@@ -121,8 +121,11 @@ Result<std::unique_ptr<Connection>> Connector::open() {
   }
   if (connection) return connection;
   if (errors.empty()) return fail(Errc::kConnect, "there is no host to connect to");
-  // The last error decides what the caller may do; the message contains all of them.
+  // The last error decides what the caller may do, unless an earlier host will be ready soon; the
+  // message contains all of them.
   Error error = errors.back();
+  const auto ready_soon = std::ranges::find_if(errors, cannot_connect_now);
+  if (is_transport_failure(error) && ready_soon != errors.end()) error = *ready_soon;
   error.message.clear();
   for (const Error& one : errors) {
     if (error.message.find(one.message) != std::string::npos) continue;

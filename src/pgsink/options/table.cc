@@ -509,12 +509,20 @@ constexpr OptionInfo kTable[] = {
         .aliases = "initial_snapshot|copy_data",
         .meaning = "A source whose slot is missing yields the table's rows before its changes.",
         .example = "false"}),
+    read_by<&O::accept_gap_until, read_position>(OptionType::kText, {.key = "accept_gap_until",
+        .group = kReplication, .aliases = "accept_gap|accept_loss_until",
+        .meaning = "A source goes on although changes up to this position of the log are lost: "
+                   "the position that the error names. Later losses stop it again.",
+        .example = "'16/B374D848'"}),
 
     // ---- Failures and rejected rows
     integer<&O::max_retries>({.key = "max_retries", .group = kFailures, .default_text = "5",
         .min = 0, .max = 1'000'000, .aliases = "retries|retry_count|max_attempts|retry_max",
         .in_specification = true,
-        .meaning = "How often a transaction that a transient failure rolled back is sent again.",
+        .meaning = "How often a transaction that a transient failure rolled back is sent again, "
+                   "and how often a server is tried again when the connection is opened: if it is "
+                   "starting up or has no free connection, and, if this or `retry_timeout_ms` is "
+                   "given, if it cannot be reached.",
         .example = "5"}),
     integer<&O::retry_backoff_ms>({.key = "retry_backoff_ms", .group = kFailures,
         .default_text = "1000", .min = 1, .max = 3'600'000,

@@ -7,6 +7,7 @@
 #include <expected>
 
 #include <pgproto/ascii.h>
+#include <pgproto/pgoutput.h>
 #include <pgproto/utf8.h>
 
 #include "pgsink/options/names.h"
@@ -316,6 +317,12 @@ Result<std::vector<std::string>> read_conditions(const OptionValue& value, const
     conditions.emplace_back(part);
   }
   return conditions;
+}
+
+Result<std::string> read_position(const OptionValue& value, const OptionInfo& info) {
+  auto text = read_text(value, info);
+  if (!text || text->empty() || pgproto::parse_lsn(*text)) return text;
+  return refuse(info, "a position in the log such as 16/B374D848");
 }
 
 Result<std::string> read_partition_interval(const OptionValue& value, const OptionInfo& info) {

@@ -45,6 +45,8 @@ Result<std::string> read_partition_by(const OptionValue& value, const OptionInfo
 Result<std::string> read_transaction_id(const OptionValue& value, const OptionInfo& info);
 /// Condition names, short words, classes or SQLSTATEs, separated by commas.
 Result<std::vector<std::string>> read_conditions(const OptionValue& value, const OptionInfo& info);
+/// A position in the server's log as it prints one, "16/B374D848"; "" is none.
+Result<std::string> read_position(const OptionValue& value, const OptionInfo& info);
 /// day, hour, week, month, year, or a whole number of at least 1.
 Result<std::string> read_partition_interval(const OptionValue& value, const OptionInfo& info);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pgsink/client/catalog.h"
+#include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/replication/publication.h"
 #include "pgsink/source.h"
@@ -102,8 +103,12 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
   auto connect = to_connect_options(options, env.files);
   if (!connect) return fail(connect.error());
   setup.connect = std::move(*connect);
-  auto connection = Connection::open(env, setup.connect);
-  if (!connection) return fail(connection.error());
+  const auto open = [&] { return Connection::open(env, setup.connect); };
+  // Without changes it is a check.
+  auto connection = changes ? OpenRetry(options, env).run(open) : open();
+  if (!connection) {
+    return fail(changes ? connection.error() : not_retried(options, env, connection.error()));
+  }
   if ((*connection)->server().in_recovery) {
     return fail(Errc::kReplication,
                 "the server is a standby, and a source needs the primary: give the primary's host, "

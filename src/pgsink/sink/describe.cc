@@ -5,6 +5,7 @@
 
 #include "pgsink/client/connection.h"
 #include "pgsink/client/env.h"
+#include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/sink.h"
 #include "pgsink/sql/control.h"
@@ -34,7 +35,7 @@ TargetColumn column_of(const SinkOptions& options, const QueryResult& rows, size
 Result<std::vector<TargetColumn>> describe(const SinkOptions& options, Env& env) {
   auto connect = to_connect_options(options, env.files);
   if (!connect) return fail(connect.error());
-  auto connection = Connection::open(env, *connect, nullptr);
+  auto connection = OpenRetry(options, env).run([&] { return Connection::open(env, *connect); });
   if (!connection) return fail(connection.error());
   const Deadline deadline = env.clock.now() + connect->connect_timeout;
   Quoted quoted;

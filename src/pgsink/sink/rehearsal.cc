@@ -6,6 +6,7 @@
 #include "pgsink/client/connection.h"
 #include "pgsink/delivery/check.h"
 #include "pgsink/lane/router.h"
+#include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/plan/plan.h"
 #include "pgsink/replication/publication.h"
@@ -24,7 +25,7 @@ Result<std::optional<CatalogTable>> test_target(const SinkOptions& options, Env&
   const auto connect = to_connect_options(options, env.files);
   if (!connect) return fail_at(options, connect.error());
   const auto connection = Connection::open(env, *connect);
-  if (!connection) return fail_at(options, connection.error());
+  if (!connection) return fail_at(options, not_retried(options, env, connection.error()));
   const Deadline deadline = env.clock.now() + connect->connect_timeout;
   const auto read = [&]() -> Result<Opened> {
     auto opened = open_target(options, nullptr, **connection, deadline);

@@ -19,6 +19,7 @@
 #include "pgsink/lane/lane.h"
 #include "pgsink/lane/slot_confirmer.h"
 #include "pgsink/lane/target_plan.h"
+#include "pgsink/options/open_retry.h"
 #include "pgsink/options/rules.h"
 #include "pgsink/options/server.h"
 #include "pgsink/partition/leaves.h"
@@ -431,15 +432,18 @@ class SinkImpl final : public Sink {
 Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool) {
   auto places = pool.reserve(sink_connections(options));
   if (!places) return fail_at(options, places.error());
-  if (auto opened = places->front().connect(); !opened) return fail_at(options, opened.error());
+  const Status opened =
+      OpenRetry(options, pool.env()).run([&] { return places->front().connect(); });
+  if (!opened) return fail_at(options, opened.error());
   return places;
 }
 
 /// What every lane's connection needs before its first flight.
 Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
-                     std::optional<WriterSessions>& sessions, Clock& clock,
+                     std::optional<WriterSessions>& sessions, Env& env,
                      std::span<PoolLease> lanes) {
-  Status done = Pool::connect_all(lanes);
+  Clock& clock = env.clock;
+  Status done = OpenRetry(options, env).run([&] { return Pool::connect_all(lanes); });
   if (done && sessions) {
     const Deadline deadline = clock.now() + kClaimTimeout;
     done = sessions->take_over(*lanes.front(), deadline);
@@ -515,7 +519,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     sessions.emplace(options.schema, options.sink_id, env.random);
   }
   const Status connected =
-      connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env.clock, *places);
+      connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env, *places);
   if (!connected) return fail(connected.error());
   auto sink = std::make_unique<SinkImpl>(
       std::move(pool), std::move(options), std::move(schema), std::move(plan), std::move(leaves),

@@ -21,15 +21,20 @@ using pgproto::Result;
 
 /// Whether the table of CREATE CONNECTION is known to exist. If the server cannot be asked, the
 /// script will say why.
-bool table_exists(const Flags& flags, const std::string& connection) {
+bool table_exists(const Flags& flags, const std::string& connection,
+                  const ServerWaitCallback& on_wait) {
   if (flags.check && !flags.check_online) return false;
   const auto statements = split_script(connection);
   if (statements.size() != 1) return false;
   const auto parsed = parse_statement(statements.front());
   if (!parsed || !std::holds_alternative<CreateConnection>(*parsed)) return false;
-  const auto options = bind_connection(std::get<CreateConnection>(*parsed),
-                                       make_substitution(flags.secret_directory, flags.variables));
-  return options && describe_target(*options);
+  auto options = bind_connection(std::get<CreateConnection>(*parsed),
+                                 make_substitution(flags.secret_directory, flags.variables));
+  if (!options) return false;
+  // A check tries once, and says why that fails when the connection itself is checked.
+  if (flags.check || flags.dry_run) options->max_retries = 0;
+  options->on_server_wait = on_wait;
+  return describe_target(*options).has_value();
 }
 
 /// Whether the name in: it has no column "a;b" that …, looks like several fields of CSV.
@@ -56,7 +61,7 @@ void advise(pgproto::Error& error) {
 
 }  // namespace
 
-Result<Script> compose_load(const Flags& flags, Engine& engine) {
+Result<Script> compose_load(const Flags& flags, Engine& engine, const ServerWaitCallback& on_wait) {
   const auto input = find_input(flags.load, engine);
   if (!input) return fail(input.error());
   const auto connection = connection_statement(flags.load);
@@ -64,7 +69,7 @@ Result<Script> compose_load(const Flags& flags, Engine& engine) {
   const auto query = compose_query(flags.load, *input, engine);
   if (!query) return fail(query.error());
   std::string text = *connection + query->source;
-  if (!query->types.empty() && !table_exists(flags, *connection)) {
+  if (!query->types.empty() && !table_exists(flags, *connection, on_wait)) {
     text +=
         "-- Creates the table: its types are those that fit the first rows.\n"
         "CREATE PIPELINE create_table AS\nINSERT INTO target\n" +

@@ -5,6 +5,8 @@
 
 #include <pgproto/error.h>
 
+#include <pgsink/options.h>
+
 #include "shell/engine/engine.h"
 #include "shell/flags/flags.h"
 #include "shell/script/script.h"
@@ -14,6 +16,8 @@ namespace pgsink::shell {
 /// compose_load makes the script. Files without types of their own are looked at, and with
 /// --create-table the server is asked whether the table exists, unless --check forbids it. Fails
 /// with kUsage and others, if the flags contradict each other or a file cannot be read.
-pgproto::Result<Script> compose_load(const Flags& flags, Engine& engine);
+/// `on_wait` hears of it if the server has to be waited for.
+pgproto::Result<Script> compose_load(const Flags& flags, Engine& engine,
+                                     const ServerWaitCallback& on_wait);
 
 }  // namespace pgsink::shell

@@ -10,6 +10,7 @@
 #include "shell/run/pipe_files.h"
 #include "shell/run/pipeline_binder.h"
 #include "shell/run/rehearsal_run.h"
+#include "shell/run/server_wait.h"
 #include "shell/run/stream_run.h"
 #include "shell/script/secrets.h"
 #include "shell/sources/postgres_source.h"
@@ -149,6 +150,7 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   if (statement.system == "stdin") return create_source(statement, places);
   auto options = bind_connection(statement, substitution_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
+  options->on_server_wait = server_wait(options->connection_name, signals_, reporter_);
   if (flags_.check_online || flags_.dry_run) {
     if (const auto tested = test_connection(*options); !tested) {
       return std::unexpected(

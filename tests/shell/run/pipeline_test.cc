@@ -336,6 +336,32 @@ TEST_F(PipelineRun, InterruptCommitsWhatWasAcceptedAndExitsWith130) {
   }
 }
 
+// Between two attempts to reach the server, whatever connects first.
+TEST_F(PipelineRun, ASignalEndsTheWaitForAServer) {
+  const std::string nobody = "host = '127.0.0.1', port = " + std::to_string(free_port()) +
+                             ", database = 'd', username = 'u', table = 't', max_retries = "
+                             "1000000, retry_backoff_ms = 3600000";
+  const std::string sink = "CREATE CONNECTION c TO postgresql (" + nobody + ");\n";
+  const std::string source =
+      "CREATE CONNECTION s TO postgresql (type = 'source', publication = "
+      "'p', replication_slot = 's', " +
+      nobody + ");\n";
+  for (const std::string& script :
+       {sink + "INSERT INTO c SELECT 1 AS id;", source + "INSERT INTO c SELECT * FROM s;",
+        sink + "SELECT count(*) FROM system.postgresql_tables WHERE connection_name = 'c';"}) {
+    RunOptions options;
+    options.watch = [sent = false](pid_t pid, const std::string& err) mutable {
+      if (err.find("trying again in") == std::string::npos || std::exchange(sent, true)) return;
+      kill(pid, SIGTERM);
+    };
+    const auto run = pgsink({"-c", script}, options);
+    EXPECT_EQ(run.exit_code, 128 + SIGTERM) << script << run.err;
+  }
+  const auto check = pgsink({"--check=online", "-c", sink});
+  EXPECT_EQ(check.exit_code, 1);
+  EXPECT_THAT(check.err, HasSubstr("a check tries once, a run tries again"));
+}
+
 /// Sends SIGINT `times` times, some time after the statement that begins so has started.
 RunOptions interrupted_in(const std::string& statement, int times) {
   RunOptions options;
