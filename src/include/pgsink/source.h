@@ -48,6 +48,34 @@ struct SourceBatch {
   bool truncate = false;
 };
 
+/// SourceState is what is remembered of a source from one run to the next.
+struct SourceState {
+  uint64_t seen = 0;      ///< The server may have discarded changes up to here; 0: none yet.
+  std::string server;     ///< Its system identifier.
+  std::string published;  ///< What the publication showed of the table.
+};
+
+/// SourceMemory keeps the state of a source where its consumer keeps the rows, so that changes that
+/// were lost while no source ran are noticed: by it, "we moved the slot" and "somebody else did"
+/// differ. A source calls it from one thread at a time.
+class SourceMemory {
+ public:
+  virtual ~SourceMemory() = default;
+  virtual Result<SourceState> read() = 0;
+  /// When this returns, it is on disk.
+  virtual Status write(const SourceState& state) = 0;
+  /// Whether the consumer's own position, given to Source::start(), says which rows it has, so that
+  /// it takes none from a new snapshot.
+  virtual bool position_is_known() const = 0;
+  /// Whether the consumer has no rows, so that a new snapshot makes it equal.
+  virtual bool is_empty() = 0;
+};
+
+/// remember_in_target makes a memory in the database of a sink: the table pgsink_sources in the
+/// schema of its target, with a row for each sink and slot. Null if `options` are not a sink's.
+std::unique_ptr<SourceMemory> remember_in_target(const SinkOptions& options, std::string_view slot,
+                                                 Env* env = nullptr);
+
 /// Source reads one table. confirm() is thread-safe; call the others from one thread at a time.
 class Source {
  public:
@@ -67,8 +95,10 @@ class Source {
 
   /// start begins to read in the background. `after` is the position up to which the consumer has
   /// everything, if it knows (Sink::durable_position() with exactly_once): batches up to it are
-  /// left out. Called once.
-  virtual Status start(uint64_t after = 0) = 0;
+  /// left out. With a `memory` the source fails if changes were lost since it was last written;
+  /// accept_gap_until says how to go on. Without the privileges for it there is a warning instead.
+  /// Called once.
+  virtual Status start(uint64_t after = 0, std::unique_ptr<SourceMemory> memory = nullptr) = 0;
   /// next returns the next batch, or nullopt if none came in that time. Once all batches before it
   /// were taken, it fails with the error that ended the source. A lost connection does not end it:
   /// it is opened again, up to max_retries times. The changes begin when the whole snapshot is
@@ -81,7 +111,7 @@ class Source {
   virtual uint64_t confirmed_position() const = 0;
   /// close tells the server what was confirmed and ends. Idempotent.
   virtual void close() = 0;
-  /// What open() found that is not an error but may become one. One line each.
+  /// What open() and start() found that is not an error but may become one. One line each.
   virtual std::vector<std::string> warnings() const = 0;
 };
 

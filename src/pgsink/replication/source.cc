@@ -14,6 +14,7 @@
 #include "pgsink/options/server.h"
 #include "pgsink/replication/change_stream.h"
 #include "pgsink/replication/replication_session.h"
+#include "pgsink/replication/source_record.h"
 #include "pgsink/replication/source_setup.h"
 #include "pgsink/replication/source_slots.h"
 #include "pgsink/replication/source_watch.h"
@@ -31,8 +32,10 @@ constexpr size_t kSnapshotBatchesInBuffer = 8;
 constexpr size_t kTransactionsInBuffer = 2;
 /// The publication is checked this often while the source streams.
 constexpr Duration kWatchPause = std::chrono::seconds(1);
-/// Confirmations are sent to the server at most this often.
+/// Confirmations are sent to the server at most this often, and if they are remembered in the
+/// target first, less often.
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
+constexpr Duration kRecordPause = std::chrono::seconds(1);
 
 class SourceImpl final : public Source {
  public:
@@ -41,7 +44,9 @@ class SourceImpl final : public Source {
         env_(env),
         options_(std::move(options)),
         setup_(std::move(setup)),
+        warnings_(setup_.warnings),
         slots_(options_.replication_slot, env_.clock),
+        record_(options_),
         schema_(make_schema(setup_.table)),
         monitor_(env_.tasks.monitor()),
         buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)) {}
@@ -49,11 +54,15 @@ class SourceImpl final : public Source {
 
   const std::shared_ptr<const Schema>& schema() const override { return schema_; }
   std::string_view replication_slot() const override { return options_.replication_slot; }
-  std::vector<std::string> warnings() const override { return setup_.warnings; }
+  std::vector<std::string> warnings() const override { return warnings_; }
 
-  Status start(uint64_t after) override {
-    if (task_)
+  Status start(uint64_t after, std::unique_ptr<SourceMemory> memory) override {
+    if (task_) {
       return fail(Errc::kUsage, "Source::start(): the source is already started; call it once");
+    }
+    if (auto loaded = record_.load(std::move(memory), warnings_); !loaded) {
+      return fail_at(options_, loaded.error());
+    }
     queued_ = confirmed_ = after;
     stream_.emplace(setup_.table, schema_, after, buffer_bytes_ / kTransactionsInBuffer);
     auto task = env_.tasks.spawn("pgsink source", [this] { run(); });
@@ -205,6 +214,7 @@ class SourceImpl final : public Source {
     if (auto same = check_slot(*there); !same) return same;
     if (auto same = check_publication(**asking); !same) return same;
     asking_ = std::move(*asking);
+    if (auto none = check_record(*there); !none) return none;
     if (auto connected = connect(); !connected) return connected;
     if (!there->slot) {
       if (auto may = may_begin(); !may) return may;
@@ -225,7 +235,19 @@ class SourceImpl final : public Source {
       if (!made) return fail(made.error());
       slot_at_ = made->confirmed;
     }
+    if (!recorded_) {
+      const auto& server = asking_->server().incarnation.system_identifier;
+      if (auto kept = record_.begin(server, setup_.published, slot_at_); !kept) return kept;
+      recorded_ = true;
+    }
     return stream();
+  }
+
+  /// Whether nothing was lost since the last run.
+  Status check_record(const SourceSlots::There& there) {
+    if (recorded_ || had_slot_) return {};
+    return record_.check(there, asking_->server().incarnation.system_identifier, setup_.published,
+                         queued_ >= kFirstLsn ? queued_ : 0);
   }
 
   /// Once this source has read from the slot, only it may move the slot.
@@ -237,8 +259,8 @@ class SourceImpl final : public Source {
                       pgproto::format_lsn(there.confirmed) + ", and this source left it at " +
                       pgproto::format_lsn(slot_at_) +
                       ": somebody else recreated, advanced or read it, and the changes "
-                      "between these are lost. For a new snapshot empty the target, drop the "
-                      "slot and open the source again; to accept the gap, open it again");
+                      "between these are lost." +
+                      how_to_go_on(record_.is_kept(), there.confirmed));
     }
     slot_at_ = std::max(slot_at_, there.confirmed);
     return {};
@@ -255,7 +277,8 @@ class SourceImpl final : public Source {
       return {};
     }
     return fail(Errc::kReplication,
-                "table " + setup_.table.full_name() + ": " + change + lost_after(checked_lsn_));
+                "table " + setup_.table.full_name() + ": " + change +
+                    lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
   }
 
   /// If the slot existed and is gone, the changes that it retained are lost.
@@ -362,7 +385,7 @@ class SourceImpl final : public Source {
   Status stream() {
     const auto started =
         start_replication(*connection_, options_.replication_slot, options_.publication,
-                          queued_ >= kFirstLsn ? queued_ : 0);
+                          std::max(queued_ >= kFirstLsn ? queued_ : 0, record_.begins_at()));
     if (!started) return started;
     stream_->begin_connection();
     status_sent_ = env_.clock.now();
@@ -415,7 +438,7 @@ class SourceImpl final : public Source {
 
   Status take(const pgproto::BackendMessage& message) {
     const auto read = read_replication(message);
-    if (!read) return fail(read.error());
+    if (!read) return explain(read.error());
     if (!*read) return {};
     progress_ = streamed_ = true;
     if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
@@ -434,6 +457,15 @@ class SourceImpl final : public Source {
     return {};
   }
 
+  /// Before 18, the server ends the stream where it decodes changes and there is no publication.
+  std::unexpected<Error> explain(const Error& error) const {
+    constexpr std::string_view kNoSuchObject = "42704";
+    if (error.sqlstate != kNoSuchObject) return fail(error);
+    return fail(Errc::kReplication,
+                "table " + setup_.table.full_name() + ": " + error.message +
+                    lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
+  }
+
   /// What the server may discard: what is confirmed; and if nothing waits to be confirmed, what was
   /// seen.
   uint64_t flushed() const {
@@ -443,8 +475,9 @@ class SourceImpl final : public Source {
   }
   Deadline next_status() const {
     if (status_due_) return kAtOnce;
-    const bool news = flushed_sent_ < flushed();
-    return status_sent_ + (news ? kStatusPause : status_interval_);
+    const uint64_t safe = flushed();
+    if (safe <= flushed_sent_) return status_sent_ + status_interval_;
+    return status_sent_ + (record_.writes(safe) ? kRecordPause : kStatusPause);
   }
 
   /// Sends the status to the server if it is due. So keepalives are answered in time also while no
@@ -454,7 +487,9 @@ class SourceImpl final : public Source {
     return say_status();
   }
   Status say_status() {
-    const uint64_t safe = flushed();
+    uint64_t safe = flushed();
+    // If that fails, the sink or the next attempt will say why.
+    if (!record_.keep(safe)) safe = flushed_sent_;
     status_due_ = false;
     status_sent_ = env_.clock.now();
     flushed_sent_ = safe;
@@ -471,7 +506,9 @@ class SourceImpl final : public Source {
   Env& env_;
   const SinkOptions options_;
   const SourceSetup setup_;
+  std::vector<std::string> warnings_;
   const SourceSlots slots_;
+  SourceRecord record_;
   const std::shared_ptr<const Schema> schema_;
   const std::unique_ptr<Monitor> monitor_;
   const size_t buffer_bytes_;
@@ -488,7 +525,7 @@ class SourceImpl final : public Source {
   // Used by the task only.
   std::optional<ChangeStream> stream_;
   BackendIdentity former_;  ///< The session that streamed last and may still hold the slot.
-  bool had_slot_ = false;
+  bool had_slot_ = false, recorded_ = false;
   bool progress_ = false;
   bool status_due_ = false;
   Duration status_interval_{};

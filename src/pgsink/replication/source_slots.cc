@@ -20,6 +20,9 @@ Result<SourceSlots::There> SourceSlots::find(Connection& connection) const {
   const auto found = connection.query(sql_text(Sql::kSlotsThere, {slot, other}), soon());
   if (!found) return fail(found.error());
   There there;
+  const auto log_end = connection.query(sql_text(Sql::kFlushedLsn), soon());
+  if (!log_end) return fail(log_end.error());
+  there.log_end = pgproto::parse_lsn(log_end->scalar()).value_or(0);
   for (const auto& row : found->rows) {
     const bool final_name = row[0] == name_;
     (final_name ? there.slot : there.interim) = true;

@@ -24,6 +24,7 @@ class SourceSlots {
   struct There {
     bool slot = false, interim = false;
     pgproto::Lsn confirmed = 0;  ///< Of the slot: before this it sends nothing any more.
+    pgproto::Lsn log_end = 0;    ///< Of the server's log on disk.
   };
   Result<There> find(Connection& connection) const;
 

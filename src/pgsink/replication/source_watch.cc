@@ -1,11 +1,27 @@
 #include "pgsink/replication/source_watch.h"
 
+#include <algorithm>
+#include <array>
+
 #include <pgproto/pgoutput.h>
 
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
+namespace {
+
+constexpr char kSeparator = '\x1e';  // ASCII's own, for records
+
+template <typename State>
+auto fields_of(State& state) {
+  return std::array{&state.publication_oid, &state.actions, &state.via_root,
+                    &state.schema,          &state.name,    &state.shown,
+                    &state.filter,          &state.members, &state.replica_identity,
+                    &state.table_oid,       &state.version};
+}
+
+}  // namespace
 
 Result<PublicationState> read_publication(Connection& connection, const std::string& publication,
                                           uint32_t table_oid, Deadline deadline) {
@@ -27,13 +43,37 @@ Result<PublicationState> read_publication(Connection& connection, const std::str
                           .shown = text(5),
                           .filter = text(6),
                           .members = text(7),
-                          .replica_identity = text(8)};
+                          .replica_identity = text(8),
+                          .table_oid = oid,
+                          .version = text(9)};
+}
+
+std::string to_text(const PublicationState& state) {
+  std::string text;
+  for (const std::string* field : fields_of(state)) {
+    if (!text.empty()) text += kSeparator;
+    text += *field + " ";  // So that none is empty.
+  }
+  return text;
+}
+
+PublicationState publication_from_text(std::string_view text) {
+  PublicationState state;
+  for (std::string* field : fields_of(state)) {
+    const std::string_view part = text.substr(0, text.find(kSeparator));
+    *field = part.substr(0, part.size() - std::min<size_t>(part.size(), 1));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+  }
+  return state;
 }
 
 std::string difference(const PublicationState& opened, const PublicationState& now,
                        const std::string& publication) {
   const std::string pub = "publication \"" + publication + "\" ";
   if (now.name.empty()) return "it was dropped";
+  if (now.table_oid != opened.table_oid) {
+    return "it is another table than before, which was dropped or renamed";
+  }
   if (now.schema != opened.schema || now.name != opened.name) {
     return "it is called " + now.schema + "." + now.name + " now";
   }
@@ -58,14 +98,21 @@ std::string difference(const PublicationState& opened, const PublicationState& n
   if (now.replica_identity != opened.replica_identity && now.replica_identity == "n") {
     return "its replica identity is NOTHING now, so updates and deletes cannot be sent";
   }
+  if (now.version != opened.version) {
+    return pub + "was altered, and may have shown less of it for a while";
+  }
   return {};
 }
 
-std::string lost_after(uint64_t lsn) {
+std::string how_to_go_on(bool remembered, uint64_t until) {
+  return " For a new snapshot empty the target, drop the slot and open the source again; to accept "
+         "the gap, open the source again, with the table published" +
+         (remembered ? " and accept_gap_until = '" + pgproto::format_lsn(until) + "'" : "");
+}
+
+std::string lost_after(uint64_t lsn, bool remembered, uint64_t until) {
   const std::string since = lsn == 0 ? "" : " after " + pgproto::format_lsn(lsn);
-  return "; changes" + since +
-         " may be lost. For a new snapshot empty the target, drop the slot and open the source "
-         "again; to accept the gap, open the source again, with the table published";
+  return "; changes" + since + " may be lost." + how_to_go_on(remembered, until);
 }
 
 }  // namespace pgsink

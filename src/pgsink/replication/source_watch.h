@@ -23,7 +23,16 @@ struct PublicationState {
   std::string filter;            ///< The row filter, as SQL.
   std::string members;           ///< The table's entries in the publication, with column lists.
   std::string replica_identity;  ///< pg_class.relreplident
+  std::string table_oid;         ///< Of the table that was asked for.
+  std::string version;           ///< pg_publication.xmin: differs after each change of the row.
+
+  friend bool operator==(const PublicationState&, const PublicationState&) = default;
 };
+
+/// to_text and from_text keep a state from one run to the next. A text that is none becomes a state
+/// that equals no other.
+std::string to_text(const PublicationState& state);
+PublicationState publication_from_text(std::string_view text);
 
 /// Reads the state of the table with that oid. Errors are those of the connection.
 Result<PublicationState> read_publication(Connection& connection, const std::string& publication,
@@ -34,6 +43,10 @@ std::string difference(const PublicationState& opened, const PublicationState& n
                        const std::string& publication);
 
 /// The end of the message: since when changes may be missing, and how to go on. 0: unknown.
-std::string lost_after(uint64_t lsn);
+/// `remembered`: opening the source again is not enough, the gap must be accepted up to `until`.
+std::string lost_after(uint64_t lsn, bool remembered, uint64_t until);
+
+/// How to go on after changes were lost.
+std::string how_to_go_on(bool remembered, uint64_t until);
 
 }  // namespace pgsink

@@ -9,6 +9,7 @@
 #include "pgsink/client/connection.h"
 #include "pgsink/delivery/two_phase.h"
 #include "pgsink/delivery/writer_sessions.h"
+#include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/sink.h"
 #include "pgsink/source.h"
@@ -71,7 +72,7 @@ class Truncations {
   Result<std::unique_ptr<Connection>> connect() const {
     const auto connect = to_connect_options(options_, env_.files);
     if (!connect) return fail(connect.error());
-    return Connection::open(env_, *connect);
+    return OpenRetry(options_, env_).run([&] { return Connection::open(env_, *connect); });
   }
   Deadline deadline() const { return env_.clock.now() + kTruncateTimeout; }
 
@@ -119,7 +120,9 @@ Status replicate(Source& source, const SinkOptions& given, const std::function<b
     if (!sink) return fail(sink.error());
     Truncations truncations(options, *env);
     if (auto alone = truncations.take_over(); !alone) return alone;
-    if (auto started = source.start((*sink)->durable_position()); !started) return started;
+    auto memory = remember_in_target(options, source.replication_slot(), env);
+    const Status started = source.start((*sink)->durable_position(), std::move(memory));
+    if (!started) return started;
     Status moved;
     while (moved && goes_on()) {
       moved = (*sink)->status();

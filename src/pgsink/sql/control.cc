@@ -20,7 +20,7 @@ struct Shape {
   Sql upgrade;
   std::string_view columns_before;
 };
-constexpr std::array<Shape, 3> kShapes{{
+constexpr std::array<Shape, 4> kShapes{{
     {"pgsink_epochs", Sql::kCreateEpochs,
      "sink_id text, lane integer, epoch bigint, host_position numeric(20,0), writer text, "
      "writer_name text, updated_at timestamp with time zone, host_proof text, table_oid oid, "
@@ -41,6 +41,11 @@ constexpr std::array<Shape, 3> kShapes{{
      Sql::kUpgradeDecisions,
      "sink_id text, epoch numeric(20,0), host_position numeric(20,0), decided boolean, "
      "gids text[], recorded_at timestamp with time zone"},
+    // There is no earlier version of it.
+    {"pgsink_sources", Sql::kCreateSources,
+     "sink_id text, slot text, server text, seen numeric(20,0), published text, "
+     "updated_at timestamp with time zone",
+     Sql::kCreateSources, ""},
 }};
 // If an attempt fails because another session created the table, the next one finds it.
 constexpr int kCreateAttemptsMax = 5;

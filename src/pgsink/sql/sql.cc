@@ -17,7 +17,7 @@ struct Template {
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 151> kTemplates{{
+constexpr std::array<Template, 155> kTemplates{{
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -499,7 +499,7 @@ constexpr std::array<Template, 151> kTemplates{{
      " t.tablename IS NOT NULL, t.rowfilter, (SELECT string_agg(m.oid || ' ' ||"
      " coalesce(m.prattrs::text, ''), ',' ORDER BY m.oid) FROM pg_publication_rel AS m"
      " WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid IN"
-     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident"
+     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident, p.xmin"
      " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"
      " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"
      " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
@@ -512,7 +512,7 @@ constexpr std::array<Template, 151> kTemplates{{
      " t.tablename IS NOT NULL, NULL, (SELECT string_agg(m.oid::text, ',' ORDER BY m.oid)"
      " FROM pg_publication_rel AS m"
      " WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid IN"
-     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident"
+     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident, p.xmin"
      " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"
      " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"
      " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
@@ -545,6 +545,22 @@ constexpr std::array<Template, 151> kTemplates{{
     {Sql::kStartReplication,
      "START_REPLICATION SLOT {slot} LOGICAL {lsn} (proto_version '1', publication_names {names})"},
     {Sql::kTruncate, "TRUNCATE TABLE {table}"},
+    {Sql::kCreateSources,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_sources (sink_id text NOT NULL,"
+     " slot text NOT NULL, server text NOT NULL, seen numeric(20,0) NOT NULL,"
+     " published text NOT NULL, updated_at timestamptz NOT NULL, PRIMARY KEY (sink_id, slot))"
+     " WITH (fillfactor = 50)"},
+    {Sql::kReadSource,
+     "SELECT s.server, s.seen, s.published FROM {table} AS s"
+     " WHERE s.sink_id = {sink} AND s.slot = {slot}"},
+    {Sql::kWriteSource,
+     "INSERT INTO {table} AS s (sink_id, slot, server, seen, published, updated_at)"
+     " VALUES ({sink}, {slot}, {server}, {seen}, {published}, clock_timestamp())"
+     // A former run that still writes must not move it back.
+     " ON CONFLICT (sink_id, slot) DO UPDATE SET server = excluded.server,"
+     " seen = CASE s.server WHEN excluded.server THEN greatest(s.seen, excluded.seen)"
+     " ELSE excluded.seen END, published = excluded.published, updated_at = excluded.updated_at"},
+    {Sql::kIsEmpty, "SELECT NOT EXISTS (SELECT FROM {table})"},
 }};
 
 consteval bool ids_are_indexes() {

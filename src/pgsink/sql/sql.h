@@ -214,6 +214,10 @@ enum class Sql : uint8_t {
   kSnapshotRows,         ///< {columns}, {table}, {filter}
   kStartReplication,     ///< {slot}, {lsn}, {publications}. Replication command.
   kTruncate,             ///< {table}
+  kCreateSources,        ///< {schema}
+  kReadSource,           ///< {table}, {sink}, {slot}. Row: server, seen, published.
+  kWriteSource,          ///< {table}, {sink}, {slot}, {server}, {seen}, {published}.
+  kIsEmpty,              ///< {table}. Row: whether it has no row.
 };
 
 /// The value of pg_locks.objsubid for an advisory lock: taken by one number of 64 bits or by two of

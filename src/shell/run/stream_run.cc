@@ -72,6 +72,21 @@ Outcome StreamRun::open_sinks() {
     part.sink = std::move(*sink);
     if (takes_dead_letters(*branch.options)) rejects_.add_sink(*part.sink);
   }
+  return begin_source();
+}
+
+Outcome StreamRun::begin_source() {
+  std::optional<uint64_t> durable;
+  const SinkOptions* first = nullptr;
+  for (const Part& part : parts_) {
+    if (!part.sink) continue;
+    const uint64_t there = part.sink->sink().durable_position();
+    durable = std::min(durable.value_or(there), there);
+    if (first == nullptr) first = part.sink->branch().options;
+  }
+  if (auto begun = source_.rows->begin(durable.value_or(0), first); !begun) {
+    return std::unexpected(source_fault(pipeline_, begun.error()));
+  }
   return {};
 }
 

@@ -34,6 +34,7 @@ class StreamRun {
   };
 
   Outcome open_sinks();
+  Outcome begin_source();
   Outcome move_until_end();
   Outcome move_and_close();
   Outcome move(UnboundedSource::Rows rows);

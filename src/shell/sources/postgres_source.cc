@@ -25,14 +25,22 @@ class PostgresSource final : public UnboundedSource {
     auto opened = Source::open(options_);
     if (!opened) return std::unexpected(opened.error());
     source_ = std::move(*opened);
-    for (const std::string& warning : source_->warnings()) reporter_.warning(warning);
-    if (auto started = source_->start(); !started) return std::unexpected(started.error());
     SourceShape shape;
     for (const Field& field : *source_->schema()) {
       shape.raw.push_back({field.name});
       shape.columns.push_back({field.name, engine_identifier(field.name)});
     }
     return shape;
+  }
+
+  Status begin(uint64_t durable, const SinkOptions* first) override {
+    if (started_) return {};
+    auto memory =
+        first == nullptr ? nullptr : remember_in_target(*first, source_->replication_slot());
+    if (auto begun = source_->start(durable, std::move(memory)); !begun) return begun;
+    started_ = true;
+    for (const std::string& warning : source_->warnings()) reporter_.warning(warning);
+    return {};
   }
 
   /// A transaction is never split, whatever the limit of rows is.
@@ -75,7 +83,7 @@ class PostgresSource final : public UnboundedSource {
   const SinkOptions options_;
   Reporter& reporter_;
   std::unique_ptr<Source> source_;
-  bool finished_ = false, snapshot_ = false;
+  bool started_ = false, finished_ = false, snapshot_ = false;
   uint64_t position_ = 0;
 };
 

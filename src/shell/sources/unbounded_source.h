@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <pgsink/dead_letter.h>
+#include <pgsink/options.h>
 #include <pgsink/record_batch.h>
 
 #include "shell/records/column_samples.h"
@@ -70,6 +71,13 @@ class UnboundedSource {
   /// Connects, or reads the first rows, which next() still returns. Called once, at first use.
   /// `stop` returns true if the user wants to end (then kInterrupted); call it every 50 ms or so.
   virtual Result<SourceShape> open(const std::function<bool()>& stop) = 0;
+  /// The sinks of the pipeline are open: called before the first next(). All of them have the rows
+  /// up to `durable`, as far as they know; `first` has the options of one, null if there is none.
+  virtual Status begin(uint64_t durable, const SinkOptions* first) {
+    static_cast<void>(durable);
+    static_cast<void>(first);
+    return {};
+  }
   /// The columns whose types depend on what queries do with them; called after open().
   virtual std::vector<std::string> open_columns() const { return {}; }
   /// The shape for queries that use the open columns this way.

@@ -94,6 +94,55 @@ TEST_F(PostgresSource, KeepsATableEqualUntilInterrupted) {
   EXPECT_THAT(second.err, HasSubstr("mirror_sink (public.mirror): 2 rows"));
 }
 
+// The command remembers in the target where it left the slot.
+TEST_F(PostgresSource, ChangesThatAreLostWhileItIsStoppedAreToldAndCanBeAccepted) {
+  server_does("INSERT INTO stock VALUES (1, 'one', 1)");
+  const std::string pipeline =
+      mirror_ + "CREATE PIPELINE p AS INSERT INTO mirror_sink SELECT * FROM stock_changes;";
+  const auto arrives = [](const std::string& id) {
+    EXPECT_TRUE(wait_for("SELECT count(*) FROM mirror WHERE id = " + id, "1"));
+  };
+  const Captured first = run_until(source_ + pipeline, [&] {
+    arrives("1");
+    server_does("INSERT INTO stock VALUES (2, 'two', 2)");
+    arrives("2");
+  });
+  EXPECT_EQ(first.exit_code, 130) << first.err;
+  server_does("INSERT INTO stock VALUES (3, 'lost', 3)");
+  server_does("SELECT pg_replication_slot_advance('stock_slot', pg_current_wal_lsn())");
+  const Captured lost = pgsink({"-c", source_ + pipeline});
+  EXPECT_EQ(lost.exit_code, 1);
+  EXPECT_THAT(lost.err, HasSubstr("somebody else recreated, advanced or read it"));
+  const std::string option = "accept_gap_until = '";
+  const size_t at = lost.err.find(option);
+  ASSERT_NE(at, std::string::npos) << lost.err;
+  const std::string accepted =
+      lost.err.substr(at, lost.err.find('\'', at + option.size()) + 1 - at);
+  server_does("INSERT INTO stock VALUES (4, 'later', 4)");
+  const Captured again =
+      run_until(source("stock_changes",
+                       "publication = 'stock_pub', replication_slot = 'stock_slot', " + accepted) +
+                    pipeline,
+                [&] { arrives("4"); });
+  EXPECT_EQ(again.exit_code, 130) << again.err;
+  EXPECT_EQ(server_says("SELECT string_agg(id::text, ' ' ORDER BY id) FROM mirror"), "1 2 4");
+}
+
+TEST_F(PostgresSource, APublicationThatShowsLessEndsThePipeline) {
+  const Captured run = run_until(
+      source_ + mirror_ +
+          "CREATE PIPELINE p AS INSERT INTO mirror_sink SELECT * FROM stock_changes;",
+      [&] {
+        EXPECT_TRUE(
+            wait_for("SELECT count(*) FROM pg_replication_slots WHERE active AND "
+                     "slot_name = 'stock_slot'",
+                     "1"));
+        server_does("ALTER PUBLICATION stock_pub DROP TABLE stock");
+        EXPECT_TRUE(wait_for("SELECT count(*) FROM pg_replication_slots WHERE active", "0"));
+      });
+  EXPECT_THAT(run.err, HasSubstr("does not hold it any more; changes after"));
+}
+
 TEST_F(PostgresSource, QueriesFilterAndComputeOverItsTexts) {
   create_table("seen", "(op text, id int, twice numeric, lsn text, at timestamptz)");
   const Captured run = run_until(
