@@ -510,6 +510,22 @@ TEST_F(FlightLogTest, AFlightThatLetGoOfRowsIsNeverSentAgain) {
   }
 }
 
+// The backend's own FATAL came after everything else that it said: a flight whose id is not among
+// that did not begin.
+TEST_F(FlightLogTest, AfterTheLastWordAFlightWithoutIdIsNoDuplicate) {
+  for (const bool last_word : {false, true}) {
+    FlightLog log = connected_log();
+    log.step(FlightLog::Added{}, kStart);
+    log.step(FlightLog::SendBegan{1}, kStart);
+    log.step(FlightLog::CommitHanded{1}, kStart);
+    log.step(FlightLog::Lost{error_of(Errc::kConnectionLost), last_word}, kStart);
+    log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+    if (!last_word) log.step(FlightLog::Fenced{}, kStart);
+    ASSERT_EQ(log.next(kStart).kind, Kind::kSend);
+    EXPECT_EQ(log.next(kStart).possible_duplicate, !last_word);
+  }
+}
+
 TEST_F(FlightLogTest, ConnectsOnlyWhenThereIsWork) {
   FlightLog log(config_of(false));
   EXPECT_EQ(log.next(kStart).kind, Kind::kWait);

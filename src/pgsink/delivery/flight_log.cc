@@ -169,7 +169,9 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     Flight& sent = flights_[i];
     if (sent.state != State::kOnWire) continue;
     // Without COMMIT it cannot be committed; but its backend may still hold the epoch row.
-    const bool ask = sent.commit_handed || config_.truth == Truth::kEpoch;
+    const bool began =
+        !event.last_word || config_.truth != Truth::kXid || config_.idempotent || sent.xid != 0;
+    const bool ask = (sent.commit_handed && began) || config_.truth == Truth::kEpoch;
     if (ask) {
       set_state(sent, State::kUnknown);
     } else {

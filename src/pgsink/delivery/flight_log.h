@@ -103,6 +103,9 @@ class FlightLog {
   };
   struct Lost {  ///< The connection broke. Whatever had arrived was reported before.
     Error error;
+    /// The backend itself said why, and that was its last message: all that it had sent before has
+    /// arrived. So a flight whose id has not arrived did not begin there.
+    bool last_word = false;
   };
   struct Fenced {};  ///< The backend that next() named has ended.
   struct FenceFailed {

@@ -351,11 +351,12 @@ void Lane::lost(Error error) {
     const bool handed = attempt.commit_end > 0 && sent >= attempt.commit_end;
     if (handed) step(FlightLog::CommitHanded{seq});
   }
+  const bool last_word = link_->fatal() && link_->connection().is_direct();
   if (link_->fatal()) error = *link_->fatal();
   metrics_.error(error);
   metrics_.lost(link_->wire().size());
   link_.drop();
-  step(FlightLog::Lost{std::move(error)});
+  step(FlightLog::Lost{std::move(error), last_word});
   count_in_flight();
 }
 
