@@ -218,6 +218,15 @@ Status Session::received_eof() {
 bool Session::startup_done() const { return state_->startup_done; }
 ReadyForQuery::Status Session::transaction_status() const { return state_->transaction_status; }
 size_t Session::pending_requests() const { return state_->requests.size(); }
+bool Session::answers_due() const {
+  using enum session_table::Phase;
+  if (state_->requests.empty()) return false;
+  if (state_->phase == kQueryCopyBoth) return false;
+  const bool takes_data = state_->phase == kQueryCopyIn || state_->phase == kExecuteCopyIn;
+  const bool open = state_->send_state == session_table::SendState::kCopyOpen &&
+                    state_->requests.front().id == state_->copy_request;
+  return !(takes_data && open);
+}
 std::string_view Session::parameter(std::string_view name) const {
   const auto found = state_->parameters.find(name);
   return found == state_->parameters.end() ? std::string_view{} : std::string_view(found->second);

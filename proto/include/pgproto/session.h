@@ -204,6 +204,9 @@ class Session {
   ReadyForQuery::Status transaction_status() const;
   /// Number of requests that have been sent and not completely answered.
   size_t pending_requests() const;
+  /// answers_due says whether the server has to say something next. It has not while it takes the
+  /// data of a COPY that is open for sending, or streams in both directions.
+  bool answers_due() const;
   /// parameter is the value of a ParameterStatus, "" if the server never reported it.
   std::string_view parameter(std::string_view name) const;
   int32_t protocol_version() const;  ///< The negotiated version.

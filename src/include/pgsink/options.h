@@ -59,6 +59,9 @@ struct ServerWait {
 /// once, with kInterrupted.
 using ServerWaitCallback = std::function<bool(const ServerWait&)>;
 
+/// Gives the password of the next login, or the error with which that fails.
+using PasswordCallback = std::function<Result<std::string>()>;
+
 /// SinkOptions are the options of one connection after checking. Members are named as the keys;
 /// times keep the key's unit in their name.
 struct SinkOptions {
@@ -87,6 +90,9 @@ struct SinkOptions {
   /// Password. Empty or left out: `PGPASSWORD`, then the password file as in libpq; trust, peer and
   /// certificate logins need none.
   std::string password;
+  /// Command that a shell runs for each login; the first line that it writes is the password. For
+  /// tokens that expire.
+  std::string password_command;
   /// Schema of the table.
   std::string schema = "public";
   /// Target table. Always quoted: `a.b` is a table of that name, not table `b` of schema `a`.
@@ -128,6 +134,9 @@ struct SinkOptions {
   int64_t keepalives_interval_s = 0;
   /// Unanswered TCP probes before the connection counts as lost; 0: the system's.
   int64_t keepalives_count = 0;
+  /// How long the server may be silent while an answer is due before a second connection asks
+  /// whether it still works on it. If it does not, the connection counts as lost. 0: never.
+  int64_t silence_timeout_ms = 60'000;
   /// How long sent bytes may stay unacknowledged before the connection counts as lost; 0: the
   /// system's.
   int64_t tcp_user_timeout_ms = 0;
@@ -317,6 +326,9 @@ struct SinkOptions {
   /// Takes rejected rows, in addition to table and file or instead of them. C++ only: scripts have
   /// no such option. See DeadLetterCallback.
   DeadLetterCallback on_dead_letters;
+  /// Gives the password for each login, instead of `password`. Called in the thread that connects,
+  /// with several lanes in several at once. C++ only.
+  PasswordCallback on_password;
   /// Hears of it while open() waits for a server, and can end that. C++ only.
   ServerWaitCallback on_server_wait;
 };

@@ -133,8 +133,8 @@ class Sink {
   virtual std::vector<std::string> warnings() const = 0;
 };
 
-/// test_connection connects as open() would, but only once, and checks table, columns, privileges and options
-/// without writing. A missing table is not a fault with create_table.
+/// test_connection connects as open() would, but only once, and checks table, columns, privileges
+/// and options without writing. A missing table is not a fault with create_table.
 Status test_connection(const SinkOptions& options, Env* env = nullptr);
 
 /// TargetColumn is one column of the table that a connection writes to.

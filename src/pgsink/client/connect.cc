@@ -177,9 +177,13 @@ Connector::Attempt Connector::try_encryption(const Address& address, bool tls, b
   if (!status && status.error().code == Errc::kTls) attempt.next = Attempt::Next::kOtherEncryption;
   if (status) {
     auto config = startup_config(address, note);
-    config->over_tls = !connection->tls_.empty();
-    config->tls_server_end_point = std::move(end_point);
-    status = connection->session_->startup(*std::move(config));
+    if (config) {
+      config->over_tls = !connection->tls_.empty();
+      config->tls_server_end_point = std::move(end_point);
+      status = connection->session_->startup(*std::move(config));
+    } else {
+      status = fail(std::move(config.error()));
+    }
     if (!status) attempt.next = Attempt::Next::kStop;
   }
   if (status) status = log_in(*connection, attempt, deadline);
@@ -261,6 +265,11 @@ Result<pgproto::StartupConfig> Connector::startup_config(const Address& address,
   config.protocol_version = options_.protocol_version;
   config.user = options_.user;
   config.password = options_.password;
+  if (options_.password_source) {
+    auto asked = options_.password_source->ask();
+    if (!asked) return fail(std::move(asked.error()));
+    config.password = *std::move(asked);
+  }
   if (config.password.empty()) {
     PassfileAnswer answer = find_password(options_, address, env_.files);
     config.password = answer.password.value_or("");
@@ -359,7 +368,8 @@ Status Connector::check_role(const Connection& connection) const {
   if (good) return {};
   return fail(Errc::kSessionAttributes, connection.endpoint_ + ": the server is " +
                                             (standby     ? "a standby"
-                                             : read_only ? "read-only"
+                                             : read_only ? "read-only "
+                                                           "(default_transaction_read_only is on)"
                                                          : "a primary") +
                                             ", and target_session_attrs asks for " + wanted);
 }

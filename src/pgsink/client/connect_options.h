@@ -3,7 +3,9 @@
 // PG* variables, service and password files.
 // Source: PostgreSQL documentation, "Database Connection Control Functions".
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +27,11 @@ enum class TargetSessionAttrs : uint8_t {
   kPreferStandby
 };
 
+/// PasswordSource gives the password of each login. Called by any thread.
+struct PasswordSource {
+  std::function<Result<std::string>()> ask;
+};
+
 /// ConnectOptions holds libpq's connection options, with libpq's meanings.
 struct ConnectOptions {
   std::vector<Address> hosts;  ///< Tried in order, or in random order; empty: libpq's default
@@ -33,6 +40,8 @@ struct ConnectOptions {
   std::string user;            ///< Empty: the operating system's.
   std::string password;        ///< Empty: from the password file, or none.
   std::string passfile;
+  std::shared_ptr<const PasswordSource>
+      password_source{};  ///< Instead of `password`, if it is set.
   std::string application_name = "pgsink";
   std::string options;  ///< Command-line options for the server.
   std::vector<std::pair<std::string, std::string>> parameters;  ///< Additional startup parameters.

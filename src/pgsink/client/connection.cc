@@ -1,9 +1,11 @@
 #include "pgsink/client/connection.h"
 
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
 #include "pgsink/client/connect.h"
+#include "pgsink/client/identity.h"
 #include "pgsink/client/query_collector.h"
 
 namespace pgsink {
@@ -14,6 +16,10 @@ namespace {
 
 // Statements of query_each() that may await answers; more do not make it faster.
 constexpr size_t kQueriesAtOnceMax = 64;
+// How long an answer may travel.
+constexpr Duration kLateAnswerMax = std::chrono::seconds(1);
+// Nobody answers: the second time, the server counts as gone.
+constexpr int kLooksInVainMax = 2;
 
 std::string cut(std::string_view text) { return std::string(text.substr(0, kNoticeBytesMax)); }
 
@@ -72,19 +78,80 @@ std::unexpected<Error> Connection::lost(const Error* cause) {
 Result<bool> Connection::pump(Deadline deadline) {
   if (broken_) return fail(*failure_);
   ++counters_.exchanges;
-  const auto moved = transport_->exchange(session_->output(), session_->receive_space(), deadline);
-  if (!moved) {
-    if (moved.error().code == Errc::kTimeout) {
-      return fail(Errc::kTimeout, endpoint_ + ": " + moved.error().message);
-    }
-    return lost(&moved.error());
+  Deadline until = deadline;
+  if (watch_ && !answers_due()) {
+    due_since_.reset();
+  } else if (watch_) {
+    if (!due_since_) due_since_ = env_.clock.now();
+    until = std::min(deadline, *due_since_ + watch_->longest);
   }
-  session_->output_sent(moved->sent);
-  session_->received(moved->received);
-  counters_.bytes_sent += moved->sent;
-  counters_.bytes_received += moved->received;
-  if (moved->eof) return lost(nullptr);
-  return !moved->interrupted;
+  const auto exchanged = transport_->exchange(session_->output(), session_->receive_space(), until);
+  if (exchanged) return moved(*exchanged);
+  if (exchanged.error().code != Errc::kTimeout) return lost(&exchanged.error());
+  if (until < deadline) {
+    if (auto alive = check_silence(); !alive) return fail(alive.error());
+    if (deadline == kNoDeadline || env_.clock.now() < deadline) return true;
+  }
+  return fail(Errc::kTimeout, endpoint_ + ": " + exchanged.error().message);
+}
+
+Result<bool> Connection::moved(const Transport::Moved& moved) {
+  session_->output_sent(moved.sent);
+  session_->received(moved.received);
+  counters_.bytes_sent += moved.sent;
+  counters_.bytes_received += moved.received;
+  if (moved.sent > 0 || moved.received > 0) {
+    due_since_.reset();
+    looks_in_vain_ = 0;
+  }
+  if (moved.eof) return lost(nullptr);
+  return !moved.interrupted;
+}
+
+// ---- silence ------------------------------------------------------------------------------------
+
+void Connection::watch_silence(const SilenceWatch& watch) {
+  watch_.reset();
+  if (watch.longest <= Duration::zero() || !is_direct()) return;
+  if (server_.backend.backend_start.empty()) return;
+  watch_ = std::make_unique<SilenceWatch>(watch);
+}
+
+bool Connection::answers_due() const {
+  return !session_->output().empty() || session_->answers_due();
+}
+
+// The server has said nothing for as long as it may. OK if it still works, or cannot be asked yet.
+Status Connection::check_silence() {
+  using Kind = BackendLook::Kind;
+  const Duration silent = env_.clock.now() - *due_since_;
+  due_since_.reset();
+  BackendLook look = look_at_backend(*watch_, server_);
+  if (look.kind == Kind::kWaits) {
+    // Its answer may be on the way at this moment.
+    const auto late =
+        transport_->exchange(session_->output(), session_->receive_space(),
+                             env_.clock.now() + std::min(kLateAnswerMax, watch_->longest));
+    if (late) {
+      const auto taken = moved(*late);
+      if (!taken) return fail(taken.error());
+      if (late->sent > 0 || late->received > 0 || late->interrupted) return {};
+    } else if (late.error().code != Errc::kTimeout) {
+      return fail(lost(&late.error()).error());
+    }
+    const BackendLook again = look_at_backend(*watch_, server_);
+    if (again.kind == Kind::kWaits && again.since != look.since) return {};
+    look = again;
+  }
+  if (look.kind == Kind::kWorks) return {};
+  if (look.kind == Kind::kNoServer && ++looks_in_vain_ < kLooksInVainMax) return {};
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
+  Error error;
+  error.code = Errc::kConnectionLost;
+  error.message =
+      endpoint_ + ": the server said nothing for " + std::to_string(seconds) +
+      " s though an answer was due (silence_timeout_ms), and the connection is dead: " + look.why;
+  return break_with(std::move(error));
 }
 
 Result<bool> Connection::drain_output(size_t bytes, Deadline deadline) {

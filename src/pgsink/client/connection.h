@@ -74,6 +74,8 @@ inline constexpr size_t kStashedBytesMax = size_t{16} << 20;
 /// The values of one QueryResult are limited to this size.
 inline constexpr size_t kQueryResultBytesMax = size_t{256} << 20;
 
+struct SilenceWatch;  // identity.h
+
 class Connection {
  public:
   /// open resolves, connects, negotiates TLS, logs in and reads the ServerIdentity, trying the
@@ -101,6 +103,11 @@ class Connection {
   /// or false if interrupt() ended the wait. Fails with kTimeout, kConnectionLost and others; after
   /// any failure but kTimeout the connection is broken().
   Result<bool> pump(Deadline deadline);
+  /// watch_silence makes pump() notice a dead connection: if the server says nothing for
+  /// `watch.longest` while an answer is due, it is asked on a second connection whether the backend
+  /// still works. If it does not, the connection is broken, with kConnectionLost. What `watch`
+  /// points to outlives the connection. Without effect behind a pooler.
+  void watch_silence(const SilenceWatch& watch);
   /// next_event pumps until there is an event; nullopt if interrupted. Notices and parameter
   /// changes are handled here. Everything in output() is sent before or meanwhile.
   Result<std::optional<pgproto::Event>> next_event(Deadline deadline);
@@ -157,6 +164,9 @@ class Connection {
     std::vector<std::byte> body;
   };
 
+  bool answers_due() const;
+  Status check_silence();
+  Result<bool> moved(const Transport::Moved& moved);
   bool consume(const pgproto::Event& event);
   void keep_notice(const pgproto::NoticeResponse& notice);
   Status stash_events();
@@ -178,7 +188,10 @@ class Connection {
   StashedEvent shown_;  // owns the memory of the last event returned from the stash
   std::deque<Error> notices_;
   std::optional<Error> failure_;
-  bool read_only_ = false;  // default_transaction_read_only at login
+  std::unique_ptr<SilenceWatch> watch_;
+  std::optional<TimePoint> due_since_;  // the last sign of life since an answer is due
+  int looks_in_vain_ = 0;               // in a row, because nobody answered
+  bool read_only_ = false;              // default_transaction_read_only at login
   bool broken_ = false;
 };
 

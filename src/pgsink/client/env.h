@@ -179,6 +179,12 @@ class Files {
   virtual Result<std::unique_ptr<OutputFile>> open_to_append(const std::string& path) = 0;
   /// Gives a file a new name: false if a file has that name already.
   virtual Result<bool> rename(const std::string& from, const std::string& to) = 0;
+  /// Runs a command of the system's shell and returns the first line of its output. Fails with
+  /// kFile, without the output, if it cannot be run, fails or takes longer.
+  virtual Result<std::string> line_of(const std::string& command, Duration longest) {
+    static_cast<void>(longest);
+    return fail(Errc::kFile, "no commands are run here: " + command);
+  }
   virtual std::optional<std::string> environment(const std::string& name) = 0;
   virtual std::string user_name() = 0;       ///< Of the effective user.
   virtual std::string home_directory() = 0;  ///< "" if there is none.

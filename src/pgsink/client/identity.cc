@@ -30,16 +30,18 @@ constexpr const char* kIncarnationColumns =
     "  END,"
     " (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter b)";
 
-// IntervalStyle and extra_float_digits have these values unless they were changed for the role; the
-// texts that pgsink writes and reads must not depend on that. A pooler shares the session with
-// other clients, who would get the changed settings, and this client would get another session: so
-// they are set only in a backend of our own.
+// IntervalStyle, extra_float_digits and quote_all_identifiers have these values unless they were
+// changed for the role; the texts that pgsink writes and reads must not depend on that. A pooler
+// shares the session with other clients, who would get the changed settings, and this client would
+// get another session: so they are set only in a backend of our own.
 std::string set_if_ours(int32_t our_pid) {
   return ", CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) '" +
          std::to_string(our_pid) +
          "'::pg_catalog.int4"
          " THEN pg_catalog.set_config('IntervalStyle', 'postgres', false)"
-         " OPERATOR(pg_catalog.||) pg_catalog.set_config('extra_float_digits', '1', false) END";
+         " OPERATOR(pg_catalog.||) pg_catalog.set_config('extra_float_digits', '1', false)"
+         " OPERATOR(pg_catalog.||) pg_catalog.set_config('quote_all_identifiers', 'off', false) "
+         "END";
 }
 
 enum Column : size_t {
@@ -122,7 +124,8 @@ std::span<const std::string_view> restoring_statements() {
   static constexpr std::array<std::string_view, 2> kStatements{
       "DISCARD ALL",
       "SELECT pg_catalog.set_config('IntervalStyle', 'postgres', false),"
-      " pg_catalog.set_config('extra_float_digits', '1', false)"};
+      " pg_catalog.set_config('extra_float_digits', '1', false),"
+      " pg_catalog.set_config('quote_all_identifiers', 'off', false)"};
   return kStatements;
 }
 
@@ -188,6 +191,54 @@ Status fence(Connection& connection, const BackendIdentity& backend, Deadline de
       return cannot_fence(backend, kStillRunning);
     }
   }
+}
+
+// ---- silence ------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr Duration kLookTimeout = std::chrono::seconds(10);
+
+// Rows of other roles are hidden from most roles; a connection asks about its own.
+constexpr const char* kLook =
+    "SELECT a.state, a.wait_event_type, a.state_change"
+    " FROM pg_catalog.pg_stat_get_activity($1::pg_catalog.int4) a"
+    " WHERE a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz";
+
+bool is_of_transport(const Error& error) {
+  return error.code == Errc::kConnect || error.code == Errc::kConnectionLost ||
+         error.code == Errc::kTimeout;
+}
+
+}  // namespace
+
+BackendLook look_at_backend(const SilenceWatch& watch, const ServerIdentity& server) {
+  using Kind = BackendLook::Kind;
+  const auto opened = Connection::open(*watch.env, *watch.options, watch.salted_keys);
+  if (!opened) {
+    const Error& error = opened.error();
+    // A server that is full or starting up answers.
+    const bool nobody = is_of_transport(error) && !error.sqlstate.is_set();
+    return {nobody ? Kind::kNoServer : Kind::kWorks, {}, error.message};
+  }
+  Connection& connection = **opened;
+  const bool known = server.incarnation_known && connection.server().incarnation_known;
+  if (known && connection.server().incarnation != server.incarnation) {
+    return {Kind::kGone, {}, "another server answers at that address, or it was restarted"};
+  }
+  const std::optional<std::string> parameters[] = {std::to_string(server.backend.pid),
+                                                   server.backend.backend_start};
+  const auto row = connection.query(kLook, parameters, watch.env->clock.now() + kLookTimeout);
+  if (!row) return {connection.broken() ? Kind::kNoServer : Kind::kWorks, {}, row.error().message};
+  if (row->rows.empty()) return {Kind::kGone, {}, "the server has no such session any more"};
+  const auto text = [&](size_t column) { return row->rows[0][column].value_or(""); };
+  const std::string state = text(0);
+  // Nothing is tracked, or it is hidden.
+  if (state.empty() || state == "disabled") return {};
+  const bool waits = state.starts_with("idle") || text(1) == "Client";
+  if (!waits) return {};
+  return {Kind::kWaits, state + " " + text(2),
+          "the server's session waits for this client (" + state + " since " + text(2) + ")"};
 }
 
 }  // namespace pgsink

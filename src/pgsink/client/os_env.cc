@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "pgsink/client/env.h"
+#include "pgsink/client/os_command.h"
 #include "pgsink/client/os_file_descriptor.h"
 #include "pgsink/client/tcp.h"
 
@@ -198,6 +199,9 @@ class OsFiles final : public Files {
     return true;
   }
 
+  Result<std::string> line_of(const std::string& command, Duration longest) override {
+    return run_for_line(command, longest);
+  }
   std::optional<std::string> environment(const std::string& name) override {
     const char* value = std::getenv(name.c_str());
     if (value == nullptr) return std::nullopt;

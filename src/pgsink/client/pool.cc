@@ -271,6 +271,12 @@ Result<std::unique_ptr<Connection>> Pool::open() {
     ++opening_;
   }
   auto opened = Connection::open(env_, config_.connect, &salted_keys_);
+  if (opened) {
+    (*opened)->watch_silence({.env = &env_,
+                              .options = &config_.connect,
+                              .salted_keys = &salted_keys_,
+                              .longest = config_.silence_max});
+  }
   const Monitor::Lock lock(*monitor_);
   --opening_;
   if (!opened) return opened;

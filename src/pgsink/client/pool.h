@@ -37,6 +37,7 @@ struct PoolConfig {
                                                 ///< never.
   bool keeps_idle = true;                       ///< False: connections are closed when they are
                                                 ///< given back.
+  Duration silence_max = Duration::zero();      ///< See Connection::watch_silence(); 0: no watch.
   std::shared_ptr<void> env_owner = nullptr;    ///< Lives as long as the pool.
 };
 

@@ -22,7 +22,7 @@ bool asks_for_retries(const SinkOptions& options) {
 }
 
 RetryPolicy policy_of(const SinkOptions& options) {
-  // Options that were not checked: whoever checks them says what is wrong.
+  // Options that were not checked: their check says what is wrong.
   if (!RetryRule::from(options.retry_on_errors)) return {.retries_max = 0};
   return RetryPolicy::from(options);
 }

@@ -72,6 +72,7 @@ class Faults {
   std::vector<OptionFault> find() {
     missing();
     names();
+    passwords();
     beside_url();
     modes();
     amounts();
@@ -136,6 +137,11 @@ class Faults {
     if (options_.schema.empty()) {
       add(Errc::kOptionValue, "schema takes the name of a schema, for example 'public'", "schema");
     }
+  }
+
+  void passwords() {
+    conflict_if(is_set("password_command") && is_set("password"), "password_command", "password",
+                "password_command and password exclude each other: give one of them");
   }
 
   void beside_url() {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
+#include <memory>
 #include <utility>
 
 namespace pgsink {
@@ -112,8 +114,31 @@ constexpr std::array kKeywords{Keyword{"application_name", "application_name"},
 
 }  // namespace
 
+namespace {
+
+/// Null: the password stands in the options, or somewhere that libpq knows.
+std::shared_ptr<const PasswordSource> password_source(const SinkOptions& options, Files& files) {
+  if (options.on_password) {
+    return std::make_shared<const PasswordSource>(PasswordSource{options.on_password});
+  }
+  if (options.password_command.empty()) return nullptr;
+  const auto timeout = std::chrono::milliseconds(options.connection_timeout_ms);
+  return std::make_shared<const PasswordSource>(PasswordSource{
+      [&files, timeout, command = options.password_command]() -> Result<std::string> {
+        auto line = files.line_of(command, timeout);
+        if (line) return line;
+        Error error = std::move(line.error());
+        error.code = Errc::kAuthentication;
+        error.message = "password_command: " + error.message;
+        return fail(std::move(error));
+      }});
+}
+
+}  // namespace
+
 Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files) {
   ConnectOptions connect;
+  connect.password_source = password_source(options, files);
   for (const Keyword& row : kKeywords) {
     if (std::ranges::find(options.given, row.option) != options.given.end()) {
       connect.given.emplace(row.keyword, std::string());
@@ -150,6 +175,13 @@ Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& fil
   connect.require_auth = to_auth_methods(options.require_auth);
   connect.load_balance_hosts = options.load_balance_hosts == "random";
   return apply_environment(std::move(connect), files);
+}
+
+Result<std::string> password_of(const SinkOptions& options) {
+  if (options.url.empty()) return options.password;
+  auto parsed = parse_conninfo(options.url);
+  if (!parsed) return fail(parsed.error());
+  return std::move(parsed->password);
 }
 
 std::unexpected<Error> fail_at(const SinkOptions& options, Error error) {

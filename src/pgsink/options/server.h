@@ -11,6 +11,9 @@ namespace pgsink {
 /// password files.
 Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files);
 
+/// password_of is the password that the options contain, in `url` or by itself; "" for none.
+Result<std::string> password_of(const SinkOptions& options);
+
 /// fail_at adds to an error which connection it is about.
 std::unexpected<Error> fail_at(const SinkOptions& options, Error error);
 

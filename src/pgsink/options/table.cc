@@ -126,6 +126,11 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Password. Empty or left out: `PGPASSWORD`, then the password file as in libpq; "
                    "trust, peer and certificate logins need none.",
         .example = "'${secret:pg_password}'"}),
+    text<&O::password_command>({.key = "password_command", .group = kServer,
+        .aliases = "password_cmd|passwordcommand|token_command",
+        .meaning = "Command that a shell runs for each login; the first line that it writes is "
+                   "the password. For tokens that expire.",
+        .example = "'cat /run/token'"}),
     text<&O::table>({.key = "table", .group = kServer, .aliases = "table_name|relation|target",
         .required = true, .in_specification = true,
         .meaning = "Target table. Always quoted: `a.b` is a table of that name, not table `b` of "
@@ -234,6 +239,13 @@ constexpr OptionInfo kTable[] = {
         .min = 0, .max = 127, .aliases = "keepalive_count",
         .meaning = "Unanswered TCP probes before the connection counts as lost; 0: the system's.",
         .example = "3"}),
+    integer<&O::silence_timeout_ms>({.key = "silence_timeout_ms", .group = kTimes,
+        .default_text = "60000", .min = 0, .max = kDayMs,
+        .aliases = "silence_timeout|read_timeout_ms|socket_timeout_ms|socket_timeout",
+        .meaning = "How long the server may be silent while an answer is due before a second "
+                   "connection asks whether it still works on it. If it does not, the connection "
+                   "counts as lost. 0: never.",
+        .example = "60000"}),
     integer<&O::tcp_user_timeout_ms>({.key = "tcp_user_timeout_ms", .group = kTimes,
         .default_text = "0", .min = 0, .max = kServerInt, .aliases = "tcp_user_timeout",
         .meaning = "How long sent bytes may stay unacknowledged before the connection counts as "

@@ -66,9 +66,9 @@ Result<std::optional<pgproto::ReplicationMessage>> read_replication(
 }
 
 Status send_status(Connection& connection, pgproto::Lsn received, pgproto::Lsn flushed,
-                   Clock& clock) {
+                   Clock& clock, bool ask) {
   const auto body = pgproto::encode_standby_status(std::max(received, flushed), flushed,
-                                                   clock.wall_us() - kPostgresEpochUs, false);
+                                                   clock.wall_us() - kPostgresEpochUs, ask);
   pgproto::Session& session = connection.session();
   const pgproto::MutableBytes space = session.copy_space(body.size());
   if (space.size() < body.size()) return fail(Errc::kOutOfMemory, "no memory for a status");

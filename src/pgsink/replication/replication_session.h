@@ -30,9 +30,9 @@ Status start_replication(Connection& connection, const std::string& slot,
 Result<std::optional<pgproto::ReplicationMessage>> read_replication(
     const pgproto::BackendMessage& message);
 
-/// Tells the server what has arrived and what it may discard.
+/// Tells the server what has arrived and what it may discard. `ask`: it is to answer at once.
 Status send_status(Connection& connection, pgproto::Lsn received, pgproto::Lsn flushed,
-                   Clock& clock);
+                   Clock& clock, bool ask = false);
 
 /// Ends the stream, and waits until the server has read the last status: it could be lost with a
 /// connection that is closed while rows are unread.

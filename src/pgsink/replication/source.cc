@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "pgsink/client/identity.h"
 #include "pgsink/options/retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/replication/change_stream.h"
@@ -194,6 +195,10 @@ class SourceImpl final : public Source {
     auto opened = open_replication(env_, setup_.connect);
     if (!opened) return fail(opened.error());
     former_ = opened->connection->server().backend;
+    // For the snapshot; the stream is watched by its messages.
+    const Duration silence = std::chrono::milliseconds(options_.silence_timeout_ms);
+    opened->connection->watch_silence(
+        {.env = &env_, .options = &setup_.connect, .salted_keys = nullptr, .longest = silence});
     status_interval_ = opened->status_interval;
     const Monitor::Lock lock(*monitor_);
     connection_ = std::move(opened->connection);
@@ -388,8 +393,9 @@ class SourceImpl final : public Source {
                           std::max(queued_ >= kFirstLsn ? queued_ : 0, record_.begins_at()));
     if (!started) return started;
     stream_->begin_connection();
-    status_sent_ = env_.clock.now();
+    status_sent_ = heard_ = env_.clock.now();
     for (;;) {
+      if (auto heard = check_silence(); !heard) return heard;
       if (auto said = send_status(); !said) return said;
       if (closing()) return say_goodbye();
       if (env_.clock.now() >= checked_ + kWatchPause) {
@@ -415,6 +421,21 @@ class SourceImpl final : public Source {
     }
   }
 
+  /// The server is asked to say something when half of the time is over.
+  Status check_silence() {
+    const Duration longest = std::chrono::milliseconds(options_.silence_timeout_ms);
+    const Duration silent = env_.clock.now() - heard_;
+    if (longest == Duration{} || silent < longest / 2) return {};
+    if (silent >= longest) {
+      return fail(Errc::kConnectionLost, "the server said nothing for " +
+                                             std::to_string(options_.silence_timeout_ms) +
+                                             " ms, though it was asked to (silence_timeout_ms)");
+    }
+    if (asked_ >= heard_) return {};
+    asked_ = env_.clock.now();
+    return pgsink::send_status(*connection_, received_, flushed_sent_, env_.clock, true);
+  }
+
   /// Nothing more comes, but what was queued before is still taken and confirmed.
   Status confirm_rest() {
     for (;;) {
@@ -433,6 +454,7 @@ class SourceImpl final : public Source {
     const Monitor::Lock lock(*monitor_);
     if (has_room()) return true;
     monitor_->wait(until);
+    heard_ = env_.clock.now();  // It may have said something.
     return has_room();
   }
 
@@ -441,6 +463,7 @@ class SourceImpl final : public Source {
     if (!read) return explain(read.error());
     if (!*read) return {};
     progress_ = streamed_ = true;
+    heard_ = env_.clock.now();
     if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
       received_ = std::max(received_, alive->wal_end);
       stream_->take_keepalive(alive->wal_end);
@@ -530,11 +553,12 @@ class SourceImpl final : public Source {
   bool status_due_ = false;
   Duration status_interval_{};
   TimePoint status_sent_{};
+  TimePoint heard_{}, asked_{};  ///< The server's last message; when it was requested.
   uint64_t received_ = 0, flushed_sent_ = 0;
   bool streamed_ = false;  ///< The server has sent something from the slot.
   uint64_t slot_at_ = 0;   ///< The furthest place of the slot that this source knows of; 0: none.
   std::unique_ptr<Connection> asking_;  ///< Asks for the publication while the other one streams.
-  TimePoint checked_{};                 ///< When the publication was last asked for.
+  TimePoint checked_{};                 ///< When the publication was last read.
   uint64_t checked_lsn_ = 0;            ///< Up to here it was as it should be.
 
   std::unique_ptr<Task> task_;

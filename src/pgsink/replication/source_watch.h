@@ -23,7 +23,7 @@ struct PublicationState {
   std::string filter;            ///< The row filter, as SQL.
   std::string members;           ///< The table's entries in the publication, with column lists.
   std::string replica_identity;  ///< pg_class.relreplident
-  std::string table_oid;         ///< Of the table that was asked for.
+  std::string table_oid;         ///< Of the table that was requested.
   std::string version;           ///< pg_publication.xmin: differs after each change of the row.
 
   friend bool operator==(const PublicationState&, const PublicationState&) = default;

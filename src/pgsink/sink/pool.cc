@@ -23,6 +23,7 @@ Result<std::shared_ptr<Pool>> make_sink_pool(const SinkOptions& options, Env* en
                              .wait_max = std::chrono::milliseconds(options.connection_timeout_ms),
                              .idle_max = std::chrono::milliseconds(options.idle_timeout_ms),
                              .keeps_idle = shared,
+                             .silence_max = std::chrono::milliseconds(options.silence_timeout_ms),
                              .env_owner = std::move(own_env)});
 }
 
@@ -35,6 +36,7 @@ Status check_sink_pool(const Pool& pool, const SinkOptions& options) {
   wanted->application_name = there.application_name;
   wanted->connect_timeout = there.connect_timeout;
   wanted->given = there.given;
+  wanted->password_source = there.password_source;  // Its answers may differ each time.
   if (*wanted != there) {
     return fail(Errc::kOptionConflict, "the pool of connection \"" + pool.config().name +
                                            "\" connects to another server, database or role, or "

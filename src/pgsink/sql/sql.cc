@@ -247,7 +247,9 @@ constexpr std::array<Template, 155> kTemplates{{
     {Sql::kWithModulus, "FOR VALUES WITH (MODULUS {modulus}, REMAINDER {remainder})"},
     // ---- bookkeeping tables
     {Sql::kControlBegin,
-     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog"},
+     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO pg_catalog;"
+     // Names of types are compared.
+     " SET LOCAL quote_all_identifiers TO off"},
     {Sql::kDurable,
      "SELECT set_config('synchronous_commit', 'on', true)"
      " WHERE current_setting('synchronous_commit') = 'off'"},

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "pgsink/ddl/lexer.h"
+#include "pgsink/options/server.h"
 #include "shell/engine/castable.h"
 #include "shell/output/result_printer.h"
 #include "shell/run/batch_run.h"
@@ -53,6 +54,14 @@ bool creates_table_from_query(std::string_view text) {
     if (table && depth == 0 && token.is_word("AS")) return true;
   }
   return false;
+}
+
+/// Whether its password may have changed when it connects again.
+bool names_a_secret(const CreateConnection& statement) {
+  return std::ranges::any_of(statement.options, [](const RawOption& option) {
+    const bool holds_password = option.key == "password" || option.key == "url";
+    return holds_password && option.value.text.find("${secret:") != std::string::npos;
+  });
 }
 
 }  // namespace
@@ -150,6 +159,13 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   if (statement.system == "stdin") return create_source(statement, places);
   auto options = bind_connection(statement, substitution_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
+  if (names_a_secret(statement)) {
+    options->on_password = [statement, substitution = substitution_]() -> Result<std::string> {
+      const auto again = bind_connection(statement, substitution);
+      if (!again) return pgproto::fail(again.error().front().error);
+      return password_of(*again);
+    };
+  }
   options->on_server_wait = server_wait(options->connection_name, signals_, reporter_);
   if (flags_.check_online || flags_.dry_run) {
     if (const auto tested = test_connection(*options); !tested) {
