@@ -134,6 +134,7 @@ int run(Flags flags) {
     }
   }
   Signals signals;
+  signals.limit(std::chrono::seconds(flags.shutdown_timeout_s), !interactive);
   Connections connections;
   Sources sources;
   SystemTables system_tables(connections,

@@ -39,6 +39,14 @@ Refusal set_variable(std::string_view value, size_t, Flags& flags) {
   return {};
 }
 
+Refusal set_shutdown_timeout(std::string_view value, size_t, Flags& flags) {
+  const char* const end = value.data() + value.size();
+  const auto read = std::from_chars(value.data(), end, flags.shutdown_timeout_s);
+  const bool fits = flags.shutdown_timeout_s >= 0 && flags.shutdown_timeout_s <= 86400;
+  if (!value.empty() && read.ec == std::errc() && read.ptr == end && fits) return {};
+  return "--shutdown-timeout takes seconds from 0 to 86400, not '" + std::string(value) + "'";
+}
+
 Refusal set_dry_run(std::string_view value, size_t, Flags& flags) {
   flags.dry_run = true;
   flags.dry_run_rows = std::numeric_limits<uint64_t>::max();
@@ -158,6 +166,9 @@ constexpr Flag kFlags[] = {
        return {};
      },
      kOfRun | kOfLoad},
+    {"shutdown-timeout", '\0', "SECONDS",
+     "the longest time from SIGTERM or SIGINT to the end (60; 0: no limit)",
+     set_shutdown_timeout, kOfRun | kOfLoad},
     {"json", '\0', "", "print the options, or the transactions in doubt, as JSON",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.json = true;
@@ -515,7 +526,7 @@ std::string help_text() {
   }
   out +=
       "\nFlags of load, besides --set, --secret-dir, --check, --dry-run, --progress, --summary,\n"
-      "--color, --log-level, --log-format and --metrics-listen:\n";
+      "--color, --log-level, --log-format, --metrics-listen and --shutdown-timeout:\n";
   for (const Flag& flag : kFlags) {
     if ((flag.commands & kOfLoad) != 0 && (flag.commands & kOfRun) == 0) append_flag(out, flag);
   }

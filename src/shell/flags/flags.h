@@ -40,7 +40,8 @@ struct Flags {
   When color = When::kAuto;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
-  std::string metrics_listen;  ///< "": no endpoint.
+  std::string metrics_listen;   ///< "": no endpoint.
+  int shutdown_timeout_s = 60;  ///< From a signal to the end; 0: no limit.
   bool check = false;
   bool check_online = false;
   bool dry_run = false;

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <ctime>
+#include <string>
 #include <string_view>
 #include <unistd.h>
 
@@ -28,6 +29,14 @@ sigset_t watched() {
 /// take.
 constexpr timespec kTick{.tv_sec = 0, .tv_nsec = 50'000'000};
 
+[[noreturn]] void end_at_once(std::string_view why, int signal) {
+  const std::string text = "pgsink: ended at once " + std::string(why) +
+                           "; rows that were not reported as committed may or may not be in the "
+                           "table\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+  _exit(128 + signal);
+}
+
 }  // namespace
 
 Signals::Signals() {
@@ -48,19 +57,27 @@ void Signals::on_signal(std::function<void()> interrupt) {
   interrupt_ = std::move(interrupt);
 }
 
+void Signals::limit(std::chrono::seconds longest, bool interrupts) {
+  longest_s_ = longest.count();
+  limits_interrupts_ = interrupts;
+}
+
 void Signals::wait() {
+  using std::chrono::steady_clock;
   const sigset_t set = watched();
+  steady_clock::time_point since;
   while (!ending_) {
     const int signal = sigtimedwait(&set, nullptr, &kTick);
-    if (signal > 0 && received_ != 0) {
-      constexpr std::string_view kText =
-          "pgsink: ended at once by the second signal; rows that were not reported as committed "
-          "may or may not be in the table\n";
-      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kText.data(), kText.size());
-      _exit(128 + received_);
+    if (signal > 0 && received_ != 0) end_at_once("by the second signal", received_);
+    if (signal > 0) {
+      since = steady_clock::now();
+      received_ = signal;
     }
-    if (signal > 0) received_ = signal;
     if (received_ == 0) continue;
+    const bool limited = longest_s_ > 0 && (received_ == SIGTERM || limits_interrupts_);
+    if (limited && steady_clock::now() - since >= std::chrono::seconds(longest_s_)) {
+      end_at_once("because --shutdown-timeout is over", received_);
+    }
     const std::lock_guard lock(mutex_);
     if (interrupt_) interrupt_();
   }

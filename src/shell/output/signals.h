@@ -3,6 +3,8 @@
 // stop, the second one ends the process at once.
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -18,6 +20,9 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
+  /// The process ends so long after a signal, whatever it waits for; 0: no limit. `interrupts`:
+  /// also after SIGINT.
+  void limit(std::chrono::seconds longest, bool interrupts);
   /// The signal that arrived, 0 for none.
   int received() const { return received_.load(); }
   /// The signal is handled: work continues.
@@ -31,6 +36,8 @@ class Signals {
 
   std::atomic<int> received_ = 0;
   std::atomic<bool> ending_ = false;
+  std::atomic<int64_t> longest_s_ = 0;
+  std::atomic<bool> limits_interrupts_ = false;
   std::mutex mutex_;
   std::function<void()> interrupt_;
   std::thread thread_;

@@ -63,8 +63,8 @@ TEST(Usage, HelpNamesEveryFlagWithExamplesAndExitCodes) {
   EXPECT_EQ(run.err, "");
   for (const char* flag :
        {"-f, --file FILE", "-c, --command SQL", "--set", "--secret-dir", "--check[=online]",
-        "--dry-run[=ROWS]", "--format", "--progress", "--summary", "--color", "--log-level",
-        "--help", "--version", "Examples:", "Exit codes:"}) {
+        "--dry-run[=ROWS]", "--shutdown-timeout SECONDS", "--format", "--progress", "--summary",
+        "--color", "--log-level", "--help", "--version", "Examples:", "Exit codes:"}) {
     EXPECT_THAT(run.out, HasSubstr(flag));
   }
   for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {

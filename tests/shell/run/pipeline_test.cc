@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include "shell/output/progress.h"
 #include "shell/shell_support.h"
@@ -336,6 +337,27 @@ TEST_F(PipelineRun, InterruptCommitsWhatWasAcceptedAndExitsWith130) {
   }
 }
 
+// Whatever it waits for: here for a lock, while what was accepted is to be committed.
+TEST_F(PipelineRun, ShutdownTimeoutEndsARunThatCannotEnd) {
+  PGconn* const holder = PQconnectdb(analytics_server().conninfo("analytics").c_str());
+  PQclear(PQexec(holder, "BEGIN; LOCK TABLE numbers"));
+  RunOptions options;
+  options.watch = [sent = false](pid_t pid, const std::string& err) mutable {
+    if (err.find("INSERT") == std::string::npos || std::exchange(sent, true)) return;
+    EXPECT_TRUE(eventually(
+        [] { return server_says("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted") == "t"; }));
+    kill(pid, SIGTERM);
+  };
+  const auto run = pgsink({"--log-level", "debug", "--shutdown-timeout", "1", "-c",
+                           sink_ + "INSERT INTO numbers_sink SELECT i AS id, 'n' AS name "
+                                   "FROM range(10) AS r(i);"},
+                          options);
+  PQfinish(holder);
+  EXPECT_EQ(run.exit_code, 128 + SIGTERM) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("because --shutdown-timeout is over"));
+  EXPECT_EQ(pgsink({"--shutdown-timeout", "soon", "-c", "SELECT 1"}).exit_code, 2);
+}
+
 // Between two attempts to reach the server, whatever connects first.
 TEST_F(PipelineRun, ASignalEndsTheWaitForAServer) {
   const std::string nobody = "host = '127.0.0.1', port = " + std::to_string(free_port()) +
@@ -348,7 +370,7 @@ TEST_F(PipelineRun, ASignalEndsTheWaitForAServer) {
       nobody + ");\n";
   for (const std::string& script :
        {sink + "INSERT INTO c SELECT 1 AS id;", source + "INSERT INTO c SELECT * FROM s;",
-        sink + "SELECT count(*) FROM system.postgresql_tables WHERE connection_name = 'c';"}) {
+        sink + "SELECT count(*) FROM system.postgresql_tables WHERE connection = 'c';"}) {
     RunOptions options;
     options.watch = [sent = false](pid_t pid, const std::string& err) mutable {
       if (err.find("trying again in") == std::string::npos || std::exchange(sent, true)) return;
