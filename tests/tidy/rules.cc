@@ -193,7 +193,7 @@ const std::vector<Rule>& table() {
       {.name = "LibpqOnlyAsRivalAndOracle",
        .why = "the protocol is our own; libpq is compared with, not built on",
        .in = kCpp,
-       .except = {"bench/*", "tests/*"},
+       .except = {"bench/*", "tests/*", "fuzz/conninfo_fuzz.cc"},
        .words = {"libpq-fe.h", "PGconn", "PQexec", "PQconnectdb"},
        .guilty_path = "src/pgsink/client/connect.cc",
        .guilty = "#include <libpq-fe.h>",
