@@ -19,7 +19,7 @@ const std::vector<Room>& table() {
       // ---- encode: batches and their bytes ----------------------------------------------------
       {.name = "pgsink/encode/base",
        .folders = {"src/pgsink/encode/base"},
-       .public_headers = {"record_batch.h", "batch_of.h"},
+       .public_headers = {"record_batch.h", "batch_of.h", "stream.h"},
        .below = {"pgproto"}},
       {.name = "pgsink/encode/values",
        .folders = {"src/pgsink/encode/values"},

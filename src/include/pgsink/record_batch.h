@@ -176,6 +176,9 @@ class RecordBatch {
   /// columns are the views, in the order of the schema. Valid as long as the batch.
   std::span<const ColumnView> columns() const { return columns_; }
 
+  /// The stream that the rows belong to, for sinks with the option `streams`: Sink::claim() has
+  /// claimed it, and `position` is that in the stream. "" otherwise.
+  std::string stream;
   /// The host's position after the last row. It is reported back once every row up to it is
   /// durable.
   uint64_t position = 0;

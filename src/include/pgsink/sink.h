@@ -15,6 +15,7 @@
 #include <pgsink/metrics.h>
 #include <pgsink/options.h>
 #include <pgsink/record_batch.h>
+#include <pgsink/stream.h>
 
 namespace pgsink {
 
@@ -113,11 +114,36 @@ class Sink {
   /// Fails with kUsage if the epoch is committed or not prepared.
   virtual Status abort(uint64_t epoch) = 0;
 
+  // ---- streams ---------------------------------------------------------------------------------
+  // With the option `streams` (stream.h). All of these fail with kUsage without it. Calls of one
+  // sink come one at a time; write() may run meanwhile, in other threads.
+
+  /// claim takes streams over, from now on, at any time: what former owners have not committed is
+  /// fenced, in other processes and in this one; their other streams go on. Returns where each
+  /// stands, by name; the host continues right after it, or replays from anywhere before it with
+  /// its batches cut as they were. If a transaction of a former owner is open, claim waits for it,
+  /// for a second, then ends that connection. Fails with kCannotFence if that is not allowed, and
+  /// with kCannotResume if the target was dropped and created again.
+  virtual Result<std::vector<StreamPosition>> claim(std::span<const StreamStart> streams) = 0;
+  /// release gives streams up. After kDrain, everything accepted of them is committed; the sink
+  /// does not release them if that fails. With kDiscard, rows that were not sent are dropped, and
+  /// it does not wait; nothing that was committed is lost, and the next owner reads the rest again.
+  virtual Status release(std::span<const std::string> streams, ReleaseMode mode) = 0;
+  /// stream_position is the position up to which everything of a claimed stream is durable; 0 if
+  /// the stream is not claimed. Thread-safe.
+  virtual uint64_t stream_position(const std::string& stream) const = 0;
+  /// stream_status is OK while the stream is claimed by this sink, and kFenced after another writer
+  /// has taken it over. Then write() of that stream, flush(), close() and status() fail too, until
+  /// the stream is released (kDiscard) or claimed again. Known only after the sink has tried to
+  /// write some of the stream. Does not wait. Thread-safe.
+  virtual Status stream_status(const std::string& stream) const = 0;
+
   /// durable_position is the position (RecordBatch::position) of the last batch up to which every
   /// row is durable. With delivery exactly_once it is known from open() on: what previous runs
   /// committed. The host resumes right after it, or replays from anywhere before it with its
   /// batches cut as they were; then batches up to what each lane committed are acknowledged without
   /// being written. With use_2pc it is known too, and the host resumes right after it.
+  /// With streams it is 0: see stream_position().
   virtual uint64_t durable_position() const = 0;
   /// resume_points are the positions that previous runs have committed, as open() found them, in
   /// growing order, each with the proof that its batch carried; empty if nothing was delivered.

@@ -3,25 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "pgsink/delivery/row_takeover.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
 namespace {
-
-// A token is the number of the claim and that of its last renewal, both random. Renewing asks for
-// the claim alone: the answer to an earlier renewal may have been lost.
-constexpr size_t kClaimBytes = 32;
-
-std::string hex(Random& random) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string digits;
-  uint64_t bits = random.next_u64();
-  for (int digit = 0; digit < 16; ++digit, bits >>= 4) digits += kHex[bits & 15];
-  return digits;
-}
-
-std::string_view claim_of(std::string_view token) { return token.substr(0, kClaimBytes); }
 
 LaneEpoch lane_epoch(const QueryResult& result, size_t row, size_t first_column, int lane,
                      std::string writer) {
@@ -56,7 +43,7 @@ Result<std::vector<LaneEpoch>> Epochs::claim(Env& env, Connection& connection, i
   Quoted quoted;
   const std::string routing = quoted.literal(origin.routing);
   if (!quoted.status()) return fail(quoted.status().error());
-  const std::string token = hex(env.random) + hex(env.random) + "." + hex(env.random);
+  const std::string token = new_claim_token(env.random);
   const std::string writer = "'" + token + "'";
   const auto rows =
       change(env, connection,
@@ -79,7 +66,7 @@ Result<LaneEpoch> Epochs::renew(Env& env, Connection& connection, const LaneEpoc
                                 Deadline deadline) const {
   Quoted quoted;
   const std::string claim(claim_of(row.writer));
-  const std::string token = claim + "." + hex(env.random);
+  const std::string token = renewed_token(claim, env.random);
   const std::string statement = sql_text(
       Sql::kEpochRenew,
       {table_, quoted.literal(token), sink_, std::to_string(row.lane), quoted.literal(claim)});
@@ -92,50 +79,14 @@ Result<LaneEpoch> Epochs::renew(Env& env, Connection& connection, const LaneEpoc
   return fail(fenced(*now));
 }
 
-// Changes rows, however long other transactions hold them.
+/// Changes rows, however long other transactions hold them.
 Result<QueryResult> Epochs::change(Env& env, Connection& connection, const std::string& statements,
                                    Deadline deadline) const {
-  const std::string bounded =
-      sql_text(Sql::kLockTimeout, {std::to_string(kBlockedMaxMs)}) + "; " + statements;
-  for (;;) {
-    auto result = run_control(connection, bounded, deadline);
-    if (result || connection.broken() || result.error().sqlstate != "55P03") return result;
-    if (deadline != kNoDeadline && env.clock.now() >= deadline) {
-      return fail(Errc::kCannotFence,
-                  "the rows of sink \"" + sink_id_ + "\" in " + table_ +
-                      " are locked by another session (" + result.error().message +
-                      "): find it with pg_locks and pg_blocking_pids(), end it, then open the sink "
-                      "again");
-    }
-    if (auto ended = end_blockers(connection, deadline); !ended) return fail(ended.error());
-  }
-}
-
-// Terminates the backends whose open transactions have changed the rows. The list is read twice: a
-// backend whose transaction is still there the second time is the same one.
-Status Epochs::end_blockers(Connection& connection, Deadline deadline) const {
-  const std::string list = sql_text(Sql::kEpochBlockers, {table_, sink_});
-  const auto seen = run_control(connection, list, deadline);
-  if (!seen) return fail(seen.error());
-  const auto again = run_control(connection, list, deadline);
-  if (!again) return fail(again.error());
-  for (const auto& row : seen->rows) {
-    const bool same = std::ranges::any_of(
-        again->rows, [&](const auto& other) { return other[0] == row[0] && other[3] == row[3]; });
-    if (!same) continue;
-    if (!row[0]) {
-      const std::string gid = row[4] ? "the prepared transaction '" + *row[4] + "'"
-                                     : std::string("a prepared transaction");
-      return fail(Errc::kCannotFence,
-                  "the rows of sink \"" + sink_id_ + "\" in " + table_ + " are locked by " + gid +
-                      ": COMMIT PREPARED or ROLLBACK PREPARED it as its owner (pg_prepared_xacts "
-                      "lists it)");
-    }
-    const BackendIdentity blocker{static_cast<int32_t>(parse_number(*row[0])), row[1].value_or(""),
-                                  static_cast<uint32_t>(parse_number(row[2].value_or("0")))};
-    if (auto gone = fence(connection, blocker, deadline); !gone) return gone;
-  }
-  return {};
+  return take_over_rows(env, connection,
+                        {.statements = statements,
+                         .blockers = sql_text(Sql::kRowBlockers, {table_, sink_, ""}),
+                         .rows = "the rows of sink \"" + sink_id_ + "\" in " + table_},
+                        deadline);
 }
 
 // ---- reading -----------------------------------------------------------------------------------

@@ -65,8 +65,8 @@ class Epochs {
   /// claim takes over all rows of the sink under one new token, and stores `origin` in them; it
   /// creates those of lanes 0 … lanes - 1 that are missing. Returns all rows by lane, also of
   /// additional lanes of a previous run. Waits for transactions of the previous writer, and
-  /// terminates those that take longer than kBlockedMax. Fails with kCannotFence if that is not
-  /// allowed or does not help.
+  /// terminates those that take longer than kRowsBlockedMaxMs. Fails with kCannotFence if that is
+  /// not allowed or does not help.
   Result<std::vector<LaneEpoch>> claim(Env& env, Connection& connection, int lanes,
                                        Deadline deadline, const LaneOrigin& origin = {}) const;
   /// renew gives one lane a new token. After a lost connection this fences the flights that the old
@@ -92,9 +92,6 @@ class Epochs {
   Result<std::optional<Error>> explain(Connection& connection, const LaneEpoch& row,
                                        Deadline deadline) const;
 
-  /// How long claim() and renew() wait for a transaction before they terminate its backend.
-  static constexpr int64_t kBlockedMaxMs = 1000;
-
  private:
   struct Read {
     LaneEpoch row;
@@ -102,7 +99,6 @@ class Epochs {
   };
   Result<QueryResult> change(Env& env, Connection& connection, const std::string& statements,
                              Deadline deadline) const;
-  Status end_blockers(Connection& connection, Deadline deadline) const;
   Result<std::optional<Read>> read_row(Connection& connection, int lane, Deadline deadline) const;
   Error fenced(const std::optional<Read>& now) const;
 

@@ -25,6 +25,12 @@ Status BatchRouter::check(uint64_t position) const {
 }
 
 std::vector<Share> BatchRouter::route(const RecordBatch& batch) {
+  if (streams_ != nullptr) {
+    std::vector<Share> whole(1);
+    whole.front().lane = streams_->lane_of(batch.stream);
+    whole.front().count = batch.row_count();
+    return whole;
+  }
   std::vector<Share> shares = router_.route(batch);
   position_ = batch.position;
   return shares;

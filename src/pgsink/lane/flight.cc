@@ -31,6 +31,16 @@ void Flight::add(Piece piece) {
   pieces.push_back(std::move(piece));
 }
 
+void Flight::drop_if(const std::function<bool(const Piece&)>& is_gone) {
+  for (const Piece& piece : pieces) {
+    if (!is_gone(piece)) continue;
+    rows -= piece.rows.count;
+    memory_bytes -= std::min(memory_bytes, piece.memory_bytes());
+  }
+  std::erase_if(pieces, is_gone);
+  search = {};
+}
+
 std::optional<RowRange> Flight::next_rows() {
   const Salvage& salvage = rejects.salvage;
   RowCursor& next = attempt.next;

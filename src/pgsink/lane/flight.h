@@ -3,6 +3,7 @@
 // Attempt: one attempt to commit them. Data, with the few questions that only they can answer; the
 // classes around them decide what happens to them.
 
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -192,6 +193,9 @@ struct Flight {
   /// Puts rows that were put into the order of their partitions back into the order in which they
   /// came, unless something is known of them by their place.
   void restore_order();
+  /// Takes out rows that are not to be written. REQUIRES: nothing is known of its rows, which are
+  /// in their order.
+  void drop_if(const std::function<bool(const Piece&)>& is_gone);
   /// Whether split_off() may be called: no search is running, and the rows are in their order.
   bool can_be_cut() const { return search.row_order.empty() && !rejects.salvage.searching(); }
   /// Takes the rows from `row` on, and what is known of them, into a flight of their own. This one

@@ -82,7 +82,8 @@ bool FlightSettler::doubts(Flight& flight, const LaneSession& session) const {
   const bool of_table = failure.part != AttemptPart::kDeadLetters &&
                         failure.kind != FailureKind::kStaleStatement &&
                         failure.kind != FailureKind::kLeavesChanged;
-  if (passes || !of_table || failure.error.code == Errc::kFenced) return false;
+  if (failure.error.code == Errc::kFenced) return setup_.delivery.loses_parts();
+  if (passes || !of_table) return false;
   if (failure.kind == FailureKind::kShapeChanged) {
     ++flight.proofs_failed;
     return true;

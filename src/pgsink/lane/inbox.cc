@@ -40,7 +40,7 @@ Inbox::Inbox(Env& env, Limits limits, Router router)
       limits_(std::move(limits)),
       lanes_(env),
       routing_(env.tasks.monitor()),
-      router_(std::move(router), limits_.committed),
+      router_(std::move(router), limits_.committed, limits_.streams),
       monitor_(env.tasks.monitor()),
       ledger_(first_position(limits_)),
       epochs_(limits_.epochs),
@@ -102,6 +102,12 @@ std::shared_ptr<Accepted> Inbox::make_accepted(RecordBatch& batch) {
 }
 
 Status Inbox::accept(const std::shared_ptr<Accepted>& accepted) {
+  if (limits_.streams != nullptr) {
+    auto taken = limits_.streams->accept(accepted->batch, ledger_.accepted() + 1);
+    if (!taken) return fail(taken.error());
+    accepted->claim = std::move(taken->claim);
+    accepted->stream_from = taken->from;
+  }
   accepted->first_row = ledger_.accepted_rows() + 1;
   accepted->accepted_at = env_.clock.now();
   ledger_.accept(accepted->batch);
@@ -125,7 +131,7 @@ Status Inbox::accept(const std::shared_ptr<Accepted>& accepted) {
 void Inbox::queue_pieces(const std::shared_ptr<const Accepted>& source) {
   for (size_t i = 0; i < source->shares.size(); ++i) {
     const Share& share = source->shares[i];
-    if (router_.is_committed(share.lane, source->batch.position)) continue;
+    if (router_.is_committed(share.lane, *source)) continue;
     LaneQueue& queue = queues_[share.lane];
     // A lane may have several shares in a row; only the last ends the batch for it.
     const bool last =
@@ -144,6 +150,11 @@ void Inbox::queue_pieces(const std::shared_ptr<const Accepted>& source) {
 Status Inbox::flush() {
   const Monitor::Lock lock(*monitor_);
   return wait_durable(ledger_.accepted());
+}
+
+Status Inbox::flush_through(uint64_t batch) {
+  const Monitor::Lock lock(*monitor_);
+  return wait_durable(batch);
 }
 
 Status Inbox::close() {
@@ -250,7 +261,9 @@ void Inbox::advance() {
     monitor_->notify_all();  // wait_prepared()
   }
   // To wake a flush for each flight would cost as much as the flight's own system calls.
-  if (!ledger_.settle(number) || number < awaited_) return;
+  const bool more = ledger_.settle(number);
+  if (more && limits_.streams != nullptr) limits_.streams->settle(number);
+  if (!more || number < awaited_) return;
   awaited_ = kNothing;
   monitor_->notify_all();
 }

@@ -39,6 +39,8 @@ class Inbox final : public DurableReports {
     /// If not empty: the position of each lane up to which everything is committed already. Batches
     /// up to it are acknowledged without being written; positions must grow.
     std::vector<uint64_t> committed{};
+    /// Not null: positions are those of streams. It outlives the inbox.
+    StreamClaims* streams = nullptr;
     using Epochs = InboxEpochs::Limits;
     std::optional<Epochs> epochs{};  ///< Two-phase commit.
   };
@@ -52,6 +54,8 @@ class Inbox final : public DurableReports {
   Result<bool> push(RecordBatch& batch, bool may_wait);
   /// Waits until all that was accepted before is durable.
   Status flush();
+  /// As flush(), of batches up to this number.
+  Status flush_through(uint64_t batch);
   /// No more push(); everything accepted will be written. Returns as flush(), once every lane has
   /// ended: if one failed, the others first write what they have.
   Status close();

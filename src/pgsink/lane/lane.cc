@@ -230,6 +230,7 @@ void Lane::send(const FlightLog::Action& action) {
   const bool would_yield = next.is_open() && !next.in_doubt && any_in_doubt();
   if (would_yield || !sender_.may_begin(next, *link_)) return wait(action.until);
   if (next.in_doubt && !resolve_doubt(next)) return;
+  drop_gone(next);
   if (next.generation != target_->generation) {
     rejects_.forget(next);
     next.failures = next.proofs_failed = 0;
@@ -241,6 +242,15 @@ void Lane::send(const FlightLog::Action& action) {
   count_in_flight();
   metrics_.began(next, action.possible_duplicate, log_.retry_count());
   if (const Status opened = sender_.open_rows(next, *link_); !opened) lost(opened.error());
+}
+
+/// Takes out rows that have become another writer's.
+void Lane::drop_gone(Flight& flight) const {
+  const auto is_gone = [&](const Piece& piece) { return delivery_->is_gone(piece); };
+  if (!delivery_->loses_parts() || std::ranges::none_of(flight.pieces, is_gone)) return;
+  rejects_.forget(flight);
+  flight.restore_order();
+  flight.drop_if(is_gone);
 }
 
 bool Lane::any_in_doubt() const { return std::ranges::any_of(flights_.all(), &Flight::in_doubt); }
@@ -259,6 +269,21 @@ bool Lane::resolve_doubt(Flight& flight) {
     return false;
   }
   flight.in_doubt = false;
+  const auto& failure = flight.attempt.failure;
+  if (failure && delivery_->is_fenced(failure->error)) {
+    const auto lost = delivery_->find_lost(flight, link_->connection());
+    if (!lost) {
+      flight.in_doubt = true;
+      pgsink::Error why = lost.error();
+      if (link_->connection().broken()) {
+        this->lost(std::move(why));
+      } else {
+        fail_unsent(flight, std::move(why));
+      }
+      return false;
+    }
+    if (*lost) return true;
+  }
   // What failed by another plan says nothing of this one.
   if (flight.generation != target_->generation) return true;
   step(FlightLog::SendBegan{flight.seq});

@@ -74,6 +74,7 @@ class Lane {
   void lost(Error error);
   void ask_outcome(const FlightLog::Action& action);
   void send(const FlightLog::Action& action);
+  void drop_gone(Flight& flight) const;
   bool any_in_doubt() const;
   bool resolve_doubt(Flight& flight);
   Status look_at_table(Flight& flight);

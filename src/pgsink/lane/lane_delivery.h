@@ -7,9 +7,11 @@
 #include <string>
 
 #include "pgsink/delivery/epoch_rows.h"
+#include "pgsink/delivery/stream_rows.h"
 #include "pgsink/delivery/writer_sessions.h"
 #include "pgsink/lane/epoch_committer.h"
 #include "pgsink/lane/flight.h"
+#include "pgsink/lane/stream_claims.h"
 
 namespace pgsink {
 
@@ -43,6 +45,14 @@ class LaneDelivery {
   virtual bool is_fenced(const Error&) const { return false; }
   /// A hint about an error that the server cannot give; "" for none.
   virtual std::string hint(const Error&) const { return {}; }
+  /// Whether another writer may take over a part of what this lane writes, and the lane goes on
+  /// with the rest.
+  virtual bool loses_parts() const { return false; }
+  /// After a flight was fenced: finds out what other writers have taken over. False if nothing of
+  /// the flight. REQUIRES: no request is pending.
+  virtual Result<bool> find_lost(const Flight&, Connection&) { return false; }
+  /// Whether rows are not to be written any more, because they are another writer's.
+  virtual bool is_gone(const Piece&) const { return false; }
   /// Replaces a kFenced error by one that names the new writer. REQUIRES: no request is pending.
   virtual void name_new_writer(Error&, Connection&, FlightLog::Seq /*committed_prefix*/) {}
 };
@@ -54,6 +64,11 @@ std::unique_ptr<LaneDelivery> deliver_at_least_once(Env& env, std::string commit
 /// Exactly once: each flight moves the lane's row, which claim() left as `row`.
 std::unique_ptr<LaneDelivery> deliver_exactly_once(Env& env, std::string commit,
                                                    const Epochs& epochs, LaneEpoch row);
+/// Exactly once by streams: each flight moves the rows of its streams in `rows`, as far as `claims`
+/// still has them. Both outlive it.
+std::unique_ptr<LaneDelivery> deliver_by_stream(Env& env, std::string commit,
+                                                const StreamRows& rows, StreamClaims& claims,
+                                                size_t lane);
 /// Two-phase commit: each flight ends in PREPARE TRANSACTION, and `committer` commits it.
 std::unique_ptr<LaneDelivery> deliver_two_phase(Env& env, EpochCommitter& committer);
 

@@ -7,6 +7,7 @@
 
 #include "pgsink/client/env.h"
 #include "pgsink/lane/router.h"
+#include "pgsink/lane/stream_claims.h"
 
 namespace pgsink {
 
@@ -17,7 +18,9 @@ struct Accepted {
   uint64_t number = 0;     ///< Counted from 1.
   uint64_t first_row = 0;  ///< Of the sink's input, counted from 1.
   TimePoint accepted_at{};
-  size_t held_bytes = 0;  ///< Of the budget; 0 until it is accepted.
+  size_t held_bytes = 0;     ///< Of the budget; 0 until it is accepted.
+  StreamClaimPointer claim;  ///< Of its stream; null without streams.
+  uint64_t stream_from = 0;  ///< The position in the stream that it follows.
 };
 
 /// Piece is a slice of an accepted batch. It keeps the batch alive; when the last piece of a batch

@@ -59,7 +59,8 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
   const std::vector<EncodeColumn>& columns = plan.columns;
   const std::vector<std::string>& keys = plan.keys;
   Router router(static_cast<size_t>(options.parallelism), static_cast<size_t>(plan.run_rows));
-  if (router.lanes_ == 1) return router;
+  // With streams, the stream says it.
+  if (router.lanes_ == 1 || options.streams) return router;
   if (const std::string& place = plan.order.meeting_place;
       options.write_mode != WriteMode::kInsert && options.partition_by.empty() && !place.empty()) {
     router.use_one_lane(

@@ -201,6 +201,10 @@ class Faults {
     conflict_if(options_.use_2pc && exactly_once, "use_2pc", "delivery",
                 "use_2pc and delivery = 'exactly_once' exclude each other: choose use_2pc if all "
                 "lanes must commit together or the host decides, else exactly_once");
+    needs("streams", exactly_once, "delivery", "delivery = 'exactly_once'");
+    conflict_if(options_.streams && !options_.partition_by.empty(), "partition_by", "streams",
+                "streams = true: all rows of a stream take one lane, so that their order is kept: "
+                "leave partition_by out");
     atomic();
     conflict_if(exactly_once && options_.is_foreign_table.value_or(false), "delivery",
                 "is_foreign_table",

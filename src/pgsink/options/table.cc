@@ -378,6 +378,11 @@ constexpr OptionInfo kTable[] = {
                    "how far each lane has come, with a fence against a second writer of the same "
                    "`sink_id`.",
         .example = "'exactly_once'"}),
+    boolean<&O::streams>({.key = "streams", .group = kTransactions, .default_text = "false",
+        .meaning = "With `exactly_once`: remembers a position for each stream of the input "
+                   "([how](../how-to/streams.md)), so that many processes with one `sink_id` can "
+                   "write one table. A pipeline that reads Kafka sets it by itself.",
+        .example = "true"}),
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
         .meaning = "Name by which the sink is known to its next process. `exactly_once` and "
                    "`use_2pc` store their progress under it, so another load needs another name; "

@@ -256,7 +256,8 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
         Sql::kStageProven,
         {role, sql_text(Sql::kStaged), statements.stage.session, plan.shape.proof_sql(false)});
   }
-  direct.guarded = plan.ordered && plan.truth != Truth::kEpoch;
+  // The epoch row of a lane orders its flights; flights of different streams share no row.
+  direct.guarded = plan.ordered && (plan.truth != Truth::kEpoch || plan.by_stream);
   direct.series = session->empty() && plan.truth == Truth::kXid && !one_snapshot;
   if (plan.ordered) {
     if (!plan.idempotent) direct.open_series = sql_text(Sql::kIdentifyGuarded);
@@ -436,6 +437,7 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
   plan.truth = options.use_2pc                              ? Truth::kGid
                : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
                                                             : Truth::kXid;
+  plan.by_stream = options.streams;
   plan.idempotent = mode == WriteMode::kDelete && plan.truth == Truth::kXid &&
                     plan.order.together == Together::kAlways;
   // A row that waits for others to be left out beside it must not be overtaken by one that it

@@ -79,6 +79,8 @@ struct Plan {
   /// How the outcome of a flight is found. kEpoch: each moves the epoch row of its lane, so it is
   /// made of whole batches. kGid: it ends in PREPARE TRANSACTION.
   Truth truth = Truth::kXid;
+  /// kEpoch: each moves the rows of its streams instead.
+  bool by_stream = false;
   /// Two-phase commit: the rows that a lane gets in one epoch are one transaction, and the next
   /// epoch ends after this one is committed. A second transaction could wait for a lock that the
   /// first, prepared, holds, or exceed max_prepared_transactions.

@@ -82,6 +82,18 @@ Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTa
   return Claim{std::move(*epochs), std::move(*rows)};
 }
 
+Result<StreamRows> open_streams(const SinkOptions& options, Env& env, const CatalogTable& table,
+                                Connection& connection) {
+  const Deadline deadline = env.clock.now() + kClaimTimeout;
+  if (auto fits = check_delivery(options, connection, table, deadline); !fits) {
+    return fail(fits.error());
+  }
+  auto rows = StreamRows::create(options.schema, stored_sink_id(options), table.oid);
+  if (!rows) return rows;
+  if (auto made = rows->ensure_table(connection, deadline); !made) return fail(made.error());
+  return rows;
+}
+
 Result<TwoPhaseClaim> claim_two_phase(const SinkOptions& options, Env& env,
                                       const CatalogTable& table, PoolLease connection) {
   const Deadline deadline = env.clock.now() + kClaimTimeout;

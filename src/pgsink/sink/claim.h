@@ -10,6 +10,7 @@
 #include "pgsink/client/catalog.h"
 #include "pgsink/client/pool.h"
 #include "pgsink/delivery/epoch_rows.h"
+#include "pgsink/delivery/stream_rows.h"
 #include "pgsink/delivery/two_phase.h"
 #include "pgsink/lane/router.h"
 
@@ -32,6 +33,10 @@ struct Claim {
 /// rows as before; with kCannotResume if the previous rows went into another table.
 Result<Claim> claim_epochs(const SinkOptions& options, Env& env, const CatalogTable& table,
                            const Router& router, Connection& connection);
+
+/// open_streams makes sure that the rows of streams can be kept. It claims none.
+Result<StreamRows> open_streams(const SinkOptions& options, Env& env, const CatalogTable& table,
+                                Connection& connection);
 
 /// TwoPhaseClaim is the result for two-phase commit: the sink, with what previous runs left.
 struct TwoPhaseClaim {

@@ -18,8 +18,8 @@
 #include "pgsink/lane/input_rejects.h"
 #include "pgsink/lane/lane.h"
 #include "pgsink/lane/slot_confirmer.h"
+#include "pgsink/lane/stream_claimer.h"
 #include "pgsink/lane/target_plan.h"
-#include "pgsink/options/open_retry.h"
 #include "pgsink/options/rules.h"
 #include "pgsink/options/server.h"
 #include "pgsink/partition/leaves.h"
@@ -30,6 +30,7 @@
 #include "pgsink/replication/publication.h"
 #include "pgsink/sink/batch_checks.h"
 #include "pgsink/sink/claim.h"
+#include "pgsink/sink/lane_connections.h"
 #include "pgsink/sink/limits.h"
 #include "pgsink/sink/open_target.h"
 #include "pgsink/sink/pool.h"
@@ -75,7 +76,7 @@ class SinkImpl final : public Sink {
   SinkImpl(std::shared_ptr<Pool> pool, SinkOptions options, std::shared_ptr<const Schema> schema,
            Plan plan, std::shared_ptr<LeafCatalog> leaves, Router router,
            std::optional<Claim> claim, std::optional<TwoPhaseClaim> two_phase,
-           std::unique_ptr<DeadLetters> dead_letters)
+           std::optional<StreamRows> streams, std::unique_ptr<DeadLetters> dead_letters)
       : pool_(std::move(pool)),
         env_(pool_->env()),
         options_(std::move(options)),
@@ -89,6 +90,7 @@ class SinkImpl final : public Sink {
         plan_(plans_.first()->plan),
         warnings_(router_warnings(options_, router)),
         claim_(std::move(claim)),
+        streams_(make_claimer(std::move(streams), router.lanes())),
         dead_letters_(std::move(dead_letters)),
         inbox_(env_,
                {.buffer_bytes = static_cast<size_t>(options_.buffer_bytes),
@@ -98,6 +100,7 @@ class SinkImpl final : public Sink {
                 .whole_batches = plan_.truth == Truth::kEpoch,
                 .ends_by_age = !plan_.atomic,
                 .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{},
+                .streams = streams_ ? &streams_->claims() : nullptr,
                 .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
                std::move(router)),
@@ -195,11 +198,11 @@ class SinkImpl final : public Sink {
     });
   }
   Status status() const override {
-    return guarded([&] { return told(inbox_.status()); });
+    return guarded([&] { return with_streams(told(inbox_.status())); });
   }
   Status flush() override {
     return guarded([&]() -> Status {
-      if (!committer_) return told(inbox_.flush());
+      if (!committer_) return with_streams(told(inbox_.flush()));
       if (!committer_->host_decides()) return committer_->end_epoch();
       return fail(
           Errc::kUsage,
@@ -242,7 +245,40 @@ class SinkImpl final : public Sink {
   Status abort(uint64_t epoch) override {
     return by_host([&](EpochCommitter& committer) { return committer.abort(epoch); });
   }
-  uint64_t durable_position() const override { return inbox_.durable_position(); }
+  Result<std::vector<StreamPosition>> claim(std::span<const StreamStart> streams) override {
+    std::vector<StreamPosition> positions;
+    const Status done = by_stream([&](StreamClaimer& claimer) -> Status {
+      if (auto works = inbox_.status(); !works) return told(works);
+      auto claimed = claimer.claim(streams);
+      if (!claimed) return fail(claimed.error());
+      positions = std::move(*claimed);
+      return {};
+    });
+    if (!done) return fail(done.error());
+    return positions;
+  }
+  Status release(std::span<const std::string> streams, ReleaseMode mode) override {
+    return by_stream([&](StreamClaimer& claimer) -> Status {
+      StreamClaims& claims = claimer.claims();
+      if (auto held = claims.check_claimed(streams); !held) return held;
+      if (mode == ReleaseMode::kDrain) {
+        const Status durable = told(inbox_.flush_through(claims.last_batch(streams)));
+        if (!durable) return durable;
+        for (const std::string& stream : streams) {
+          if (auto ours = claims.status(stream); !ours) return ours;
+        }
+      }
+      claims.drop(streams);
+      return {};
+    });
+  }
+  uint64_t stream_position(const std::string& stream) const override {
+    return streams_ ? streams_->claims().durable_position(stream) : 0;
+  }
+  Status stream_status(const std::string& stream) const override {
+    return streams_ ? streams_->claims().status(stream) : Status();
+  }
+  uint64_t durable_position() const override { return streams_ ? 0 : inbox_.durable_position(); }
   std::vector<HostPosition> resume_points() const override { return resume_points_; }
   SinkMetrics metrics() const override {
     SinkMetrics metrics;
@@ -267,9 +303,13 @@ class SinkImpl final : public Sink {
     if (committer_) {
       if (auto ready = committer_->check_ready(); !ready) return ready;
     }
+    if (!batch.stream.empty() && !streams_) {
+      return fail(Errc::kUsage, "write(): RecordBatch::stream needs the option streams = true");
+    }
     // Rows that exactly-once knows to be delivered are not written again.
     const bool replayed =
-        plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
+        streams_ ? streams_->claims().is_replayed(batch)
+                 : plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
     return partitioner_ && !replayed ? ensure_partitions(batch) : Status();
   }
 
@@ -295,7 +335,7 @@ class SinkImpl final : public Sink {
   template <typename F>
   Status close_after(F&& last) {
     return guarded([&]() -> Status {
-      if (!committer_) return told(inbox_.close());
+      if (!committer_) return with_streams(told(inbox_.close()));
       if (!closed_) closed_ = close_epochs(std::forward<F>(last));
       return *closed_;
     });
@@ -316,6 +356,32 @@ class SinkImpl final : public Sink {
     // Otherwise it was interrupted, and the destructor waits.
     if (inbox_.lanes().wait_none()) committer_->close();
     return outcome;
+  }
+
+  /// Null without streams.
+  std::unique_ptr<StreamClaimer> make_claimer(std::optional<StreamRows> streams, size_t lanes) {
+    if (!streams) return nullptr;
+    return std::make_unique<StreamClaimer>(
+        StreamClaimer::Setup{.env = env_,
+                             .connect = pool_->config().connect,
+                             .salted_keys = &pool_->salted_keys(),
+                             .name = options_.connection_name,
+                             .rows = std::move(*streams),
+                             .retry = RetryPolicy::from(options_),
+                             .lanes = lanes});
+  }
+
+  template <typename F>
+  Status by_stream(F&& body) {
+    return guarded([&]() -> Status {
+      if (streams_) return std::forward<F>(body)(*streams_);
+      return fail(Errc::kUsage, "claim() and release() are for sinks with streams = true");
+    });
+  }
+
+  /// What was accepted of a stream that another writer has is not committed by this sink.
+  Status with_streams(Status outcome) const {
+    return outcome && streams_ ? streams_->claims().status() : outcome;
   }
 
   template <typename F>
@@ -348,6 +414,9 @@ class SinkImpl final : public Sink {
   /// The delivery of a lane.
   std::unique_ptr<LaneDelivery> make_delivery(size_t lane) {
     if (committer_) return deliver_two_phase(env_, *committer_);
+    if (streams_) {
+      return deliver_by_stream(env_, plan_.commit, streams_->rows(), streams_->claims(), lane);
+    }
     if (claim_) return deliver_exactly_once(env_, plan_.commit, claim_->epochs, claim_->rows[lane]);
     return deliver_at_least_once(env_, plan_.commit, sessions_ ? &*sessions_ : nullptr);
   }
@@ -414,6 +483,7 @@ class SinkImpl final : public Sink {
   const Plan& plan_;  ///< The first: what all plans of the sink have in common is read from it.
   std::vector<std::string> warnings_;
   const std::optional<Claim> claim_;
+  const std::unique_ptr<StreamClaimer> streams_;  ///< Null without the option.
   std::optional<WriterSessions> sessions_;
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
@@ -427,37 +497,6 @@ class SinkImpl final : public Sink {
   // Last: joined before the objects that they use are destroyed.
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
-
-/// The places that the sink holds as long as it lives, the first with a connection in it.
-Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool) {
-  auto places = pool.reserve(sink_connections(options));
-  if (!places) return fail_at(options, places.error());
-  const Status opened =
-      OpenRetry(options, pool.env()).run([&] { return places->front().connect(); });
-  if (!opened) return fail_at(options, opened.error());
-  return places;
-}
-
-/// What every lane's connection needs before its first flight.
-Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
-                     std::optional<WriterSessions>& sessions, Env& env,
-                     std::span<PoolLease> lanes) {
-  Clock& clock = env.clock;
-  Status done = OpenRetry(options, env).run([&] { return Pool::connect_all(lanes); });
-  if (done && sessions) {
-    const Deadline deadline = clock.now() + kClaimTimeout;
-    done = sessions->take_over(*lanes.front(), deadline);
-    for (size_t i = 1; done && i < lanes.size(); ++i) done = sessions->join(*lanes[i], deadline);
-  }
-  for (size_t i = 0; done && two_phase != nullptr && i < lanes.size(); ++i) {
-    done = two_phase->two_phase.attach(*lanes[i], clock.now() + kClaimTimeout);
-  }
-  const auto timeout = std::chrono::milliseconds(options.connection_timeout_ms);
-  if (done) done = mark_sessions(lanes, options.replication_origin, clock.now() + timeout);
-  if (done) return done;
-  for (PoolLease& lane : lanes) lane.drop();  // A marked session must not be used by others.
-  return fail_at(options, done.error());
-}
 
 /// The target with the first plan for it.
 struct PlannedTarget {
@@ -500,7 +539,12 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
       ensure_replication(options, opened.table, connection, env.clock.now() + kClaimTimeout);
   if (!published) return fail_at(options, published.error());
   std::optional<Claim> claim;
-  if (plan.truth == Truth::kEpoch) {
+  std::optional<StreamRows> streams;
+  if (plan.by_stream) {
+    auto opened_rows = open_streams(options, env, opened.table, connection);
+    if (!opened_rows) return fail_at(options, opened_rows.error());
+    streams = std::move(*opened_rows);
+  } else if (plan.truth == Truth::kEpoch) {
     auto claimed = claim_epochs(options, env, opened.table, router, connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
@@ -521,41 +565,15 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   const Status connected =
       connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env, *places);
   if (!connected) return fail(connected.error());
-  auto sink = std::make_unique<SinkImpl>(
-      std::move(pool), std::move(options), std::move(schema), std::move(plan), std::move(leaves),
-      std::move(router), std::move(claim), std::move(two_phase), std::move(*dead_letters));
+  auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
+                                         std::move(plan), std::move(leaves), std::move(router),
+                                         std::move(claim), std::move(two_phase), std::move(streams),
+                                         std::move(*dead_letters));
   sink->use_partitions(std::move(*partitioner));
   if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) {
     return fail(started.error());
   }
   return sink;
-}
-
-/// The given pool, if it fits these options, or a new one.
-Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Schema* schema,
-                                          Env* env, const ConnectionPool* shared) {
-  if (schema == nullptr) return fail(Errc::kUsage, "Sink::open: no schema");
-  if (auto faults = check_options(options); !faults.empty()) {
-    return fail_at(options, faults.front());
-  }
-  if (options.type == ConnectionType::kSource) {
-    return fail_at(options, fail(Errc::kUsage,
-                                 "a connection with type = 'source' cannot be written: set type = "
-                                 "'sink', or read it with Source::open()")
-                                .error());
-  }
-  if (shared == nullptr) {
-    auto own = make_sink_pool(options, env, false);
-    return own ? std::move(own) : fail_at(options, own.error());
-  }
-  const std::shared_ptr<Pool>& pool = shared->pool();
-  if (env != nullptr && env != &pool->env()) {
-    return fail_at(options, fail(Errc::kUsage,
-                                 "Sink::open: pass the Env that the pool was created with, or null")
-                                .error());
-  }
-  if (auto fits = check_sink_pool(*pool, options); !fits) return fail_at(options, fits.error());
-  return pool;
 }
 
 }  // namespace

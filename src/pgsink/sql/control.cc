@@ -20,7 +20,7 @@ struct Shape {
   Sql upgrade;
   std::string_view columns_before;
 };
-constexpr std::array<Shape, 4> kShapes{{
+constexpr std::array<Shape, 5> kShapes{{
     {"pgsink_epochs", Sql::kCreateEpochs,
      "sink_id text, lane integer, epoch bigint, host_position numeric(20,0), writer text, "
      "writer_name text, updated_at timestamp with time zone, host_proof text, table_oid oid, "
@@ -46,6 +46,11 @@ constexpr std::array<Shape, 4> kShapes{{
      "sink_id text, slot text, server text, seen numeric(20,0), published text, "
      "updated_at timestamp with time zone",
      Sql::kCreateSources, ""},
+    // No earlier version had it.
+    {"pgsink_offsets", Sql::kCreateOffsets,
+     "sink_id text, stream text, position numeric(20,0), writer text, writer_name text, "
+     "updated_at timestamp with time zone, table_oid oid",
+     Sql::kCreateOffsets, ""},
 }};
 // If an attempt fails because another session created the table, the next one finds it.
 constexpr int kCreateAttemptsMax = 5;

@@ -10,14 +10,30 @@ struct Template {
   std::string_view text;
 };
 
-// A description of the writer for people: the text of a column, from pg_stat_get_activity() AS a.
+// The writer for people, from pg_stat_get_activity() AS a.
 #define PGSINK_WRITER_NAME                                                        \
   "format('\"%s\" from %s, server process %s, since %s UTC', a.application_name," \
   " coalesce(host(a.client_addr), 'the local socket'), a.pid,"                    \
   " to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))"
 
+// What a publication has, where the filter of its rows and its tables are such expressions.
+#define PGSINK_PUBLICATION_STATE(filter, tables)                                              \
+  "SELECT p.oid, concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END,"                    \
+  " CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,"        \
+  " CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot, n.nspname, c.relname,"        \
+  " t.tablename IS NOT NULL, " filter ", (SELECT string_agg(" tables                          \
+  ", ',' ORDER BY m.oid)"                                                                     \
+  " FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid" \
+  " IN (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident,"    \
+  " p.xmin"                                                                                  \
+  " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"            \
+  " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"                                    \
+  " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"                               \
+  " LEFT JOIN pg_publication_tables AS t ON t.pubname = p.pubname"                            \
+  " AND t.schemaname = n.nspname AND t.tablename = c.relname"
+
 // READ WRITE: otherwise the sink fails if the role has default_transaction_read_only.
-constexpr std::array<Template, 155> kTemplates{{
+constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kBegin, "BEGIN ISOLATION LEVEL {isolation} READ WRITE"},
     {Sql::kIdentify,
      "SELECT pg_catalog.pg_current_xact_id(), pg_catalog.pg_backend_pid(), ''::pg_catalog.text"},
@@ -290,6 +306,11 @@ constexpr std::array<Template, 155> kTemplates{{
     {Sql::kUpgradeDecisions,
      "ALTER TABLE {schema}.pgsink_decisions"
      " ADD COLUMN IF NOT EXISTS host_proof text NOT NULL DEFAULT ''"},
+    {Sql::kCreateOffsets,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_offsets (sink_id text NOT NULL,"
+     " stream text NOT NULL, position numeric(20,0) NOT NULL, writer text NOT NULL,"
+     " writer_name text NOT NULL, updated_at timestamptz NOT NULL, table_oid oid NOT NULL,"
+     " PRIMARY KEY (sink_id, stream)) WITH (fillfactor = 50)"},
     {Sql::kEpochInsert,
      "INSERT INTO {table} (sink_id, lane, epoch, host_position, writer, writer_name, updated_at)"
      " SELECT {sink}, l, 0, 0, {writer}, '', now() FROM generate_series(0, {lanes} - 1) AS l"
@@ -311,13 +332,13 @@ constexpr std::array<Template, 155> kTemplates{{
      "SELECT lane, host_position, table_oid, routing FROM {table} WHERE sink_id = {sink}"
      " ORDER BY lane"},
     // The old version of a row that is being changed names the transaction that changes it.
-    {Sql::kEpochBlockers,
+    {Sql::kRowBlockers,
      "SELECT l.pid, a.backend_start, a.usesysid, l.transactionid, p.gid FROM {table} AS e"
      " JOIN pg_catalog.pg_locks AS l ON l.locktype = 'transactionid'"
      " AND l.transactionid = e.xmax AND l.granted AND l.mode = 'ExclusiveLock'"
      " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid"
      " LEFT JOIN pg_prepared_xacts AS p ON p.transaction = l.transactionid"
-     " WHERE e.sink_id = {sink}"},
+     " WHERE e.sink_id = {sink}{streams}"},
     // A writer that does not own the row, or is not at its epoch, would store NULL: error 23502
     // with table and column fails the transaction and identifies the cause.
     {Sql::kEpochGuard,
@@ -327,6 +348,37 @@ constexpr std::array<Template, 155> kTemplates{{
      " AND e.writer OPERATOR(pg_catalog.=) {writer} AND e.epoch OPERATOR(pg_catalog.=) {epoch}"
      " RETURNING 1) INSERT INTO {table} (sink_id, lane)"
      " SELECT {sink}, {lane} WHERE NOT EXISTS (SELECT 1 FROM g)"},
+    {Sql::kStreamInsert,
+     "INSERT INTO {table} SELECT {sink}, s.stream, s.start, {writer}, '', now(), {table oid} FROM"
+     " unnest({streams}, {positions}) AS s(stream, start) ORDER BY s.stream ON CONFLICT DO "
+     "NOTHING"},
+    {Sql::kStreamLock,
+     "SELECT 1 FROM {table} WHERE sink_id = {sink} AND stream = ANY ({streams})"
+     " ORDER BY stream FOR UPDATE"},
+    {Sql::kStreamClaim,
+     "UPDATE {table} AS o SET writer = {writer}, writer_name = " PGSINK_WRITER_NAME
+     ", updated_at = now(), table_oid = {oid} FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " WHERE o.sink_id = {sink} AND o.stream = ANY ({streams}) RETURNING o.stream, o.position"},
+    {Sql::kStreamRenew,
+     "UPDATE {table} AS o SET writer = s.claim || {renewal}, updated_at = now()"
+     " FROM unnest({streams}, {claims}) AS s(stream, claim) WHERE o.sink_id = {sink}"
+     " AND o.stream = s.stream AND starts_with(o.writer, s.claim) RETURNING o.stream, position, "
+     "o.writer"},
+    {Sql::kStreamRead,
+     "SELECT stream, position, writer, writer_name, table_oid FROM {table}"
+     " WHERE sink_id = {sink} AND stream = ANY ({streams}) ORDER BY stream"},
+    {Sql::kOfStreams, " AND e.stream = ANY ({streams})"},
+    // As kEpochGuard: error 23502 unless all rows are the writer's and at their positions.
+    {Sql::kStreamGuard,
+     "WITH g AS (UPDATE {table} AS o SET position = v.after, updated_at = pg_catalog.now()"
+     " FROM (VALUES {moves}) AS v (stream, before, after, writer)"
+     " WHERE o.sink_id OPERATOR(pg_catalog.=) {sink} AND o.stream OPERATOR(pg_catalog.=) v.stream"
+     " AND o.position OPERATOR(pg_catalog.=) v.before AND o.writer OPERATOR(pg_catalog.=) v.writer"
+     " RETURNING 1) INSERT INTO {table} (sink_id, stream) SELECT {sink}, ''"
+     " WHERE (SELECT pg_catalog.count(*) FROM g) OPERATOR(pg_catalog.<>) {number of moves}"},
+    {Sql::kStreamMove,
+     "({stream}::pg_catalog.text, {before}::pg_catalog.numeric, {after}::pg_catalog.numeric,"
+     " {writer}::pg_catalog.text)"},
     {Sql::kDatabase, "SELECT pg_catalog.current_database()"},
     {Sql::kPreparedLimits,
      "SELECT count(*) FILTER (WHERE c.relkind = 'f'), current_setting('max_prepared_transactions')"
@@ -495,31 +547,8 @@ constexpr std::array<Template, 155> kTemplates{{
      "SELECT NULL, NULL FROM pg_publication_tables AS t"
      " WHERE t.pubname = {publication} AND t.schemaname = {schema} AND t.tablename = {table}"},
     {Sql::kPublicationState,
-     "SELECT p.oid, concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END,"
-     " CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,"
-     " CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot, n.nspname, c.relname,"
-     " t.tablename IS NOT NULL, t.rowfilter, (SELECT string_agg(m.oid || ' ' ||"
-     " coalesce(m.prattrs::text, ''), ',' ORDER BY m.oid) FROM pg_publication_rel AS m"
-     " WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid IN"
-     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident, p.xmin"
-     " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"
-     " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-     " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
-     " LEFT JOIN pg_publication_tables AS t ON t.pubname = p.pubname"
-     " AND t.schemaname = n.nspname AND t.tablename = c.relname"},
-    {Sql::kPublicationStateBefore15,
-     "SELECT p.oid, concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END,"
-     " CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,"
-     " CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot, n.nspname, c.relname,"
-     " t.tablename IS NOT NULL, NULL, (SELECT string_agg(m.oid::text, ',' ORDER BY m.oid)"
-     " FROM pg_publication_rel AS m"
-     " WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid IN"
-     " (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident, p.xmin"
-     " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"
-     " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-     " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"
-     " LEFT JOIN pg_publication_tables AS t ON t.pubname = p.pubname"
-     " AND t.schemaname = n.nspname AND t.tablename = c.relname"},
+     PGSINK_PUBLICATION_STATE("t.rowfilter", "m.oid || ' ' || coalesce(m.prattrs::text, '')")},
+    {Sql::kPublicationStateBefore15, PGSINK_PUBLICATION_STATE("NULL", "m.oid::text")},
     {Sql::kLargeValues,
      "SELECT c.relreplident, EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
      " AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p')"
@@ -563,7 +592,7 @@ constexpr std::array<Template, 155> kTemplates{{
      " seen = CASE s.server WHEN excluded.server THEN greatest(s.seen, excluded.seen)"
      " ELSE excluded.seen END, published = excluded.published, updated_at = excluded.updated_at"},
     {Sql::kIsEmpty, "SELECT NOT EXISTS (SELECT FROM {table})"},
-}};
+});
 
 consteval bool ids_are_indexes() {
   for (size_t i = 0; i < kTemplates.size(); ++i) {
@@ -579,8 +608,7 @@ std::string sql_text(Sql id, std::initializer_list<std::string_view> arguments) 
   std::string_view rest = kTemplates[static_cast<size_t>(id)].text;
   std::string text;
   for (const std::string_view argument : arguments) {
-    const size_t open = rest.find('{');
-    const size_t close = rest.find('}', open);
+    const size_t open = rest.find('{'), close = rest.find('}', open);
     PGPROTO_ASSERT(close != std::string_view::npos);
     text.append(rest.substr(0, open)).append(argument);
     rest.remove_prefix(close + 1);

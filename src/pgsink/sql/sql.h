@@ -123,6 +123,7 @@ enum class Sql : uint8_t {
   kUpgradeWriters,    ///< {schema}
   kCreateDecisions,   ///< {schema}
   kUpgradeDecisions,  ///< {schema}
+  kCreateOffsets,     ///< {schema}
   // ---- delivery/epoch_rows.cc -------------------------------------------------------------------
   kEpochInsert,  ///< {table}, {sink}, {writer}, {lanes}: inserts missing rows.
   kEpochLock,    ///< {table}, {sink}
@@ -130,11 +131,26 @@ enum class Sql : uint8_t {
   kEpochClaim,
   /// {table}, {new writer}, {sink}, {lane}, {claim}. Row: epoch, host_position, proof.
   kEpochRenew,
-  kEpochRead,      ///< {table}, {sink}, {lane}. Row: epoch, host_position, proof, writer, who.
-  kEpochLanes,     ///< {table}, {sink}. Rows: lane, host_position, table oid, routing.
-  kEpochBlockers,  ///< {table}, {sink}. Rows: pid, backend_start, role, xid, gid.
-  kEpochGuard,     ///< Any search path. {table}, {position}, {proof}, {sink}, {lane}, {writer},
-                   ///< {epoch}, {table}, {sink}, {lane}
+  kEpochRead,    ///< {table}, {sink}, {lane}. Row: epoch, host_position, proof, writer, who.
+  kEpochLanes,   ///< {table}, {sink}. Rows: lane, host_position, table oid, routing.
+  kRowBlockers,  ///< {table}, {sink}, {kOfStreams or ""}. Rows: pid, backend_start, role, xid,
+                 ///< gid.
+  kEpochGuard,   ///< Any search path. {table}, {position}, {proof}, {sink}, {lane}, {writer},
+                 ///< {epoch}, {table}, {sink}, {lane}
+  // ---- delivery/stream_rows.cc ------------------------------------------------------------------
+  kStreamInsert,  ///< {table}, {sink}, {writer}, {table oid}, {streams}, {positions}: inserts
+                  ///< missing rows. The arrays have one element for each stream.
+  kStreamLock,    ///< {table}, {sink}, {streams}
+  /// {table}, {writer}, {table oid}, {sink}, {streams}. Rows: stream, position.
+  kStreamClaim,
+  /// {table}, {renewal}, {streams}, {claims}, {sink}. Rows: stream, position, writer.
+  kStreamRenew,
+  kStreamRead,  ///< {table}, {sink}, {streams}. Rows: stream, position, writer, who, table oid.
+  kOfStreams,   ///< {streams}
+  /// Any search path. {table}, {moves}, {sink}, {table}, {sink}, {number of moves}. A move is
+  /// (stream, position before, position after, writer), as kStreamMove.
+  kStreamGuard,
+  kStreamMove,  ///< {stream}, {before}, {after}, {writer}
   // ---- delivery/two_phase.cc --------------------------------------------------------------------
   kDatabase,        ///< The database's name.
   kPreparedLimits,  ///< {schema}, {table} as literals. Row: foreign partitions, reachable.

@@ -13,7 +13,8 @@ RecordBatch::RecordBatch(std::shared_ptr<const Schema> schema, std::vector<Colum
       release_(std::move(release)) {}
 
 RecordBatch::RecordBatch(RecordBatch&& other) noexcept
-    : position(std::exchange(other.position, 0)),
+    : stream(std::move(other.stream)),
+      position(std::exchange(other.position, 0)),
       position_proof(std::move(other.position_proof)),
       schema_(std::move(other.schema_)),
       columns_(std::move(other.columns_)),
@@ -26,6 +27,7 @@ RecordBatch::RecordBatch(RecordBatch&& other) noexcept
 RecordBatch& RecordBatch::operator=(RecordBatch&& other) noexcept {
   if (this == &other) return *this;
   RecordBatch moved(std::move(other));
+  std::swap(stream, moved.stream);
   std::swap(position, moved.position);
   std::swap(position_proof, moved.position_proof);
   std::swap(schema_, moved.schema_);
