@@ -292,7 +292,8 @@ TEST(BindConnection, AnUnknownSystemIsOneFault) {
   ASSERT_EQ(read.faults.size(), 1U);
   EXPECT_EQ(
       read.message(0),
-      "'mysql' is not a system to connect to; it can only be postgresql, or stdin for a source");
+      "'mysql' is not a system to connect to; it can only be postgresql, or for a source stdin or "
+      "kafka");
 }
 
 TEST(BindConnection, StdinIsRefusedByName) {

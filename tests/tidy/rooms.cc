@@ -109,16 +109,20 @@ const std::vector<Room>& table() {
        .folders = {"src/shell/sources"},
        .below = {"pgproto", "pgsink/encode/base", "pgsink/options", "pgsink/ddl",
                  "pgsink/replication", "shell/records", "shell/engine", "shell/output"}},
+      {.name = "shell/kafka",
+       .folders = {"src/shell/kafka"},
+       .below = {"pgproto", "pgsink/encode/base", "pgsink/options", "pgsink/ddl", "shell/text",
+                 "shell/records", "shell/engine", "shell/output", "shell/sources"}},
       {.name = "shell/run",
        .folders = {"src/shell/run"},
        .below = {"pgproto", "pgsink/encode/rows", "pgsink/options", "pgsink/ddl", "pgsink/sink",
                  "shell/flags", "shell/text", "shell/engine", "shell/script", "shell/connections",
-                 "shell/output", "shell/sources"}},
+                 "shell/output", "shell/sources", "shell/kafka"}},
       {.name = "shell/prompt",
        .folders = {"src/shell/prompt"},
        .below = {"pgproto", "pgsink/options", "pgsink/ddl", "shell/flags", "shell/text",
                  "shell/engine", "shell/connections", "shell/output", "shell/sources",
-                 "shell/run"}},
+                 "shell/kafka", "shell/run"}},
       {.name = "shell/load",
        .folders = {"src/shell/load"},
        .below = {"pgproto", "pgsink/client", "pgsink/options", "pgsink/ddl", "pgsink/sink",
@@ -232,7 +236,7 @@ std::vector<Finding> unmirrored_tests(const SourceFile& file) {
   constexpr std::string_view kTests = "tests/";
   if (!is_source(file.path)) return {};
   const std::string folder(folder_of(file.path).substr(kTests.size()));
-  static const Words kOthers = {"proto", "records", "consumer", "support", "tidy"};
+  static const Words kOthers = {"proto", "records", "consumer", "support", "tidy", "kafka"};
   if (has(kOthers, folder) || room_of(folder + "/") || room_of("pgsink/" + folder + "/")) return {};
   return {{file.path, 1, "its folder has the name of no room of tests/tidy/rooms.cc"}};
 }

@@ -25,6 +25,7 @@ enum class Errc : uint16_t {
   kDuplicateName = 1008,      ///< A connection or pipeline of that name exists.
   kMissingSecret = 1009,      ///< ${secret:…} or ${env:…} names an unknown secret or variable.
   kQuery = 1010,              ///< The embedded SQL engine refused a statement.
+  kKafka = 1011,              ///< A broker of Kafka, or its client, refuses or has failed.
 
   // 2xxx: reaching the server
   kConnect = 2001,            ///< No host answered, or the name did not resolve.
@@ -67,6 +68,7 @@ enum class Errc : uint16_t {
   kNoPreparedTransaction = 6005,  ///< A prepared transaction that must be there is not.
   kResolveRefused = 6006,  ///< Resolving that prepared transaction now would break a promise.
   kCannotResume = 6007,    ///< Earlier runs delivered other rows than this run has.
+  kOffsetGone = 6008,      ///< The source does not have what follows the stored position any more.
 
   // 9xxx: pgsink itself
   kInternal = 9001,  ///< A bug of this library; please report it.

@@ -78,13 +78,13 @@ class Binder {
                        system == "psql" || system == "postgressql" || system == "postgre";
     Errc code = Errc::kSyntax;
     std::string message = "'" + shortened(system) + "' is not a system to connect to; ";
-    if (system == "stdin") {
+    if (system == "stdin" || system == "kafka") {
       code = Errc::kOptionUnsupported;
-      message =
-          "TO stdin is a source of the command pgsink; a sink of the library writes to postgresql";
+      message = "TO " + system +
+                " is a source of the command pgsink; a sink of the library writes to postgresql";
     } else {
-      message +=
-          meant ? "did you mean postgresql?" : "it can only be postgresql, or stdin for a source";
+      message += meant ? "did you mean postgresql?"
+                       : "it can only be postgresql, or for a source stdin or kafka";
     }
     add(code, std::move(message), statement_.system_position, statement_.system_length);
     return meant;

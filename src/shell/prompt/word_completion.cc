@@ -7,22 +7,73 @@
 
 #include "pgsink/ddl/lexer.h"
 #include "pgsink/options/names.h"
+#include "shell/kafka/kafka_options.h"
 #include "shell/sources/stdin_source.h"
 
 namespace pgsink::shell {
 namespace {
 
-constexpr std::array kWords{
-    "ALTER",      "AND",      "AS",         "ATTACH",       "BETWEEN", "BY",
-    "CASE",       "CAST",     "CONNECTION", "COPY",         "CREATE",  "DELETE",
-    "DESCRIBE",   "DISTINCT", "DROP",       "ELSE",         "END",     "EXISTS",
-    "EXPLAIN",    "FROM",     "GROUP",      "HAVING",       "IF",      "IN",
-    "INSERT",     "INTO",     "IS",         "JOIN",         "LEFT",    "LIKE",
-    "LIMIT",      "MACRO",    "MAP",        "NOT",          "NULL",    "ON",
-    "OR",         "ORDER",    "PIPELINE",   "REPLACE",      "SELECT",  "SET",
-    "SHOW",       "TABLE",    "THEN",       "TO",           "UNION",   "UPDATE",
-    "USING",      "VALUES",   "VIEW",       "WHEN",         "WHERE",   "WITH",
-    "postgresql", "read_csv", "read_json",  "read_parquet", "stdin",   "test_connection"};
+constexpr std::array kWords{"ALTER",
+                            "AND",
+                            "AS",
+                            "ATTACH",
+                            "BETWEEN",
+                            "BY",
+                            "CASE",
+                            "CAST",
+                            "CONNECTION",
+                            "COPY",
+                            "CREATE",
+                            "DELETE",
+                            "DESCRIBE",
+                            "DISTINCT",
+                            "DROP",
+                            "ELSE",
+                            "END",
+                            "EXISTS",
+                            "EXPLAIN",
+                            "FROM",
+                            "GROUP",
+                            "HAVING",
+                            "IF",
+                            "IN",
+                            "INSERT",
+                            "INTO",
+                            "IS",
+                            "JOIN",
+                            "LEFT",
+                            "LIKE",
+                            "LIMIT",
+                            "MACRO",
+                            "MAP",
+                            "NOT",
+                            "NULL",
+                            "ON",
+                            "OR",
+                            "ORDER",
+                            "PIPELINE",
+                            "REPLACE",
+                            "SELECT",
+                            "SET",
+                            "SHOW",
+                            "TABLE",
+                            "THEN",
+                            "TO",
+                            "UNION",
+                            "UPDATE",
+                            "USING",
+                            "VALUES",
+                            "VIEW",
+                            "WHEN",
+                            "WHERE",
+                            "WITH",
+                            "kafka",
+                            "postgresql",
+                            "read_csv",
+                            "read_json",
+                            "read_parquet",
+                            "stdin",
+                            "test_connection"};
 
 bool is_word_byte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -33,6 +84,7 @@ bool is_word_byte(char c) {
 struct Place {
   bool options = false;   ///< Inside the brackets of CREATE CONNECTION, where a key is possible.
   bool of_stdin = false;  ///< … TO stdin
+  bool of_kafka = false;  ///< … TO kafka
   std::string before;     ///< The word before the one to complete, in upper case.
 };
 
@@ -51,6 +103,7 @@ Place place_of(std::string_view text) {
     }
     connection = connection || (depth == 0 && token.is_word("CONNECTION"));
     place.of_stdin = place.of_stdin || (connection && token.is_word("STDIN"));
+    place.of_kafka = place.of_kafka || (connection && token.is_word("KAFKA"));
     if (token.is_symbol('(')) ++depth;
     if (token.is_symbol(')') && depth > 0) --depth;
     key = depth == 1 && (token.is_symbol('(') || token.is_symbol(','));
@@ -110,12 +163,15 @@ Completion complete_word(std::string_view text, const WordLists& lists) {
   if (place.options) {
     if (place.of_stdin) {
       found.add_all(stdin_option_keys());
+    } else if (place.of_kafka) {
+      found.add_all(kafka_option_keys());
     } else {
       for (const OptionInfo& option : option_table()) found.add(option.key);
     }
     return found.take();
   }
-  if (place.before == "INTO" || (place.before == "CONNECTION" && !place.of_stdin)) {
+  if (place.before == "INTO" ||
+      (place.before == "CONNECTION" && !place.of_stdin && !place.of_kafka)) {
     found.add_all(lists.connections);
     if (place.before == "INTO") found.add_all(lists.tables);
     return found.take();

@@ -30,6 +30,12 @@ void BranchSink::retire() const {
 
 Outcome BranchSink::write(RecordBatch batch) { return checked(sink_->write(std::move(batch))); }
 
+std::expected<bool, Faults> BranchSink::try_write(RecordBatch& batch) {
+  auto taken = sink_->try_write(batch);
+  if (!taken) return std::unexpected(stopped_by(std::move(taken.error())));
+  return *taken;
+}
+
 Outcome BranchSink::reject(std::span<const RejectedInput> inputs) {
   return checked(sink_->reject(inputs));
 }

@@ -28,6 +28,8 @@ class BranchSink {
   Sink& sink() const { return *sink_; }
   /// Sink::write(), reject(), flush(), close() and finish(); an error says what is in the target.
   Outcome write(RecordBatch batch);
+  /// Sink::try_write().
+  std::expected<bool, Faults> try_write(RecordBatch& batch);
   Outcome reject(std::span<const RejectedInput> inputs);
   Outcome flush();
   /// Fails if the sink has stopped for good.

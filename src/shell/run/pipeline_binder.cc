@@ -146,7 +146,8 @@ Outcome PipelineBinder::find_source() const {
   for (const Branch& branch : pipeline_->branches) {
     if (branch.into_engine()) continue;
     std::string why;
-    if (branch.options->delivery == Delivery::kExactlyOnce) {
+    const bool has_streams = pipeline_->source->rows->streams() != nullptr;
+    if (branch.options->delivery == Delivery::kExactlyOnce && !has_streams) {
       why =
           "delivery = 'exactly_once' needs a source that can be read again; '" + name + "' cannot";
     } else if (branch.options->atomic && pipeline_->source->rows->is_endless()) {

@@ -6,6 +6,7 @@
 #include "pgsink/ddl/lexer.h"
 #include "pgsink/options/server.h"
 #include "shell/engine/castable.h"
+#include "shell/kafka/kafka_source.h"
 #include "shell/output/result_printer.h"
 #include "shell/run/batch_run.h"
 #include "shell/run/pipe_files.h"
@@ -157,6 +158,7 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
         statement.name_position.offset, statement.name_length));
   }
   if (statement.system == "stdin") return create_source(statement, places);
+  if (statement.system == "kafka") return create_kafka_source(statement, places);
   auto options = bind_connection(statement, substitution_);
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
   if (names_a_secret(statement)) {
@@ -211,6 +213,22 @@ Outcome Runner::create_source(const CreateConnection& statement, const SourceMap
   if (!options) return std::unexpected(places.in_script(std::move(options.error())));
   connections_.drop(statement.name);
   sources_.put(statement.name, make_stdin_source(std::move(*options), STDIN_FILENO, reporter_));
+  return {};
+}
+
+/// CREATE CONNECTION … TO kafka.
+Outcome Runner::create_kafka_source(const CreateConnection& statement, const SourceMap& places) {
+  if (auto free = check_source_name(statement, places); !free) return free;
+  auto options = bind_kafka(statement, substitution_, engine_);
+  if (!options) return std::unexpected(places.in_script(std::move(options.error())));
+  const Status usable =
+      flags_.check_online || flags_.dry_run ? check_kafka(*options) : check_kafka_options(*options);
+  if (!usable) {
+    return std::unexpected(
+        places.fault(usable.error(), statement.name_position.offset, statement.name_length));
+  }
+  connections_.drop(statement.name);
+  sources_.put(statement.name, make_kafka_source(std::move(*options), reporter_));
   return {};
 }
 

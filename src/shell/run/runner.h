@@ -38,6 +38,7 @@ class Runner {
   Outcome run_statement(const Script& script, const ScriptStatement& statement);
   Outcome create_connection(const CreateConnection& statement, const SourceMap& places);
   Outcome check_source_name(const CreateConnection& statement, const SourceMap& places);
+  Outcome create_kafka_source(const CreateConnection& statement, const SourceMap& places);
   Outcome create_source(const CreateConnection& statement, const SourceMap& places);
   Result<bool> open_sources(const ScriptStatement& text);
   bool reads_a_source(const ScriptStatement& statement, const Query& query);

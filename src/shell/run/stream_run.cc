@@ -1,6 +1,7 @@
 #include "shell/run/stream_run.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "pgsink/options/rules.h"
@@ -14,6 +15,16 @@ using std::chrono::steady_clock;
 
 /// The longest wait for rows; then signals are looked at.
 constexpr std::chrono::milliseconds kTick{50};
+
+/// How long to wait before a sink that is full is asked again.
+constexpr std::chrono::milliseconds kFullSinkPause{2};
+
+/// A batch without rows, which has only a position.
+RecordBatch empty_batch(const std::shared_ptr<const Schema>& schema) {
+  std::vector<ColumnView> columns(schema->size());
+  for (size_t i = 0; i < columns.size(); ++i) columns[i].kind = (*schema)[i].kind;
+  return {schema, std::move(columns), 0, 0, {}};
+}
 
 /// While it exists, signals do not interrupt the engine: a micro-batch is short, and what was read
 /// will be written.
@@ -61,15 +72,22 @@ PipelineResult StreamRun::run() {
 }
 
 Outcome StreamRun::open_sinks() {
+  const bool by_sinks = std::ranges::any_of(pipeline_.branches, [](const Branch& branch) {
+    return !branch.into_engine() && branch.options->delivery == Delivery::kExactlyOnce;
+  });
+  if (control_ != nullptr) control_->begin_run(by_sinks);
+  if (by_sinks) holder_.emplace(pipeline_, *control_);
   const int64_t timeout = source_.rows->limits().delivery_timeout.count();
   for (const Branch& branch : pipeline_.branches) {
     Part& part = parts_.emplace_back();
     if (branch.into_engine()) continue;
     SinkOptions options = *branch.options;
     if (timeout > 0) options.batch_timeout_ms = std::min(options.batch_timeout_ms, timeout);
+    options.streams = holder_.has_value();
     auto sink = BranchSink::open(pipeline_, branch, std::move(options));
     if (!sink) return std::unexpected(std::move(sink.error()));
     part.sink = std::move(*sink);
+    if (holder_) holder_->add_sink(*part.sink);
     if (takes_dead_letters(*branch.options)) rejects_.add_sink(*part.sink);
   }
   return begin_source();
@@ -118,14 +136,25 @@ Outcome StreamRun::move_until_end() {
     }
     auto rows = source_.rows->next(rows_max, steady_clock::now() + kTick);
     if (!rows) return std::unexpected(source_fault(pipeline_, rows.error()));
-    // Also while nothing comes: nobody else would say it before the next row.
-    for (const Part& part : parts_) {
-      if (!part.sink) continue;
-      if (auto works = part.sink->check(); !works) return works;
+    if (holder_) {
+      const auto rejoined = holder_->rejoin_if_fenced();
+      if (!rejoined) return std::unexpected(rejoined.error());
+      if (*rejoined) continue;  // What was read is read again by whoever gets it.
     }
+    // Also while nothing comes: nobody else would say it before the next row.
+    if (auto works = check_sinks(); !works) return works;
     const bool end = rows->end;
-    if (rows->batch.row_count() > 0 || !rows->rejected.empty()) {
-      if (auto moved = move(std::move(*rows)); !moved) return moved;
+    if (rows->batch.row_count() > 0 || !rows->rejected.empty() || !rows->stream.empty()) {
+      auto moved = move(std::move(*rows));
+      if (!moved && holder_) {
+        const auto rejoined = holder_->rejoin_if_fenced();
+        if (!rejoined) return std::unexpected(rejoined.error());
+        if (*rejoined) continue;
+      }
+      if (!moved) return moved;
+    }
+    if (holder_) {
+      if (auto answered = holder_->answer(); !answered) return answered;
     }
     if (auto confirmed = confirm_committed(); !confirmed) return confirmed;
     if (!end) continue;
@@ -134,17 +163,27 @@ Outcome StreamRun::move_until_end() {
   }
 }
 
+Outcome StreamRun::check_sinks() const {
+  for (const Part& part : parts_) {
+    if (!part.sink) continue;
+    if (auto works = part.sink->check(); !works) return works;
+  }
+  return {};
+}
+
 // ---- a micro-batch -------------------------------------------------------------------------
 
 /// Moves one micro-batch into the sinks.
 Outcome StreamRun::move(UnboundedSource::Rows rows) {
   read_position_ = rows.batch.position;
+  stream_ = std::move(rows.stream);
+  stream_position_ = rows.stream_position;
   const size_t rows_read = rows.batch.row_count() + rows.rejected.size();
   for (const Part& part : parts_) {
     if (part.sink) part.sink->rows_read += rows_read;
   }
   if (auto rejected = rejects_.reject(rows.rejected); !rejected) return rejected;
-  if (rows.batch.row_count() == 0) return {};
+  if (rows.batch.row_count() == 0) return write(std::vector<Made>(parts_.size()));
   source_.feed.set(std::move(rows.batch));
   auto made = make();
   if (!made) {
@@ -198,12 +237,54 @@ EngineResult<StreamRun::Made> StreamRun::make(Branch& branch) const {
 
 Outcome StreamRun::write(std::vector<Made> made) {
   for (size_t i = 0; i < parts_.size(); ++i) {
+    if (!parts_[i].sink) continue;
+    if (holder_) {
+      if (auto written = write_of_stream(i, std::move(made[i])); !written) return written;
+      continue;
+    }
     for (RecordBatch& batch : made[i]) {
       batch.position = read_position_;
-      if (auto written = parts_[i].sink->write(std::move(batch)); !written) return written;
+      if (auto written = write_patiently(*parts_[i].sink, std::move(batch)); !written) {
+        return written;
+      }
       parts_[i].written_position = read_position_;
     }
   }
+  return {};
+}
+
+/// A member of a group must not be silent for long, however slow the sinks are.
+Outcome StreamRun::write_patiently(BranchSink& sink, RecordBatch batch) {
+  if (control_ == nullptr) return sink.write(std::move(batch));
+  for (;;) {
+    const auto taken = sink.try_write(batch);
+    if (!taken) return std::unexpected(taken.error());
+    if (*taken) return {};
+    if (auto alive = control_->keep_alive(); !alive) {
+      return std::unexpected(source_fault(pipeline_, alive.error()));
+    }
+    std::this_thread::sleep_for(kFullSinkPause);
+  }
+}
+
+/// The position moves with what the query made of the micro-batch, also with nothing.
+Outcome StreamRun::write_of_stream(size_t part, Made made) {
+  BranchSink& sink = *parts_[part].sink;
+  if (made.size() > 1) {
+    return std::unexpected(pipeline_.query_fault(
+        pipeline_.branches[part],
+        make_error(Errc::kLimit,
+                   "the query makes more than 2,048 rows of one micro-batch, which "
+                   "must be one batch with delivery = 'exactly_once': set a smaller "
+                   "batch_size of the source '" +
+                       source_.name + "'")));
+  }
+  RecordBatch batch =
+      made.empty() ? empty_batch(pipeline_.branches[part].rows.schema()) : std::move(made.front());
+  batch.stream = stream_;
+  batch.position = stream_position_;
+  if (auto written = write_patiently(sink, std::move(batch)); !written) return written;
+  holder_->wrote(sink, read_position_, stream_, stream_position_);
   return {};
 }
 
@@ -223,9 +304,11 @@ Outcome StreamRun::confirm_committed() {
       flushed = true;
       if (auto done = part.sink->flush(); !done) return done;
     }
+    if (holder_) continue;
     const uint64_t durable = part.sink->sink().durable_position();
     if (durable < part.written_position) committed = std::min(committed, durable);
   }
+  if (holder_) committed = holder_->committed_through(committed);
   if (flushed) flushed_at_ = now;
   if (committed == 0) return {};
   if (auto confirmed = source_.rows->committed(committed); !confirmed) {

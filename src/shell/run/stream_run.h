@@ -6,11 +6,14 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "shell/run/branch_sink.h"
 #include "shell/run/pipeline.h"
 #include "shell/run/source_rejects.h"
+#include "shell/run/stream_holder.h"
 
 namespace pgsink::shell {
 
@@ -18,7 +21,10 @@ class StreamRun {
  public:
   /// REQUIRES: the pipeline reads an unbounded source. It outlives this.
   explicit StreamRun(Pipeline& pipeline)
-      : pipeline_(pipeline), source_(*pipeline.source), rejects_(pipeline) {}
+      : pipeline_(pipeline),
+        source_(*pipeline.source),
+        rejects_(pipeline),
+        control_(source_.rows->streams()) {}
 
   /// Opens the sinks, moves rows until the end, and closes the sinks. What was accepted is
   /// committed, however it ends. Called once.
@@ -41,13 +47,20 @@ class StreamRun {
   EngineResult<std::vector<Made>> make();
   EngineResult<Made> make(Branch& branch) const;
   Outcome write(std::vector<Made> made);
+  Outcome write_patiently(BranchSink& sink, RecordBatch batch);
+  Outcome write_of_stream(size_t part, Made made);
+  Outcome check_sinks() const;
   Outcome confirm_committed();
   SinkMetrics metrics() const;
 
   Pipeline& pipeline_;
   Sources::Source& source_;
   SourceRejects rejects_;
-  std::vector<Part> parts_;  ///< By branch.
+  std::vector<Part> parts_;             ///< By branch.
+  StreamControl* const control_;        ///< Null if the source has no streams.
+  std::optional<StreamHolder> holder_;  ///< If the sinks remember where the streams are.
+  std::string stream_;                  ///< Of the current micro-batch, …
+  uint64_t stream_position_ = 0;        ///< … and its position after it.
   uint64_t read_position_ = 0;
   TimePoint flushed_at_;
   bool reading_ = true;       ///< The source has not ended.

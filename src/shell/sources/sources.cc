@@ -42,11 +42,17 @@ Result<const Sources::Source*> Sources::open_mentioned(std::string_view statemen
       const bool meant = token.text == engine_identifier(name) ||
                          (token.kind == TokenKind::kWord && equal_without_case(token.text, name));
       if (!meant) continue;
+      const bool changed = source->rows->select_columns(statement);
       if (!source->opened && checking && source->rows->open_waits()) return source.get();
       if (!source->opened) {
         if (auto opened = open(*source, stop); !opened) return std::unexpected(opened.error());
       }
       if (!source->has_columns) return source.get();
+      if (changed) {
+        if (auto made = make_view(*source, source->rows->shape_for({})); !made) {
+          return std::unexpected(made.error());
+        }
+      }
       // Views that a statement makes of it must not depend on earlier pipelines.
       if (auto reset = reset_uses(*source); !reset) return std::unexpected(reset.error());
     }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <pgsink/dead_letter.h>
@@ -15,6 +16,7 @@
 #include <pgsink/record_batch.h>
 
 #include "shell/records/column_samples.h"
+#include "shell/sources/stream_control.h"
 
 namespace pgsink::shell {
 
@@ -56,6 +58,9 @@ class UnboundedSource {
     /// Columns of kinds kText32, kText64, kStdString, kStdStringView or kNull, in the order of
     /// SourceShape::raw. Its `position` is passed to committed() later; positions never decrease.
     RecordBatch batch;
+    /// Of a source with streams: the stream of all of these rows, and its position after them.
+    std::string stream;
+    uint64_t stream_position = 0;
     /// Malformed input, which is not in the batch.
     std::vector<RejectedInput> rejected;
     bool end = false;  ///< No rows follow these.
@@ -85,6 +90,13 @@ class UnboundedSource {
     static_cast<void>(uses);
     return {};
   }
+  /// A statement is about to be bound that may read the source: whether its columns have changed.
+  virtual bool select_columns(std::string_view statement) {
+    static_cast<void>(statement);
+    return false;
+  }
+  /// Null if the source has no streams.
+  virtual StreamControl* streams() { return nullptr; }
   /// How the open columns may have caused an error of a query, for its message; or "".
   virtual std::string type_note() const { return ""; }
   /// Waits until there is a row, or the end, or the deadline; then returns what is available, at

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cstdint>
 
+#include <pgproto/utf8.h>
+
 namespace pgsink::shell {
 namespace {
 
@@ -66,6 +68,30 @@ std::optional<std::string> read_json_string(std::string_view text, size_t& at) {
     }
   }
   return std::nullopt;
+}
+
+std::string json_string(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out = "\"";
+  const bool binary = pgproto::utf8_fault_at(text) != std::string_view::npos;
+  if (binary) out += "\\\\x";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (binary) {
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20) {
+      out += "\\u00";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
 }
 
 }  // namespace pgsink::shell

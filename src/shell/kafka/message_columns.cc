@@ -1,0 +1,170 @@
+#include "shell/kafka/message_columns.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <utility>
+
+#include <pgproto/utf8.h>
+
+#include "pgsink/ddl/lexer.h"
+#include "pgsink/options/names.h"
+#include "shell/engine/engine.h"
+
+namespace pgsink::shell {
+namespace {
+
+/// "2026-01-02 03:04:05.678+00".
+std::string instant_text(int64_t ms) {
+  const int64_t seconds = ms >= 0 ? ms / 1000 : (ms - 999) / 1000;
+  const std::time_t time = seconds;
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  std::array<char, 64> text{};
+  const int size = std::snprintf(text.data(), text.size(), "%04d-%02d-%02d %02d:%02d:%02d.%03d+00",
+                                 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                                 utc.tm_min, utc.tm_sec, static_cast<int>(ms - seconds * 1000));
+  return {text.data(), static_cast<size_t>(size)};
+}
+
+/// Bytes that are not text go as PostgreSQL writes a bytea.
+std::string text_or_hex(std::string_view bytes) {
+  if (pgproto::utf8_fault_at(bytes) == std::string_view::npos) return std::string(bytes);
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string text = "\\x";
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += kHex[byte >> 4];
+    text += kHex[byte & 15];
+  }
+  return text;
+}
+
+std::unique_ptr<RecordColumns> columns_of(KafkaOptions& options) {
+  if (options.format != KafkaFormat::kCsv) {
+    return std::make_unique<JsonColumns>(std::move(options.columns));
+  }
+  auto columns = std::make_unique<CsvColumns>(CsvDialect{}, std::move(options.columns));
+  columns->set_fields_in_order();
+  return columns;
+}
+
+RecordColumn raw_column() {
+  RecordColumn column;
+  column.name = "value";
+  column.declared = true;
+  column.sql_type = "VARCHAR";
+  column.type = ExactType{.kind = ExactType::Kind::kText, .name = "VARCHAR"};
+  return column;
+}
+
+}  // namespace
+
+const std::array<MessageColumns::Meta, 6> MessageColumns::kMeta{{
+    {"_key", "VARCHAR",
+     [](const KafkaMessage& message) -> std::optional<std::string> {
+       const auto key = message.key();
+       return key ? std::optional(text_or_hex(*key)) : std::nullopt;
+     }},
+    {"_topic", "VARCHAR",
+     [](const KafkaMessage& message) -> std::optional<std::string> {
+       return message.partition().topic;
+     }},
+    {"_partition", "INTEGER",
+     [](const KafkaMessage& message) -> std::optional<std::string> {
+       return std::to_string(message.partition().number);
+     }},
+    {"_offset", "BIGINT",
+     [](const KafkaMessage& message) -> std::optional<std::string> {
+       return std::to_string(message.offset());
+     }},
+    {"_timestamp", "TIMESTAMPTZ",
+     [](const KafkaMessage& message) -> std::optional<std::string> {
+       const auto at = message.timestamp_ms();
+       return at ? std::optional(instant_text(*at)) : std::nullopt;
+     }},
+    {"_headers", "VARCHAR", [](const KafkaMessage& message) { return message.headers(); }},
+}};
+
+MessageColumns::MessageColumns(KafkaOptions& options) : raw_(options.format == KafkaFormat::kRaw) {
+  if (raw_) options.columns.push_back(raw_column());
+  columns_ = columns_of(options);
+}
+
+bool MessageColumns::select(std::string_view statement) {
+  std::array<bool, 6> named{};
+  Lexer lexer(statement);
+  for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
+    std::string_view text = token.text;
+    if (text.size() > 1 && text.front() == '"') text = text.substr(1, text.size() - 2);
+    for (size_t i = 0; i < kMeta.size(); ++i) {
+      named[i] = named[i] || equal_without_case(text, kMeta[i].name);
+    }
+  }
+  return std::exchange(wanted_, named) != named;
+}
+
+SourceShape MessageColumns::shape() const {
+  SourceShape shape;
+  const auto columns = columns_->columns();
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const RecordColumn& column = columns[i];
+    const std::string raw = "value " + std::to_string(i);
+    const bool text = column.type.kind == ExactType::Kind::kText;
+    shape.raw.push_back({raw, column.json_value});
+    shape.columns.push_back(
+        {column.name, text ? engine_identifier(raw)
+                           : "CAST(" + engine_identifier(raw) + " AS " + column.sql_type + ")"});
+  }
+  for (size_t i = 0; i < kMeta.size(); ++i) {
+    const std::string raw = "meta " + std::to_string(i);
+    shape.raw.push_back({raw, false});
+    if (!wanted_[i]) continue;
+    shape.columns.push_back({std::string(kMeta[i].name), "CAST(" + engine_identifier(raw) + " AS " +
+                                                             std::string(kMeta[i].type) + ")"});
+  }
+  return shape;
+}
+
+std::expected<void, std::string> MessageColumns::append(const KafkaMessage& message, Texts& texts) {
+  const auto value = message.value();
+  RecordValues values(columns_->values());
+  if (value && raw_) {
+    if (pgproto::utf8_fault_at(*value) != std::string_view::npos) {
+      return std::unexpected("it is not valid UTF-8, or holds a NUL byte");
+    }
+    values[0] = std::string(*value);
+  } else if (value) {
+    auto read = columns_->read(*value);
+    if (!read) return std::unexpected(std::move(read.error()));
+    values = std::move(*read);
+  }
+  for (size_t i = 0; i < values.size(); ++i) texts[i].push_back(std::move(values[i]));
+  for (size_t i = 0; i < kMeta.size(); ++i) {
+    texts[values.size() + i].push_back(wanted_[i] ? kMeta[i].text(message) : std::nullopt);
+  }
+  return {};
+}
+
+RecordBatch to_batch(std::shared_ptr<MessageColumns::Texts> texts) {
+  auto schema = std::make_shared<Schema>();
+  std::vector<ColumnView> columns;
+  for (const auto& values : *texts) {
+    using Value = std::optional<std::string>;
+    Field field;
+    field.kind = ColumnKind::kStdString;
+    schema->push_back(field);
+    ColumnView view;
+    view.kind = ColumnKind::kStdString;
+    view.values = values.data();
+    view.stride_bytes = sizeof(Value);
+    view.validity_bytes = reinterpret_cast<const uint8_t*>(values.data()) + sizeof(std::string);
+    view.validity_stride_bytes = sizeof(Value);
+    columns.push_back(view);
+  }
+  const size_t rows = texts->empty() ? 0 : texts->front().size();
+  return {std::move(schema), std::move(columns), rows, 0, [texts] {}};
+}
+
+}  // namespace pgsink::shell
