@@ -2,6 +2,7 @@
 // small, and grow again.
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <sstream>
 
@@ -133,6 +134,37 @@ TEST_P(GrowthTest, EveryRejectedRowIsALetterOnce) {
             std::to_string(bad.size()) + " " + std::to_string(bad.size()));
   EXPECT_EQ(scalar("SELECT count(*) FROM letters WHERE (\"row\"->>'id')::bigint + 1 <> input_row"),
             "0");
+}
+
+/// Many times what a flight of arrays takes, in one batch: the last row of each flight goes beyond.
+TEST(ArraysGrowthTest, NoFlightOutgrowsItsArrays) {
+  struct Number {
+    int64_t id = 0;
+    std::array<char, 240> unused{};  // Its memory counts; no power of two, so that no flight fits.
+  };
+  const std::string database = shared_server().create_database("growth");
+  shared_server().sql("CREATE TABLE t (id bigint PRIMARY KEY)", database);
+  SinkOptions options;
+  options.connection_name = "test";
+  options.host = shared_server().socket_dir();
+  options.port = std::to_string(shared_server().port());
+  options.database = database;
+  options.username = "postgres";
+  options.table = "t";
+  options.write_mode = WriteMode::kUpsert;
+  std::vector<Number> rows(80'000);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i].id = static_cast<int64_t>(i);
+  RecordBatch numbers = batch_of(std::move(rows), column("id", &Number::id));
+  ASSERT_GT(numbers.memory_bytes(), size_t{16} << 20);
+  auto sink = Sink::open(options, numbers.schema());
+  ASSERT_TRUE(sink) << sink.error().to_string();
+  ASSERT_TRUE((*sink)->write(std::move(numbers)));
+  ASSERT_TRUE((*sink)->close());
+  for (const StatementMetrics& statement : (*sink)->metrics().statements) {
+    EXPECT_FALSE(statement.text.starts_with("COPY")) << statement.text;
+  }
+  EXPECT_EQ(shared_server().scalar("SELECT count(*) || ' ' || max(id) FROM t", database),
+            "80000 79999");
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, GrowthTest,

@@ -414,6 +414,35 @@ TEST_P(ModesTest, AFailedFlightTakesTheLaterOnesBackAndAllComeAgainInOrder) {
             "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20");
 }
 
+/// The statements of a load that write the table.
+std::string inserts(const Sink& sink) {
+  std::string texts;
+  for (const StatementMetrics& statement : sink.metrics().statements) {
+    if (statement.text.starts_with("INSERT")) texts += statement.text + "\n";
+  }
+  return texts;
+}
+
+TEST_P(ModesTest, RowsWhoseKeysAscendAreNotSorted) {
+  sql("INSERT INTO t VALUES (2, 'old', 1)");
+  for (const WriteMode mode : {WriteMode::kInsertIgnore, WriteMode::kUpsert}) {
+    options_.write_mode = mode;
+    auto sink = Sink::open(options_, users({}).schema());
+    ASSERT_TRUE(sink) << sink.error().to_string();
+    ASSERT_TRUE((*sink)->write(users({{-3, "a", 1}, {2, "b", 2}, {9, "c", 1}})));
+    ASSERT_TRUE((*sink)->flush());
+    const std::string in_order = inserts(**sink);
+    ASSERT_TRUE((*sink)->write(users({{5, "d", 1}, {4, "first", 1}, {4, "last", 2}})));
+    ASSERT_TRUE((*sink)->close());
+    const bool arrays = GetParam() != Way::kStaged;
+    EXPECT_EQ(in_order.find("ORDER BY") == std::string::npos, arrays) << in_order;
+    EXPECT_NE(inserts(**sink).find("ORDER BY"), std::string::npos);
+    const bool upserts = mode == WriteMode::kUpsert;
+    EXPECT_EQ(table(), upserts ? "-3:a:1 2:b:2 4:last:2 5:d:1 9:c:1"
+                               : "-3:a:1 2:old:1 4:first:1 5:d:1 9:c:1");
+  }
+}
+
 TEST_P(ModesTest, ArraysAndCompositesGoThroughTheStagingTableOnly) {
   struct Tagged {
     int64_t id = 0;

@@ -117,7 +117,7 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
   const std::string_view sql = of_letters ? setup_.insert_letters
                                : of_shape ? attempt.proof
                                : of_row   ? plan().statements.row.sql
-                                          : plan().statements.apply;
+                                          : attempt.apply;
   const std::string_view row_delete = plan().statements.row_delete.sql;
   const bool delete_stale = of_row && !row_delete.empty() && session.is_stale(error, row_delete);
   failure.kind = classify_failure(
@@ -154,7 +154,7 @@ void AnswerReader::count(const Event& event, const Flight& flight) const {
     // Its commit has no statement of its own: Sync does it.
     const bool ends = event.request == attempt.requests.commit && ready;
     const uint64_t rows = attempt.phase == AttemptPhase::kApplied ? flight.rows : 0;
-    if (ends || failed) setup_.metrics.statement(plan().statements.apply, flight, rows, failed);
+    if (ends || failed) setup_.metrics.statement(attempt.apply, flight, rows, failed);
     return;
   }
   if (complete == nullptr && !failed) return;
@@ -195,7 +195,7 @@ std::string_view AnswerReader::statement_of(pgproto::RequestId request, std::str
     return request == requests.leaf_check ? std::string_view() : texts.copy;
   }
   if (requests.of_letters(request)) return setup_.insert_letters;
-  return attempt.path == Path::kArrays ? texts.apply : texts.merge;
+  return attempt.path == Path::kArrays ? attempt.apply : texts.merge;
 }
 
 }  // namespace pgsink

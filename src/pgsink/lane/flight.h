@@ -100,6 +100,7 @@ struct Attempt {
   TimePoint began{};
   /// It was given up for a flight in doubt, which needs the connection to itself.
   bool yields = false;
+  std::string_view apply;          ///< The statement over arrays; the plan's.
   std::string_view proof;          ///< The statement that proves the table's shape; the plan's.
   std::optional<Failure> failure;  ///< The first.
 

@@ -158,6 +158,7 @@ Status FlightEncoder::execute_row(Attempt& attempt, LaneSession& session) {
 
 void FlightEncoder::make_arrays(Flight& flight) {
   codecs_.arrays->clear();
+  codecs_.arrays->expect(flight.rows);
   Attempt& attempt = flight.attempt;
   while (const auto rows = flight.next_rows()) {
     codecs_.arrays->append(flight.pieces[attempt.next.piece].batch(), *rows, rejected_);
@@ -185,6 +186,12 @@ std::vector<pgproto::Session::Parameter> FlightEncoder::array_parameters() {
     parameters.push_back({.value = codecs_.arrays->array(i), .format = kBinary});
   }
   return parameters;
+}
+
+const std::string& FlightEncoder::array_statement() const {
+  const Statements& statements = plan_->statements;
+  return codecs_.arrays->ascending(statements.ascending_key) ? statements.apply_ascending
+                                                             : statements.apply;
 }
 
 }  // namespace pgsink

@@ -53,6 +53,8 @@ class FlightEncoder {
   /// The arrays that make_arrays() made last, as parameters; valid until the next call of it.
   /// Without rows they are empty arrays.
   std::vector<pgproto::Session::Parameter> array_parameters();
+  /// The statement that applies them.
+  const std::string& array_statement() const;
 
  private:
   Status execute_row(Attempt& attempt, LaneSession& session);

@@ -216,8 +216,8 @@ Status FlightSender::apply_arrays(Flight& flight, LaneSession& session) {
   Attempt& attempt = flight.attempt;
   const auto parameters = encoder_.array_parameters();
   for (const auto& parameter : parameters) attempt.encoded_bytes += parameter.value->size();
-  const auto applied =
-      session.execute(plan().statements.apply, plan().statements.array_types, parameters);
+  attempt.apply = encoder_.array_statement();
+  const auto applied = session.execute(attempt.apply, plan().statements.array_types, parameters);
   if (!applied) return fail(applied.error());
   if (attempt.requests.first == 0) attempt.requests.first = applied->first;
   attempt.requests.apply = applied->execute;

@@ -70,6 +70,8 @@ class Composer {
   RowStatement update_row() const;
   RowStatement delete_row() const;
   void compose_rows(Statements& made) const;
+  std::vector<OrderedField> ascending_key() const;
+  void compose_ascending(Statements& made) const;
 
   const SinkOptions& options_;
   const CatalogTable& table_;
@@ -376,6 +378,41 @@ void Composer::compose_rows(Statements& made) const {
   }
 }
 
+/// How the server orders the values of a type, if that is plain from their bytes.
+std::optional<bool> orders_as_signed(Oid type) {
+  using namespace pgproto::oid;
+  constexpr std::array kSigned{kInt2, kInt4, kInt8, kDate, kTime, kTimestamp, kTimestamptz};
+  if (std::ranges::find(kSigned, type) != kSigned.end()) return true;
+  if (type == kUuid || type == kOid) return false;
+  return std::nullopt;
+}
+
+/// The key as the client compares it; empty if it cannot.
+std::vector<OrderedField> Composer::ascending_key() const {
+  std::vector<OrderedField> key;
+  for (size_t i = 0; i < key_names_.size(); ++i) {
+    const CatalogColumn& column = *keys_.columns[i];
+    const auto is_signed = orders_as_signed(column.type_oid);
+    if (!is_signed || !told_by_bytes(column, table_.types)) return {};
+    const auto at = std::ranges::find(all_, key_names_[i]);
+    if (at == all_.end()) return {};
+    key.push_back({static_cast<size_t>(at - all_.begin()), *is_signed});
+  }
+  return key;
+}
+
+/// Rows whose keys ascend are in the order that the statement would sort them into, and each is the
+/// last of its key.
+void Composer::compose_ascending(Statements& made) const {
+  const bool sorts =
+      options_.write_mode == WriteMode::kUpsert || options_.write_mode == WriteMode::kInsertIgnore;
+  if (!sorts || sent_->casts()) return;
+  made.ascending_key = ascending_key();
+  if (made.ascending_key.empty()) return;
+  made.apply_ascending =
+      insert(sql_text(Sql::kUnnestedInOrder, {sent_->unnests()})) + on_conflict();
+}
+
 Result<Statements> Composer::compose() {
   if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
   if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
@@ -421,6 +458,7 @@ Result<Statements> Composer::compose() {
   auto statement = apply(source, ordinal_);
   if (!statement) return fail(statement.error());
   made.apply = std::move(*statement);
+  compose_ascending(made);
   return made;
 }
 

@@ -10,6 +10,7 @@
 #include <pgsink/options.h>
 
 #include "pgsink/client/catalog.h"
+#include "pgsink/encode/rows/column_arrays.h"
 #include "pgsink/encode/rows/row_encoder.h"
 #include "pgsink/plan/keys.h"
 #include "pgsink/plan/row_order.h"
@@ -37,6 +38,10 @@ struct Statements {
   std::string merge;         ///< Applies the staging table's rows.
   std::string apply;         ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
+  /// The same for rows whose keys ascend, so that none comes twice: it neither sorts nor compares
+  /// them. Empty if the client cannot tell; else ascending_key says what it compares.
+  std::string apply_ascending;
+  std::vector<OrderedField> ascending_key;
   RowStatement row;         ///< Applies one row …
   RowStatement row_delete;  ///< … of a changelog, if it is a delete.
   ScopedSql planner;        ///< Planner settings.

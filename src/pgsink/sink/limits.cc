@@ -12,15 +12,20 @@ constexpr int64_t kFlightsInBuffer = 4;
 // while the next one fills; and with keys one statement takes all rows of an epoch.
 constexpr size_t kEpochsInBuffer = 2;
 constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
+// Where a flight of arrays stops growing by itself. The client holds each flight twice, as arrays
+// and as what is sent, and the server once; larger flights gain little: bench/python_rivals.py,
+// `upsert` and `shuffled`.
+constexpr size_t kArraysFlightBytes = size_t{2} << 20;
 
 }  // namespace
 
 size_t flight_bytes_max(const SinkOptions& options, const Plan& plan) {
   if (plan.one_transaction || plan.atomic) return std::numeric_limits<size_t>::max();
   const int64_t share = options.buffer_bytes / kFlightsInBuffer / options.parallelism;
-  // Arrays cost less than a staging table: a transaction does not outgrow them by itself.
+  // Arrays cost less than a staging table: a transaction does not outgrow them by itself, although
+  // it may take one row more than fits.
   const bool arrays = plan.transactions_grow && plan.arrays_bytes_max > 0;
-  return arrays ? std::min(static_cast<size_t>(share), plan.arrays_bytes_max)
+  return arrays ? std::min(static_cast<size_t>(share), kArraysFlightBytes)
                 : static_cast<size_t>(share);
 }
 

@@ -105,6 +105,7 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kUnnested,
      "(SELECT {unnests}, pg_catalog.generate_series(1, pg_catalog.cardinality($1)) AS {ordinal})"
      " AS given"},
+    {Sql::kUnnestedInOrder, "(SELECT {unnests}) AS given"},
     {Sql::kUnnest, "pg_catalog.unnest(${number}) AS {column}"},
     {Sql::kStageText, "NULL::pg_catalog.text AS {column}"},
     {Sql::kStageNumeric, "NULL::pg_catalog.numeric AS {column}"},

@@ -47,15 +47,16 @@ enum class Sql : uint8_t {
   kStageOrdinal,  ///< {ordinal}: the column that numbers its rows as they arrive.
   kStaged,        ///< Rows source.
   kUnnested,      ///< {unnests}, {ordinal}: rows source.
-  kUnnest,        ///< {number} of the parameter, {column}
-  kStageText,     ///< {column} of the staging table that takes text.
-  kStageNumeric,  ///< {column} of the staging table that takes numbers.
-  kCastRows,      ///< {columns}, {ordinal}, {rows source}: rows source with casts.
-  kCastValue,     ///< {value}, {type}
-  kInputValue,    ///< {input function}, {value}
-  kMoneyValue,    ///< {value} four times: fails where money would round.
-  kLastOfKey,     ///< {keys}, {columns}, {source}, {order}: the last row of each key, keys in
-                  ///< order.
+  kUnnestedInOrder,  ///< {unnests}: rows source without an ordinal.
+  kUnnest,           ///< {number} of the parameter, {column}
+  kStageText,        ///< {column} of the staging table that takes text.
+  kStageNumeric,     ///< {column} of the staging table that takes numbers.
+  kCastRows,         ///< {columns}, {ordinal}, {rows source}: rows source with casts.
+  kCastValue,        ///< {value}, {type}
+  kInputValue,       ///< {input function}, {value}
+  kMoneyValue,       ///< {value} four times: fails where money would round.
+  kLastOfKey,        ///< {keys}, {columns}, {source}, {order}: the last row of each key, keys in
+                     ///< order.
   /// {keys}, {columns}, {source}, {keys}, {ordinal}, {keys}, {order}: as kLastOfKey, but the
   /// columns may be kFirstValue. All names are those of `given`.
   kFirstAndLastOfKey,

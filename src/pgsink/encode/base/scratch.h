@@ -16,6 +16,7 @@ class Scratch {
  public:
   void clear() { size_ = 0; }
   size_t size() const { return size_; }
+  size_t capacity() const { return capacity_; }
   std::byte* data() { return bytes_.get(); }
   const std::byte* data() const { return bytes_.get(); }
   pgproto::Bytes bytes_from(size_t at) const { return {bytes_.get() + at, size_ - at}; }
@@ -27,6 +28,10 @@ class Scratch {
     std::byte* const at = bytes_.get() + size_;
     size_ += bytes;
     return at;
+  }
+  /// Makes room for `capacity` bytes in all, so that to grow so far moves nothing.
+  void reserve(size_t capacity) {
+    if (capacity > capacity_) enlarge(capacity);
   }
   /// grow(), of which only `used` bytes are kept.
   void shrink_last(size_t grown, size_t used) { size_ -= grown - used; }
@@ -54,6 +59,9 @@ class Scratch {
   void reserve_more(size_t bytes) {
     size_t capacity = capacity_ < 4096 ? 4096 : capacity_;
     while (capacity - size_ < bytes) capacity *= 2;
+    enlarge(capacity);
+  }
+  void enlarge(size_t capacity) {
     auto larger = std::make_unique_for_overwrite<std::byte[]>(capacity);
     if (size_ != 0) std::memcpy(larger.get(), bytes_.get(), size_);
     bytes_ = std::move(larger);

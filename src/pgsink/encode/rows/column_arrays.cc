@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <numeric>
 
 #include "pgsink/encode/base/scratch.h"
@@ -14,7 +15,8 @@ using encode::Block;
 using encode::kBlockRowsMax;
 
 constexpr size_t kHeaderBytes = 20;
-constexpr size_t kLengthAt = 12;  ///< Where the header has the number of elements.
+constexpr size_t kSpareParts = 32;  ///< Of what is expected, one part more is reserved.
+constexpr size_t kLengthAt = 12;    ///< Where the header has the number of elements.
 
 }  // namespace
 
@@ -25,6 +27,7 @@ struct ColumnArrays::State {
 
   std::vector<Column> columns;
   size_t row_count = 0;
+  size_t rows_expected = 0;
   encode::FaultList faults;
   std::array<size_t, kBlockRowsMax> row_bytes{};
   std::array<std::byte*, kBlockRowsMax> cursors{};
@@ -33,11 +36,12 @@ struct ColumnArrays::State {
   void begin();
   bool attempt(const RecordBatch& batch, const Block& block, std::vector<Rejection>& rejections);
   void write(Column& column, size_t constant, size_t count);
+  void make_room(Column& column, size_t bytes, size_t count);
   void append(const RecordBatch& batch, Block block, std::vector<Rejection>& rejected);
 };
 
 void ColumnArrays::State::begin() {
-  row_count = 0;
+  row_count = rows_expected = 0;
   for (Column& column : columns) {
     column.bytes.clear();
     column.bytes.put<int32_t>(1);  // dimensions
@@ -48,13 +52,27 @@ void ColumnArrays::State::begin() {
   }
 }
 
+/// Before a column is to grow by `bytes` for `count` rows.
+void ColumnArrays::State::make_room(Column& column, size_t bytes, size_t count) {
+  if (rows_expected <= row_count + count) return;
+  const size_t used = column.bytes.size() - kHeaderBytes + bytes;
+  // A few more, because the rows to come may be a little longer: to double it would take as much
+  // memory again.
+  const size_t bytes_each = used / (row_count + count) + 1;
+  const size_t expected = kHeaderBytes + bytes_each * rows_expected;
+  if (expected <= column.bytes.capacity()) return;
+  column.bytes.reserve(expected + expected / kSpareParts);
+}
+
 /// Stores the fields of a block that was just measured, one after the other.
 void ColumnArrays::State::write(Column& column, size_t constant, size_t count) {
   if (constant != 0) {
+    make_room(column, constant * count, count);
     column.codec->write_strided(column.bytes.grow(constant * count), constant, count, true);
     return;
   }
   const size_t total = std::accumulate(row_bytes.begin(), row_bytes.begin() + count, size_t{0});
+  make_room(column, total, count);
   std::byte* at = column.bytes.grow(total);
   for (size_t i = 0; i < count; ++i) {
     cursors[i] = at;
@@ -125,6 +143,8 @@ Result<ColumnArrays> ColumnArrays::create(const std::vector<EncodeColumn>& colum
 
 void ColumnArrays::clear() { state_->begin(); }
 
+void ColumnArrays::expect(size_t rows) { state_->rows_expected = rows; }
+
 void ColumnArrays::append(const RecordBatch& batch, RowRange rows,
                           std::vector<Rejection>& rejected) {
   for (size_t done = 0; done < rows.count;) {
@@ -159,6 +179,61 @@ pgproto::Bytes ColumnArrays::array(size_t column) {
 
 pgproto::Bytes ColumnArrays::fields(size_t column) const {
   return state_->columns[column].bytes.bytes_from(kHeaderBytes);
+}
+
+namespace {
+
+/// The fields of one column, all of one length.
+class OrderedFields {
+ public:
+  /// `key` has the fields of `rows` rows, at least one.
+  OrderedFields(pgproto::Bytes key, size_t rows, bool is_signed)
+      : at_(key.data()), stride_(key.size() / rows), is_signed_(is_signed) {
+    const auto length = static_cast<int32_t>(stride_ - encode::kLengthBytes);
+    one_length_ = key.size() % rows == 0;
+    for (size_t i = 0; i < rows && one_length_; ++i) {
+      one_length_ = pgproto::load_be<int32_t>(at_ + i * stride_) == length;
+    }
+  }
+  bool have_one_length() const { return one_length_; }
+  /// Below, equal to or above 0, as the value of a row compares with that of the next row.
+  int compare_with_next(size_t row) const {
+    const std::byte* const value = at_ + row * stride_ + encode::kLengthBytes;
+    const std::byte* const next = value + stride_;
+    const size_t length = stride_ - encode::kLengthBytes;
+    if (is_signed_ && ((value[0] ^ next[0]) & kSign) != std::byte{}) {
+      return (value[0] & kSign) != std::byte{} ? -1 : 1;
+    }
+    return std::memcmp(value, next, length);
+  }
+
+ private:
+  static constexpr std::byte kSign{0x80};
+  const std::byte* at_;
+  size_t stride_;
+  bool is_signed_, one_length_ = false;
+};
+
+}  // namespace
+
+bool ColumnArrays::ascending(std::span<const OrderedField> key) const {
+  const size_t rows = row_count();
+  if (key.empty()) return false;
+  if (rows == 0) return true;
+  std::vector<OrderedFields> columns;
+  for (const OrderedField& field : key) {
+    columns.emplace_back(fields(field.column), rows, field.is_signed);
+    if (!columns.back().have_one_length()) return false;
+  }
+  for (size_t row = 0; row + 1 < rows; ++row) {
+    int order = 0;
+    for (const OrderedFields& column : columns) {
+      order = column.compare_with_next(row);
+      if (order != 0) break;
+    }
+    if (order >= 0) return false;
+  }
+  return true;
 }
 
 }  // namespace pgsink

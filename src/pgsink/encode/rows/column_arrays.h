@@ -8,6 +8,7 @@
 // server.
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <pgproto/bytes.h>
@@ -16,6 +17,14 @@
 #include "pgsink/encode/rows/row_encoder.h"
 
 namespace pgsink {
+
+/// OrderedField is a column whose values have one length, and which the server orders as numbers of
+/// that length, most significant byte first.
+struct OrderedField {
+  size_t column = 0;
+  bool is_signed = false;
+  friend bool operator==(const OrderedField&, const OrderedField&) = default;
+};
 
 class ColumnArrays {
  public:
@@ -28,6 +37,9 @@ class ColumnArrays {
 
   /// clear starts new arrays and keeps their memory.
   void clear();
+  /// expect says how many rows will be appended, so that their memory is got at once, as far as the
+  /// first rows tell how much it is.
+  void expect(size_t rows);
   /// append adds rows. Rejected ones are left out of all arrays and appended to `rejected`. The
   /// batch must have the schema given to create().
   void append(const RecordBatch& batch, RowRange rows, std::vector<Rejection>& rejected);
@@ -40,6 +52,9 @@ class ColumnArrays {
   pgproto::Bytes array(size_t column);
   /// fields is what that array holds: row_count() fields, each a length and a value.
   pgproto::Bytes fields(size_t column) const;
+  /// ascending says whether each row's key is greater than that of the row before. The first of
+  /// `key` counts most. Not where a value is NULL.
+  bool ascending(std::span<const OrderedField> key) const;
 
  private:
   struct State;
