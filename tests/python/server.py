@@ -70,6 +70,10 @@ class Server:
                     raise
                 time.sleep(0.05)
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def url(self, database):
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
