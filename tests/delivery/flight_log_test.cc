@@ -526,6 +526,25 @@ TEST_F(FlightLogTest, AfterTheLastWordAFlightWithoutIdIsNoDuplicate) {
   }
 }
 
+// The backend waited for its client when it was ended: what it had not begun is not committed.
+TEST_F(FlightLogTest, AfterTheFenceAFlightThatWasNotBegunIsNoDuplicate) {
+  for (const uint64_t last_attempt : {0U, 1U, 2U}) {
+    FlightLog log = connected_log();
+    for (Seq seq = 1; seq <= 2; ++seq) {
+      EXPECT_EQ(log.next_attempt(), seq);
+      begin(log, seq);
+      log.step(FlightLog::CommitHanded{seq}, kStart);
+    }
+    log.step(FlightLog::Lost{error_of(Errc::kConnectionLost)}, kStart);
+    log.step(FlightLog::Connected{kFirstLife, {.pid = 6, .backend_start = "c"}}, kStart);
+    ASSERT_EQ(log.next(kStart).kind, Kind::kFence);
+    log.step(FlightLog::Fenced{last_attempt}, kStart);
+    EXPECT_TRUE(log.next(kStart).possible_duplicate) << last_attempt;
+    log.step(FlightLog::SendBegan{1}, kStart);
+    EXPECT_EQ(log.next(kStart).possible_duplicate, last_attempt != 1) << last_attempt;
+  }
+}
+
 TEST_F(FlightLogTest, ConnectsOnlyWhenThereIsWork) {
   FlightLog log(config_of(false));
   EXPECT_EQ(log.next(kStart).kind, Kind::kWait);

@@ -269,7 +269,7 @@ TEST_P(TableShapeTest, AChangeThatIsUndoneBeforeTheRowsGetThere) {
   ASSERT_TRUE(sink->write(items(0, 1000)));
   if (std::get<Way>(GetParam()) == Way::kStaged && !counts_positions()) {
     ASSERT_TRUE(test::eventually([&] {
-      return scalar("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'BEGIN%COPY%'") != "0";
+      return scalar("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%BEGIN%COPY%'") != "0";
     }));
   }
   if (std::get<Way>(GetParam()) == Way::kCopy || partitioned_) {

@@ -154,7 +154,8 @@ class Connection {
 
  private:
   friend class Connector;
-  friend Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline);
+  friend Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline,
+                      std::string* waiting);
   Connection(Env& env, const ConnectOptions& options);
 
   // An event that was received while events were not read: its message in its own memory.
@@ -198,7 +199,9 @@ class Connection {
 /// fence makes sure that a backend has ended: it terminates it through `connection` and waits. A
 /// backend whose client vanished continues to execute what its receive buffer holds, COMMITs
 /// included. Fails with kCannotFence if the backend is still running at the deadline or may not be
-/// terminated.
-Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline);
+/// terminated. `waiting` becomes the text of the backend's last query if it waited for its client
+/// at that moment, so that it did nothing more; "" if it did not, or is gone.
+Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline,
+             std::string* waiting = nullptr);
 
 }  // namespace pgsink

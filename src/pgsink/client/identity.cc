@@ -140,7 +140,8 @@ constexpr int64_t kTerminateWaitMs = 1000;
 constexpr const char* kTerminate =
     "SELECT a.backend_start IS NULL,"
     " CASE WHEN a.backend_start IS NOT NULL"
-    "  THEN pg_catalog.pg_terminate_backend(a.pid, $3::pg_catalog.int8) END"
+    "  THEN pg_catalog.pg_terminate_backend(a.pid, $3::pg_catalog.int8) END,"
+    " CASE WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'Client' THEN a.query END"
     " FROM pg_catalog.pg_stat_get_activity($1::pg_catalog.int4) a"
     " WHERE (a.backend_start IS NULL"
     "  OR a.backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.timestamptz)"
@@ -155,7 +156,8 @@ std::unexpected<Error> cannot_fence(const BackendIdentity& backend, const std::s
 
 }  // namespace
 
-Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline) {
+Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline,
+             std::string* waiting) {
   Clock& clock = connection.env_.clock;
   if (backend.pid <= 0 || backend.backend_start.empty()) {
     return cannot_fence(backend, "its identity was never read");
@@ -180,7 +182,8 @@ Status fence(Connection& connection, const BackendIdentity& backend, Deadline de
       if (error.code == Errc::kTimeout) return cannot_fence(backend, kStillRunning);
       return fail(error);
     }
-    if (answer->rows.empty() || answer->rows[0].size() != 2) return {};  // It has ended already.
+    if (answer->rows.empty() || answer->rows[0].size() != 3) return {};  // It has ended already.
+    if (waiting != nullptr && waiting->empty()) *waiting = answer->rows[0][2].value_or("");
     if (answer->rows[0][0] == "t") {
       return cannot_fence(backend,
                           "it belongs to another role, and this role may not see it; connect as "

@@ -99,6 +99,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const SendBegan& event, TimePoint) {
   set_state(sent, State::kOnWire);
   sent.commit_handed = false;
   sent.xid = 0;
+  sent.attempt = ++attempts_;
   sent.backend = backend_;
   sent.incarnation = incarnation_;
   sent.status_asked = 0;
@@ -189,7 +190,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
   return std::nullopt;
 }
 
-std::optional<FlightLog::Seq> FlightLog::on(const Fenced&, TimePoint) {
+std::optional<FlightLog::Seq> FlightLog::on(const Fenced& event, TimePoint) {
   const auto unknown = first_unknown();
   PGPROTO_ASSERT(connected_ && unknown);
   fenced_ = flight(*unknown).backend;
@@ -197,7 +198,12 @@ std::optional<FlightLog::Seq> FlightLog::on(const Fenced&, TimePoint) {
   for (Flight& lost : flights_) {
     // Without its xid nothing can be asked.
     const bool fenced = lost.state == State::kUnknown && lost.backend == *fenced_;
-    if (fenced && lost.xid == 0) send_again_as_unknown(lost);
+    if (!fenced || lost.xid != 0) continue;
+    if (event.last_attempt != 0 && lost.attempt > event.last_attempt) {
+      send_again(lost, rolled_back());
+    } else {
+      send_again_as_unknown(lost);
+    }
   }
   return std::nullopt;
 }

@@ -107,7 +107,11 @@ class FlightLog {
     /// arrived. So a flight whose id has not arrived did not begin there.
     bool last_word = false;
   };
-  struct Fenced {};  ///< The backend that next() named has ended.
+  struct Fenced {  ///< The backend that next() named has ended.
+    /// It was waiting for its client, and this is the last attempt of which it had done anything;
+    /// 0: unknown. Attempts with a higher number cannot be committed.
+    uint64_t last_attempt = 0;
+  };
   struct FenceFailed {
     Error error;
   };
@@ -163,6 +167,8 @@ class FlightLog {
   size_t on_the_wire() const { return on_the_wire_; }
   /// Set once the log stopped, by Stopped or by a failure that cannot be retried.
   const std::optional<Error>& stop_error() const { return stop_error_; }
+  /// The number that the next SendBegan gives to its attempt.
+  uint64_t next_attempt() const { return attempts_ + 1; }
   /// Whether the failure of this flight, answered now, is its own: in ordered modes the flights
   /// after the first uncommitted one fail because of it.
   bool fails_by_itself(Seq seq) const { return !config_.ordered || seq == first_seq(); }
@@ -189,6 +195,7 @@ class FlightLog {
     uint32_t failures = 0;
     uint32_t status_asked = 0;
     uint64_t xid = 0;  ///< 0: unknown.
+    uint64_t attempt = 0;
     BackendIdentity backend;
     Incarnation incarnation;
     TimePoint not_before{};
@@ -247,6 +254,7 @@ class FlightLog {
   std::optional<Error> stop_error_;
   Seq stop_seq_ = 0;
   uint64_t retry_count_ = 0;
+  uint64_t attempts_ = 0;
 };
 
 }  // namespace pgsink

@@ -90,6 +90,7 @@ struct Attempt {
   AttemptRequests requests;
   RowCursor next;
   LeafCopies copies;
+  uint64_t number = 0;            ///< For attempt_mark.h; 0: it is not marked.
   uint64_t commit_end = 0;        ///< appended_position() after COMMIT; 0 while it is not appended.
   std::string gid;                ///< Two-phase commit.
   uint64_t partitions_known = 0;  ///< Partitioner::generation() when it was sent.

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "pgsink/lane/attempt_mark.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
@@ -37,7 +38,7 @@ bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) c
   return session.wire().empty() || (!flight.in_doubt && !setup_.leaves.wants_look(flight, path));
 }
 
-Status FlightSender::begin(Flight& flight, LaneSession& session) {
+Status FlightSender::begin(Flight& flight, LaneSession& session, uint64_t number) {
   if (flight.attempts == 0) flight.row_by_row = repeated_keys_.forbid_together(flight);
   const Path path = path_of(flight, session);
   if (setup_.leaves.wants_look(flight, path)) setup_.leaves.look(session.connection());
@@ -46,6 +47,8 @@ Status FlightSender::begin(Flight& flight, LaneSession& session) {
   ++flight.attempts;
   Attempt& attempt = flight.attempt;
   attempt.path = path;
+  // Behind a pooler another client's query may be the last one.
+  if (plan().truth == Truth::kXid && session.connection().is_direct()) attempt.number = number;
   attempt.began = setup_.clock.now();
   if (setup_.partitioner != nullptr) attempt.partitions_known = setup_.partitioner->generation();
   session.prepare_for(path, flight.seq);
@@ -64,7 +67,8 @@ Status FlightSender::begin_transaction(Flight& flight, LaneSession& session) {
   const TransactionSql& texts = session.sql();
   const auto identify = setup_.delivery.begin_sql(flight, texts);
   if (!identify) return fail(identify.error());
-  std::string sql = texts.begin + *identify + texts.settings;
+  std::string sql = attempt.number == 0 ? "" : mark_begin(attempt.number);
+  sql += texts.begin + *identify + texts.settings;
   if (texts.guarded) {
     sql += sql_text(Sql::kGuard, {std::to_string(flight.seq - 1), std::to_string(flight.seq)});
     sql += "; ";
@@ -288,7 +292,9 @@ Status FlightSender::undo(Flight& flight, LaneSession& session) {
 
 Status FlightSender::end_transaction(Flight& flight, LaneSession& session, std::string_view sql) {
   Attempt& attempt = flight.attempt;
-  const auto request = session.protocol().query(sql);
+  const auto request = attempt.number == 0
+                           ? session.protocol().query(sql)
+                           : session.protocol().query(mark_end(attempt.number) + std::string(sql));
   if (!request) return fail(request.error());
   attempt.requests.commit = *request;
   if (attempt.ending != EndingKind::kRollback) {

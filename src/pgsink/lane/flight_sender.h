@@ -51,8 +51,8 @@ class FlightSender {
   /// Whether a flight may begin now. If something must be known about it in advance, it waits for
   /// its last row; if something must be asked first, for the answers to earlier flights.
   bool may_begin(const Flight& flight, const LaneSession& session) const;
-  /// Begins a new attempt: all that comes before the rows.
-  Status begin(Flight& flight, LaneSession& session);
+  /// Begins a new attempt of that number: all that comes before the rows.
+  Status begin(Flight& flight, LaneSession& session, uint64_t number);
   /// Then: sends arrays to the end, or opens the COPY or begins with the statements that
   /// continue_rows() sends.
   Status open_rows(Flight& flight, LaneSession& session);

@@ -236,7 +236,8 @@ void Lane::send(const FlightLog::Action& action) {
     next.failures = next.proofs_failed = 0;
     next.generation = target_->generation;
   }
-  if (const Status begun = sender_.begin(next, *link_); !begun) return lost(begun.error());
+  if (const Status begun = sender_.begin(next, *link_, log_.next_attempt()); !begun)
+    return lost(begun.error());
   step(FlightLog::SendBegan{action.seq});
   link_->put_on_wire(action.seq);
   count_in_flight();

@@ -1,6 +1,7 @@
 #include "pgsink/lane/outcome.h"
 
 #include "pgsink/client/identity.h"
+#include "pgsink/lane/attempt_mark.h"
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
@@ -31,10 +32,11 @@ XactStatus status_of(const std::string& answer, Connection& connection, Env& env
 
 Result<FlightLog::Event> fence_backend(const FlightLog::Action& action, Connection& connection,
                                        Env& env) {
-  const auto fenced = fence(connection, action.backend, env.clock.now() + kFenceTimeout);
+  std::string waiting;
+  const auto fenced = fence(connection, action.backend, env.clock.now() + kFenceTimeout, &waiting);
   if (connection.broken()) return fail(fenced ? Error{} : fenced.error());
   if (!fenced) return FlightLog::FenceFailed{fenced.error()};
-  return FlightLog::Fenced{};
+  return FlightLog::Fenced{last_attempt(waiting)};
 }
 
 Result<FlightLog::Event> ask_status(const FlightLog::Action& action, Connection& connection,
