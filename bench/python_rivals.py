@@ -17,6 +17,8 @@ of the backends of the load.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import resource
@@ -142,6 +144,8 @@ def memory_mib(field):
 
 def child(way, shape, rows, url, waits):
     """One load; what it took as JSON."""
+    import pyarrow
+
     table = make_rows(shape, rows, BATCHES.get(way, BATCH))
     if way == "adbc":
         import adbc_driver_postgresql.dbapi  # noqa: F401: to load it is not a part of the load.
@@ -152,6 +156,11 @@ def child(way, shape, rows, url, waits):
     if waits:
         print("ready", flush=True)
         sys.stdin.readline()
+    # What making the rows has left over would be given back during the load, or used by it.
+    gc.collect()
+    pyarrow.default_memory_pool().release_unused()
+    ctypes.CDLL(None).malloc_trim(0)
+    time.sleep(0.2)
     Path("/proc/self/clear_refs").write_text("5")  # The peak begins here.
     before, cpu, begun = memory_mib("VmRSS"), used(), time.monotonic()
     WAYS[way](url, shape, table)

@@ -15,8 +15,8 @@ using encode::Block;
 using encode::kBlockRowsMax;
 
 constexpr size_t kHeaderBytes = 20;
-constexpr size_t kSpareParts = 32;  ///< Of what is expected, one part more is reserved.
-constexpr size_t kLengthAt = 12;    ///< Where the header has the number of elements.
+constexpr size_t kSpareParts = 4;  ///< Of what is expected, one part more is reserved.
+constexpr size_t kLengthAt = 12;   ///< Where the header has the number of elements.
 
 }  // namespace
 
@@ -56,8 +56,8 @@ void ColumnArrays::State::begin() {
 void ColumnArrays::State::make_room(Column& column, size_t bytes, size_t count) {
   if (rows_expected <= row_count + count) return;
   const size_t used = column.bytes.size() - kHeaderBytes + bytes;
-  // A few more, because the rows to come may be a little longer: to double it would take as much
-  // memory again.
+  // More, because the rows to come may be longer, and the next flight larger: to allocate again
+  // would leave a hole. What is not used takes no memory.
   const size_t bytes_each = used / (row_count + count) + 1;
   const size_t expected = kHeaderBytes + bytes_each * rows_expected;
   if (expected <= column.bytes.capacity()) return;
