@@ -149,6 +149,27 @@ class InputTest(DatabaseTest):
         for other in found[1:]:
             self.assertEqual(other, found[0])
 
+    def test_the_index_of_pandas(self):
+        """Numbers of rows are not written, names are."""
+        frame = pandas.DataFrame(COLUMNS).astype({"name": "string"})
+        self.write(frame[frame["id"] > 1], ROWS[1:])
+        self.write([frame[frame["id"] > 1], frame[frame["id"] == 1]])
+        self.write(frame.set_index("id"))
+        report = frame[frame["id"] > 1].pipe(pgsink.write, self.url, "made", create_table=True)
+        self.assertEqual(report.written, 2)
+        self.assertEqual([column.name for column in pgsink.describe(self.url, "made")],
+                         ["id", "name", "price"])
+
+    def test_a_column_and_a_query_are_no_rows(self):
+        self.sql("CREATE TABLE t (id bigint)")
+        array = pyarrow.array([1])
+        for data in (pandas.Series([1], name="id"), polars.Series("id", [1]), array,
+                     pyarrow.chunked_array([array])):
+            with self.subTest(type(data)), self.assertRaisesRegex(pgsink.UsageError, "to_frame"):
+                pgsink.write(data, self.url, "t")
+        with self.assertRaisesRegex(pgsink.UsageError, r"LazyFrame .*collect\(\)"):
+            pgsink.write(polars.LazyFrame({"id": [1]}), self.url, "t")
+
     def test_what_is_not_rows_is_refused(self):
         self.sql("CREATE TABLE t (id bigint)")
         for data in (7, "text", [1, 2], object()):

@@ -10,6 +10,9 @@ from typing import Any, Iterator
 from ._errors import UsageError, error_of
 from ._library import ArrowArray, ArrowArrayStream, ArrowSchema
 
+_ROWS_FORMAT = b"+s"
+"""The format of a struct in Arrow: each field is a column."""
+
 _get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _get_pointer.restype = ctypes.c_void_p
 _get_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -26,6 +29,11 @@ class Stream:
         """A schema that the caller has to move on."""
         schema = ArrowSchema()
         self._check(self.struct.get_schema(ctypes.byref(self.struct), ctypes.byref(schema)))
+        try:
+            _check_rows(schema)
+        except UsageError:
+            schema.release(ctypes.byref(schema))
+            raise
         return schema
 
     def next(self) -> ArrowArray | None:
@@ -53,7 +61,17 @@ class Batch:
 
     def schema(self) -> ArrowSchema:
         """The schema, which the caller has to move on."""
+        _check_rows(self._schema)
         return self._schema
+
+
+def _check_rows(schema: ArrowSchema) -> None:
+    """Refuses what is not rows, but the values of one column."""
+    if schema.format != _ROWS_FORMAT:
+        raise UsageError(
+            "this is one column, such as a series, and rows are to be written: make a frame of it, "
+            "for example with to_frame()"
+        )
 
 
 def _struct_of(capsule: Any, name: bytes, kind: Any) -> Any:
@@ -92,6 +110,14 @@ def sources(data: Any) -> Iterator[Stream | Batch]:
 
 
 def _source(data: Any) -> Stream | Batch | None:
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(data, pandas.DataFrame):
+        pyarrow = _pyarrow(data)
+        # The index is a column if somebody has named it; otherwise it is the numbers of the rows,
+        # also where a filter has left gaps in them.
+        named = any(name is not None for name in data.index.names)
+        table = pyarrow.Table.from_pandas(data, preserve_index=named)
+        return Stream(table.__arrow_c_stream__())
     if hasattr(data, "__arrow_c_stream__"):
         return Stream(data.__arrow_c_stream__())
     if hasattr(data, "__arrow_c_array__"):
@@ -102,11 +128,6 @@ def _source(data: Any) -> Stream | Batch | None:
     if isinstance(data, dict):
         pyarrow = _pyarrow(data)
         return Stream(pyarrow.Table.from_pydict(data).__arrow_c_stream__())
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(data, pandas.DataFrame):
-        pyarrow = _pyarrow(data)
-        table = pyarrow.Table.from_pandas(data, preserve_index=False)
-        return Stream(table.__arrow_c_stream__())
     return None
 
 
@@ -130,6 +151,8 @@ def _name(data: Any) -> str:
 
 
 def _unknown(data: Any) -> UsageError:
+    if hasattr(data, "collect") and hasattr(data, "lazy"):
+        return UsageError(f"{_name(data)} has no rows yet: write what its collect() returns")
     return UsageError(
         f"{_name(data)} cannot be read as rows: give something with __arrow_c_stream__ or "
         "__arrow_c_array__ (frames of polars and pandas, tables and readers of pyarrow, relations "
