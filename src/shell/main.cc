@@ -82,8 +82,9 @@ Result<std::unique_ptr<MetricsHttp>> serve_metrics(const Flags& flags,
   if (flags.metrics_listen.empty()) return nullptr;
   MetricsHttp::Pages pages;
   pages["/metrics"] = [&connections] {
-    return MetricsHttp::Answer{200, "text/plain; version=0.0.4; charset=utf-8",
-                               prometheus_text(connections.reports())};
+    return MetricsHttp::Answer{
+        200, "text/plain; version=0.0.4; charset=utf-8",
+        prometheus_text(connections.reports(), connections.source_reports())};
   };
   pages["/livez"] = [] { return MetricsHttp::Answer{.body = "ok\n"}; };
   pages["/readyz"] = [&connections] {

@@ -201,7 +201,9 @@ TEST_F(CTest, TwoSinksOnTwoThreads) {
     EXPECT_EQ(pgsink_sink_warnings_json(sink, &warnings.text, &error), 0);
     for (int64_t i = 0; i < 200; ++i) {
       EXPECT_EQ(write(sink, i * 100, 100, &error, static_cast<uint64_t>(i + 1)), 0);
-      if (i % 50 == 0) EXPECT_EQ(pgsink_sink_flush(sink, &error), 0) << error.message;
+      if (i % 50 == 0) {
+        EXPECT_EQ(pgsink_sink_flush(sink, &error), 0) << error.message;
+      }
     }
     EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
     EXPECT_EQ(pgsink_sink_durable_position(sink), 200U);

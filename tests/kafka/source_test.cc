@@ -76,6 +76,12 @@ TEST_F(KafkaTest, RecordsBecomeRowsOnceAndTheNextRunGoesOn) {
   expect_once(5000);
   EXPECT_EQ(scalar("SELECT sum(position) FROM pgsink_offsets"), "5000");
 
+  const auto counted =
+      run(script +
+              "SELECT count(*) AS partitions, sum(position) AS read, sum(lag_records) "
+              "AS lag FROM system.kafka_partitions WHERE connection = 'feed';",
+          {"--format", "csv"});
+  EXPECT_THAT(counted.out, HasSubstr("3,5000,0")) << counted.err;
   auto nothing = run(script);
   ASSERT_EQ(nothing.exit_code, 0) << nothing.err;
   expect_once(5000);

@@ -337,6 +337,54 @@ TEST_F(StreamsTest, AnUpsertKeepsTheOrderOfItsKeys) {
   EXPECT_EQ(scalar("SELECT string_agg(stream || id, ' ' ORDER BY stream) FROM t"), "a499 b499");
 }
 
+TEST_F(StreamsTest, InputThatNeverBecameRowsIsADeadLetterOfTheTransactionThatPassesIt) {
+  options_.dead_letter_table = "letters";
+  auto sink = open();
+  claim(*sink, "a");
+  const auto with_rejected = [](RecordBatch made, const std::string& text) {
+    RejectedInput input;
+    input.number = made.position;
+    input.text = text;
+    input.error.message = "it is not a row";
+    made.rejected.push_back(std::move(input));
+    return made;
+  };
+  ASSERT_TRUE(sink->write(with_rejected(batch("a", 1), "one")));
+  RecordBatch nothing_else = batch("a", 0);  // No row before the position.
+  nothing_else.position = 15;
+  ASSERT_TRUE(sink->write(with_rejected(std::move(nothing_else), "two")));
+  flush(*sink);
+  EXPECT_EQ(scalar("SELECT string_agg(source_position || ' ' || (\"row\" ->> 'input'), ', ' ORDER "
+                   "BY source_position) FROM letters"),
+            "10 one, 15 two");
+  EXPECT_EQ(sink->metrics().rejected_rows, 2U);
+  EXPECT_EQ(stored("a"), "15");
+
+  // Whoever goes on from a position before has them once more, and only once.
+  auto second = open();
+  EXPECT_EQ(claim(*second, "a"), 15U);
+  RecordBatch third = batch("a", 0);
+  third.position = 16;
+  ASSERT_TRUE(second->write(with_rejected(std::move(third), "three")));
+  RecordBatch late = batch("a", 0);
+  late.position = 17;
+  ASSERT_TRUE(sink->write(with_rejected(std::move(late), "not ours")));
+  EXPECT_EQ(sink->flush().error().code, Errc::kFenced);
+  flush(*second);
+  EXPECT_EQ(scalar("SELECT count(*) FROM letters"), "3");
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "10");
+  ASSERT_TRUE(second->close());
+
+  options_.dead_letter_table.clear();
+  auto strict = open();
+  claim(*strict, "a");
+  RecordBatch refused = batch("a", 0);
+  refused.position = 20;
+  const Status nowhere = strict->write(with_rejected(std::move(refused), "four"));
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().code, Errc::kRowRejected);
+}
+
 TEST_F(StreamsTest, PositionsBelongToOneTable) {
   {
     auto sink = open();

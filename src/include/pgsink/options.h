@@ -222,9 +222,8 @@ struct SinkOptions {
   /// `exactly_once` stores in the target database, in the transaction of the rows, how far each
   /// lane has come, with a fence against a second writer of the same `sink_id`.
   Delivery delivery = Delivery::kAtLeastOnce;
-  /// With `exactly_once`: each batch belongs to a stream (RecordBatch::stream), and positions are
-  /// remembered for each stream. Many processes with one `sink_id` write one table, each the
-  /// streams that it has claimed (Sink::claim()).
+  /// With `exactly_once`: remembers a position for each stream of the input, so that many processes
+  /// with one `sink_id` can write one table. A pipeline that reads Kafka sets it by itself.
   bool streams = false;
   /// Name by which the sink is known to its next process. `exactly_once` and `use_2pc` store their
   /// progress under it, so another load needs another name; without it they use the connection's

@@ -17,6 +17,8 @@
 
 #include <pgproto/error.h>
 
+#include <pgsink/dead_letter.h>
+
 namespace pgsink {
 
 using pgproto::Errc;
@@ -187,6 +189,10 @@ class RecordBatch {
   /// two-phase, and returned by Sink::resume_points(). At most kProofBytesMax printable ASCII
   /// characters, which pgsink does not interpret.
   std::string position_proof;
+  /// Input of the stream up to `position` that never became rows, for sinks with the option
+  /// `streams`: it becomes dead letters in the transaction that moves the position. (Sink::reject()
+  /// writes them in a transaction of their own.)
+  std::vector<RejectedInput> rejected;
   /// The largest size of position_proof, in bytes.
   static constexpr size_t kProofBytesMax = 64;
   /// host_position is `position` with `position_proof`.

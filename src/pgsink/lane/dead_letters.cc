@@ -165,6 +165,24 @@ std::string_view cut_text(std::string_view text) {
   return text.substr(0, end);
 }
 
+DeadLetter letter_of(const RejectedInput& input, const std::string& connection,
+                     const std::string& table, int64_t wall_us) {
+  DeadLetter letter;
+  letter.connection = connection;
+  letter.table = table;
+  letter.input_row = letter.source_position = input.number;
+  letter.attempts = 1;
+  letter.sqlstate = std::string(input.error.sqlstate.view());
+  letter.message = input.error.message;
+  letter.detail = input.error.detail;
+  letter.column = input.error.column;
+  letter.row = "{\"input\":";
+  encode::append_text_as_json(cut_text(input.text), letter.row);
+  letter.row += '}';
+  letter.rejected_wall_us = wall_us;
+  return letter;
+}
+
 std::string row_as_json(const RecordBatch& batch, size_t row) {
   std::string json = "{";
   const Schema& schema = *batch.schema();

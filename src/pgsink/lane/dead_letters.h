@@ -22,6 +22,10 @@ namespace pgsink {
 /// cut_text is the beginning of a text that is not too long for a letter.
 std::string_view cut_text(std::string_view text);
 
+/// letter_of makes a letter of input that never became a row.
+DeadLetter letter_of(const RejectedInput& input, const std::string& connection,
+                     const std::string& table, int64_t wall_us);
+
 /// row_as_json renders all columns of a row of the batch.
 std::string row_as_json(const RecordBatch& batch, size_t row);
 

@@ -123,7 +123,8 @@ struct Rejects {
   std::optional<Error> suspicion;   ///< Of the last attempt that failed while searching.
   std::vector<DeadLetter> letters;  ///< Of the rows left out.
   LetterForm letter_form = LetterForm::kUtf8;
-  size_t letters_told = 0;  ///< Number of them that file and callback have.
+  size_t letters_told = 0;   ///< Number of them that file and callback have.
+  bool inputs_told = false;  ///< Whether they have those of RecordBatch::rejected.
 
   bool any() const { return salvage.searching() || !salvage.left_out().empty(); }
   /// Takes what is known of the rows from `row` on, the first of which is `input_row`. REQUIRES: no

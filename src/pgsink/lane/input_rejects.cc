@@ -4,8 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "pgsink/encode/values/render.h"
-
 namespace pgsink {
 namespace {
 
@@ -22,15 +20,25 @@ uint64_t InputRejects::count() const {
   return count_;
 }
 
+Status InputRejects::check_takes(std::span<const RejectedInput> inputs) const {
+  if (inputs.empty() || setup_.dead_letters != nullptr) return {};
+  Error error = inputs.front().error;
+  error.code = Errc::kRowRejected;
+  error.message =
+      "record " + std::to_string(inputs.front().number) + " of the input: " + error.message;
+  return fail(std::move(error));
+}
+
+Status InputRejects::count(std::span<const RejectedInput> inputs, uint64_t rows_accepted) {
+  if (inputs.empty()) return {};
+  const auto letters = make_letters(inputs, rows_accepted);
+  if (!letters) return fail(letters.error());
+  return {};
+}
+
 Status InputRejects::reject(std::span<const RejectedInput> inputs, uint64_t rows_accepted) {
   if (inputs.empty()) return {};
-  if (setup_.dead_letters == nullptr) {
-    Error error = inputs.front().error;
-    error.code = Errc::kRowRejected;
-    error.message =
-        "record " + std::to_string(inputs.front().number) + " of the input: " + error.message;
-    return fail(std::move(error));
-  }
+  if (auto takes = check_takes(inputs); !takes) return takes;
   const auto letters = make_letters(inputs, rows_accepted);
   if (!letters) return fail(letters.error());
   if (auto told = setup_.dead_letters->tell(*letters); !told) return told;
@@ -47,19 +55,8 @@ Result<std::vector<DeadLetter>> InputRejects::make_letters(std::span<const Rejec
                                                            uint64_t rows_accepted) {
   std::vector<DeadLetter> letters;
   for (const RejectedInput& input : inputs) {
-    DeadLetter& letter = letters.emplace_back();
-    letter.connection = setup_.name;
-    letter.table = setup_.plan.table;
-    letter.input_row = letter.source_position = input.number;
-    letter.attempts = 1;
-    letter.sqlstate = std::string(input.error.sqlstate.view());
-    letter.message = input.error.message;
-    letter.detail = input.error.detail;
-    letter.column = input.error.column;
-    letter.row = "{\"input\":";
-    encode::append_text_as_json(cut_text(input.text), letter.row);
-    letter.row += '}';
-    letter.rejected_wall_us = setup_.env.clock.wall_us();
+    const DeadLetter& letter = letters.emplace_back(
+        letter_of(input, setup_.name, setup_.plan.table, setup_.env.clock.wall_us()));
     uint64_t rejected = 0;
     {
       const Monitor::Lock lock(*monitor_);

@@ -30,6 +30,10 @@ class InputRejects {
 
   /// As Sink::reject(). `rows_accepted` are the rows of the input that were good so far.
   Status reject(std::span<const RejectedInput> inputs, uint64_t rows_accepted);
+  /// For input that a flight carries: fails if it has nowhere to go.
+  Status check_takes(std::span<const RejectedInput> inputs) const;
+  /// The same: counts it. Fails if there is too much now.
+  Status count(std::span<const RejectedInput> inputs, uint64_t rows_accepted);
   /// How many there were.
   uint64_t count() const;
 

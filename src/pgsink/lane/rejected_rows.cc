@@ -68,17 +68,34 @@ Status RejectedRows::leave_out(Flight& flight, size_t row, const Error& error) c
   return letters_->count(flight.rejects.letters.back(), flight.input_rows().second);
 }
 
+/// What the flight's batches bring that never became rows. REQUIRES: whole batches.
+std::vector<DeadLetter> RejectedRows::letters_of_inputs(const Flight& flight) const {
+  std::vector<DeadLetter> letters;
+  for (const Piece& piece : flight.pieces) {
+    if (!piece.last) continue;
+    for (const RejectedInput& input : piece.batch().rejected) {
+      letters.push_back(letter_of(input, connection_, table_, clock_.wall_us()));
+    }
+  }
+  return letters;
+}
+
 Status RejectedRows::send_letters(Flight& flight, LaneSession& session) const {
   Rejects& rejects = flight.rejects;
-  if (rejects.letters.empty() || rejects.salvage.searching()) return {};
-  const std::span<const DeadLetter> letters = rejects.letters;
-  if (rejects.letters_told < letters.size()) {
-    const auto told = letters_->tell(letters.subspan(rejects.letters_told));
+  if (letters_ == nullptr || rejects.salvage.searching()) return {};
+  std::vector<DeadLetter> all = letters_of_inputs(flight);
+  if (!all.empty() && !std::exchange(rejects.inputs_told, true)) {
+    if (const auto told = letters_->tell(all); !told) return told;
+  }
+  if (rejects.letters_told < rejects.letters.size()) {
+    const auto told = letters_->tell(std::span(rejects.letters).subspan(rejects.letters_told));
     if (!told) return told;
-    rejects.letters_told = letters.size();
+    rejects.letters_told = rejects.letters.size();
   }
   const std::string& insert = letters_->insert_sql();
-  if (insert.empty()) return {};
+  all.insert(all.end(), rejects.letters.begin(), rejects.letters.end());
+  if (insert.empty() || all.empty()) return {};
+  const std::span<const DeadLetter> letters = all;
   AttemptRequests& requests = flight.attempt.requests;
   for (size_t first = 0; first < letters.size();) {
     const size_t count = DeadLetters::inserted_together(letters.subspan(first));

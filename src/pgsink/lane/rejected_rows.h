@@ -56,6 +56,7 @@ class RejectedRows {
   bool salvage(Flight& flight, Failure& failure, bool may_blame_row) const;
 
  private:
+  std::vector<DeadLetter> letters_of_inputs(const Flight& flight) const;
   Status leave_out(Flight& flight, size_t row, const Error& error) const;
   Status leave_out_found(Flight& flight, std::optional<size_t> row) const;
 

@@ -59,6 +59,19 @@ Result<std::vector<StreamPosition>> StreamClaimer::claim(std::span<const StreamS
   }
 }
 
+Status StreamClaimer::release(std::span<const std::string> streams, ReleaseMode mode,
+                              const std::function<Status(uint64_t batch)>& drain) {
+  if (auto held = claims_.check_claimed(streams); !held) return held;
+  if (mode == ReleaseMode::kDrain) {
+    if (auto durable = drain(claims_.last_batch(streams)); !durable) return durable;
+    for (const std::string& stream : streams) {
+      if (auto ours = claims_.status(stream); !ours) return ours;
+    }
+  }
+  claims_.drop(streams);
+  return {};
+}
+
 Result<std::vector<StreamRow>> StreamClaimer::claim_once(std::span<const StreamStart> streams) {
   if (connection_ == nullptr) {
     auto opened = Connection::open(setup_.env, setup_.connect, setup_.salted_keys);

@@ -1,8 +1,10 @@
 #pragma once
 // StreamClaimer: claims streams for a sink that is open, on a connection of its own.
 
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "pgsink/client/connection.h"
@@ -32,6 +34,10 @@ class StreamClaimer {
   /// As Sink::claim(). Repeats what fails because a connection is lost or cannot be opened. One
   /// caller at a time.
   Result<std::vector<StreamPosition>> claim(std::span<const StreamStart> streams);
+
+  /// As Sink::release(); `drain` waits until all batches up to that number are durable.
+  Status release(std::span<const std::string> streams, ReleaseMode mode,
+                 const std::function<Status(uint64_t batch)>& drain);
 
  private:
   Result<std::vector<StreamRow>> claim_once(std::span<const StreamStart> streams);

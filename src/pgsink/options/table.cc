@@ -379,9 +379,9 @@ constexpr OptionInfo kTable[] = {
                    "`sink_id`.",
         .example = "'exactly_once'"}),
     boolean<&O::streams>({.key = "streams", .group = kTransactions, .default_text = "false",
-        .meaning = "With `exactly_once`: remembers a position for each stream of the input "
-                   "([how](../how-to/streams.md)), so that many processes with one `sink_id` can "
-                   "write one table. A pipeline that reads Kafka sets it by itself.",
+        .meaning = "With `exactly_once`: remembers a position for each [stream]"
+                   "(../how-to/streams.md) of the input, so that many processes with one `sink_id` "
+                   "can write one table. A pipeline that reads Kafka sets it by itself.",
         .example = "true"}),
     text<&O::sink_id>({.key = "sink_id", .group = kTransactions, .aliases = "writer_id|instance_id",
         .meaning = "Name by which the sink is known to its next process. `exactly_once` and "

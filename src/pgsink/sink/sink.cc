@@ -170,10 +170,11 @@ class SinkImpl final : public Sink {
   Status write(RecordBatch batch) override {
     return guarded([&]() -> Status {
       if (auto ready = check_batch(batch); !ready) return ready;
+      const std::vector<RejectedInput> inputs = batch.rejected;
       for (;;) {
         const auto pushed = inbox_.push(batch, true);
         if (!pushed) return told(fail(pushed.error()));
-        if (*pushed) return {};
+        if (*pushed) return count_rejected(inputs);
         if (auto ended = make_room(); !ended) return ended;
       }
     });
@@ -182,10 +183,11 @@ class SinkImpl final : public Sink {
     bool taken = false;
     const Status done = guarded([&]() -> Status {
       if (auto ready = check_batch(batch); !ready) return ready;
+      const std::vector<RejectedInput> inputs = batch.rejected;
       const auto pushed = inbox_.push(batch, false);
       if (!pushed) return told(fail(pushed.error()));
       taken = *pushed;
-      return {};
+      return taken ? count_rejected(inputs) : Status();
     });
     if (!done) return fail(done.error());
     return taken;
@@ -258,18 +260,9 @@ class SinkImpl final : public Sink {
     return positions;
   }
   Status release(std::span<const std::string> streams, ReleaseMode mode) override {
-    return by_stream([&](StreamClaimer& claimer) -> Status {
-      StreamClaims& claims = claimer.claims();
-      if (auto held = claims.check_claimed(streams); !held) return held;
-      if (mode == ReleaseMode::kDrain) {
-        const Status durable = told(inbox_.flush_through(claims.last_batch(streams)));
-        if (!durable) return durable;
-        for (const std::string& stream : streams) {
-          if (auto ours = claims.status(stream); !ours) return ours;
-        }
-      }
-      claims.drop(streams);
-      return {};
+    return by_stream([&](StreamClaimer& claimer) {
+      return claimer.release(streams, mode,
+                             [&](uint64_t batch) { return told(inbox_.flush_through(batch)); });
     });
   }
   uint64_t stream_position(const std::string& stream) const override {
@@ -306,11 +299,22 @@ class SinkImpl final : public Sink {
     if (!batch.stream.empty() && !streams_) {
       return fail(Errc::kUsage, "write(): RecordBatch::stream needs the option streams = true");
     }
+    if (!batch.rejected.empty() && !streams_) {
+      return fail(Errc::kUsage,
+                  "write(): RecordBatch::rejected needs the option streams = true: use reject()");
+    }
+    if (auto takes = input_rejects_.check_takes(batch.rejected); !takes) return takes;
     // Rows that exactly-once knows to be delivered are not written again.
     const bool replayed =
         streams_ ? streams_->claims().is_replayed(batch)
                  : plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
     return partitioner_ && !replayed ? ensure_partitions(batch) : Status();
+  }
+
+  Status count_rejected(std::span<const RejectedInput> inputs) {
+    SinkMetrics gauges;
+    if (!inputs.empty()) inbox_.read_gauges(gauges);
+    return input_rejects_.count(inputs, gauges.rows_accepted);
   }
 
   /// Ends the epoch because a batch does not fit into it.

@@ -124,4 +124,17 @@ std::vector<SinkMetrics> Connections::metrics() const {
   return all;
 }
 
+void Connections::put_source_report(SourceReport report) {
+  const std::scoped_lock lock(mutex_);
+  std::string name = report.name;
+  sources_[std::move(name)] = std::move(report);
+}
+
+std::vector<SourceReport> Connections::source_reports() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<SourceReport> reports;
+  for (const auto& entry : sources_) reports.push_back(entry.second);
+  return reports;
+}
+
 }  // namespace pgsink::shell

@@ -12,6 +12,7 @@
 #include <pgsink/sink.h>
 
 #include "shell/connections/prometheus.h"
+#include "shell/connections/source_report.h"
 
 namespace pgsink::shell {
 
@@ -48,6 +49,11 @@ class Connections {
   /// The pool metrics of all connections, by name. Thread-safe.
   std::vector<SinkMetrics> metrics() const;
 
+  /// Replaces the report of a source of that name.
+  void put_source_report(SourceReport report);
+  /// The last report of each source, by name. Thread-safe.
+  std::vector<SourceReport> source_reports() const;
+
  private:
   struct Connection {
     SinkOptions options;
@@ -57,6 +63,7 @@ class Connections {
   };
   mutable std::mutex mutex_;
   std::map<std::string, Connection> connections_;
+  std::map<std::string, SourceReport> sources_;
 };
 
 }  // namespace pgsink::shell

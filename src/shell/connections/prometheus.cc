@@ -163,6 +163,56 @@ void append_process(Writer& out) {
   out.sample({}, open_files());
 }
 
+/// What a source of streams counts.
+struct OfSource {
+  const char* name;
+  const char* type;
+  const char* help;
+  double (*value)(const SourceReport& source);
+};
+constexpr std::array<OfSource, 4> kOfSources{{
+    {"pgsink_source_streams", "gauge", "Partitions that this process reads.",
+     [](const SourceReport& s) { return double(s.streams.size()); }},
+    {"pgsink_source_records_total", "counter", "Messages read.",
+     [](const SourceReport& s) { return double(s.records); }},
+    {"pgsink_source_rejected_total", "counter", "Malformed messages.",
+     [](const SourceReport& s) { return double(s.rejected); }},
+    {"pgsink_source_rebalances_total", "counter", "Changes of the partitions it reads.",
+     [](const SourceReport& s) { return double(s.rebalances); }},
+}};
+
+/// What is known of each partition.
+struct OfStream {
+  const char* name;
+  const char* help;
+  double (*value)(const StreamReport& stream);
+};
+constexpr std::array<OfStream, 2> kOfStreams{{
+    {"pgsink_source_lag_records", "Messages of the partition that were not read yet.",
+     [](const StreamReport& s) { return double(s.lag_records); }},
+    {"pgsink_source_lag_seconds", "Age of the message that was read last; 0 without a lag.",
+     [](const StreamReport& s) { return s.lag_seconds; }},
+}};
+
+void append_sources(Writer& out, const std::vector<SourceReport>& sources) {
+  if (sources.empty()) return;
+  for (const OfSource& one : kOfSources) {
+    out.family(one.name, one.type, one.help);
+    for (const SourceReport& s : sources) out.sample({{"source", s.name}}, one.value(s));
+  }
+  for (const OfStream& one : kOfStreams) {
+    out.family(one.name, "gauge", one.help);
+    for (const SourceReport& source : sources) {
+      for (const StreamReport& s : source.streams) {
+        out.sample({{"source", source.name},
+                    {"topic", s.topic},
+                    {"partition", std::to_string(s.partition)}},
+                   one.value(s));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::string write_mode_name(WriteMode mode) {
@@ -171,7 +221,8 @@ std::string write_mode_name(WriteMode mode) {
   return kNames[static_cast<size_t>(mode)];
 }
 
-std::string prometheus_text(const std::vector<ConnectionReport>& connections) {
+std::string prometheus_text(const std::vector<ConnectionReport>& connections,
+                            const std::vector<SourceReport>& sources) {
   Writer out;
   out.family("pgsink_build_info", "gauge", "The versions that run; always 1.");
   out.sample({{"version", version_number()}, {"commit", version_commit()}}, 1);
@@ -214,6 +265,7 @@ std::string prometheus_text(const std::vector<ConnectionReport>& connections) {
   for (const Report& r : connections) {
     out.histogram(r.metrics.connection_name, r.mode, r.metrics.batch_bytes);
   }
+  append_sources(out, sources);
   append_process(out);
   return out.take();
 }

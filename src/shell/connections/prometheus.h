@@ -8,6 +8,8 @@
 #include <pgsink/metrics.h>
 #include <pgsink/options.h>
 
+#include "shell/connections/source_report.h"
+
 namespace pgsink::shell {
 
 /// ConnectionReport is one connection for monitoring.
@@ -22,7 +24,8 @@ struct ConnectionReport {
 std::string write_mode_name(WriteMode mode);
 
 /// prometheus_text is the whole answer to GET /metrics, in the text format 0.0.4.
-std::string prometheus_text(const std::vector<ConnectionReport>& connections);
+std::string prometheus_text(const std::vector<ConnectionReport>& connections,
+                            const std::vector<SourceReport>& sources = {});
 
 /// not_ready says why rows of a running pipeline make no progress, one line for each connection;
 /// empty if all do. `now_wall_us` is microseconds since 1970.

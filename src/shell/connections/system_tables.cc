@@ -96,6 +96,27 @@ EngineTable statements_table(const Connections& connections) {
   return table;
 }
 
+// ---- kafka_partitions ----------------------------------------------------------------------
+
+EngineTable partitions_table(const Connections& connections) {
+  EngineTable table;
+  table.name = "kafka_partitions";
+  table.columns = {{"connection", CellKind::kText},   {"topic", CellKind::kText},
+                   {"partition", CellKind::kCount},   {"position", CellKind::kCount},
+                   {"lag_records", CellKind::kCount}, {"lag_seconds", CellKind::kDouble}};
+  table.rows = [&connections]() -> Result<std::vector<TableRow>> {
+    std::vector<TableRow> rows;
+    for (const SourceReport& source : connections.source_reports()) {
+      for (const StreamReport& s : source.streams) {
+        rows.push_back({source.name, s.topic, static_cast<uint64_t>(s.partition), s.position,
+                        s.lag_records, s.lag_seconds});
+      }
+    }
+    return rows;
+  };
+  return table;
+}
+
 // ---- postgresql_tables ---------------------------------------------------------------------
 
 std::vector<EngineTable::TableColumn> target_table_columns() {
@@ -161,6 +182,7 @@ pgproto::Status SystemTables::add_to(Engine& engine) {
   tables.push_back(metrics_table(connections_));
   tables.push_back(pool_table(connections_));
   tables.push_back(statements_table(connections_));
+  tables.push_back(partitions_table(connections_));
   tables.push_back(
       {std::string(kTargets), target_table_columns(), [this] { return target_columns(); }});
   return tables_.add(engine, std::move(tables));

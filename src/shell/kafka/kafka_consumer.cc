@@ -17,8 +17,9 @@ using std::chrono::milliseconds;
 
 /// How long a question to a broker may take.
 constexpr int kAskMs = 10'000;
-/// How long to wait for the metadata of a cluster that may be starting.
-constexpr int kReachMs = 10'000;
+/// How long to wait for a cluster that may be starting, when joining and when only checking.
+constexpr int kReachMs = 60'000;
+constexpr int kCheckMs = 10'000;
 
 struct FreePartitions {
   void operator()(rd_kafka_topic_partition_list_t* list) const {
@@ -96,6 +97,7 @@ class RdConsumer final : public KafkaConsumer {
                   std::string("the client of Kafka cannot be made: ") + why.data());
     }
     rd_kafka_poll_set_consumer(handle_);
+    joins_ = joins;
     if (!joins) return {};
     std::vector<KafkaPartition> topics;
     for (const std::string& topic : options.topics) {
@@ -190,8 +192,9 @@ class RdConsumer final : public KafkaConsumer {
   }
 
   Result<std::string> cluster() override {
-    char* const id = rd_kafka_clusterid(handle_, kReachMs);
+    char* const id = rd_kafka_clusterid(handle_, joins_ ? kReachMs : kCheckMs);
     if (id == nullptr) {
+      const KafkaMessage::Pointer brings_the_error(rd_kafka_consumer_poll(handle_, 100));
       return fail(Errc::kKafka, "no broker of Kafka can be reached: " + last_error_);
     }
     std::string text(id);
@@ -330,7 +333,7 @@ class RdConsumer final : public KafkaConsumer {
   }
 
   rd_kafka_t* handle_ = nullptr;
-  bool closing_ = false;
+  bool closing_ = false, joins_ = false;
   std::deque<Rebalance> rebalances_;     ///< Not returned by poll() yet.
   std::optional<Rebalance> unanswered_;  ///< The last one, until it is answered.
   std::string last_error_;

@@ -25,7 +25,8 @@ constexpr milliseconds kCommitEvery{1000};
 /// OwnedPartition is a partition that this member reads.
 struct OwnedPartition {
   std::deque<KafkaMessage> messages;
-  uint64_t next = 0;                 ///< The offset after the last message that was delivered.
+  int64_t read_ms = 0;  ///< When the last one that was delivered was sent; 0: not known.
+  uint64_t next = 0;    ///< The offset after the last message that was delivered.
   std::vector<uint64_t> boundaries;  ///< Offsets, ascending, that no micro-batch crosses.
   std::optional<uint64_t> end;       ///< Of a bounded read.
   bool at_end = false;               ///< Of a bounded read: its end was met.
@@ -59,6 +60,29 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   }
 
   void finish() override { finishing_ = true; }
+
+  std::optional<SourceReport> report() override {
+    SourceReport all{.name = {},
+                     .streams = {},
+                     .records = records_,
+                     .rejected = rejected_,
+                     .rebalances = rebalances_};
+    for (const auto& [partition, owned] : owned_) {
+      StreamReport& stream = all.streams.emplace_back();
+      stream.topic = partition.topic;
+      stream.partition = partition.number;
+      stream.position = owned.next;
+      const auto range = consumer_->known_range(partition);
+      if (!range || range->end <= owned.next) continue;
+      stream.lag_records = range->end - owned.next;
+      if (owned.read_ms == 0) continue;
+      const auto now = std::chrono::system_clock::now().time_since_epoch();
+      const int64_t now_ms = std::chrono::duration_cast<milliseconds>(now).count();
+      stream.lag_seconds = static_cast<double>(std::max<int64_t>(now_ms - owned.read_ms, 0)) / 1000;
+    }
+    return all;
+  }
+
   std::string place(size_t row) const override { return place_of(delivered_[row]); }
   RejectedInput input(size_t row) const override { return rejected(delivered_[row], ""); }
 
@@ -157,6 +181,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   }
 
   Status on_rebalance(const Rebalance& rebalance) {
+    ++rebalances_;
     if (rebalance.kind == Rebalance::Kind::kAssigned) return on_assigned(rebalance.partitions);
     Revocation revocation;
     revocation.lost = rebalance.kind == Rebalance::Kind::kLost;
@@ -412,7 +437,10 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
       --held_messages_;
       held_bytes_ -= message.bytes();
       owned.next = message.offset() + 1;
+      owned.read_ms = message.timestamp_ms().value_or(0);
+      ++records_;
       if (auto read = columns_.append(message, texts); !read) {
+        ++rejected_;
         rows.rejected.push_back(rejected(message, read.error()));
       } else {
         delivered_.push_back(std::move(message));
@@ -459,9 +487,10 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   std::vector<KafkaPartition> revoked_all_;  ///< … and of all that the group named.
   size_t held_messages_ = 0, held_bytes_ = 0;
   uint64_t polled_ = 0;
-  std::vector<KafkaMessage> delivered_;  ///< Messages of the last micro-batch.
-  uint64_t number_ = 0, committed_ = 0;  ///< Of micro-batches.
-  std::deque<Delivered> waiting_;        ///< Delivered and not committed.
+  uint64_t records_ = 0, rejected_ = 0, rebalances_ = 0;  ///< For monitoring.
+  std::vector<KafkaMessage> delivered_;                   ///< Messages of the last micro-batch.
+  uint64_t number_ = 0, committed_ = 0;                   ///< Of micro-batches.
+  std::deque<Delivered> waiting_;                         ///< Delivered and not committed.
   std::map<KafkaPartition, uint64_t> to_store_;
   TimePoint stored_at_;
 };

@@ -134,6 +134,14 @@ Outcome PipelineBinder::name_columns(Branch& branch) const {
 
 Outcome PipelineBinder::find_source() const {
   const auto bound = context_.sources.bound();
+  const bool has_source_streams = bound.size() == 1 && bound.front()->rows->streams() != nullptr;
+  for (const Branch& branch : pipeline_->branches) {
+    if (branch.into_engine() || !branch.options->streams || has_source_streams) continue;
+    return std::unexpected(pipeline_->target_fault(
+        branch, make_error(Errc::kOptionConflict,
+                           "streams = true is for input with streams, such as Kafka; this "
+                           "pipeline's has none: leave streams out")));
+  }
   if (bound.empty()) return {};
   if (bound.size() > 1) {
     return std::unexpected(pipeline_->query_fault(

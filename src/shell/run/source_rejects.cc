@@ -52,6 +52,10 @@ Outcome SourceRejects::reject(const std::vector<RejectedInput>& inputs) {
                                          "; it is rejected");
     }
   }
+  if (keeps_) {
+    kept_.insert(kept_.end(), inputs.begin(), inputs.end());
+    return {};
+  }
   for (BranchSink* const sink : sinks_) {
     if (auto done = sink->reject(inputs); !done) return done;
   }

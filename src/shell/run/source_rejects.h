@@ -24,6 +24,10 @@ class SourceRejects {
   /// the last call.
   void add_sink(BranchSink& sink) { sinks_.push_back(&sink); }
 
+  /// From now on the letters are kept for take(), instead of being written at once.
+  void keep() { keeps_ = true; }
+  std::vector<RejectedInput> take() { return std::exchange(kept_, {}); }
+
   /// Makes dead letters of input, and warns about it. Fails if there is more of it than allowed.
   Outcome reject(const std::vector<RejectedInput>& inputs);
   /// The same with rows of the source's micro-batch that the engine refuses. False if there is
@@ -41,6 +45,8 @@ class SourceRejects {
   Sources::Source& source_;
   std::vector<BranchSink*> sinks_;
   uint64_t count_ = 0;
+  bool keeps_ = false;
+  std::vector<RejectedInput> kept_;
 };
 
 /// source_fault is an error of the pipeline's unbounded source.

@@ -16,6 +16,7 @@ using std::chrono::steady_clock;
 /// The longest wait for rows; then signals are looked at.
 constexpr std::chrono::milliseconds kTick{50};
 
+constexpr std::chrono::seconds kReportEvery{1};
 /// How long to wait before a sink that is full is asked again.
 constexpr std::chrono::milliseconds kFullSinkPause{2};
 
@@ -76,7 +77,10 @@ Outcome StreamRun::open_sinks() {
     return !branch.into_engine() && branch.options->delivery == Delivery::kExactlyOnce;
   });
   if (control_ != nullptr) control_->begin_run(by_sinks);
-  if (by_sinks) holder_.emplace(pipeline_, *control_);
+  if (by_sinks) {
+    holder_.emplace(pipeline_, *control_);
+    rejects_.keep();
+  }
   const int64_t timeout = source_.rows->limits().delivery_timeout.count();
   for (const Branch& branch : pipeline_.branches) {
     Part& part = parts_.emplace_back();
@@ -157,9 +161,9 @@ Outcome StreamRun::move_until_end() {
       if (auto answered = holder_->answer(); !answered) return answered;
     }
     if (auto confirmed = confirm_committed(); !confirmed) return confirmed;
-    if (!end) continue;
-    reading_ = false;
-    return {};
+    if (end) reading_ = false;
+    report_source();
+    if (end) return {};
   }
 }
 
@@ -236,10 +240,11 @@ EngineResult<StreamRun::Made> StreamRun::make(Branch& branch) const {
 }
 
 Outcome StreamRun::write(std::vector<Made> made) {
+  const std::vector<RejectedInput> rejected = rejects_.take();
   for (size_t i = 0; i < parts_.size(); ++i) {
     if (!parts_[i].sink) continue;
     if (holder_) {
-      if (auto written = write_of_stream(i, std::move(made[i])); !written) return written;
+      if (auto written = write_of_stream(i, std::move(made[i]), rejected); !written) return written;
       continue;
     }
     for (RecordBatch& batch : made[i]) {
@@ -268,7 +273,8 @@ Outcome StreamRun::write_patiently(BranchSink& sink, RecordBatch batch) {
 }
 
 /// The position moves with what the query made of the micro-batch, also with nothing.
-Outcome StreamRun::write_of_stream(size_t part, Made made) {
+Outcome StreamRun::write_of_stream(size_t part, Made made,
+                                   const std::vector<RejectedInput>& rejected) {
   BranchSink& sink = *parts_[part].sink;
   if (made.size() > 1) {
     return std::unexpected(pipeline_.query_fault(
@@ -283,9 +289,21 @@ Outcome StreamRun::write_of_stream(size_t part, Made made) {
       made.empty() ? empty_batch(pipeline_.branches[part].rows.schema()) : std::move(made.front());
   batch.stream = stream_;
   batch.position = stream_position_;
+  if (takes_dead_letters(*sink.branch().options)) batch.rejected = rejected;
   if (auto written = write_patiently(sink, std::move(batch)); !written) return written;
   holder_->wrote(sink, read_position_, stream_, stream_position_);
   return {};
+}
+
+/// Once a second, and at the end.
+void StreamRun::report_source() {
+  const auto now = steady_clock::now();
+  if (reading_ && now - reported_at_ < kReportEvery) return;
+  reported_at_ = now;
+  auto report = source_.rows->report();
+  if (!report) return;
+  report->name = source_.name;
+  pipeline_.context.connections.put_source_report(std::move(*report));
 }
 
 // ---- commits ------------------------------------------------------------------------------------

@@ -48,9 +48,10 @@ class StreamRun {
   EngineResult<Made> make(Branch& branch) const;
   Outcome write(std::vector<Made> made);
   Outcome write_patiently(BranchSink& sink, RecordBatch batch);
-  Outcome write_of_stream(size_t part, Made made);
+  Outcome write_of_stream(size_t part, Made made, const std::vector<RejectedInput>& rejected);
   Outcome check_sinks() const;
   Outcome confirm_committed();
+  void report_source();
   SinkMetrics metrics() const;
 
   Pipeline& pipeline_;
@@ -62,7 +63,7 @@ class StreamRun {
   std::string stream_;                  ///< Of the current micro-batch, …
   uint64_t stream_position_ = 0;        ///< … and its position after it.
   uint64_t read_position_ = 0;
-  TimePoint flushed_at_;
+  TimePoint flushed_at_, reported_at_;
   bool reading_ = true;       ///< The source has not ended.
   bool interrupted_ = false;  ///< A signal came before it ended.
 };

@@ -15,6 +15,7 @@
 #include <pgsink/options.h>
 #include <pgsink/record_batch.h>
 
+#include "shell/connections/source_report.h"
 #include "shell/records/column_samples.h"
 #include "shell/sources/stream_control.h"
 
@@ -105,6 +106,8 @@ class UnboundedSource {
   virtual Result<Rows> next(size_t rows_max, TimePoint deadline) = 0;
   /// Reads no more input: next() returns what was read before, then the end.
   virtual void finish() = 0;
+  /// For monitoring, without a name; nullopt if there is nothing to report.
+  virtual std::optional<SourceReport> report() { return std::nullopt; }
   /// The position of a row of the last batch, for messages: "line 17".
   virtual std::string place(size_t row) const = 0;
   /// A row of the last batch as it was read, for a dead letter; without an error.

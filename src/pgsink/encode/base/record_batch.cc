@@ -16,6 +16,7 @@ RecordBatch::RecordBatch(RecordBatch&& other) noexcept
     : stream(std::move(other.stream)),
       position(std::exchange(other.position, 0)),
       position_proof(std::move(other.position_proof)),
+      rejected(std::move(other.rejected)),
       schema_(std::move(other.schema_)),
       columns_(std::move(other.columns_)),
       row_count_(std::exchange(other.row_count_, 0)),
@@ -30,6 +31,7 @@ RecordBatch& RecordBatch::operator=(RecordBatch&& other) noexcept {
   std::swap(stream, moved.stream);
   std::swap(position, moved.position);
   std::swap(position_proof, moved.position_proof);
+  std::swap(rejected, moved.rejected);
   std::swap(schema_, moved.schema_);
   std::swap(columns_, moved.columns_);
   std::swap(row_count_, moved.row_count_);
