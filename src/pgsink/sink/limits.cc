@@ -15,7 +15,7 @@ constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
 // Where a flight of arrays stops growing by itself. The client holds each flight twice, as arrays
 // and as what is sent, and the server once; larger flights gain little: bench/python_rivals.py,
 // `upsert` and `shuffled`.
-constexpr size_t kArraysFlightBytes = size_t{2} << 20;
+constexpr size_t kArraysFlightBytes = size_t{3} << 19;
 
 }  // namespace
 
