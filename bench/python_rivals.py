@@ -45,8 +45,8 @@ UPSERTS = ("upsert", "shuffled")  # The keys come in order, or in none.
 NAMES = {"upsert": "upsert, keys in order", "shuffled": "upsert, keys shuffled"}
 
 
-# Rows of a batch. ADBC is fastest with these, of 8,192 to all rows at once, and with its own size of
-# messages, of 64 KiB to 64 MiB.
+# Rows of a batch. ADBC is fastest with these, of 8,192 to all rows at once, and with its own size
+# of messages, of 64 KiB to 64 MiB.
 BATCHES = {"adbc": 8_192}
 BATCH = 65_536
 
@@ -258,13 +258,14 @@ def measure(server, url, connection, shape, rows, way):
 METHOD = """
 `pgsink.write` with its defaults, `adbc_ingest` of adbc-driver-postgresql, and psycopg, which copies
 row by row or, for upserts, uses `executemany`. The rows are a pyarrow table in batches of 65,536
-(of 8,192 for ADBC, which is fastest so): narrow ones have an int8, a timestamptz, a float8, a bool and an int4; mixed ones eight columns with
-four texts, a numeric(24,4) and an array of four float8; wide ones four texts of 200 bytes. An
-upsert is of narrow rows, half of whose keys are there, in the order of the keys or shuffled; ADBC
-loads a temporary table, then says `INSERT … ON CONFLICT`. The table is unlogged, the connection
-TCP, the server has its default settings without fsync. Each load is a process of its own; memory is
-what it grows by at most. Medians of {rounds} interleaved rounds; ratios are medians of the ratio
-within each round, below 1 where pgsink needs less. Measured by `bench/python_rivals.py`.
+(of 8,192 for ADBC, which is fastest so): narrow ones have an int8, a timestamptz, a float8, a bool
+and an int4; mixed ones eight columns with four texts, a numeric(24,4) and an array of four float8;
+wide ones four texts of 200 bytes. An upsert is of narrow rows, half of whose keys are there, in the
+order of the keys or shuffled; ADBC loads a temporary table, then says `INSERT … ON CONFLICT`. The
+table is unlogged, the connection TCP, the server has its default settings without fsync. Each load
+is a process of its own; memory is what it grows by at most. Medians of {rounds} interleaved rounds;
+ratios are medians of the ratio within each round, below 1 where pgsink needs less. Measured by
+`bench/python_rivals.py`.
 """
 
 COUNTING_METHOD = """
