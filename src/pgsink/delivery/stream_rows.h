@@ -22,10 +22,10 @@ namespace pgsink {
 
 /// StreamRow is the content of a stream's row.
 struct StreamRow {
-  std::string stream;
+  std::string stream{};
   uint64_t position = 0;
-  std::string writer;       ///< The token that may move the row.
-  std::string writer_name;  ///< For people; only from read().
+  std::string writer{};       ///< The token that may move the row.
+  std::string writer_name{};  ///< For people; only from read().
 };
 
 /// StreamMove is what a flight does with a row.
