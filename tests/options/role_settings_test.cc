@@ -204,7 +204,7 @@ TEST_F(RoleSettingsTest, ChangeNothingOrAreNamed) {
             << setting.name << " = " << value << ", mode " << static_cast<int>(way.first)
             << ", delivery " << static_cast<int>(way.second) << ": " << now;
       }
-      sql("ALTER ROLE settings_user RESET " + setting.name);
+      sql("ALTER ROLE settings_user RESET ALL");
       ++tried;
     }
   }

@@ -194,11 +194,11 @@ class UriParser {
     size_t end = part.text.size();
     size_t i = 0;
     while (i < end && part.text[i] == ' ') ++i;
-    while (end > i && is_space(part.text[end - 1])) --end;
+    while (end > i && part.text[end - 1] == ' ') --end;
     std::string decoded;
     for (; i < end; ++i) {
       const char c = part.text[i];
-      if (is_space(c)) return malformed(part.position + i, "blanks must be written as %20");
+      if (c == ' ') return malformed(part.position + i, "blanks must be written as %20");
       if (c != '%') {
         decoded += c;
         continue;
