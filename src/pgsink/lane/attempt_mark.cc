@@ -23,7 +23,7 @@ uint64_t last_attempt(std::string_view query) {
   if (!begins && !query.starts_with(kEnds)) return 0;
   query.remove_prefix(begins ? kBegins.size() : kEnds.size());
   const uint64_t number = parse_number(query.substr(0, query.find(kClose)));
-  // Of the first attempt nothing can be said in this way, which is no harm.
+  // If the first attempt is open, that is 0: nothing is known then, and all of it counts.
   return begins && number > 0 ? number - 1 : number;
 }
 
