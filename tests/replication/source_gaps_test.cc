@@ -239,6 +239,11 @@ class StoppedSourceTest : public SourceGapsBase,
     const Status started = source_->start(known ? position_ : 0, memory());
     return started ? Error{} : started.error();
   }
+  static Error came() {
+    Error error;
+    error.message = "came";
+    return error;
+  }
   /// Waits for the row with this id, and confirms what comes.
   Error read_until(const std::string& id) {
     for (const auto end = std::chrono::steady_clock::now() + kPatience;
@@ -249,7 +254,7 @@ class StoppedSourceTest : public SourceGapsBase,
       position_ = (*batch)->position;
       source_->confirm(position_);
       for (const std::string& line : test::lines_of((*batch)->rows)) {
-        if (line.starts_with("I " + id + " ")) return {.code = Errc::kUsage, .message = "came"};
+        if (line.starts_with("I " + id + " ")) return came();
       }
     }
     return {};
