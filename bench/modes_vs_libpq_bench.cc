@@ -1,6 +1,6 @@
 // Inserts, upserts, updates and deletes the same rows of the same table by pgsink and by every way
-// that a C programmer writes with libpq, at several batch sizes, each batch a transaction, and says whether
-// pgsink keeps what it promises: docs/reference/benchmarks.md.
+// that a C programmer writes with libpq, at several batch sizes, each batch a transaction, and says
+// whether pgsink keeps what it promises: docs/reference/benchmarks.md.
 
 #include <algorithm>
 #include <map>

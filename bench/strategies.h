@@ -1,7 +1,7 @@
 #pragma once
 // The ways to insert, upsert, update and delete that a careful C programmer writes with libpq:
-// binary parameters, statements prepared once, and pipeline mode with several transactions in flight
-// wherever libpq can (it cannot with COPY).
+// binary parameters, statements prepared once, and pipeline mode with several transactions in
+// flight wherever libpq can (it cannot with COPY).
 
 #include <cstdint>
 #include <string>

@@ -231,14 +231,16 @@ TEST_F(TwoPhaseCrashTest, BackendsThatDieAtAnyTimeLoseAndDoubleNothing) {
   });
   uint64_t n = 0;
   Status status;
-  for (int epoch = 0; status && epoch < 10; ++epoch) {
+  // However fast the machine is, some die.
+  const auto enough = [&] { return sink->metrics().connections_opened > 6; };
+  for (int epoch = 0; status && (epoch < 10 || (epoch < 1000 && !enough())); ++epoch) {
     for (int k = 0; status && k < 15; ++k) status = sink->write(batch(++n));
     if (status) status = sink->flush();
   }
   done = true;
   killer.join();
   must(status);
-  EXPECT_GT(sink->metrics().connections_opened, 6U);
+  EXPECT_TRUE(enough());
   expect_once(n);
   must(sink->close());
   EXPECT_EQ(prepared(), "0");

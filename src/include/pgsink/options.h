@@ -187,8 +187,8 @@ struct SinkOptions {
   /// Rows of a batch when `use_copy = true`, instead of `batch_size`.
   int64_t copy_batch_size = 10000;
   /// Whether rows are sent by binary COPY. If not, they are sent as arrays in one statement. Left
-  /// out: inserts of more than 1,000 rows or 1 MiB, and what exceeds 8 MiB in the other modes. Views
-  /// and tables with rules for INSERT take no COPY in `write_mode = 'insert'`.
+  /// out: inserts of more than 1,000 rows or 1 MiB, and what exceeds 8 MiB in the other modes.
+  /// Views and tables with rules for INSERT take no COPY in `write_mode = 'insert'`.
   std::optional<bool> use_copy;
   /// Rows of a transaction: a multiple or a fraction of a batch. Left out: a transaction takes the
   /// batches that wait while the server works on the one before, up to a quarter of `buffer_bytes`

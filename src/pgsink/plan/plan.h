@@ -44,8 +44,8 @@ struct TransactionSql {
   /// Flights carry a guard that makes the server roll back those that follow a failed one. It is
   /// stored in a setting of the session.
   bool guarded = false;
-  /// Flights of arrays may do without BEGIN and COMMIT. Where flights are ordered, open_series takes
-  /// the place of identify and guard ($1 the flight before, $2 its own number, if guarded).
+  /// Flights of arrays may do without BEGIN and COMMIT. Where flights are ordered, open_series
+  /// takes the place of identify and guard ($1 the flight before, $2 its own number, if guarded).
   bool series = false;
   std::string open_series;
   /// A series identifies itself after its rows, by the statement that proves the shape.

@@ -209,7 +209,13 @@ std::string slow_pipeline(size_t rows) {
 TEST_F(PipelineRun, ProgressIsPlainLinesWithoutATerminal) {
   const auto quiet = pgsink_input(sink_ + slow_pipeline(50000));
   EXPECT_THAT(quiet.err, MatchesRegex("slow -> numbers_sink[^\n]*\n"));
-  const auto run = pgsink_input(sink_ + slow_pipeline(300000), {"--progress", "always"});
+  analytics_server().sql(
+      "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+      " 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END';"
+      "CREATE TRIGGER slow AFTER INSERT ON numbers EXECUTE FUNCTION dawdle()",
+      "analytics");
+  const auto run = pgsink_input(sink_ + slow_pipeline(1000), {"--progress", "always"});
+  analytics_server().sql("DROP FUNCTION dawdle() CASCADE", "analytics");
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_THAT(run.err,
               MatchesRegex("(slow: [0-9,]+ rows, [0-9,]+ rows/s, [0-9.]+ MB/s, [0-9.]+ s\n)+"
