@@ -132,6 +132,7 @@ class Bench {
     SinkOptions options = sink_options(place_);
     options.port = std::to_string(proxy_.port());
     options.batch_size = static_cast<int64_t>(config_.batch_rows);
+    options.transaction_size = options.batch_size;
     options.in_flight_max = static_cast<int64_t>(window);
     options.buffer_bytes = static_cast<int64_t>(config_.buffer_bytes);
     options.batch_bytes = std::min(options.batch_bytes, options.buffer_bytes);

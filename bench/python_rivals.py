@@ -16,6 +16,7 @@ tables in Markdown. Memory is what the process grew by while it loaded. The serv
 of the backends of the load.
 """
 
+import math
 import argparse
 import ctypes
 import gc
@@ -309,7 +310,8 @@ def report_loads(report, shapes):
                 return statistics.median(one[way][name] for one in measured)
 
             def ratio(name, way=way, measured=measured):
-                return statistics.median(one["pgsink"][name] / one[way][name] for one in measured)
+                return statistics.median(one["pgsink"][name] / (one[way][name] or math.nan)
+                             for one in measured)
 
             ratios = [f"{ratio(name):.2f}" for name in ("wall", "cpu", "server")]
             report.say(f"| {NAMES.get(shape, shape)}, {rows:,} | {way} "

@@ -111,6 +111,7 @@ double SlowUpserts::pgsink() {
   options.port = std::to_string(port_);
   options.write_mode = WriteMode::kUpsert;
   options.batch_size = kBatchRows;
+  options.transaction_size = kBatchRows;
   options.retry_backoff_ms = 1;  // As soon as libpq's client.
   options.max_retries = 100;
   auto sink = Sink::open(options, batch(0).schema());
