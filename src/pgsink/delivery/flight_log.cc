@@ -330,11 +330,15 @@ std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_
   const size_t window = one_by_one ? 1 : config_.window_max;
   if (stop_error_ || on_the_wire_ >= window) return std::nullopt;
   std::optional<Seq> found;
-  for (size_t i = 0; i < flights_.size(); ++i) {
+  // In order, nothing may be on the wire after what is sent. Thousands of flights may wait after
+  // the last that is: they are not looked at.
+  size_t unseen = config_.ordered ? on_the_wire_ : 0;
+  for (size_t i = 0; i < flights_.size() && (!found || unseen > 0); ++i) {
     const Flight& candidate = flights_[i];
-    const bool blocks = config_.ordered && candidate.set_aside;
-    if (blocks && candidate.state == State::kOnWire) return std::nullopt;
-    if (config_.ordered && found && candidate.state == State::kOnWire) return std::nullopt;
+    if (candidate.state == State::kOnWire && config_.ordered) {
+      if (candidate.set_aside || found) return std::nullopt;
+      --unseen;
+    }
     if (found || candidate.state != State::kToSend) continue;
     if (candidate.not_before > now) {
       wake_at = std::min(wake_at, candidate.not_before);
@@ -342,7 +346,6 @@ std::optional<FlightLog::Seq> FlightLog::sendable(TimePoint now, Deadline& wake_
       continue;
     }
     found = first_seq() + i;
-    if (!config_.ordered) break;
   }
   return found;
 }
