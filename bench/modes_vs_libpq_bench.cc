@@ -316,7 +316,7 @@ std::string report_merge(const std::vector<Cell>& cells, Figures& figures) {
     figures.add(cell_name(cell) + ": rows/s to MERGE", ratio);
   }
   return section("How do upserts compare with MERGE?",
-                 "`MERGE` is no upsert: it fails with a unique violation if another session "
+                 "`MERGE` is not an upsert: it fails with a unique violation if another session "
                  "inserts one of its keys at the same time. It skips the work that `ON CONFLICT` "
                  "does to prevent that. This table is for users who are the only writer of a "
                  "table.",

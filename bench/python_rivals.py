@@ -16,11 +16,11 @@ tables in Markdown. Memory is what the process grew by while it loaded. The serv
 of the backends of the load.
 """
 
-import math
 import argparse
 import ctypes
 import gc
 import json
+import math
 import os
 import resource
 import statistics
