@@ -25,7 +25,6 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
 Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool);
 /// connect_lanes does what every lane's connection needs before its first flight.
 Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
-                     std::optional<WriterSessions>& sessions, Env& env,
-                     std::span<PoolLease> lanes);
+                     std::optional<WriterSessions>& sessions, Env& env, std::span<PoolLease> lanes);
 
 }  // namespace pgsink

@@ -167,8 +167,8 @@ constexpr Flag kFlags[] = {
      },
      kOfRun | kOfLoad},
     {"shutdown-timeout", '\0', "SECONDS",
-     "the longest time from SIGTERM or SIGINT to the end (60; 0: no limit)",
-     set_shutdown_timeout, kOfRun | kOfLoad},
+     "the longest time from SIGTERM or SIGINT to the end (60; 0: no limit)", set_shutdown_timeout,
+     kOfRun | kOfLoad},
     {"json", '\0', "", "print the options, or the transactions in doubt, as JSON",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.json = true;
