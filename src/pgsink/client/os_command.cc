@@ -14,8 +14,6 @@
 
 #include "pgsink/client/os_file_descriptor.h"
 
-extern char** environ;
-
 namespace pgsink {
 namespace {
 

@@ -90,6 +90,7 @@ Result<std::vector<StreamRow>> StreamRows::claim(Env& env, Connection& connectio
       deadline);
   if (!rows) return fail(rows.error());
   std::vector<StreamRow> claimed;
+  claimed.reserve(rows->rows.size());
   for (size_t i = 0; i < rows->rows.size(); ++i) {
     claimed.push_back({.stream = cell(*rows, i, 0),
                        .position = parse_number(cell(*rows, i, 1)),
@@ -118,6 +119,7 @@ Result<std::vector<StreamRow>> StreamRows::renew(Env& env, Connection& connectio
       deadline);
   if (!renewed) return fail(renewed.error());
   std::vector<StreamRow> ours;
+  ours.reserve(renewed->rows.size());
   for (size_t i = 0; i < renewed->rows.size(); ++i) {
     ours.push_back({.stream = cell(*renewed, i, 0),
                     .position = parse_number(cell(*renewed, i, 1)),
@@ -135,6 +137,7 @@ Result<std::vector<StreamRow>> StreamRows::read(Connection& connection,
       run_control(connection, sql_text(Sql::kStreamRead, {table_, sink_, *array}), deadline);
   if (!found) return fail(found.error());
   std::vector<StreamRow> now;
+  now.reserve(found->rows.size());
   for (size_t i = 0; i < found->rows.size(); ++i) {
     now.push_back({.stream = cell(*found, i, 0),
                    .position = parse_number(cell(*found, i, 1)),

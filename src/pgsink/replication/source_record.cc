@@ -16,7 +16,7 @@ Status SourceRecord::load(std::unique_ptr<SourceMemory> memory,
     memory_ = std::move(memory);
     return {};
   }
-  Error error = std::move(state.error());
+  const Error error = std::move(state.error());
   if (error.code != Errc::kPrivilege && error.code != Errc::kControlTable) return fail(error);
   warnings.push_back("connection \"" + options_.connection_name +
                      "\": changes that are lost while pgsink does not run will not be noticed, "

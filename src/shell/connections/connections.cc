@@ -133,6 +133,7 @@ void Connections::put_source_report(SourceReport report) {
 std::vector<SourceReport> Connections::source_reports() const {
   const std::scoped_lock lock(mutex_);
   std::vector<SourceReport> reports;
+  reports.reserve(sources_.size());
   for (const auto& entry : sources_) reports.push_back(entry.second);
   return reports;
 }

@@ -40,8 +40,9 @@ Refusal set_variable(std::string_view value, size_t, Flags& flags) {
 }
 
 Refusal set_shutdown_timeout(std::string_view value, size_t, Flags& flags) {
-  const char* const end = value.data() + value.size();
-  const auto read = std::from_chars(value.data(), end, flags.shutdown_timeout_s);
+  const char* const begin = value.data();
+  const char* const end = begin + value.size();
+  const auto read = std::from_chars(begin, end, flags.shutdown_timeout_s);
   const bool fits = flags.shutdown_timeout_s >= 0 && flags.shutdown_timeout_s <= 86400;
   if (!value.empty() && read.ec == std::errc() && read.ptr == end && fits) return {};
   return "--shutdown-timeout takes seconds from 0 to 86400, not '" + std::string(value) + "'";

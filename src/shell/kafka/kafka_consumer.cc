@@ -100,6 +100,7 @@ class RdConsumer final : public KafkaConsumer {
     joins_ = joins;
     if (!joins) return {};
     std::vector<KafkaPartition> topics;
+    topics.reserve(options.topics.size());
     for (const std::string& topic : options.topics) {
       topics.push_back({topic, RD_KAFKA_PARTITION_UA});
     }

@@ -104,7 +104,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
 
   std::optional<StreamChange> change() const override { return change_; }
 
-  Status begin(const std::vector<StreamBegin>& streams) override {
+  Status begin_streams(const std::vector<StreamBegin>& streams) override {
     change_.reset();
     std::vector<KafkaOffset> offsets;
     for (const StreamBegin& stream : streams) {
@@ -176,6 +176,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     if (held == held_) return;
     held_ = held;
     std::vector<KafkaPartition> partitions;
+    partitions.reserve(owned_.size());
     for (const auto& [partition, owned] : owned_) partitions.push_back(partition);
     consumer_->pause(partitions, held);
   }
@@ -315,6 +316,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     if (!wait && now - stored_at_ < kCommitEvery) return {};
     stored_at_ = now;
     std::vector<KafkaOffset> offsets;
+    offsets.reserve(to_store_.size());
     for (const auto& [partition, offset] : to_store_) offsets.push_back({partition, offset});
     to_store_.clear();
     const Status stored = consumer_->commit(offsets, wait);
@@ -415,7 +417,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     if (most != owned_.end() && !most->second.messages.empty()) {
       fill(most->first, most->second, rows_max, *texts, rows);
     }
-    rows.batch = to_batch(std::move(texts));
+    rows.batch = to_batch(texts);
     rows.batch.position = number_;
     return rows;
   }

@@ -147,7 +147,7 @@ std::expected<void, std::string> MessageColumns::append(const KafkaMessage& mess
   return {};
 }
 
-RecordBatch to_batch(std::shared_ptr<MessageColumns::Texts> texts) {
+RecordBatch to_batch(const std::shared_ptr<MessageColumns::Texts>& texts) {
   auto schema = std::make_shared<Schema>();
   std::vector<ColumnView> columns;
   for (const auto& values : *texts) {

@@ -44,6 +44,6 @@ class MessageColumns {
 };
 
 /// to_batch makes a batch of texts without copying them.
-RecordBatch to_batch(std::shared_ptr<MessageColumns::Texts> texts);
+RecordBatch to_batch(const std::shared_ptr<MessageColumns::Texts>& texts);
 
 }  // namespace pgsink::shell

@@ -23,6 +23,7 @@ Outcome StreamHolder::answer() {
 
 Outcome StreamHolder::claim(const std::vector<StreamStart>& streams) {
   std::vector<StreamBegin> begins;
+  begins.reserve(streams.size());
   for (const StreamStart& stream : streams) begins.push_back({stream.stream, {}});
   for (const Held& held : sinks_) {
     const auto positions = held.sink->sink().claim(streams);
@@ -33,7 +34,7 @@ Outcome StreamHolder::claim(const std::vector<StreamStart>& streams) {
     }
   }
   for (const StreamStart& stream : streams) streams_.insert(stream.stream);
-  if (auto begun = control_.begin(begins); !begun) {
+  if (auto begun = control_.begin_streams(begins); !begun) {
     return std::unexpected(source_fault(pipeline_, begun.error()));
   }
   return {};

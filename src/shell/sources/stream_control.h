@@ -34,10 +34,10 @@ class StreamControl {
     bool discard = false;   ///< They are another process's already.
     std::vector<StreamStart> streams;
   };
-  /// What is to be answered by begin() or end(), until it is; nullopt: nothing.
+  /// What is to be answered by begin_streams() or end(), until it is; nullopt: nothing.
   virtual std::optional<StreamChange> change() const = 0;
   /// The sinks have claimed the streams.
-  virtual pgproto::Status begin(const std::vector<StreamBegin>& streams) = 0;
+  virtual pgproto::Status begin_streams(const std::vector<StreamBegin>& streams) = 0;
   /// The sinks have released the streams.
   virtual pgproto::Status end() = 0;
   /// Is called while the pipeline waits for its sinks, every few milliseconds.
