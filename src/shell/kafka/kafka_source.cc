@@ -402,7 +402,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     delivered_.clear();
     Rows rows;
     rows.end = true;
-    rows.batch = to_batch(std::make_shared<MessageColumns::Texts>(columns_.no_texts()));
+    rows.batch = text_batch(std::make_shared<TextColumns>(columns_.no_texts()), 0);
     rows.batch.position = number_;
     return rows;
   }
@@ -410,20 +410,20 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   Rows take_rows(size_t rows_max) {
     Rows rows;
     delivered_.clear();
-    auto texts = std::make_shared<MessageColumns::Texts>(columns_.no_texts());
+    auto texts = std::make_shared<TextColumns>(columns_.no_texts());
     // The partition with the most messages, so that micro-batches are large.
     const auto most = std::ranges::max_element(
         owned_, {}, [](const auto& one) { return one.second.messages.size(); });
     if (most != owned_.end() && !most->second.messages.empty()) {
       fill(most->first, most->second, rows_max, *texts, rows);
     }
-    rows.batch = to_batch(texts);
+    rows.batch = text_batch(texts, texts->front().size());
     rows.batch.position = number_;
     return rows;
   }
 
   void fill(const KafkaPartition& partition, OwnedPartition& owned, size_t rows_max,
-            MessageColumns::Texts& texts, Rows& rows) {
+            TextColumns& texts, Rows& rows) {
     auto& boundaries = owned.boundaries;
     while (!boundaries.empty() && boundaries.front() <= owned.next) {
       boundaries.erase(boundaries.begin());

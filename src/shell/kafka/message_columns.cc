@@ -127,7 +127,8 @@ SourceShape MessageColumns::shape() const {
   return shape;
 }
 
-std::expected<void, std::string> MessageColumns::append(const KafkaMessage& message, Texts& texts) {
+std::expected<void, std::string> MessageColumns::append(const KafkaMessage& message,
+                                                        TextColumns& texts) {
   const auto value = message.value();
   RecordValues values(columns_->values());
   if (value && raw_) {
@@ -145,26 +146,6 @@ std::expected<void, std::string> MessageColumns::append(const KafkaMessage& mess
     texts[values.size() + i].push_back(wanted_[i] ? kMeta[i].text(message) : std::nullopt);
   }
   return {};
-}
-
-RecordBatch to_batch(const std::shared_ptr<MessageColumns::Texts>& texts) {
-  auto schema = std::make_shared<Schema>();
-  std::vector<ColumnView> columns;
-  for (const auto& values : *texts) {
-    using Value = std::optional<std::string>;
-    Field field;
-    field.kind = ColumnKind::kStdString;
-    schema->push_back(field);
-    ColumnView view;
-    view.kind = ColumnKind::kStdString;
-    view.values = values.data();
-    view.stride_bytes = sizeof(Value);
-    view.validity_bytes = reinterpret_cast<const uint8_t*>(values.data()) + sizeof(std::string);
-    view.validity_stride_bytes = sizeof(Value);
-    columns.push_back(view);
-  }
-  const size_t rows = texts->empty() ? 0 : texts->front().size();
-  return {std::move(schema), std::move(columns), rows, 0, [texts] {}};
 }
 
 }  // namespace pgsink::shell

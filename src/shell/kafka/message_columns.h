@@ -12,6 +12,7 @@
 
 #include "shell/kafka/kafka_consumer.h"
 #include "shell/records/record_columns.h"
+#include "shell/sources/text_batch.h"
 #include "shell/sources/unbounded_source.h"
 
 namespace pgsink::shell {
@@ -25,11 +26,9 @@ class MessageColumns {
   bool select(std::string_view statement);
   SourceShape shape() const;
 
-  /// Texts of one micro-batch, column by column.
-  using Texts = std::vector<RecordValues>;
-  Texts no_texts() const { return Texts(columns_->values() + kMeta.size()); }
+  TextColumns no_texts() const { return TextColumns(columns_->values() + kMeta.size()); }
   /// Appends a message. The error says why it is malformed: then nothing is appended.
-  std::expected<void, std::string> append(const KafkaMessage& message, Texts& texts);
+  std::expected<void, std::string> append(const KafkaMessage& message, TextColumns& texts);
 
  private:
   struct Meta {
@@ -42,8 +41,5 @@ class MessageColumns {
   std::unique_ptr<RecordColumns> columns_;
   std::array<bool, 6> wanted_{};
 };
-
-/// to_batch makes a batch of texts without copying them.
-RecordBatch to_batch(const std::shared_ptr<MessageColumns::Texts>& texts);
 
 }  // namespace pgsink::shell

@@ -10,6 +10,7 @@
 
 #include "pgsink/options/names.h"
 #include "shell/sources/column_uses.h"
+#include "shell/sources/text_batch.h"
 
 namespace pgsink::shell {
 namespace {
@@ -27,9 +28,6 @@ constexpr milliseconds kSampleWait{200};
 constexpr milliseconds kTick{50};
 /// The maximum of unknown members that are reported by name.
 constexpr size_t kUnknownNamedMax = 10;
-
-/// Texts of one micro-batch, column by column; NULL where there is none.
-using Texts = std::vector<RecordValues>;
 
 class StdinSource final : public UnboundedSource {
  public:
@@ -105,7 +103,7 @@ class StdinSource final : public UnboundedSource {
     Rows rows;
     const size_t count = std::min(kept_.size(), rows_max);
     records_.clear();
-    auto texts = std::make_shared<Texts>(columns_->values());
+    auto texts = std::make_shared<TextColumns>(columns_->values());
     for (size_t i = 0; i < count; ++i) {
       position_ = kept_[i].line;
       if (auto fault = append(kept_[i].text, *texts)) {
@@ -116,7 +114,7 @@ class StdinSource final : public UnboundedSource {
     }
     kept_.erase(kept_.begin(), kept_.begin() + static_cast<ptrdiff_t>(count));
     rows.end = kept_.empty() && reader_->finished();
-    rows.batch = to_batch(texts, records_.size());
+    rows.batch = text_batch(texts, records_.size());
     rows.batch.position = position_;
     return rows;
   }
@@ -259,30 +257,11 @@ class StdinSource final : public UnboundedSource {
   }
 
   /// Appends one record to the columns of a micro-batch, or returns why it is malformed.
-  std::optional<std::string> append(std::string_view record, Texts& texts) {
+  std::optional<std::string> append(std::string_view record, TextColumns& texts) {
     auto values = columns_->read(record);
     if (!values) return std::move(values.error());
     for (size_t i = 0; i < texts.size(); ++i) texts[i].push_back(std::move((*values)[i]));
     return std::nullopt;
-  }
-
-  static RecordBatch to_batch(const std::shared_ptr<Texts>& texts, size_t count) {
-    auto schema = std::make_shared<Schema>();
-    std::vector<ColumnView> columns;
-    for (const auto& values : *texts) {
-      using Value = std::optional<std::string>;
-      Field field;
-      field.kind = ColumnKind::kStdString;
-      schema->push_back(field);
-      ColumnView view;
-      view.kind = ColumnKind::kStdString;
-      view.values = values.data();
-      view.stride_bytes = sizeof(Value);
-      view.validity_bytes = reinterpret_cast<const uint8_t*>(values.data()) + sizeof(std::string);
-      view.validity_stride_bytes = sizeof(Value);
-      columns.push_back(view);
-    }
-    return {std::move(schema), std::move(columns), count, 0, [texts] {}};
   }
 
   const Limits limits_;
