@@ -7,6 +7,13 @@
 #include "pgsink/sql/sql.h"
 
 namespace pgsink {
+namespace {
+
+// Arrays are encoded whole. While the server works on one flight, the next one travels; to encode
+// more before they can leave would only take memory.
+constexpr size_t kUnsentBeforeArraysMax = size_t{1} << 18;
+
+}  // namespace
 
 FlightSender::FlightSender(Setup setup, FlightEncoder::Codecs codecs, RepeatedKeys repeated_keys)
     : setup_(setup),
@@ -35,6 +42,7 @@ bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) c
                               setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
+  if (path == Path::kArrays && session.unsent() > kUnsentBeforeArraysMax) return false;
   return session.wire().empty() || (!flight.in_doubt && !setup_.leaves.wants_look(flight, path));
 }
 

@@ -21,6 +21,8 @@ class LaneSession {
   LaneSession(Connection& connection, const Plan& plan, Random& random, size_t statements_max);
 
   Connection& connection() { return connection_; }
+  /// Bytes that are appended and not sent.
+  size_t unsent() const { return connection_.session().output().size(); }
   pgproto::Session& protocol() { return connection_.session(); }
   const TransactionSql& sql() const { return *sql_; }
   /// Goes by another plan from now on. REQUIRES: no flight is on the wire, and `plan` outlives it.

@@ -12,10 +12,11 @@ constexpr int64_t kFlightsInBuffer = 4;
 // while the next one fills; and with keys one statement takes all rows of an epoch.
 constexpr size_t kEpochsInBuffer = 2;
 constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
-// Where a flight of arrays stops growing by itself. The client holds each flight twice, as arrays
-// and as what is sent, and the server once; larger flights gain little: bench/python_rivals.py,
-// `upsert` and `shuffled`.
+// Where the flights of arrays of all lanes stop growing by themselves. The client holds each flight
+// twice, as arrays and as what is sent, and the server once; larger flights gain little:
+// bench/python_rivals.py, `upsert` and `shuffled`. A lane's own are never smaller than the minimum.
 constexpr size_t kArraysFlightBytes = size_t{3} << 19;
+constexpr size_t kArraysFlightBytesMin = size_t{1} << 19;
 
 }  // namespace
 
@@ -25,8 +26,10 @@ size_t flight_bytes_max(const SinkOptions& options, const Plan& plan) {
   // Arrays cost less than a staging table: a transaction does not outgrow them by itself, although
   // it may take one row more than fits.
   const bool arrays = plan.transactions_grow && plan.arrays_bytes_max > 0;
-  return arrays ? std::min(static_cast<size_t>(share), kArraysFlightBytes)
-                : static_cast<size_t>(share);
+  const auto bytes = static_cast<size_t>(share);
+  if (!arrays) return bytes;
+  const size_t part = kArraysFlightBytes / static_cast<size_t>(options.parallelism);
+  return std::min(bytes, std::max(part, kArraysFlightBytesMin));
 }
 
 size_t epoch_transactions(const SinkOptions& options, const Connection& connection) {
