@@ -312,6 +312,20 @@ class WriteTest(DatabaseTest):
         self.assertEqual(self.sql("SELECT * FROM t ORDER BY id"),
                          [(1, "n"), (2, "m"), (3, "m")])
 
+    def test_number_of_connections(self):
+        """Two for many rows, unless something asks for one."""
+        for count, options, connections in ((60_000, {}, 2), (40_000, {}, 1),
+                                            (60_000, {"parallelism": 1}, 1),
+                                            (40_000, {"parallelism": 3}, 3),
+                                            (60_000, {"atomic": True}, 1)):
+            with self.subTest(count=count, options=options):
+                self.sql("DROP TABLE IF EXISTS many; CREATE TABLE many (id bigint, backend int "
+                         "DEFAULT pg_backend_pid())")
+                frame = polars.DataFrame({"id": range(count)})
+                pgsink.write(frame, self.url, "many", **options)
+                found = self.sql("SELECT count(*), count(DISTINCT backend) FROM many")
+                self.assertEqual(found, [(count, connections)])
+
     def test_options_of_every_kind(self):
         self.sql('CREATE TABLE "odd, ""t" ("a b" bigint PRIMARY KEY, "c,d" text, '
                  "who text DEFAULT current_setting('app.who', true))")

@@ -10,6 +10,19 @@ from . import _input, _progress
 from ._errors import UsageError
 from ._sink import OnDeadLettersFunction, Sink, logger
 
+# One connection loads fewer rows than these about as fast as two.
+_ROWS_OF_ONE_CONNECTION = 50_000
+# With these the number of connections is the caller's to choose: it is part of what a sink stores
+# for exactly-once, and a load in one transaction has one connection.
+_NEEDS_A_CHOICE = ("atomic", "delivery", "use_2pc", "sink_id", "connection_pool_size")
+
+
+def _connections(data: Any, options: dict[str, Any]) -> int:
+    """How many connections write, if the caller does not say."""
+    rows = _input.row_count(data)
+    small = rows is not None and rows < _ROWS_OF_ONE_CONNECTION
+    return 1 if small or any(options.get(key) for key in _NEEDS_A_CHOICE) else 2
+
 
 @dataclass(frozen=True)
 class Report:
@@ -70,7 +83,7 @@ def write(
     mode: str = "insert",
     conflict_columns: str | Sequence[str] | None = None,
     create_table: bool = False,
-    parallelism: int = 1,
+    parallelism: int | None = None,
     on_dead_letters: OnDeadLettersFunction | None = None,
     progress: bool | Callable[[_progress.Progress], object] = False,
     **options: Any,
@@ -93,8 +106,11 @@ def write(
         The columns of ``upsert``'s unique index.
     create_table : bool
         Create the table from the columns of the data if it is missing.
-    parallelism : int
-        How many connections write at the same time.
+    parallelism : int, optional
+        How many connections write at the same time. Rows with the same key keep their order; others
+        arrive in any order if there are several. If not given: 2 for 50,000 rows and more, or if
+        the number of rows is not known; 1 with less, and with ``atomic``, ``delivery``,
+        ``use_2pc``, ``sink_id`` or ``connection_pool_size``.
     on_dead_letters : callable, optional
         Gets lists of rejected rows; without it, the first one ends the load.
     progress : bool or callable
@@ -119,6 +135,8 @@ def write(
     """
     began = time.monotonic()
     report = _progress.reporter(progress, str(table), _input.row_count(data))
+    if parallelism is None:
+        parallelism = _connections(data, options)
     options = {
         "write_mode": mode,
         "conflict_columns": conflict_columns,
