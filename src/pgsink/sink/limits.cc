@@ -6,8 +6,10 @@
 namespace pgsink {
 namespace {
 
-// A transaction may hold this part of buffer_bytes, so that one can be sent while the next fills.
-constexpr int64_t kFlightsInBuffer = 4;
+// So many transactions fit into buffer_bytes: at least so many in all, and of each lane, so that one
+// can be sent while the next fills. More would be smaller, and each has a cost of its own.
+constexpr int64_t kFlightsInBufferMin = 4;
+constexpr int64_t kFlightsOfLane = 2;
 // If a lane prepares one transaction per epoch, two epochs share the buffer: one is being written
 // while the next one fills; and with keys one statement takes all rows of an epoch.
 constexpr size_t kEpochsInBuffer = 2;
@@ -22,7 +24,8 @@ constexpr size_t kArraysFlightBytesMin = size_t{1} << 19;
 
 size_t flight_bytes_max(const SinkOptions& options, const Plan& plan) {
   if (plan.one_transaction || plan.atomic) return std::numeric_limits<size_t>::max();
-  const int64_t share = options.buffer_bytes / kFlightsInBuffer / options.parallelism;
+  const int64_t flights = std::max(kFlightsInBufferMin, kFlightsOfLane * options.parallelism);
+  const int64_t share = options.buffer_bytes / flights;
   // Arrays cost less than a staging table: a transaction does not outgrow them by itself, although
   // it may take one row more than fits.
   const bool arrays = plan.transactions_grow && plan.arrays_bytes_max > 0;
