@@ -119,6 +119,17 @@ TEST_F(ConnectTest, TriesHostsInOrderUntilOneAnswers) {
   }
 }
 
+// What follows an '@' that a password should have had as %40 is a host to libpq's rules.
+TEST_F(ConnectTest, TheRestOfAPasswordIsNotShownAsAHost) {
+  for (const char* url :
+       {"postgresql://u:pass@TopSecret@127.0.0.1/d", "host=TopSecret@127.0.0.1"}) {
+    const Error error = error_of(url);
+    EXPECT_EQ(error.code, Errc::kConnect);
+    EXPECT_EQ(error.to_string().find("TopSecret"), std::string::npos) << error.to_string();
+    EXPECT_NE(error.message.find("%40"), std::string::npos) << error.message;
+  }
+}
+
 TEST_F(ConnectTest, RefusedLoginEndsTheSearchButAStartingServerDoesNot) {
   ScriptedServer starting([](Peer& peer) {
     peer.next();

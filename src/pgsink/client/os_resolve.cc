@@ -60,6 +60,13 @@ struct Question {
 }  // namespace
 
 Result<std::vector<std::string>> resolve_host(const std::string& host, Deadline deadline) {
+  // No host name holds one. It is the rest of a password whose '@' ended the user's part of a URL:
+  // neither shown, nor sent to a name server.
+  if (host.find('@') != std::string::npos) {
+    return fail(Errc::kConnect,
+                "a host name contains \"@\", which none can: in a URL, write the \"@\" of a "
+                "password or user name as %40");
+  }
   if (const Answer numeric = ask(host, AI_NUMERICHOST); numeric.code == 0) return numeric.addresses;
   const auto question = std::make_shared<Question>();
   try {
