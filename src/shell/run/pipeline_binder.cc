@@ -156,8 +156,8 @@ Outcome PipelineBinder::find_source() const {
     std::string why;
     const bool has_streams = pipeline_->source->rows->streams() != nullptr;
     if (branch.options->delivery == Delivery::kExactlyOnce && !has_streams) {
-      why =
-          "delivery = 'exactly_once' needs a source that can be read again; '" + name + "' cannot";
+      why = "delivery = 'exactly_once' is not possible from '" + name +
+            "': " + std::string(pipeline_->source->rows->why_not_exactly_once());
     } else if (branch.options->atomic && pipeline_->source->rows->is_endless()) {
       why = "atomic = true commits when the rows end, and those of '" + name +
             "' never do: leave atomic out";

@@ -33,6 +33,12 @@ class PostgresSource final : public UnboundedSource {
     return shape;
   }
 
+  std::string_view why_not_exactly_once() const override {
+    return "a query may make any number of rows of one transaction. With write_mode = 'changelog' "
+           "a table with a key becomes equal to the source's all the same; in a program, "
+           "replicate() delivers exactly once";
+  }
+
   Status begin(uint64_t durable, const SinkOptions* first) override {
     if (started_) return {};
     auto memory =

@@ -98,6 +98,10 @@ class UnboundedSource {
   }
   /// Null if the source has no streams.
   virtual StreamControl* streams() { return nullptr; }
+  /// For a source without streams: why its rows cannot be delivered exactly once, and what to do.
+  virtual std::string_view why_not_exactly_once() const {
+    return "it needs a source that can be read again";
+  }
   /// How the open columns may have caused an error of a query, for its message; or "".
   virtual std::string type_note() const { return ""; }
   /// Waits until there is a row, or the end, or the deadline; then returns what is available, at

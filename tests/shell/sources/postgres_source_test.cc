@@ -178,6 +178,13 @@ TEST_F(PostgresSource, FaultsAreToldBeforeAnythingIsRead) {
   const Captured bare = pgsink({"-c", source("c", "publication = 'p'")});
   EXPECT_EQ(bare.exit_code, 1);
   EXPECT_THAT(bare.err, HasSubstr("type = 'source' needs replication_slot"));
+  const Captured once =
+      pgsink({"-c", source_ +
+                        connection("once", "mirror",
+                                   "write_mode = 'changelog', delivery = 'exactly_once'") +
+                        "INSERT INTO once SELECT * FROM stock_changes;"});
+  EXPECT_EQ(once.exit_code, 1);
+  EXPECT_THAT(once.err, HasSubstr("replicate() delivers exactly once"));
   server_does("ALTER ROLE \"user\" NOREPLICATION");
   const Captured poor =
       pgsink({"-c", source_ + mirror_ + "INSERT INTO mirror_sink SELECT * FROM stock_changes;"});
