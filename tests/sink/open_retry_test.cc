@@ -137,6 +137,34 @@ TEST_F(OpenRetryTest, FindsAServerThatComesUpWhileItWaits) {
   std::filesystem::remove_all(folder);
 }
 
+/// The first connection ends after that many bytes of the server's.
+TEST_F(OpenRetryTest, AConnectionThatBreaksWhileItOpensIsReplaced) {
+  options_.max_retries = 5;
+  options_.given = {"max_retries"};
+  size_t broken = 0;
+  for (const Delivery delivery : {Delivery::kAtLeastOnce, Delivery::kExactlyOnce}) {
+    options_.delivery = delivery;
+    for (size_t bytes = 0;; bytes += 97) {
+      ScriptedServer server([bytes](Peer& peer) {
+        peer.forward_to(shared_server().port(), peer.number == 0 ? bytes : SIZE_MAX);
+      });
+      options_.port = std::to_string(server.port());
+      waits_.clear();
+      EXPECT_EQ(error_of_open(), "") << "after " << bytes << " bytes";
+      if (waits_.empty()) break;  // It was open before.
+      ++broken;
+    }
+  }
+  EXPECT_GT(broken, 20U);
+  options_.given.clear();
+  options_.max_retries = SinkOptions().max_retries;
+  ScriptedServer server([](Peer& peer) { peer.forward_to(shared_server().port(), 1000); });
+  options_.port = std::to_string(server.port());
+  waits_.clear();
+  EXPECT_THAT(error_of_open(), HasSubstr("closed the connection"));
+  EXPECT_EQ(waits_.size(), 0U) << "not asked for";
+}
+
 TEST_F(OpenRetryTest, EndsWhenTheHostSaysSo) {
   options_.port = std::to_string(free_port());
   options_.max_retries = 1'000'000;

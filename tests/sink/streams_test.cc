@@ -65,7 +65,7 @@ class StreamsTest : public ::testing::Test {
     options_.sink_id = "orders";
     options_.batch_size = static_cast<int64_t>(kBatchRows);
     options_.retry_backoff_ms = 5;
-    options_.connection_timeout_ms = 60'000;  // open() does not try again.
+    options_.connection_timeout_ms = 60'000;
     options_.max_retries = 1000;
   }
   void sql(const std::string& text) { shared_server().sql(text, database_); }

@@ -43,7 +43,7 @@ OpenRetry::OpenRetry(const SinkOptions& options, Env& env)
       began_(env.clock.now()) {}
 
 bool OpenRetry::allows(const Error& error) const {
-  if (policy_.retries_max == 0 || !policy_.rule.allows_reconnect(error)) return false;
+  if (spent_ || policy_.retries_max == 0 || !policy_.rule.allows_reconnect(error)) return false;
   return persistent_ || is_busy(error);
 }
 
@@ -51,6 +51,7 @@ Status OpenRetry::wait_after(Error error) {
   if (!allows(error)) return fail(std::move(error));
   const TimePoint now = env_.clock.now();
   if (auto again = limit_.failed(++failures_, error, now); !again) {
+    spent_ = true;
     Error last = std::move(again.error());
     last.message += "; tried " + std::to_string(failures_) + " times in " + seconds(now - began_) +
                     " (max_retries = " + std::to_string(options_.max_retries) + ")";

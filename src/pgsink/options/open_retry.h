@@ -26,6 +26,17 @@ class OpenRetry {
     }
   }
 
+  /// run_whole calls `open`, which connects by run() and then asks the server for more, again if the
+  /// connection broke after it was there. The attempts of both count together.
+  template <typename Open>
+  auto run_whole(Open&& open) -> decltype(open()) {
+    for (;;) {
+      auto done = open();
+      if (done || done.error().code != Errc::kConnectionLost) return done;
+      if (auto again = wait_after(std::move(done.error())); !again) return fail(again.error());
+    }
+  }
+
   /// Whether run() would try again after the first such failure.
   bool allows(const Error& error) const;
 
@@ -41,6 +52,7 @@ class OpenRetry {
   RetryLimit limit_;
   TimePoint began_;
   uint32_t failures_ = 0;
+  bool spent_ = false;  ///< An error says already how often it was tried.
 };
 
 /// not_retried is for checks, which do not wait: it adds to the error that open() would.

@@ -37,20 +37,20 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
   return pool;
 }
 
-Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool) {
+Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool,
+                                           OpenRetry& retry) {
   auto places = pool.reserve(sink_connections(options));
   if (!places) return fail_at(options, places.error());
-  const Status opened =
-      OpenRetry(options, pool.env()).run([&] { return places->front().connect(); });
+  const Status opened = retry.run([&] { return places->front().connect(); });
   if (!opened) return fail_at(options, opened.error());
   return places;
 }
 
 Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
-                     std::optional<WriterSessions>& sessions, Env& env,
-                     std::span<PoolLease> lanes) {
+                     std::optional<WriterSessions>& sessions, Env& env, std::span<PoolLease> lanes,
+                     OpenRetry& retry) {
   Clock& clock = env.clock;
-  Status done = OpenRetry(options, env).run([&] { return Pool::connect_all(lanes); });
+  Status done = retry.run([&] { return Pool::connect_all(lanes); });
   if (done && sessions) {
     const Deadline deadline = clock.now() + kClaimTimeout;
     done = sessions->take_over(*lanes.front(), deadline);

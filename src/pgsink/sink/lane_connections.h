@@ -12,6 +12,7 @@
 
 #include "pgsink/client/pool.h"
 #include "pgsink/delivery/writer_sessions.h"
+#include "pgsink/options/open_retry.h"
 #include "pgsink/pool.h"
 #include "pgsink/sink/claim.h"
 
@@ -22,9 +23,11 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
                                           Env* env, const ConnectionPool* shared);
 /// take_places returns the places that the sink holds as long as it lives, the first with a
 /// connection in it.
-Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool);
+Result<std::vector<PoolLease>> take_places(const SinkOptions& options, Pool& pool,
+                                           OpenRetry& retry);
 /// connect_lanes does what every lane's connection needs before its first flight.
 Status connect_lanes(const SinkOptions& options, const TwoPhaseClaim* two_phase,
-                     std::optional<WriterSessions>& sessions, Env& env, std::span<PoolLease> lanes);
+                     std::optional<WriterSessions>& sessions, Env& env, std::span<PoolLease> lanes,
+                     OpenRetry& retry);
 
 }  // namespace pgsink

@@ -524,9 +524,9 @@ Result<PlannedTarget> plan_target(const SinkOptions& options, const Schema& sche
 }
 
 Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
-                                        std::shared_ptr<Pool> pool) {
+                                        std::shared_ptr<Pool> pool, OpenRetry& retry) {
   Env& env = pool->env();
-  auto places = take_places(options, *pool);
+  auto places = take_places(options, *pool, retry);
   if (!places) return fail(places.error());
   Connection& connection = *places->front();
   const Deadline deadline = env.clock.now() + pool->config().connect.connect_timeout;
@@ -567,7 +567,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     sessions.emplace(options.schema, options.sink_id, env.random);
   }
   const Status connected =
-      connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env, *places);
+      connect_lanes(options, two_phase ? &*two_phase : nullptr, sessions, env, *places, retry);
   if (!connected) return fail(connected.error());
   auto sink = std::make_unique<SinkImpl>(std::move(pool), std::move(options), std::move(schema),
                                          std::move(plan), std::move(leaves), std::move(router),
@@ -587,7 +587,8 @@ Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<co
   try {
     auto chosen = choose_pool(options, schema.get(), env, pool.get());
     if (!chosen) return fail(chosen.error());
-    return open_sink(std::move(options), std::move(schema), std::move(*chosen));
+    OpenRetry retry(options, (*chosen)->env());
+    return retry.run_whole([&] { return open_sink(options, schema, *chosen, retry); });
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }
