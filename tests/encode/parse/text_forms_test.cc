@@ -124,6 +124,13 @@ const Refusal* refusal_of(const TextForms& forms, const std::string& text) {
   return found == std::end(kRefusals) ? nullptr : found;
 }
 
+/// Before 15 a server cuts fractions of units larger than seconds, in an order of its own, and
+/// counts microseconds as double: the encoder takes none of those.
+bool differs_before_15(std::string_view sql_type, std::string_view text) {
+  return test::shared_server().version() < 150000 && sql_type.starts_with("interval") &&
+         (text.find('.') != std::string_view::npos || text.find("us") != std::string_view::npos);
+}
+
 /// How the texts came out.
 struct Tally {
   size_t texts = 0, equal = 0, both_refuse = 0, server_refuses = 0, listed = 0;
@@ -170,6 +177,7 @@ class Comparison {
     }
     for (uint32_t i = 0; i < texts_.size(); ++i) {
       ++tally.texts;
+      if (differs_before_15(forms_.sql_type, *texts_[i])) continue;
       const Refusal* const listed = refusal_of(forms_, *texts_[i]);
       const bool takes = rejected[i].empty();
       if (takes) {

@@ -141,6 +141,10 @@ void run(bool rounds) {
   uint64_t seed = rounds ? 1000 : 1;
   for (const TextType& type : test::text_types()) {
     SCOPED_TRACE(type.sql_type);
+    // tests/encode/parse/text_forms_test.cc says what differs there.
+    if (server.version() < 150000 && std::string_view(type.sql_type).starts_with("interval")) {
+      continue;
+    }
     std::mt19937_64 engine(seed++);
     Tally tally;
     while (tally.texts < texts_per_type() && tally.wrong == 0 &&

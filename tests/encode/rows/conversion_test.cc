@@ -114,11 +114,20 @@ void run_case(const ConversionCase& test_case) {
   }
 }
 
+/// Whether the server has the type as the cases know it: scales that are negative or larger than
+/// the precision, and the whole range of interval, came with 15.
+bool is_as_since_15(const ConversionCase& test_case) {
+  return test::shared_server().version() >= 150000 ||
+         (test_case.sql_type != "numeric(3,-2)" && test_case.sql_type != "numeric(3,5)" &&
+          test_case.sql_type != "interval");
+}
+
 void run_cases(const std::vector<ConversionCase>& cases) {
   for (const ConversionCase& test_case : cases) {
     test::ArrowNode column = test_case.column;
     column.name = "c0";
     const RecordBatch batch = test::import_columns({column}, test_case.options);
+    if (!is_as_since_15(test_case)) continue;
     ASSERT_EQ(batch.row_count(), test_case.expected.size()) << describe(test_case, batch);
     SCOPED_TRACE(describe(test_case, batch));
     run_case(test_case);
@@ -133,6 +142,7 @@ TEST(Conversion, ListsAndStructsBecomeArraysAndComposites) { run_cases(test::nes
 
 // The list of cases is complete: no pair of the table without one that was accepted.
 TEST(Conversion, CasesCoverEveryPairOfTheTable) {
+  if (test::shared_server().version() < 150000) GTEST_SKIP() << "some cases need PostgreSQL 15";
   std::set<std::pair<encode::SourceClass, encode::TargetKind>> covered;
   for (const ConversionCase& test_case : test::conversion_cases()) {
     const RecordBatch batch = test::import_columns({test_case.column}, test_case.options);

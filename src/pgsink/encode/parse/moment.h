@@ -38,4 +38,17 @@ inline int64_t second_fraction(std::string_view digits, bool& rounds) {
   return micros;
 }
 
+/// has_bare_point says whether a text has a decimal point that no digit follows, in a number or a
+/// time ("04:05:06."). Servers before 15 refuse such texts.
+inline bool has_bare_point(std::string_view text, bool only_in_times) {
+  const size_t from = only_in_times ? text.find(':') : 0;
+  if (from == std::string_view::npos) return false;
+  for (size_t at = text.find('.', from); at != std::string_view::npos;
+       at = text.find('.', at + 1)) {
+    const char next = at + 1 < text.size() ? text[at + 1] : ' ';
+    if (next < '0' || next > '9') return true;
+  }
+  return false;
+}
+
 }  // namespace pgsink::encode

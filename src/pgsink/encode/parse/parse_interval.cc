@@ -13,6 +13,7 @@
 #include "pgsink/encode/base/shortened.h"
 #include "pgsink/encode/parse/interval_fields.h"
 #include "pgsink/encode/parse/interval_units.h"
+#include "pgsink/encode/parse/moment.h"
 #include "pgsink/encode/parse/parse.h"
 #include "pgsink/encode/parse/text_reader.h"
 #include "pgsink/encode/values/calendar.h"
@@ -359,6 +360,11 @@ bool parse_interval(const Target& target, std::string_view text, Scratch& out, F
   if (infinity != 0) {
     put_infinity(infinity > 0, out);
     return true;
+  }
+  if (!target.rules.since(15) && has_bare_point(word, false)) {
+    fault = parse_fault(target, text, kIntervalForm);
+    fault.sqlstate = sqlstate::kDatetimeFormat;
+    return false;
   }
   IntervalParser parser(word, target.rules);
   bool parsed = parser.parse(text);

@@ -211,9 +211,18 @@ bool read_long(const Target& target, std::string_view text, std::string_view for
   return false;
 }
 
+/// A fraction of a second without digits, which servers before 15 refuse.
+bool lacks_digits(const Target& target, std::string_view text, std::string_view form,
+                  Fault& fault) {
+  if (target.rules.since(15) || !has_bare_point(text, true)) return false;
+  fault = form_fault(target, text, form);
+  return true;
+}
+
 /// A date, with a time perhaps.
 bool read_moment(const Target& target, std::string_view text, std::string_view form, Moment& moment,
                  Fault& fault) {
+  if (lacks_digits(target, text, form, fault)) return false;
   if (read_iso_moment(text, moment)) return true;
   return read_long(target, text, form, false, moment, fault);
 }
@@ -259,6 +268,7 @@ bool parse_time(const Target& target, std::string_view text, Scratch& out, Fault
   const std::string_view word = pgproto::ascii::trim(text);
   Moment moment;
   const bool zoned = target.kind == TargetKind::kTimetz;
+  if (lacks_digits(target, word, kTimeForm, fault)) return false;
   if (!read_iso_time(word, target.rules, moment)) {
     moment = {};
     if (!read_long(target, word, kTimeForm, true, moment, fault)) return false;
