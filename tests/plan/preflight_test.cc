@@ -305,6 +305,8 @@ TEST_F(TriggersTest, NeedARightThatTheErrorNames) {
   EXPECT_EQ(error.code, Errc::kPrivilege);
   EXPECT_EQ(error.sqlstate, "42501");
   EXPECT_THAT(error.message, HasSubstr("GRANT SET ON PARAMETER session_replication_role TO"));
+  // Before 15 only a superuser may set it.
+  if (server.version() < 150000) return;
   sql("GRANT SET ON PARAMETER session_replication_role TO loader");
   expect_written({{1, "one"}});
   EXPECT_EQ(fired(), "");

@@ -164,6 +164,7 @@ TEST_F(SchemaChangeTest, IsDoneByTheRoleThatWrites) {
   const std::string role = "maker_" + database_;
   shared_server().create_role(role);
   options_.set_role = role;
+  sql("REVOKE CREATE ON SCHEMA public FROM public");  // Before 15 everybody may.
   const Status refused = write({{1, "one", {}}});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().sqlstate, "42501");

@@ -146,7 +146,11 @@ std::vector<Nesting> nestings() {
 class EngineValues : public testing::TestWithParam<EngineType> {};
 
 TEST_P(EngineValues, ArriveUnchangedInEveryNesting) {
-  const EngineType& type = GetParam();
+  EngineType type = GetParam();
+  // Before 15 PostgreSQL reads no text of so many microseconds.
+  if (analytics_server().version() < 150000 && type.name == "INTERVAL") {
+    type.values = "(INTERVAL '3000000 hours'), (INTERVAL '14 months 3 days 1 microsecond')";
+  }
   std::string name = "engine_values_";
   for (const char c : type.name) {
     if (std::isalnum(static_cast<unsigned char>(c)) != 0)
