@@ -229,11 +229,11 @@ bool read_moment(const Target& target, std::string_view text, std::string_view f
 
 }  // namespace
 
-// Server: datetktbl in datetime.c, where "+infinity" stands since 17.
+// Server: datetktbl in datetime.c, where "+infinity" stands since 16.
 int read_infinity(std::string_view text, const ValueRules& rules) {
   TextReader reader(text);
   const bool negative = reader.take('-');
-  if (!negative && rules.since(17)) reader.take('+');
+  if (!negative && rules.since(16)) reader.take('+');
   if (!reader.take_word("infinity") || !reader.done()) return 0;
   return negative ? -1 : 1;
 }
