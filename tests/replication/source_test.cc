@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pgsink/replication/change_stream.h"
+#include "pgsink/replication/tables_stream.h"
 #include "replication/source_support.h"
 
 namespace pgsink {
@@ -445,7 +445,7 @@ TEST(CommitTime, IsWrittenAsPostgresDoes) {
   EXPECT_EQ(commit_time(848'452'116'123'456), "2026-11-20 01:08:36.123456+00");
 }
 
-TEST(ChangeStream, RefusesWhatCannotFollow) {
+TEST(TablesStream, RefusesWhatCannotFollow) {
   SourceTable table{.schema = "public", .name = "t", .oid = 1, .columns = {{"id", 23, true}}};
   const auto schema = text_schema({"id", "_op", "_lsn", "_commit_ts"});
 
@@ -454,7 +454,8 @@ TEST(ChangeStream, RefusesWhatCannotFollow) {
   const std::string relation =
       std::string("R\0\0\0\1public\0t\0d\0\1\1id\0\0\0\0\x17\xff\xff\xff\xff", 29);
   const std::string two = std::string("I\0\0\0\1N\0\2nn", 10);
-  ChangeStream stream(table, schema, 0, 1000);
+  TablesStream stream(1000);
+  stream.add_table(table, schema, 0);
   EXPECT_EQ(stream.take(pgproto::as_bytes(commit)).error().code, Errc::kProtocol);
   ASSERT_TRUE(stream.take(pgproto::as_bytes(begin)));
   EXPECT_EQ(stream.take(pgproto::as_bytes(begin)).error().code, Errc::kProtocol);

@@ -97,6 +97,14 @@ struct SinkOptions {
   std::string schema = "public";
   /// Target table. Always quoted: `a.b` is a table of that name, not table `b` of schema `a`.
   std::string table;
+  /// Of a source instead of `table`: the tables that it reads through one slot. A comma list of
+  /// patterns with `*` and `?` for `schema.table`; without a dot, for tables of `schema`.
+  std::string tables;
+  /// Patterns as in `tables` of tables that a source leaves out.
+  std::string tables_exclude;
+  /// Of a sink instead of `table`: where the rows of each table of a source go. `{schema}` and
+  /// `{table}` are those of the source; without a dot, the name of a table in `schema`.
+  std::string target_tables;
   /// Which kind of server to connect to if `host` names several: the first of this kind, as in
   /// libpq. A sink needs one that accepts writes.
   std::string target_session_attrs = "read-write";
@@ -289,6 +297,9 @@ struct SinkOptions {
   bool confirm_slot = false;
   /// A source whose slot is missing yields the table's rows before its changes.
   bool snapshot = true;
+  /// How many tables of a source with `tables` are copied at the same time, each over a connection
+  /// of its own.
+  int64_t snapshot_parallelism = 2;
   /// A source goes on although changes up to this position of the log are lost: the position that
   /// the error names. Later losses stop it again.
   std::string accept_gap_until;
@@ -390,7 +401,7 @@ std::string option_json();
 std::vector<Error> check_options(const SinkOptions& options);
 
 /// stored_sink_id is the name under which the database remembers a sink with delivery exactly_once
-/// or use_2pc: the option sink_id, else the connection's name and the table.
+/// or use_2pc: the option sink_id, else the connection's name and the table, or target_tables.
 std::string stored_sink_id(const SinkOptions& options);
 
 }  // namespace pgsink

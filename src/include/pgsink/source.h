@@ -1,6 +1,6 @@
 #pragma once
-// Source: the changes of one table, as rows: first the existing rows (the snapshot), then every
-// transaction in the order of commits, until the source is closed.
+// Source: the changes of one table, or of many through one slot, as rows: first the existing rows
+// (the snapshot), then every transaction in the order of commits, until the source is closed.
 //
 //   auto source = pgsink::Source::open(options);      // type = 'source', publication, slot, table
 //   (*source)->start();
@@ -15,8 +15,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pgsink/options.h>
@@ -25,6 +27,7 @@
 namespace pgsink {
 
 struct Env;
+class Sink;
 
 /// The columns of a source's rows after those of the table: what happened ("I", "U", "D" or "T"),
 /// the position of the commit in the server's log ("16/B374D848"), and its time ("2026-11-23
@@ -33,26 +36,43 @@ inline constexpr std::string_view kOperationColumn = "_op";
 inline constexpr std::string_view kLsnColumn = "_lsn";
 inline constexpr std::string_view kCommitTimeColumn = "_commit_ts";
 
-/// SourceBatch is one whole transaction, or a piece of the snapshot.
+/// SourceTableInfo is one of the tables that a source reads.
+struct SourceTableInfo {
+  struct Column {
+    std::string name;
+    std::string type;       ///< As PostgreSQL writes it, for example "numeric(18,4)".
+    bool not_null = false;  ///< Whether the column refuses NULL.
+    bool primary = false;   ///< Part of the primary key.
+  };
+  std::string schema, name;
+  std::vector<Column> columns;
+  /// Of its batches: these columns, then the three above.
+  std::shared_ptr<const Schema> rows;
+};
+
+/// SourceBatch is what one whole transaction did to one table, or a piece of the snapshot.
 struct SourceBatch {
+  size_t table = 0;  ///< The index of the table in Source::tables().
   /// All columns are texts (kText64), in PostgreSQL's own output format, NULL where the row has
   /// NULL. A delete has values in the columns of the replica identity only. RecordBatch::position
   /// is `position`.
   RecordBatch rows;
-  /// Pass it to confirm() when these rows are durable. It grows from batch to batch: the position
-  /// in the log right after the commit, or, in the snapshot, a small number.
+  /// Pass it to confirm() when these rows are durable. It grows from batch to batch of a table: the
+  /// position in the log right after the commit, or, in the snapshot, a small number.
   uint64_t position = 0;
   bool snapshot = false;  ///< Whether the rows belong to the snapshot.
   /// There is a single row, with "T": the table was emptied. What its transaction did before is
   /// left out; what it did after follows as another batch.
   bool truncate = false;
+  /// There are no rows: the table was added while the source runs. Call join() for it.
+  bool joins = false;
 };
 
 /// SourceState is what is remembered of a source from one run to the next.
 struct SourceState {
   uint64_t seen = 0;      ///< The server may have discarded changes up to here; 0: none yet.
   std::string server;     ///< Its system identifier.
-  std::string published;  ///< What the publication showed of the table.
+  std::string published;  ///< What the publication showed of each table that has its snapshot.
 };
 
 /// SourceMemory keeps the state of a source where its consumer keeps the rows, so that changes that
@@ -73,10 +93,15 @@ class SourceMemory {
 
 /// remember_in_target makes a memory in the database of a sink: the table pgsink_sources in the
 /// schema of its target, with a row for each sink and slot. Null if `options` are not a sink's.
+/// With target_tables that schema is `schema`, and the target is all of `targets`, given as options
+/// with schema and table.
 std::unique_ptr<SourceMemory> remember_in_target(const SinkOptions& options, std::string_view slot,
-                                                 Env* env = nullptr);
+                                                 Env* env = nullptr,
+                                                 std::span<const SinkOptions> targets = {});
 
-/// Source reads one table. confirm() is thread-safe; call the others from one thread at a time.
+/// Source reads one table, or with the option `tables` many, whose changes come in the order of
+/// their transactions. confirm(), join() and tables() are thread-safe; call the others from one
+/// thread at a time.
 class Source {
  public:
   /// open connects, checks everything that can be checked, and creates the publication if it is
@@ -87,8 +112,12 @@ class Source {
   /// The destructor closes. What was not confirmed comes again to the next source of that slot.
   virtual ~Source() = default;
 
-  /// The columns of all batches: the table's without generated ones, then the three above.
+  /// The columns of all batches: the table's without generated ones, then the three above. With
+  /// many tables, those of the first; see tables().
   virtual const std::shared_ptr<const Schema>& schema() const = 0;
+  /// The tables that it reads; a table keeps its index. With the option `tables` there can be more
+  /// of them later: tables that are created, or match the patterns after they were renamed.
+  virtual std::vector<SourceTableInfo> tables() const = 0;
 
   /// The name of the slot that it reads, by which the server remembers it.
   virtual std::string_view replication_slot() const = 0;
@@ -98,21 +127,42 @@ class Source {
   /// left out. With a `memory` the source fails if changes were lost since it was last written;
   /// accept_gap_until says how to go on. Without the privileges for it there is a warning instead.
   /// Called once.
-  virtual Status start(uint64_t after = 0, std::unique_ptr<SourceMemory> memory = nullptr) = 0;
+  Status start(uint64_t after = 0, std::unique_ptr<SourceMemory> memory = nullptr) {
+    return start(std::span(&after, 1), std::move(memory));
+  }
+  /// start for many tables: `after` has a position for each of tables(), in that order. The memory
+  /// is needed, because it says which tables have their snapshot; fails with kUsage without one.
+  virtual Status start(std::span<const uint64_t> after, std::unique_ptr<SourceMemory> memory) = 0;
   /// next returns the next batch, or nullopt if none came in that time. Once all batches before it
   /// were taken, it fails with the error that ended the source. A lost connection does not end it:
   /// it is opened again, up to max_retries times. The changes begin when the whole snapshot is
   /// confirmed.
   virtual Result<std::optional<SourceBatch>> next(std::chrono::milliseconds timeout) = 0;
-  /// confirm says that every batch up to that position is durable: the server may discard it.
-  /// Thread-safe.
-  virtual void confirm(uint64_t position) = 0;
-  /// The last confirmed position.
+  /// confirm says that every batch of a table up to that position is durable. The server may
+  /// discard what is confirmed for all tables. Thread-safe.
+  virtual void confirm(uint64_t position, size_t table) = 0;
+  void confirm(uint64_t position) { confirm(position, 0); }
+  /// join answers a batch with SourceBatch::joins: the table's rows and changes may come. `after`
+  /// as in start(). Until then the source waits, and gives no changes of other tables either.
+  virtual void join(size_t table, uint64_t after) = 0;
+  /// The last confirmed position of the first table.
   virtual uint64_t confirmed_position() const = 0;
   /// close tells the server what was confirmed and ends. Idempotent.
   virtual void close() = 0;
   /// What open() and start() found that is not an error but may become one. One line each.
   virtual std::vector<std::string> warnings() const = 0;
+};
+
+/// ReplicateWatch hears of the sinks of replicate(), in the thread that called it.
+class ReplicateWatch {
+ public:
+  virtual ~ReplicateWatch() = default;
+  /// A sink is open; it lives until closed().
+  virtual void opened(const SinkOptions& options, const Sink& sink) = 0;
+  /// The sink has ended and will be deleted.
+  virtual void closed(const SinkOptions& options, const Sink& sink) = 0;
+  /// Once, when the source has started: what Source::warnings() returns.
+  virtual void started(const Source& source) = 0;
 };
 
 /// replicate keeps a table equal to the source's. It opens a sink with `options`, whose write_mode
@@ -123,7 +173,13 @@ class Source {
 /// crashes; otherwise unconfirmed changes are applied again, which leaves a table with a key the
 /// same. Without a sink_id its default is made of the connection, the table and the slot, so that
 /// sessions of a killed process are terminated first.
+///
+/// With target_tables, each table of the source gets a sink of its own, with a sink_id made of the
+/// given one and the table; buffer_bytes is shared by all of them. Each table is then as current as
+/// its sink: rows of one transaction of the source in several tables are committed one by one.
+/// create_table creates missing schemas and tables with the types and the primary key of the
+/// source, and schema_evolution = 'add_columns' adds missing columns, both when a sink is opened.
 Status replicate(Source& source, const SinkOptions& options, const std::function<bool()>& goes_on,
-                 Env* env = nullptr);
+                 Env* env = nullptr, ReplicateWatch* watch = nullptr);
 
 }  // namespace pgsink

@@ -8,6 +8,7 @@
 #include "pgsink/options/names.h"
 #include "pgsink/options/option_checks.h"
 #include "pgsink/options/retry.h"
+#include "pgsink/options/table_patterns.h"
 #include "pgsink/options/values.h"
 
 namespace pgsink {
@@ -79,6 +80,7 @@ class Faults {
     transactions();
     partitions_and_triggers();
     replication();
+    many_tables();
     servers();
     failures();
     return std::move(faults_);
@@ -128,7 +130,8 @@ class Faults {
   void missing() {
     for (const OptionInfo& info : option_table()) {
       const bool in_url = info.replaced_by_url && !options_.url.empty();
-      if (!info.required || in_url || is_set(info.key)) continue;
+      const bool by_many = info.key == "table" && (is_set("tables") || is_set("target_tables"));
+      if (!info.required || in_url || by_many || is_set(info.key)) continue;
       add(Errc::kMissingOption,
           "the option " + std::string(info.key) + " is missing, for example " +
               std::string(info.key) + " = " + std::string(info.example),
@@ -275,6 +278,39 @@ class Faults {
     needs("snapshot", options_.type == ConnectionType::kSource, "type", "type = 'source'");
   }
 
+  /// One connection for the tables of a whole database.
+  void many_tables() {
+    const bool source = options_.type == ConnectionType::kSource;
+    const bool reads = is_set("tables"), writes = is_set("target_tables");
+    needs("tables", source, "type", "type = 'source'");
+    needs("tables_exclude", reads, "tables", "tables");
+    needs("snapshot_parallelism", reads, "tables", "tables");
+    needs("target_tables", !source, "type", "type = 'sink'");
+    for (const std::string_view key : {"tables", "target_tables"}) {
+      conflict_if(is_set(key) && is_set("table"), key, "table",
+                  std::string(key) + " and table exclude each other: give one of them");
+    }
+    for (const std::string_view key : {"tables", "tables_exclude"}) {
+      const std::string& patterns = key == "tables" ? options_.tables : options_.tables_exclude;
+      if (const auto read = TablePatterns::read(patterns, options_.schema); !read) {
+        add(read.error().code, std::string(key) + ": " + read.error().message, key);
+      }
+    }
+    if (!writes) return;
+    if (const auto target = target_of({"s", "t"}, options_); !target) {
+      add(target.error().code, target.error().message, "target_tables");
+    }
+    conflict_if(options_.write_mode != WriteMode::kChangelog, "target_tables", "write_mode",
+                "target_tables takes the changes of a source: set write_mode = 'changelog'");
+    for (const std::string_view key :
+         {"conflict_columns", "update_columns", "key_columns", "use_2pc", "streams", "confirm_slot",
+          "partition_by", "partition_column", "publication", "replication_origin",
+          "dead_letter_file"}) {
+      conflict_if(is_set(key), key, "target_tables",
+                  std::string(key) + " is for one table and target_tables for many: leave one out");
+    }
+  }
+
   void source_options() {
     if (options_.type != ConnectionType::kSource) return;
     for (const std::string_view key : {"publication", "replication_slot"}) {
@@ -359,7 +395,9 @@ std::vector<Error> check_options(const SinkOptions& options) {
 
 std::string stored_sink_id(const SinkOptions& options) {
   if (!options.sink_id.empty()) return options.sink_id;
-  return options.connection_name + "/" + options.schema + "." + options.table;
+  const std::string name = options.connection_name + "/";
+  if (options.table.empty() && !options.target_tables.empty()) return name + options.target_tables;
+  return name + options.schema + "." + options.table;
 }
 
 }  // namespace pgsink

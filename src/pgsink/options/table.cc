@@ -138,6 +138,20 @@ constexpr OptionInfo kTable[] = {
     text<&O::schema>({.key = "schema", .group = kServer, .default_text = "public",
         .aliases = "schema_name|namespace", .in_specification = true,
         .meaning = "Schema of the table.", .example = "'public'"}),
+    text<&O::tables>({.key = "tables", .group = kServer,
+        .aliases = "table_list|table_include_list|include_tables",
+        .meaning = "Of a source instead of `table`: the tables that it reads through one slot. A "
+                   "comma list of patterns with `*` and `?` for `schema.table`; without a dot, for "
+                   "tables of `schema`.", .example = "'public.*'"}),
+    text<&O::tables_exclude>({.key = "tables_exclude", .group = kServer,
+        .aliases = "table_exclude_list|exclude_tables",
+        .meaning = "Patterns as in `tables` of tables that a source leaves out.",
+        .example = "'public.tmp_*'"}),
+    text<&O::target_tables>({.key = "target_tables", .group = kServer,
+        .aliases = "target_schema|table_mapping|destination_tables",
+        .meaning = "Of a sink instead of `table`: where the rows of each table of a source go. "
+                   "`{schema}` and `{table}` are those of the source; without a dot, the name of "
+                   "a table in `schema`.", .example = "'{schema}.{table}'"}),
     choice<&O::type>({.key = "type", .group = kServer, .default_text = "sink",
         .choices = "sink|source", .aliases = "connection_type", .in_specification = true,
         .meaning = "Whether rows are written to the table or its changes are read.",
@@ -527,6 +541,10 @@ constexpr OptionInfo kTable[] = {
         .aliases = "initial_snapshot|copy_data",
         .meaning = "A source whose slot is missing yields the table's rows before its changes.",
         .example = "false"}),
+    integer<&O::snapshot_parallelism>({.key = "snapshot_parallelism", .group = kReplication,
+        .default_text = "2", .min = 1, .max = 64, .aliases = "snapshot_threads|copy_workers",
+        .meaning = "How many tables of a source with `tables` are copied at the same time, each "
+                   "over a connection of its own.", .example = "4"}),
     read_by<&O::accept_gap_until, read_position>(OptionType::kText, {.key = "accept_gap_until",
         .group = kReplication, .aliases = "accept_gap|accept_loss_until",
         .meaning = "A source goes on although changes up to this position of the log are lost: "

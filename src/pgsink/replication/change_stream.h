@@ -1,6 +1,6 @@
 #pragma once
-// ChangeStream turns the messages of a replication stream into transactions of one table's rows.
-// Pure: it uses no socket, clock or thread.
+// ChangeStream turns the messages of a replication stream about one table into transactions of its
+// rows. TablesStream gives it the messages. Pure: it uses no socket, clock or thread.
 
 #include <deque>
 #include <optional>
@@ -20,6 +20,8 @@ struct SourceTable {
     std::string name;
     uint32_t type_oid = 0;
     bool primary = false;  ///< Part of the primary key.
+    std::string type{};    ///< As PostgreSQL writes it.
+    bool not_null = false;
   };
   std::string schema, name;
   uint32_t oid = 0;
@@ -37,16 +39,15 @@ class ChangeStream {
 
   /// A new connection: the server starts with a whole transaction, and describes the tables again.
   void begin_connection();
-  /// Takes the data of one XLogData. Fails with kReplication if the table has changed, an update
-  /// lacks a value, or a transaction is too large; with kProtocol.
-  Status take(pgproto::Bytes message);
-  /// The server has sent everything up to `lsn`.
-  void take_keepalive(pgproto::Lsn lsn);
+  /// Takes a message that is about this table, or the begin or commit of a transaction of which it
+  /// gets others. Fails with kReplication if the table has changed, an update lacks a value, or a
+  /// transaction is too large; with kProtocol.
+  Status take(const pgproto::pgoutput::Any& message);
 
   /// Complete transactions, in order; the taker empties it.
   std::deque<SourceBatch>& ready() { return ready_; }
-  /// Everything up to here was seen, and its rows were all in batches that were ready.
-  uint64_t seen() const { return seen_; }
+  /// Of the rows of the transaction that has not ended.
+  size_t bytes() const { return rows_.bytes(); }
 
  private:
   /// Mapping of a Relation's columns to the source's.
@@ -80,10 +81,9 @@ class ChangeStream {
   const size_t transaction_bytes_max_;
   std::deque<SourceBatch> ready_;
   std::optional<Mapped> mapped_;
-  bool in_transaction_ = false;
   bool truncated_ = false;
   std::string lsn_text_, time_text_;
-  uint64_t after_ = 0, seen_ = 0;
+  uint64_t after_ = 0;
 };
 
 /// commit_time writes microseconds since 2000-01-01 UTC as PostgreSQL would with TimeZone UTC.

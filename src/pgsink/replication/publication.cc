@@ -230,7 +230,9 @@ Result<QueryResult> publish(const SinkOptions& options, const CatalogTable& tabl
   if (!quoted.status()) return fail(quoted.status().error());
   Sql statement = Sql::kAddToPublication;
   if (!facts.has_publication()) {
-    const bool root = table.kind == CatalogTable::Kind::kPartitioned;
+    // Another of the tables may be partitioned.
+    const bool root =
+        table.kind == CatalogTable::Kind::kPartitioned || !options.tables.empty();
     statement = root ? Sql::kCreatePublicationOfRoot : Sql::kCreatePublication;
   }
   return run_control(connection, sql_text(statement, {publication, name}), deadline);

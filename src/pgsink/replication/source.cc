@@ -4,21 +4,23 @@
 #include "pgsink/source.h"
 
 #include <algorithm>
-#include <atomic>
 #include <deque>
 #include <new>
+#include <span>
 #include <tuple>
 #include <utility>
 
 #include "pgsink/client/identity.h"
 #include "pgsink/options/retry.h"
 #include "pgsink/options/server.h"
-#include "pgsink/replication/change_stream.h"
+#include "pgsink/replication/batch_queue.h"
 #include "pgsink/replication/replication_session.h"
 #include "pgsink/replication/source_record.h"
 #include "pgsink/replication/source_setup.h"
 #include "pgsink/replication/source_slots.h"
+#include "pgsink/replication/source_snapshot.h"
 #include "pgsink/replication/source_watch.h"
+#include "pgsink/replication/tables_stream.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -27,7 +29,6 @@ namespace {
 
 /// Positions below this are numbers of batches of the snapshot: no log begins so early.
 constexpr uint64_t kFirstLsn = uint64_t{1} << 24;
-constexpr size_t kSnapshotBatchRows = 10'000;
 /// The parts of buffer_bytes that a batch of the snapshot and a transaction may hold.
 constexpr size_t kSnapshotBatchesInBuffer = 8;
 constexpr size_t kTransactionsInBuffer = 2;
@@ -38,34 +39,59 @@ constexpr Duration kWatchPause = std::chrono::seconds(1);
 constexpr Duration kStatusPause = std::chrono::milliseconds(100);
 constexpr Duration kRecordPause = std::chrono::seconds(1);
 
-class SourceImpl final : public Source {
+class SourceImpl final : public Source, SnapshotRows {
  public:
   SourceImpl(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options, SourceSetup setup)
       : own_env_(std::move(own_env)),
         env_(env),
         options_(std::move(options)),
-        setup_(std::move(setup)),
-        warnings_(setup_.warnings),
+        connect_(std::move(setup.connect)),
+        many_(!options_.tables.empty()),
+        warnings_(std::move(setup.warnings)),
         slots_(options_.replication_slot, env_.clock),
         record_(options_),
-        schema_(make_schema(setup_.table)),
         monitor_(env_.tasks.monitor()),
-        buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)) {}
+        buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)),
+        tables_(std::move(setup.tables)),
+        schema_(tables_.empty() ? nullptr : tables_.front().schema),
+        queue_(buffer_bytes_),
+        stream_(buffer_bytes_ / kTransactionsInBuffer) {}
   ~SourceImpl() override { close(); }
 
   const std::shared_ptr<const Schema>& schema() const override { return schema_; }
   std::string_view replication_slot() const override { return options_.replication_slot; }
-  std::vector<std::string> warnings() const override { return warnings_; }
+  std::vector<std::string> warnings() const override {
+    const Monitor::Lock lock(*monitor_);
+    return warnings_;
+  }
+  std::vector<SourceTableInfo> tables() const override {
+    const Monitor::Lock lock(*monitor_);
+    std::vector<SourceTableInfo> infos;
+    infos.reserve(tables_.size());
+    for (const TableSetup& setup : tables_) infos.push_back(info_of(setup));
+    return infos;
+  }
 
-  Status start(uint64_t after, std::unique_ptr<SourceMemory> memory) override {
+  Status start(std::span<const uint64_t> after, std::unique_ptr<SourceMemory> memory) override {
     if (task_) {
       return fail(Errc::kUsage, "Source::start(): the source is already started; call it once");
+    }
+    if (after.size() != tables_.size() || (many_ && !memory)) {
+      return fail(Errc::kUsage,
+                  "Source::start(): a source with the option tables needs a position for each of "
+                  "tables(), and a memory");
     }
     if (auto loaded = record_.load(std::move(memory), warnings_); !loaded) {
       return fail_at(options_, loaded.error());
     }
-    queued_ = confirmed_ = after;
-    stream_.emplace(setup_.table, schema_, after, buffer_bytes_ / kTransactionsInBuffer);
+    if (many_ && !record_.is_kept()) {
+      return fail(Errc::kPrivilege, warnings_.back() +
+                                        "; the option tables needs it, to know which tables have "
+                                        "their snapshot");
+    }
+    for (size_t i = 0; i < tables_.size(); ++i) add_to_stream(i, after[i]);
+    // Every table has what was queued for it; how far the others are, the slot knows.
+    if (!many_ && reached_ >= kFirstLsn) queued_ = reached_;
     auto task = env_.tasks.spawn("pgsink source", [this] { run(); });
     if (!task) return fail(task.error());
     task_ = std::move(*task);
@@ -78,27 +104,32 @@ class SourceImpl final : public Source {
     while (queue_.empty() && !failure_ && !closing_ && env_.clock.now() < deadline) {
       monitor_->wait(deadline);
     }
-    if (queue_.empty()) {
+    auto batch = queue_.pop();
+    if (!batch) {
       if (failure_) return fail(*failure_);
       return std::nullopt;
     }
-    SourceBatch batch = std::move(queue_.front());
-    queue_.pop_front();
-    queued_bytes_ -= batch.rows.memory_bytes();
     monitor_->notify_all();
     return batch;
   }
 
-  void confirm(uint64_t position) override {
+  using Source::confirm;
+  using Source::start;
+  void confirm(uint64_t position, size_t table) override {
     const Monitor::Lock lock(*monitor_);
-    if (position <= confirmed_) return;
-    confirmed_ = position;
+    if (table >= queue_.tables() || position <= queue_.confirmed(table)) return;
+    queue_.confirm(table, position);
     monitor_->notify_all();
     if (connection_ != nullptr) connection_->interrupt();
   }
+  void join(size_t table, uint64_t after) override {
+    const Monitor::Lock lock(*monitor_);
+    if (table == queue_.tables()) joins_after_ = after;
+    monitor_->notify_all();
+  }
   uint64_t confirmed_position() const override {
     const Monitor::Lock lock(*monitor_);
-    return confirmed_;
+    return queue_.tables() == 0 ? 0 : queue_.confirmed(0);
   }
 
   void close() override {
@@ -113,14 +144,24 @@ class SourceImpl final : public Source {
   }
 
  private:
-  static std::shared_ptr<const Schema> make_schema(const SourceTable& table) {
-    std::vector<std::string> names;
-    names.reserve(table.columns.size() + 3);
-    for (const auto& column : table.columns) names.push_back(column.name);
-    for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
-      names.emplace_back(name);
+  static SourceTableInfo info_of(const TableSetup& setup) {
+    SourceTableInfo info{.schema = setup.table.schema,
+                         .name = setup.table.name,
+                         .columns = {},
+                         .rows = setup.schema};
+    for (const auto& column : setup.table.columns) {
+      info.columns.push_back({column.name, column.type, column.not_null, column.primary});
     }
-    return text_schema(names);
+    return info;
+  }
+
+  /// The consumer has everything of the table up to `after`.
+  void add_to_stream(size_t table, uint64_t after) {
+    const Monitor::Lock lock(*monitor_);
+    queue_.add_table(after);
+    joined_.push_back(false);
+    reached_ = std::max(reached_, after);
+    stream_.add_table(tables_[table].table, tables_[table].schema, after);
   }
 
   // ---- the task --------------------------------------------------------------------------------
@@ -134,6 +175,7 @@ class SourceImpl final : public Source {
       progress_ = false;
       Status ended = guarded_session();
       drop_connection();
+      if (std::exchange(again_, false) && ended) continue;
       if (closing() || ended || failed()) break;
       if (progress_) {
         failures = 0;
@@ -181,7 +223,7 @@ class SourceImpl final : public Source {
 
   /// An ordinary session, after fencing a former one that may still hold the slot.
   Result<std::unique_ptr<Connection>> ask() {
-    auto opened = Connection::open(env_, setup_.connect);
+    auto opened = Connection::open(env_, connect_);
     if (!opened) return opened;
     if (former_.pid != 0) {
       if (auto gone = fence(**opened, former_, soon()); !gone) return fail(gone.error());
@@ -192,13 +234,13 @@ class SourceImpl final : public Source {
 
   /// The session that streams; it also runs SQL, but only as simple queries.
   Status connect() {
-    auto opened = open_replication(env_, setup_.connect);
+    auto opened = open_replication(env_, connect_);
     if (!opened) return fail(opened.error());
     former_ = opened->connection->server().backend;
     // For the snapshot; the stream is watched by its messages.
     const Duration silence = std::chrono::milliseconds(options_.silence_timeout_ms);
     opened->connection->watch_silence(
-        {.env = &env_, .options = &setup_.connect, .salted_keys = nullptr, .longest = silence});
+        {.env = &env_, .options = &connect_, .salted_keys = nullptr, .longest = silence});
     status_interval_ = opened->status_interval;
     const Monitor::Lock lock(*monitor_);
     connection_ = std::move(opened->connection);
@@ -220,39 +262,112 @@ class SourceImpl final : public Source {
     if (auto same = check_publication(**asking); !same) return same;
     asking_ = std::move(*asking);
     if (auto none = check_record(*there); !none) return none;
+    if (many_) {
+      const auto added = add_new_tables();
+      if (!added || !*added) return added ? Status() : fail(added.error());
+    }
     if (auto connected = connect(); !connected) return connected;
-    if (!there->slot) {
-      if (auto may = may_begin(); !may) return may;
-      if (options_.snapshot) {
-        const auto taken = take_snapshot(there->interim);
-        if (!taken || !*taken) return taken ? Status() : fail(taken.error());
-      } else if (auto made = slots_.create(*connection_); !made) {
-        return made;
+    const auto joined = join_tables(*there);
+    if (!joined || !*joined) return joined ? Status() : fail(joined.error());
+    had_slot_ = true;
+    return stream();
+  }
+
+  /// Every table gets its snapshot, unless it had it before. False if the source was closed.
+  Result<bool> join_tables(const SourceSlots::There& there) {
+    if (!there.slot) {
+      if (auto may = may_begin(); !may) return fail(may.error());
+    } else {
+      for (size_t i = 0; i < tables_.size(); ++i) {
+        if (!many_ || record_.has_table(tables_[i].table.oid)) joined_[i] = true;
       }
-    } else if (there->interim) {
+    }
+    std::vector<SnapshotTable> news;
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      if (joined_[i]) continue;
+      if (auto may = may_join(i); !may) return fail(may.error());
+      news.push_back({i, &tables_[i]});
+    }
+    if (!there.slot && !options_.snapshot) {
+      if (auto made = slots_.create(*connection_); !made) return fail(made.error());
+    } else if (!there.slot || (options_.snapshot && !news.empty())) {
+      const auto taken = take_snapshot(there, news);
+      if (!taken || !*taken) return taken;
+    }
+    if (there.slot && there.interim) {
       std::ignore =
           // Its copy exists; if this fails, the next start drops it.
           slots_.drop_interim(*connection_);
     }
-    had_slot_ = true;
     if (slot_at_ == 0) {
       const auto made = slots_.find(*asking_);
       if (!made) return fail(made.error());
       slot_at_ = made->confirmed;
     }
-    if (!recorded_) {
+    if (!recorded_ || !news.empty()) {
+      std::vector<PublicationState> published;
+      for (const TableSetup& setup : tables_) published.push_back(setup.published);
       const auto& server = asking_->server().incarnation.system_identifier;
-      if (auto kept = record_.begin(server, setup_.published, slot_at_); !kept) return kept;
+      if (auto kept = record_.begin(server, published, slot_at_); !kept) return fail(kept.error());
       recorded_ = true;
     }
-    return stream();
+    joined_.assign(joined_.size(), true);
+    return true;
+  }
+
+  /// A table that is not remembered must not be one that the consumer has.
+  Status may_join(size_t table) const {
+    const Monitor::Lock lock(*monitor_);
+    if (!many_ || queue_.queued(table) < kFirstLsn) return {};
+    return fail(Errc::kReplication,
+                "table " + tables_[table].table.full_name() +
+                    ": the sink has its changes up to " +
+                    pgproto::format_lsn(queue_.queued(table)) +
+                    ", and later ones may be lost, because it was not read since: empty the target "
+                    "and delete the sink's rows for it in pgsink_epochs, then open both again");
+  }
+
+  /// Tables that match the patterns and are not read yet. False if the source was closed.
+  Result<bool> add_new_tables() {
+    const auto names = find_new_tables(options_, *asking_, tables_, soon());
+    if (!names) return fail(names.error());
+    for (const TableName& name : *names) {
+      std::vector<std::string> made;
+      auto setup = add_table(options_, name, *asking_, env_.clock, made);
+      if (!setup) return fail(setup.error());
+      uint64_t after = 0;
+      {
+        const Monitor::Lock lock(*monitor_);
+        warnings_.insert(warnings_.end(), made.begin(), made.end());
+        tables_.push_back(std::move(*setup));
+        queue_.announce(tables_.size() - 1, tables_.back().schema);
+        joins_after_.reset();
+        monitor_->notify_all();
+        while (!closing_ && !joins_after_) monitor_->wait(kNoDeadline);
+        if (!joins_after_) return false;
+        after = *joins_after_;
+      }
+      add_to_stream(tables_.size() - 1, after);
+    }
+    return true;
   }
 
   /// Whether nothing was lost since the last run.
   Status check_record(const SourceSlots::There& there) {
     if (recorded_ || had_slot_) return {};
-    return record_.check(there, asking_->server().incarnation.system_identifier, setup_.published,
-                         queued_ >= kFirstLsn ? queued_ : 0);
+    const auto now =
+        [&](const PublicationState& before) -> Result<std::optional<PublicationState>> {
+      if (!many_) return tables_.front().published;
+      const auto wanted = TablePatterns::read(options_.tables, options_.schema);
+      const auto left_out = TablePatterns::read(options_.tables_exclude, options_.schema);
+      const TableName name{before.schema, before.name};
+      if (!wanted->matches(name) || left_out->matches(name)) return std::nullopt;
+      auto state = read_publication(*asking_, options_.publication,
+                                    static_cast<uint32_t>(parse_number(before.table_oid)), soon());
+      if (!state) return fail(state.error());
+      return *std::move(state);
+    };
+    return record_.check(there, asking_->server().incarnation.system_identifier, now, queued_);
   }
 
   /// Once this source has read from the slot, only it may move the slot.
@@ -273,25 +388,30 @@ class SourceImpl final : public Source {
 
   /// Whether the publication still shows what it showed when the source was opened.
   Status check_publication(Connection& asking) {
-    const auto now = read_publication(asking, options_.publication, setup_.table.oid, soon());
+    std::vector<uint32_t> oids;
+    for (const TableSetup& setup : tables_) oids.push_back(setup.table.oid);
+    const auto now = read_publications(asking, options_.publication, oids, soon());
     if (!now) return fail(now.error());
     checked_ = env_.clock.now();
-    const std::string change = difference(setup_.published, *now, options_.publication);
-    if (change.empty()) {
-      checked_lsn_ = std::max({checked_lsn_, received_, slot_at_});
-      return {};
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      const std::string change =
+          difference(tables_[i].published, (*now)[i], options_.publication);
+      if (change.empty()) continue;
+      return fail(Errc::kReplication,
+                  "table " + tables_[i].table.full_name() + ": " + change +
+                      lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
     }
-    return fail(Errc::kReplication,
-                "table " + setup_.table.full_name() + ": " + change +
-                    lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
+    checked_lsn_ = std::max({checked_lsn_, received_, slot_at_});
+    return {};
   }
 
   /// If the slot existed and is gone, the changes that it retained are lost.
   Status may_begin() {
-    if (!had_slot_ && queued_ < kFirstLsn) return {};
+    const uint64_t last = std::max(queued_, reached_);
+    if (!had_slot_ && last < kFirstLsn) return {};
     return fail(Errc::kReplication,
                 "replication_slot \"" + options_.replication_slot +
-                    "\" is gone, and with it the changes after " + pgproto::format_lsn(queued_) +
+                    "\" is gone, and with it the changes after " + pgproto::format_lsn(last) +
                     ", the position that the target has reached: empty the target and give the "
                     "sink another sink_id, then open both again");
   }
@@ -300,99 +420,55 @@ class SourceImpl final : public Source {
 
   /// True when all of it is confirmed and the slot has its final name; false if the source was
   /// closed.
-  Result<bool> take_snapshot(bool interim) {
+  Result<bool> take_snapshot(const SourceSlots::There& there,
+                             const std::vector<SnapshotTable>& news) {
     const auto begun = connection_->query(sql_text(Sql::kSnapshotBegin), soon());
     if (!begun) return fail(begun.error());
-    if (!interim) {
+    if (!there.slot && !there.interim) {
       if (auto made = slots_.create_interim(*connection_); !made) {
         return fail(made.error());
       }
     }
-    auto read = read_snapshot();
+    const SnapshotLimits limits{
+        .parallel = static_cast<size_t>(options_.snapshot_parallelism),
+        .batch_bytes = std::min(static_cast<size_t>(options_.batch_bytes),
+                                buffer_bytes_ / kSnapshotBatchesInBuffer)};
+    auto read = read_snapshot(env_, connect_, *connection_, news, limits, *this);
     if (!read || !*read) return read;
     const auto ended = connection_->query(sql_text(Sql::kCommit), soon());
     if (!ended) return fail(ended.error());
     {
       const Monitor::Lock lock(*monitor_);
-      while (!closing_ && confirmed_ < queued_) monitor_->wait(kNoDeadline);
-      if (confirmed_ < queued_) return false;
+      while (!closing_ && !queue_.all_confirmed()) monitor_->wait(kNoDeadline);
+      if (!queue_.all_confirmed()) return false;
     }
-    if (auto kept = slots_.keep(*connection_); !kept) return fail(kept.error());
+    if (!there.slot) {
+      if (auto kept = slots_.keep(*connection_); !kept) return fail(kept.error());
+    }
     progress_ = true;
     return true;
   }
 
-  Result<bool> read_snapshot() {
-    Quoted quoted;
-    std::string columns;
-    for (const auto& column : setup_.table.columns) {
-      columns += (columns.empty() ? "" : ", ") + quoted.identifier(column.name);
-    }
-    // Rows of tables that inherit from it are published under their own names.
-    const std::string table = std::string(setup_.partitioned ? "" : "ONLY ") +
-                              quoted.identifier(setup_.table.schema) + "." +
-                              quoted.identifier(setup_.table.name);
-    if (!quoted.status()) return fail(quoted.status().error());
-    const std::string filter = setup_.filter.empty() ? "" : " WHERE " + setup_.filter;
-    const auto sent =
-        connection_->session().query(sql_text(Sql::kSnapshotRows, {columns, table, filter}));
-    if (!sent) return fail(sent.error());
-    const size_t bytes_max = std::min(static_cast<size_t>(options_.batch_bytes),
-                                      buffer_bytes_ / kSnapshotBatchesInBuffer);
-    ChangeRows rows(schema_);
-    std::optional<Error> error;
-    for (;;) {
-      const auto event = connection_->next_event(kNoDeadline);
-      if (!event) return fail(event.error());
-      if (closing()) return false;
-      if (!*event) continue;
-      const pgproto::BackendMessage& message = (*event)->message;
-      if (const auto* row = std::get_if<pgproto::DataRow>(&message)) {
-        for (const auto& value : row->values) {
-          rows.add(value ? std::optional(pgproto::as_text(*value)) : std::nullopt);
-        }
-        rows.add("I");
-        rows.add(std::nullopt);
-        rows.add(std::nullopt);
-        if (rows.rows() < kSnapshotBatchRows && rows.bytes() < bytes_max) continue;
-        if (!push_snapshot(rows)) return false;
-      } else if (const auto* refused = std::get_if<pgproto::ErrorResponse>(&message)) {
-        error = refused->to_error();
-      } else if (std::holds_alternative<pgproto::ReadyForQuery>(message)) {
-        if (error) return fail(*std::move(error));
-        return rows.rows() == 0 || push_snapshot(rows);
-      }
-    }
-  }
-
-  bool push_snapshot(ChangeRows& rows) {
-    const uint64_t position = queued_ + 1;
-    SourceBatch batch{.rows = rows.take(position), .position = position, .snapshot = true};
+  bool push(size_t table, ChangeRows& rows) override {
     const Monitor::Lock lock(*monitor_);
-    while (!closing_ && !has_room()) monitor_->wait(kNoDeadline);
+    while (!closing_ && !queue_.has_room()) monitor_->wait(kNoDeadline);
     if (closing_) return false;
-    enqueue(std::move(batch));
+    const uint64_t position = queue_.queued(table) + 1;
+    queue_.push(
+        {.table = table, .rows = rows.take(position), .position = position, .snapshot = true}, 0);
+    monitor_->notify_all();
     return true;
   }
-
-  // ---- the queue; with the monitor locked ------------------------------------------------------
-
-  bool has_room() const { return queue_.empty() || queued_bytes_ < buffer_bytes_; }
-  void enqueue(SourceBatch batch) {
-    queued_ = std::max(queued_, batch.position);
-    queued_bytes_ += batch.rows.memory_bytes();
-    queue_.push_back(std::move(batch));
-    monitor_->notify_all();
-  }
+  bool goes_on() const override { return !closing(); }
 
   // ---- the stream ------------------------------------------------------------------------------
 
   Status stream() {
     const auto started =
         start_replication(*connection_, options_.replication_slot, options_.publication,
-                          std::max(queued_ >= kFirstLsn ? queued_ : 0, record_.begins_at()));
+                          std::max(queued_, record_.begins_at()));
     if (!started) return started;
-    stream_->begin_connection();
+    stream_.begin_connection();
     status_sent_ = heard_ = env_.clock.now();
     for (;;) {
       if (auto heard = check_silence(); !heard) return heard;
@@ -403,6 +479,12 @@ class SourceImpl final : public Source {
           if (same.error().code != Errc::kReplication) return same;
           give_up(std::move(same.error()));
           return confirm_rest();
+        }
+        if (many_) {
+          const auto news = find_new_tables(options_, *asking_, tables_, soon());
+          if (!news) return fail(news.error());
+          again_ = !news->empty();
+          if (again_) return say_goodbye();
         }
       }
       if (!wait_for_room()) continue;
@@ -442,7 +524,7 @@ class SourceImpl final : public Source {
       if (auto said = send_status(); !said) return said;
       const Deadline until = next_status();
       const Monitor::Lock lock(*monitor_);
-      if (closing_ || confirmed_ >= queued_) break;
+      if (closing_ || queue_.all_confirmed()) break;
       monitor_->wait(until);
     }
     return say_goodbye();
@@ -452,10 +534,10 @@ class SourceImpl final : public Source {
   bool wait_for_room() {
     const Deadline until = next_status();
     const Monitor::Lock lock(*monitor_);
-    if (has_room()) return true;
+    if (queue_.has_room()) return true;
     monitor_->wait(until);
     heard_ = env_.clock.now();  // It may have said something.
-    return has_room();
+    return queue_.has_room();
   }
 
   Status take(const pgproto::BackendMessage& message) {
@@ -466,17 +548,19 @@ class SourceImpl final : public Source {
     heard_ = env_.clock.now();
     if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
       received_ = std::max(received_, alive->wal_end);
-      stream_->take_keepalive(alive->wal_end);
+      stream_.take_keepalive(alive->wal_end);
       if (alive->reply_requested) status_due_ = true;
       return {};
     }
     const auto& log = std::get<pgproto::XLogData>(**read);
     received_ = std::max({received_, log.start, log.wal_end});
-    if (auto taken = stream_->take(log.data); !taken) return taken;
+    if (auto taken = stream_.take(log.data); !taken) return taken;
     const Monitor::Lock lock(*monitor_);
-    for (auto& ready = stream_->ready(); !ready.empty(); ready.pop_front()) {
-      enqueue(std::move(ready.front()));
+    for (auto& ready = stream_.ready(); !ready.empty(); ready.pop_front()) {
+      queued_ = std::max(queued_, ready.front().batch.position);
+      queue_.push(std::move(ready.front().batch), ready.front().before);
     }
+    monitor_->notify_all();
     return {};
   }
 
@@ -485,18 +569,16 @@ class SourceImpl final : public Source {
     constexpr std::string_view kNoSuchObject = "42704";
     if (error.sqlstate != kNoSuchObject) return fail(error);
     return fail(Errc::kReplication,
-                "table " + setup_.table.full_name() + ": " + error.message +
-                    lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
+                (many_ ? "" : "table " + tables_.front().table.full_name() + ": ") +
+                    error.message + lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
   }
 
-  /// What the server may discard: what is confirmed; and if nothing waits to be confirmed, what was
-  /// seen.
-  uint64_t flushed() const {
+  /// What the server may discard.
+  uint64_t flushed() {
     const Monitor::Lock lock(*monitor_);
-    if (confirmed_ < queued_) return confirmed_ >= kFirstLsn ? confirmed_ : 0;
-    return std::max(confirmed_ >= kFirstLsn ? confirmed_ : 0, stream_->seen());
+    return queue_.safe(stream_.seen());
   }
-  Deadline next_status() const {
+  Deadline next_status() {
     if (status_due_) return kAtOnce;
     const uint64_t safe = flushed();
     if (safe <= flushed_sent_) return status_sent_ + status_interval_;
@@ -528,25 +610,29 @@ class SourceImpl final : public Source {
   std::unique_ptr<OsEnv> own_env_;
   Env& env_;
   const SinkOptions options_;
-  const SourceSetup setup_;
+  const ConnectOptions connect_;
+  const bool many_;  ///< Whether the option `tables` says which tables.
   std::vector<std::string> warnings_;
   const SourceSlots slots_;
   SourceRecord record_;
-  const std::shared_ptr<const Schema> schema_;
   const std::unique_ptr<Monitor> monitor_;
   const size_t buffer_bytes_;
 
-  // Guarded by monitor_; only the task changes connection_ and queued_, and reads them freely.
-  std::deque<SourceBatch> queue_;
-  size_t queued_bytes_ = 0;
-  uint64_t queued_ = 0;  ///< Position of the last batch ever queued.
-  uint64_t confirmed_ = 0;
+  // Guarded by monitor_; only the task changes connection_ and tables_, and reads them freely.
+  std::vector<TableSetup> tables_;
+  const std::shared_ptr<const Schema> schema_;  ///< Of the first table.
+  BatchQueue queue_;
+  std::optional<uint64_t> joins_after_;  ///< The consumer's answer for the table that is added.
   std::optional<Error> failure_;
   bool closing_ = false;
   std::unique_ptr<Connection> connection_;
 
   // Used by the task only.
-  std::optional<ChangeStream> stream_;
+  TablesStream stream_;
+  std::vector<bool> joined_;  ///< By table: it has its snapshot.
+  uint64_t queued_ = 0;       ///< Position of the last transaction that was queued.
+  uint64_t reached_ = 0;      ///< The furthest position that the consumer had at the start.
+  bool again_ = false;        ///< The session ended because there is a new table.
   BackendIdentity former_;  ///< The session that streamed last and may still hold the slot.
   bool had_slot_ = false, recorded_ = false;
   bool progress_ = false;

@@ -1,12 +1,16 @@
 // What is remembered of a source, in the database of its sink.
 
+#include <algorithm>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pgsink/client/connection.h"
 #include "pgsink/options/server.h"
+#include "pgsink/options/table_patterns.h"
 #include "pgsink/source.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
@@ -16,8 +20,13 @@ namespace {
 
 class TargetMemory final : public SourceMemory {
  public:
-  TargetMemory(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options, std::string_view slot)
-      : own_env_(std::move(own_env)), env_(env), options_(std::move(options)), slot_(slot) {}
+  TargetMemory(std::unique_ptr<OsEnv> own_env, Env& env, SinkOptions options, std::string_view slot,
+               std::vector<TableName> targets)
+      : own_env_(std::move(own_env)),
+        env_(env),
+        options_(std::move(options)),
+        slot_(slot),
+        targets_(std::move(targets)) {}
 
   Result<SourceState> read() override {
     if (auto ready = connect(); !ready) return fail(ready.error());
@@ -57,11 +66,13 @@ class TargetMemory final : public SourceMemory {
 
   bool is_empty() override {
     if (!connect()) return false;
-    Quoted quoted;
-    const std::string target =
-        quoted.identifier(options_.schema) + "." + quoted.identifier(options_.table);
-    const auto row = run_control(*connection_, sql_text(Sql::kIsEmpty, {target}), soon());
-    return row && !row->rows.empty() && cell(*row, 0, 0) == "t";
+    return std::ranges::all_of(targets_, [this](const TableName& table) {
+      Quoted quoted;
+      const std::string target =
+          quoted.identifier(table.schema) + "." + quoted.identifier(table.name);
+      const auto row = run_control(*connection_, sql_text(Sql::kIsEmpty, {target}), soon());
+      return row && !row->rows.empty() && cell(*row, 0, 0) == "t";
+    });
   }
 
  private:
@@ -89,20 +100,25 @@ class TargetMemory final : public SourceMemory {
   Env& env_;
   const SinkOptions options_;
   const std::string slot_;
+  const std::vector<TableName> targets_;
   std::unique_ptr<Connection> connection_;
 };
 
 }  // namespace
 
 std::unique_ptr<SourceMemory> remember_in_target(const SinkOptions& options, std::string_view slot,
-                                                 Env* env) {
+                                                 Env* env, std::span<const SinkOptions> targets) {
   if (options.type == ConnectionType::kSource) return nullptr;
   std::unique_ptr<OsEnv> own_env;
   if (env == nullptr) {
     own_env = std::make_unique<OsEnv>();
     env = &own_env->env();
   }
-  return std::make_unique<TargetMemory>(std::move(own_env), *env, options, slot);
+  std::vector<TableName> tables;
+  for (const SinkOptions& one : targets) tables.push_back({one.schema, one.table});
+  if (targets.empty()) tables.push_back({options.schema, options.table});
+  return std::make_unique<TargetMemory>(std::move(own_env), *env, options, slot,
+                                        std::move(tables));
 }
 
 }  // namespace pgsink

@@ -25,18 +25,22 @@ Status SourceRecord::load(std::unique_ptr<SourceMemory> memory,
   return {};
 }
 
+bool SourceRecord::accepts(uint64_t least) const {
+  const auto accepted = pgproto::parse_lsn(options_.accept_gap_until);
+  return accepted && *accepted >= least;
+}
+
 /// `until` is the position to be accepted, `least` the one that is enough.
 Status SourceRecord::lost(const std::string& what, uint64_t until, uint64_t least) {
-  const auto accepted = pgproto::parse_lsn(options_.accept_gap_until);
-  if (accepted && *accepted >= least) {
-    begins_at_ = *accepted;
+  if (accepts(least)) {
+    begins_at_ = *pgproto::parse_lsn(options_.accept_gap_until);
     return {};
   }
   return fail(Errc::kReplication, what + how_to_go_on(true, until));
 }
 
 Status SourceRecord::check(const SourceSlots::There& there, const std::string& server,
-                           const PublicationState& now, uint64_t after) {
+                           const StateNow& now, uint64_t after) {
   if (!memory_ || state_.seen == 0) return {};
   const uint64_t left_at = std::max(state_.seen, after);
   const std::string slot = "replication_slot \"" + options_.replication_slot + "\"";
@@ -61,15 +65,47 @@ Status SourceRecord::check(const SourceSlots::There& there, const std::string& s
                     "these are lost.",
                 there.confirmed, least);
   }
-  const std::string change =
-      difference(publication_from_text(state_.published), now, options_.publication);
-  if (change.empty()) return {};
-  return lost("table " + now.schema + "." + now.name + ": while pgsink was not running, " + change +
-                  "; changes" + since + " may be lost.",
-              std::max(there.log_end, least), least);
+  return check_tables(there, now, left_at);
 }
 
-Status SourceRecord::begin(const std::string& server, const PublicationState& now,
+Status SourceRecord::check_tables(const SourceSlots::There& there, const StateNow& now,
+                                  uint64_t left_at) {
+  const uint64_t least = std::max(left_at, there.confirmed);
+  std::vector<PublicationState> kept;
+  for (const PublicationState& before : publications_from_text(state_.published)) {
+    const auto state = now(before);
+    if (!state) return fail(state.error());
+    if (!*state) continue;
+    const std::string change = difference(before, **state, options_.publication);
+    if (change.empty()) {
+      kept.push_back(before);
+      continue;
+    }
+    const std::string what = "table " + before.schema + "." + before.name +
+                             ": while pgsink was not running, " + change + "; changes after " +
+                             pgproto::format_lsn(left_at) + " may be lost.";
+    const uint64_t until = std::max(there.log_end, least);
+    if (options_.tables.empty()) return lost(what, until, least);
+    // The changes of the other tables are there, so nothing is skipped.
+    const bool dropped = (*state)->name.empty();
+    if (!accepts(least) || (!dropped && (*state)->shown != "t")) {
+      return fail(Errc::kReplication, what + how_to_go_on(true, until));
+    }
+    if (!dropped) kept.push_back(**state);
+  }
+  if (!options_.tables.empty()) state_.published = to_text(kept);
+  return {};
+}
+
+bool SourceRecord::has_table(uint32_t oid) const {
+  if (!memory_ || state_.seen == 0) return false;
+  const auto tables = publications_from_text(state_.published);
+  return std::ranges::any_of(tables, [&](const PublicationState& one) {
+    return one.table_oid == std::to_string(oid);
+  });
+}
+
+Status SourceRecord::begin(const std::string& server, std::span<const PublicationState> now,
                            uint64_t position) {
   if (!memory_) return {};
   const uint64_t seen = state_.server == server ? std::max(state_.seen, position) : position;

@@ -7,6 +7,7 @@
 #include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/replication/publication.h"
+#include "pgsink/replication/source_slots.h"
 #include "pgsink/source.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
@@ -14,9 +15,11 @@
 namespace pgsink {
 namespace {
 
+constexpr Duration kOldTransactionsTimeout = std::chrono::seconds(60);
+
 /// Which columns and rows of the table the publication shows.
 Status read_published(const SinkOptions& options, const CatalogTable& table, Connection& connection,
-                      Deadline deadline, SourceSetup& setup) {
+                      Deadline deadline, TableSetup& setup) {
   Quoted quoted;
   const std::string publication = quoted.literal(options.publication);
   const std::string schema = quoted.literal(table.schema);
@@ -50,28 +53,59 @@ Status read_published(const SinkOptions& options, const CatalogTable& table, Con
     }
     const bool key = primary != nullptr &&
                      std::ranges::find(primary->columns, column.number) != primary->columns.end();
-    setup.table.columns.push_back({column.name, column.type_oid, key});
+    setup.table.columns.push_back(
+        {.name = column.name, .type_oid = column.type_oid, .primary = key, .type = {}});
   }
   return {};
 }
 
-Status read_state(const SinkOptions& options, Connection& connection, Deadline deadline,
-                  SourceSetup& setup) {
-  auto state = read_publication(connection, options.publication, setup.table.oid, deadline);
-  if (!state) return fail(state.error());
-  setup.published = std::move(*state);
-  if (setup.published.actions == kAllActions) return {};
-  setup.warnings.push_back("connection \"" + options.connection_name + "\": publication \"" +
-                           options.publication +
-                           "\" shows only these actions: " + setup.published.actions +
-                           "; all others are missing in the target: ALTER PUBLICATION … SET "
-                           "(publish = '" +
-                           std::string(kAllActions) + "')");
+/// The types as PostgreSQL writes them, for a target that is to be created.
+Status read_types(const CatalogTable& table, Connection& connection, Deadline deadline,
+                  TableSetup& setup) {
+  const auto rows =
+      run_control(connection, sql_text(Sql::kColumnTypes, {std::to_string(table.oid)}), deadline);
+  if (!rows) return fail(rows.error());
+  for (size_t i = 0; i < rows->rows.size(); ++i) {
+    const auto column = std::ranges::find(setup.table.columns, cell(*rows, i, 0),
+                                          &SourceTable::Column::name);
+    if (column == setup.table.columns.end()) continue;
+    column->type = cell(*rows, i, 1);
+    column->not_null = cell(*rows, i, 2) == "t";
+  }
   return {};
 }
 
+std::shared_ptr<const Schema> make_schema(const SourceTable& table) {
+  std::vector<std::string> names;
+  names.reserve(table.columns.size() + 3);
+  for (const auto& column : table.columns) names.push_back(column.name);
+  for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
+    names.emplace_back(name);
+  }
+  return text_schema(names);
+}
+
+Status read_state(const SinkOptions& options, Connection& connection, Deadline deadline,
+                  TableSetup& setup) {
+  auto state = read_publication(connection, options.publication, setup.table.oid, deadline);
+  if (!state) return fail(state.error());
+  setup.published = std::move(*state);
+  return {};
+}
+
+void warn_of_actions(const SinkOptions& options, const PublicationState& published,
+                     std::vector<std::string>& warnings) {
+  if (published.actions == kAllActions) return;
+  warnings.push_back("connection \"" + options.connection_name + "\": publication \"" +
+                     options.publication + "\" shows only these actions: " + published.actions +
+                     "; all others are missing in the target: ALTER PUBLICATION … SET "
+                     "(publish = '" +
+                     std::string(kAllActions) + "')");
+}
+
 Status read_warnings(const SinkOptions& options, const CatalogTable& table, Connection& connection,
-                     Deadline deadline, SourceSetup& setup) {
+                     Deadline deadline, const TableSetup& setup,
+                     std::vector<std::string>& warnings) {
   const auto large =
       run_control(connection, sql_text(Sql::kLargeValues, {std::to_string(table.oid)}), deadline);
   if (!large) return fail(large.error());
@@ -79,7 +113,7 @@ Status read_warnings(const SinkOptions& options, const CatalogTable& table, Conn
       cell(*large, 0, 1) != "t") {
     return {};
   }
-  setup.warnings.push_back(
+  warnings.push_back(
       "connection \"" + options.connection_name + "\": table " + table.schema + "." + table.name +
       " has columns whose large values the server leaves out of updates that do not change them, "
       "and then the source stops: ALTER TABLE … REPLICA IDENTITY FULL, if it has such values and "
@@ -92,6 +126,103 @@ Status check_source(const SinkOptions& options) {
     return fail(Errc::kUsage, "Source::open: the options are a sink's: type = 'source'");
   }
   if (auto faults = check_options(options); !faults.empty()) return fail(faults.front());
+  return {};
+}
+
+/// What must be known of a table that is published.
+Result<TableSetup> read_setup(const SinkOptions& options, const CatalogTable& table,
+                              Connection& connection, Deadline deadline,
+                              std::vector<std::string>& warnings) {
+  TableSetup setup;
+  setup.table.schema = table.schema;
+  setup.table.name = table.name;
+  setup.table.oid = table.oid;
+  setup.partitioned = table.kind == CatalogTable::Kind::kPartitioned;
+  // Read before the columns: what changes after this is noticed.
+  Status ready = read_state(options, connection, deadline, setup);
+  if (ready) ready = read_published(options, table, connection, deadline, setup);
+  if (ready) ready = read_types(table, connection, deadline, setup);
+  if (ready) ready = read_warnings(options, table, connection, deadline, setup, warnings);
+  if (!ready) return fail(ready.error());
+  setup.schema = make_schema(setup.table);
+  return setup;
+}
+
+Result<TableSetup> publish_table(const SinkOptions& options, const CatalogTable& table,
+                                 Connection& connection, Deadline deadline,
+                                 std::vector<std::string>& warnings) {
+  std::vector<std::string> made;
+  const Status ready = ensure_publication(options, table, connection, deadline, &made);
+  for (const std::string& one : made) {
+    warnings.push_back("connection \"" + options.connection_name + "\": " + one);
+  }
+  if (!ready) return fail(ready.error());
+  return read_setup(options, table, connection, deadline, warnings);
+}
+
+/// A table of the database that can be published.
+struct Candidate {
+  TableName name;
+  uint32_t oid = 0;
+  bool has_identity = false;
+};
+
+/// The tables that `tables` names and `tables_exclude` does not.
+Result<std::vector<Candidate>> find_tables(const SinkOptions& options, Connection& connection,
+                                           Deadline deadline) {
+  const auto wanted = TablePatterns::read(options.tables, options.schema);
+  const auto left_out = TablePatterns::read(options.tables_exclude, options.schema);
+  if (!wanted) return fail(wanted.error());
+  if (!left_out) return fail(left_out.error());
+  const auto rows = run_control(connection, sql_text(Sql::kTablesThere), deadline);
+  if (!rows) return fail(rows.error());
+  std::vector<Candidate> found;
+  for (size_t i = 0; i < rows->rows.size(); ++i) {
+    Candidate one{.name = {.schema = cell(*rows, i, 0), .name = cell(*rows, i, 1)},
+                  .oid = static_cast<uint32_t>(parse_number(cell(*rows, i, 2))),
+                  .has_identity = cell(*rows, i, 3) == "t"};
+    if (!wanted->matches(one.name) || left_out->matches(one.name)) continue;
+    if (!one.has_identity) {
+      return fail(Errc::kReplication,
+                  "tables: table " + one.name.full() +
+                      " has no replica identity, so its updates and deletes cannot be sent, and "
+                      "are refused while it is published: give it a primary key, or leave it out "
+                      "with tables_exclude");
+    }
+    found.push_back(std::move(one));
+  }
+  return found;
+}
+
+/// The tables of the option `tables`.
+Status find_all(const SinkOptions& options, Connection& connection, Clock& clock, bool changes,
+                SourceSetup& setup) {
+  const auto soon = [&] { return clock.now() + kAskTimeout; };
+  const auto found = find_tables(options, connection, soon());
+  if (!found) return fail(found.error());
+  if (found->empty()) {
+    return fail(Errc::kNoSuchTable,
+                "tables: no table of this database has such a name: " + options.tables);
+  }
+  const auto there = SourceSlots(options.replication_slot, clock).find(connection);
+  if (!there) return fail(there.error());
+  for (const Candidate& one : *found) {
+    const auto table = read_table(connection, one.name.schema, one.name.name, soon());
+    if (!table) return fail(table.error());
+    const auto state = read_publication(connection, options.publication, table->oid, soon());
+    if (!state) return fail(state.error());
+    const bool added_later =
+        there->slot && !state->publication_oid.empty() && state->shown != "t";
+    if (added_later) continue;
+    if (!changes) {
+      const Status ready = check_replication(options, *table, connection, soon());
+      if (!ready) return ready;
+      continue;
+    }
+    auto ready = publish_table(options, *table, connection, soon(), setup.warnings);
+    if (!ready) return fail(ready.error());
+    setup.tables.push_back(std::move(*ready));
+  }
   return {};
 }
 
@@ -114,27 +245,69 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
                 "the server is a standby, and a source needs the primary: give the primary's host, "
                 "or several hosts and target_session_attrs = 'read-write'");
   }
-  const Deadline deadline = env.clock.now() + kAskTimeout;
-  const auto table = read_table(**connection, options.schema, options.table, deadline);
+  if (!options.tables.empty()) {
+    const Status ready = find_all(options, **connection, env.clock, changes, setup);
+    if (!ready) return fail(ready.error());
+  } else {
+    const Deadline deadline = env.clock.now() + kAskTimeout;
+    const auto table = read_table(**connection, options.schema, options.table, deadline);
+    if (!table) return fail(table.error());
+    if (!changes) {
+      const Status ready = check_replication(options, *table, **connection, deadline);
+      return ready ? Result<SourceSetup>(std::move(setup)) : fail(ready.error());
+    }
+    auto ready = publish_table(options, *table, **connection, deadline, setup.warnings);
+    if (!ready) return fail(ready.error());
+    setup.tables.push_back(std::move(*ready));
+  }
+  if (!setup.tables.empty()) {
+    warn_of_actions(options, setup.tables.front().published, setup.warnings);
+  }
+  return setup;
+}
+
+Result<std::vector<TableName>> find_new_tables(const SinkOptions& options, Connection& connection,
+                                               std::span<const TableSetup> known,
+                                               Deadline deadline) {
+  const auto found = find_tables(options, connection, deadline);
+  if (!found) return fail(found.error());
+  std::vector<TableName> names;
+  for (const Candidate& one : *found) {
+    const bool is_known = std::ranges::any_of(
+        known, [&](const TableSetup& setup) { return setup.table.oid == one.oid; });
+    if (!is_known) names.push_back(one.name);
+  }
+  return names;
+}
+
+Result<TableSetup> add_table(const SinkOptions& options, const TableName& name,
+                             Connection& connection, Clock& clock,
+                             std::vector<std::string>& warnings) {
+  const auto soon = [&] { return clock.now() + kAskTimeout; };
+  const auto table = read_table(connection, name.schema, name.name, soon());
   if (!table) return fail(table.error());
-  setup.table.schema = table->schema;
-  setup.table.name = table->name;
-  setup.table.oid = table->oid;
-  setup.partitioned = table->kind == CatalogTable::Kind::kPartitioned;
-  if (!changes) {
-    const Status ready = check_replication(options, *table, **connection, deadline);
-    return ready ? Result<SourceSetup>(std::move(setup)) : fail(ready.error());
+  SinkOptions without_slot = options;  // The slot has not shown this table yet.
+  without_slot.replication_slot.clear();
+  auto setup = publish_table(without_slot, *table, connection, soon(), warnings);
+  if (!setup) return setup;
+  // Servers may decode what transactions that began before this did as if the table was not
+  // published. Those are in a snapshot that is taken when they have ended.
+  const auto now = connection.query(sql_text(Sql::kNextTransaction), soon());
+  if (!now) return fail(now.error());
+  const Deadline end = clock.now() + kOldTransactionsTimeout;
+  for (;;) {
+    const auto done = connection.query(sql_text(Sql::kTransactionsEnded, {now->scalar()}), soon());
+    if (!done) return fail(done.error());
+    if (done->scalar() == "t") return setup;
+    if (clock.now() >= end) {
+      return fail(Errc::kTimeout, "table " + name.full() +
+                                      ": a table that is added waits for the running transactions "
+                                      "of the database: pg_stat_activity and pg_prepared_xacts "
+                                      "show the old ones");
+    }
+    const auto slept = connection.query(sql_text(Sql::kSleep, {"0.1"}), soon());
+    if (!slept) return fail(slept.error());
   }
-  std::vector<std::string> made;
-  Status ready = ensure_publication(options, *table, **connection, deadline, &made);
-  for (const std::string& one : made) {
-    setup.warnings.push_back("connection \"" + options.connection_name + "\": " + one);
-  }
-  // Read before the columns: what changes after this is noticed.
-  if (ready) ready = read_state(options, **connection, deadline, setup);
-  if (ready) ready = read_published(options, *table, **connection, deadline, setup);
-  if (ready) ready = read_warnings(options, *table, **connection, deadline, setup);
-  return ready ? Result<SourceSetup>(std::move(setup)) : fail(ready.error());
 }
 
 }  // namespace pgsink

@@ -1,28 +1,51 @@
 #pragma once
-// What a source must know about its table and publication before it can read.
+// What a source must know about its tables and publication before it can read.
 
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <pgsink/options.h>
 
 #include "pgsink/client/connect_options.h"
+#include "pgsink/options/table_patterns.h"
 #include "pgsink/replication/change_stream.h"
 #include "pgsink/replication/source_watch.h"
 
 namespace pgsink {
 
-struct SourceSetup {
-  ConnectOptions connect;
+/// TableSetup is one table of a source.
+struct TableSetup {
   SourceTable table;
+  std::shared_ptr<const Schema> schema;  ///< Of its batches.
   PublicationState published;
   bool partitioned = false;
   std::string filter;  ///< The publication's row filter, as SQL; "": every row.
+};
+
+struct SourceSetup {
+  ConnectOptions connect;
+  std::vector<TableSetup> tables;
   std::vector<std::string> warnings;
 };
 
-/// find_source checks options, server, table, publication and slot. With `changes` it also creates
-/// the publication if it is missing, and reads what it shows; without, it only checks.
+/// find_source checks options, server, tables, publication and slot. With `changes` it also creates
+/// the publication if it is missing, and reads what it shows; without, it only checks. Of a source
+/// with the option `tables` whose slot exists, tables that the publication does not show are left
+/// to find_new_tables().
 Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool changes);
+
+/// find_new_tables lists the tables that the option `tables` names and `known` has not.
+Result<std::vector<TableName>> find_new_tables(const SinkOptions& options, Connection& connection,
+                                               std::span<const TableSetup> known,
+                                               Deadline deadline);
+
+/// add_table publishes a table for a slot that exists, if it is not published, and waits until the
+/// changes of all transactions that begin later are sent. A snapshot that is taken then has what is
+/// not sent. `warnings` gets a line for what was created.
+Result<TableSetup> add_table(const SinkOptions& options, const TableName& name,
+                             Connection& connection, Clock& clock,
+                             std::vector<std::string>& warnings);
 
 }  // namespace pgsink

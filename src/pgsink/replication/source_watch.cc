@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_map>
+#include <utility>
 
 #include <pgproto/pgoutput.h>
 
@@ -11,7 +13,8 @@
 namespace pgsink {
 namespace {
 
-constexpr char kSeparator = '\x1e';  // ASCII's own, for records
+constexpr char kSeparator = '\x1e';       // ASCII's own, for records
+constexpr char kTableSeparator = '\x1d';  // and for groups
 
 template <typename State>
 auto fields_of(State& state) {
@@ -23,29 +26,66 @@ auto fields_of(State& state) {
 
 }  // namespace
 
-Result<PublicationState> read_publication(Connection& connection, const std::string& publication,
-                                          uint32_t table_oid, Deadline deadline) {
+Result<std::vector<PublicationState>> read_publications(Connection& connection,
+                                                        const std::string& publication,
+                                                        std::span<const uint32_t> table_oids,
+                                                        Deadline deadline) {
   Quoted quoted;
   const std::string name = quoted.literal(publication);
   if (!quoted.status()) return fail(quoted.status().error());
+  std::string oids;
+  for (const uint32_t oid : table_oids) oids += (oids.empty() ? "" : ",") + std::to_string(oid);
   constexpr int kFilters = 150000;
   const Sql question = connection.server().version >= kFilters ? Sql::kPublicationState
                                                                : Sql::kPublicationStateBefore15;
-  const std::string oid = std::to_string(table_oid);
-  const auto row = run_control(connection, sql_text(question, {oid, oid, name}), deadline);
-  if (!row) return fail(row.error());
-  const auto text = [&row](size_t column) { return cell(*row, 0, column); };
-  return PublicationState{.publication_oid = text(0),
-                          .actions = text(1),
-                          .via_root = text(2),
-                          .schema = text(3),
-                          .name = text(4),
-                          .shown = text(5),
-                          .filter = text(6),
-                          .members = text(7),
-                          .replica_identity = text(8),
-                          .table_oid = oid,
-                          .version = text(9)};
+  const auto rows =
+      run_control(connection, sql_text(question, {"'{" + oids + "}'", name}), deadline);
+  if (!rows) return fail(rows.error());
+  std::unordered_map<std::string, PublicationState> found;
+  for (size_t row = 0; row < rows->rows.size(); ++row) {
+    const auto text = [&](size_t column) { return cell(*rows, row, column); };
+    found[text(10)] = PublicationState{.publication_oid = text(0),
+                                       .actions = text(1),
+                                       .via_root = text(2),
+                                       .schema = text(3),
+                                       .name = text(4),
+                                       .shown = text(5),
+                                       .filter = text(6),
+                                       .members = text(7),
+                                       .replica_identity = text(8),
+                                       .table_oid = text(10),
+                                       .version = text(9)};
+  }
+  std::vector<PublicationState> states;
+  states.reserve(table_oids.size());
+  for (const uint32_t oid : table_oids) states.push_back(found[std::to_string(oid)]);
+  return states;
+}
+
+Result<PublicationState> read_publication(Connection& connection, const std::string& publication,
+                                          uint32_t table_oid, Deadline deadline) {
+  auto states = read_publications(connection, publication, std::span(&table_oid, 1), deadline);
+  if (!states) return fail(states.error());
+  return std::move(states->front());
+}
+
+std::string to_text(std::span<const PublicationState> states) {
+  std::string text;
+  for (const PublicationState& state : states) {
+    if (!text.empty()) text += kTableSeparator;
+    text += to_text(state);
+  }
+  return text;
+}
+
+std::vector<PublicationState> publications_from_text(std::string_view text) {
+  std::vector<PublicationState> states;
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(kTableSeparator));
+    states.push_back(publication_from_text(one));
+    text.remove_prefix(std::min(text.size(), one.size() + 1));
+  }
+  return states;
 }
 
 std::string to_text(const PublicationState& state) {

@@ -3,8 +3,10 @@
 // publication that sends less says nothing in the stream.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pgsink/client/connection.h"
 
@@ -34,7 +36,17 @@ struct PublicationState {
 std::string to_text(const PublicationState& state);
 PublicationState publication_from_text(std::string_view text);
 
-/// Reads the state of the table with that oid. Errors are those of the connection.
+/// A text of several states, one for each table of a source.
+std::string to_text(std::span<const PublicationState> states);
+std::vector<PublicationState> publications_from_text(std::string_view text);
+
+/// Reads the states of the tables with these oids, in their order. Errors are those of the
+/// connection.
+Result<std::vector<PublicationState>> read_publications(Connection& connection,
+                                                        const std::string& publication,
+                                                        std::span<const uint32_t> table_oids,
+                                                        Deadline deadline);
+/// As read_publications() of one.
 Result<PublicationState> read_publication(Connection& connection, const std::string& publication,
                                           uint32_t table_oid, Deadline deadline);
 

@@ -1,101 +1,23 @@
-// replicate(): batches from a source into a sink, and confirmations back.
+// replicate(): batches from a source into a sink for each table, and confirmations back.
 
 #include <algorithm>
 #include <memory>
 #include <new>
-#include <tuple>
 #include <utility>
 
-#include "pgsink/client/connection.h"
-#include "pgsink/delivery/two_phase.h"
-#include "pgsink/delivery/writer_sessions.h"
-#include "pgsink/options/open_retry.h"
-#include "pgsink/options/server.h"
 #include "pgsink/sink.h"
+#include "pgsink/sink/table_target.h"
+#include "pgsink/sink/truncations.h"
 #include "pgsink/source.h"
-#include "pgsink/sql/control.h"
-#include "pgsink/sql/sql.h"
 
 namespace pgsink {
 namespace {
 
 /// How often `goes_on` is called while no batch comes.
 constexpr std::chrono::milliseconds kPause{100};
-/// TRUNCATE waits for readers of the table.
-constexpr Duration kTruncateTimeout = std::chrono::seconds(60);
-
-/// Truncations empties the sink's table, each time in a session of its own. The next writer locks
-/// these out, as it does the sink's own sessions: a process that was stopped before its TRUNCATE,
-/// or killed while that waited for a lock, must not remove newer rows.
-class Truncations {
- public:
-  Truncations(const SinkOptions& options, Env& env)
-      : options_(options),
-        env_(env),
-        sessions_(options.schema, stored_sink_id(options) + " truncates", env.random) {}
-
-  /// Makes this the only one. To be called before the first row is written.
-  Status take_over() {
-    auto connection = connect();
-    if (!connection) return fail_at(options_, connection.error());
-    const Status alone = sessions_.take_over(**connection, deadline());
-    return alone ? alone : fail_at(options_, alone.error());
-  }
-
-  /// Fails with kFenced if another one has taken over.
-  Status run() {
-    auto connection = connect();
-    if (!connection) return fail(connection.error());
-    if (auto joined = sessions_.join(**connection, deadline()); !joined) return joined;
-    Quoted quoted;
-    const std::string table =
-        quoted.identifier(options_.schema) + "." + quoted.identifier(options_.table);
-    std::string sql = sessions_.transaction_sql(false);
-    if (!options_.set_role.empty()) {
-      sql += sql_text(Sql::kSetRole, {quoted.identifier(options_.set_role)}) + "; ";
-    }
-    sql += sql_text(Sql::kTruncate, {table});
-    if (!quoted.status()) return quoted.status();
-    const auto done = run_control(**connection, sql, deadline(), true);
-    if (done) return {};
-    if (WriterGeneration::is_guard_failure(done.error())) {
-      if (auto newest = sessions_.check_newest(**connection, deadline()); !newest) return newest;
-    }
-    Error error = done.error();
-    error.message =
-        "connection \"" + options_.connection_name +
-        "\": the source's table was truncated, and the target cannot be: " + error.message;
-    return fail(std::move(error));
-  }
-
- private:
-  Result<std::unique_ptr<Connection>> connect() const {
-    const auto connect = to_connect_options(options_, env_.files);
-    if (!connect) return fail(connect.error());
-    return OpenRetry(options_, env_).run([&] { return Connection::open(env_, *connect); });
-  }
-  Deadline deadline() const { return env_.clock.now() + kTruncateTimeout; }
-
-  const SinkOptions& options_;
-  Env& env_;
-  WriterSessions sessions_;
-};
-
-/// Moves one batch; nothing if none came.
-Status move_batch(Source& source, Sink& sink, Truncations& truncations) {
-  auto batch = source.next(kPause);
-  if (!batch) return fail(batch.error());
-  if (*batch && (*batch)->truncate) {
-    // Earlier rows must be in the table first, so that they are removed too.
-    if (auto flushed = sink.flush(); !flushed) return flushed;
-    if (auto emptied = truncations.run(); !emptied) return emptied;
-    source.confirm((*batch)->position);
-  } else if (*batch) {
-    if (auto written = sink.write(std::move((*batch)->rows)); !written) return written;
-  }
-  source.confirm(sink.durable_position());
-  return {};
-}
+/// How often sinks without new rows are asked what is durable.
+constexpr Duration kSettlePause = std::chrono::milliseconds(20);
+constexpr Duration kPrepareTimeout = std::chrono::seconds(60);
 
 SinkOptions with_sink_id(SinkOptions options, const Source& source) {
   const bool at_least_once = options.delivery == Delivery::kAtLeastOnce && !options.use_2pc;
@@ -104,34 +26,162 @@ SinkOptions with_sink_id(SinkOptions options, const Source& source) {
   return options;
 }
 
+/// TableSink is one table of the source and the sink that it is written to.
+class TableSink {
+ public:
+  TableSink(SinkOptions options, Env& env)
+      : options_(std::move(options)), truncations_(options_, env) {}
+
+  Status open(const SourceTableInfo& table, std::unique_ptr<Connection> beside, Env& env) {
+    auto sink = Sink::open(options_, table.rows, &env);
+    if (!sink) return fail(sink.error());
+    sink_ = std::move(*sink);
+    return truncations_.take_over(*beside);
+  }
+  const SinkOptions& options() const { return options_; }
+  Sink& sink() const { return *sink_; }
+
+  /// Everything that came before the truncate is in the table first, so that it is removed too.
+  Status truncate() {
+    if (auto flushed = sink_->flush(); !flushed) return flushed;
+    return truncations_.run();
+  }
+
+ private:
+  const SinkOptions options_;
+  Truncations truncations_;
+  std::unique_ptr<Sink> sink_;
+};
+
+class Replication {
+ public:
+  Replication(Source& source, SinkOptions options, Env& env, ReplicateWatch* watch)
+      : source_(source),
+        options_(std::move(options)),
+        many_(!options_.target_tables.empty()),
+        env_(env),
+        watch_(watch) {}
+
+  Status run(const std::function<bool()>& goes_on) {
+    Status moved = begin();
+    while (moved && goes_on()) moved = turn();
+    for (size_t i = 0; i < sinks_.size(); ++i) {
+      const Status closed = sinks_[i]->sink().close();
+      source_.confirm(sinks_[i]->sink().durable_position(), i);
+      if (moved) moved = closed;
+      if (watch_ != nullptr) watch_->closed(sinks_[i]->options(), sinks_[i]->sink());
+    }
+    source_.close();
+    return moved;
+  }
+
+ private:
+  Status begin() {
+    tables_ = source_.tables();
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      if (auto opened = open(i); !opened) return opened;
+    }
+    std::vector<uint64_t> after;
+    std::vector<SinkOptions> targets;
+    for (const auto& one : sinks_) {
+      after.push_back(one->sink().durable_position());
+      targets.push_back(one->options());
+    }
+    auto memory = remember_in_target(many_ ? options_ : targets.front(),
+                                     source_.replication_slot(), &env_, targets);
+    if (auto started = source_.start(after, std::move(memory)); !started) return started;
+    if (watch_ != nullptr) watch_->started(source_);
+    return {};
+  }
+
+  Status open(size_t table) {
+    const SourceTableInfo& info = tables_[table];
+    auto options = many_ ? options_of_table(options_, info, tables_.size())
+                         : Result<SinkOptions>(options_);
+    if (!options) return fail(options.error());
+    for (const auto& one : sinks_) {
+      if (one->options().schema != options->schema || one->options().table != options->table) {
+        continue;
+      }
+      return fail(Errc::kOptionConflict,
+                  "target_tables makes " + options->schema + "." + options->table +
+                      " the target of two tables of the source, one of them " + info.schema + "." +
+                      info.name + ": use both {schema} and {table}");
+    }
+    auto beside = connect_beside(*options, env_);
+    if (!beside) return fail_at(*options, beside.error());
+    if (many_) {
+      const Deadline deadline = env_.clock.now() + kPrepareTimeout;
+      if (auto ready = prepare_target(*options, info, **beside, deadline); !ready) return ready;
+    }
+    auto one = std::make_unique<TableSink>(with_sink_id(*std::move(options), source_), env_);
+    if (auto opened = one->open(info, std::move(*beside), env_); !opened) return opened;
+    if (watch_ != nullptr) watch_->opened(one->options(), one->sink());
+    sinks_.push_back(std::move(one));
+    return {};
+  }
+
+  /// Moves one batch, if one comes.
+  Status turn() {
+    auto batch = source_.next(kPause);
+    if (!batch) return fail(batch.error());
+    if (*batch) {
+      if (auto moved = move(std::move(**batch)); !moved) return moved;
+    }
+    if (*batch && env_.clock.now() < settled_ + kSettlePause) return {};
+    settled_ = env_.clock.now();
+    for (size_t i = 0; i < sinks_.size(); ++i) {
+      if (auto works = sinks_[i]->sink().status(); !works) return works;
+      source_.confirm(sinks_[i]->sink().durable_position(), i);
+    }
+    return {};
+  }
+
+  Status move(SourceBatch batch) {
+    if (batch.joins) {
+      tables_ = source_.tables();
+      if (auto opened = open(batch.table); !opened) return opened;
+      source_.join(batch.table, sinks_[batch.table]->sink().durable_position());
+      return {};
+    }
+    TableSink& one = *sinks_[batch.table];
+    if (!batch.truncate) return one.sink().write(std::move(batch.rows));
+    if (auto emptied = one.truncate(); !emptied) return emptied;
+    source_.confirm(batch.position, batch.table);
+    return {};
+  }
+
+  Source& source_;
+  const SinkOptions options_;
+  const bool many_;
+  Env& env_;
+  ReplicateWatch* const watch_;
+  std::vector<SourceTableInfo> tables_;
+  std::vector<std::unique_ptr<TableSink>> sinks_;  ///< By table.
+  TimePoint settled_{};
+};
+
+Status check_options_of(const Source& source, const SinkOptions& options) {
+  const auto refuse = [&](std::string_view why) {
+    return fail(Errc::kOptionConflict,
+                "connection \"" + options.connection_name + "\": " + std::string(why));
+  };
+  if (options.write_mode != WriteMode::kChangelog) {
+    return refuse("replicate() needs write_mode = 'changelog'");
+  }
+  if (!options.target_tables.empty() || source.tables().size() == 1) return {};
+  return refuse("a source of many tables needs target_tables, for example '{schema}.{table}'");
+}
+
 }  // namespace
 
-Status replicate(Source& source, const SinkOptions& given, const std::function<bool()>& goes_on,
-                 Env* env) {
+Status replicate(Source& source, const SinkOptions& options, const std::function<bool()>& goes_on,
+                 Env* env, ReplicateWatch* watch) {
   try {
-    const SinkOptions options = with_sink_id(given, source);
-    if (options.write_mode != WriteMode::kChangelog) {
-      return fail(Errc::kOptionConflict, "connection \"" + options.connection_name +
-                                             "\": replicate() needs write_mode = 'changelog'");
-    }
+    if (auto fits = check_options_of(source, options); !fits) return fits;
     OsEnv own_env;
     if (env == nullptr) env = &own_env.env();
-    auto sink = Sink::open(options, source.schema(), env);
-    if (!sink) return fail(sink.error());
-    Truncations truncations(options, *env);
-    if (auto alone = truncations.take_over(); !alone) return alone;
-    auto memory = remember_in_target(options, source.replication_slot(), env);
-    const Status started = source.start((*sink)->durable_position(), std::move(memory));
-    if (!started) return started;
-    Status moved;
-    while (moved && goes_on()) {
-      moved = (*sink)->status();
-      if (moved) moved = move_batch(source, **sink, truncations);
-    }
-    const Status closed = (*sink)->close();
-    source.confirm((*sink)->durable_position());
-    source.close();
-    return moved ? closed : moved;
+    return Replication(source, options, *env, watch).run(goes_on);
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }

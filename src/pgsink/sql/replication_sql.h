@@ -22,9 +22,9 @@ struct Template {
   " t.tablename IS NOT NULL, " filter ", (SELECT string_agg(" tables                          \
   ", ',' ORDER BY m.oid)"                                                                     \
   " FROM pg_publication_rel AS m WHERE m.prpubid = p.oid AND (m.prrelid = c.oid OR m.prrelid" \
-  " IN (SELECT a.relid FROM pg_partition_ancestors({oid}) AS a(relid)))), c.relreplident,"    \
-  " p.xmin"                                                                                   \
-  " FROM (SELECT {oid}::oid AS oid) AS o LEFT JOIN pg_class AS c ON c.oid = o.oid"            \
+  " IN (SELECT a.relid FROM pg_partition_ancestors(c.oid) AS a(relid)))), c.relreplident,"    \
+  " p.xmin, o.oid"                                                                            \
+  " FROM unnest({oids}::oid[]) AS o(oid) LEFT JOIN pg_class AS c ON c.oid = o.oid"            \
   " LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace"                                    \
   " LEFT JOIN pg_publication AS p ON p.pubname = {publication}"                               \
   " LEFT JOIN pg_publication_tables AS t ON t.pubname = p.pubname"                            \
@@ -73,6 +73,23 @@ inline constexpr auto kReplicationTemplates = std::to_array<Template>({
      "SELECT c.relreplident, EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid"
      " AND a.attnum > 0 AND NOT a.attisdropped AND a.attstorage <> 'p')"
      " FROM pg_class AS c WHERE c.oid = {oid}"},
+    {Sql::kTablesThere,
+     "SELECT n.nspname, c.relname, c.oid, c.relreplident IN ('f', 'i') OR c.relreplident = 'd'"
+     " AND EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)"
+     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition"
+     " AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+     // A database can be a target too.
+     " AND c.relname NOT IN ('pgsink_epochs', 'pgsink_writers', 'pgsink_decisions',"
+     " 'pgsink_sources', 'pgsink_offsets') ORDER BY 1, 2"},
+    {Sql::kColumnTypes,
+     "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute AS a"
+     " WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped"},
+    {Sql::kNextTransaction,
+     "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"},
+    {Sql::kTransactionsEnded,
+     "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())"
+     " OPERATOR(pg_catalog.>=) '{transaction}'::pg_catalog.xid8"},
     {Sql::kSlotsThere,
      "SELECT s.slot_name, s.confirmed_flush_lsn FROM pg_catalog.pg_replication_slots AS s"
      " WHERE s.slot_name OPERATOR(pg_catalog.=) {slot}"
@@ -89,6 +106,8 @@ inline constexpr auto kReplicationTemplates = std::to_array<Template>({
     {Sql::kCopySlot, "SELECT pg_catalog.pg_copy_logical_replication_slot({slot}, {new slot})"},
     {Sql::kDropSlot, "SELECT pg_catalog.pg_drop_replication_slot({slot})"},
     {Sql::kSnapshotBegin, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+    {Sql::kSnapshotExport, "SELECT pg_catalog.pg_export_snapshot()"},
+    {Sql::kSnapshotJoin, "SET TRANSACTION SNAPSHOT {snapshot}"},
     {Sql::kSlotAtSnapshot, "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput USE_SNAPSHOT"},
     {Sql::kSlotWithoutSnapshot,
      "CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput NOEXPORT_SNAPSHOT"},
@@ -111,6 +130,8 @@ inline constexpr auto kReplicationTemplates = std::to_array<Template>({
      " ON CONFLICT (sink_id, slot) DO UPDATE SET server = excluded.server,"
      " seen = CASE s.server WHEN excluded.server THEN greatest(s.seen, excluded.seen)"
      " ELSE excluded.seen END, published = excluded.published, updated_at = excluded.updated_at"},
+    {Sql::kSchemaExists, "SELECT EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = {schema})"},
+    {Sql::kCreateSchema, "CREATE SCHEMA IF NOT EXISTS {schema}"},
     {Sql::kIsEmpty, "SELECT NOT EXISTS (SELECT FROM {table})"},
 });
 

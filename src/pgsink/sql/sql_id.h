@@ -209,10 +209,14 @@ enum class Sql : uint8_t {
   kPublished,  ///< Search path pg_catalog. {publication}, {schema}, {table}. Rows: filter, column
                ///< (NULL before 15: all).
   kPublishedBefore15,         ///< As kPublished.
-  kPublicationState,          ///< Search path pg_catalog. {oid}, {oid}, {publication}. One row:
-                              ///< PublicationState in source_watch.h.
+  kPublicationState,          ///< Search path pg_catalog. {oids}, {publication}. A row for each
+                              ///< oid: PublicationState in source_watch.h, oid.
   kPublicationStateBefore15,  ///< As kPublicationState.
   kLargeValues,    ///< Search path pg_catalog. {oid}. Row: replica identity, any TOASTable column.
+  kTablesThere,    ///< Search path pg_catalog. Rows: schema, name, oid, has a replica identity.
+  kColumnTypes,    ///< Search path pg_catalog. {oid}. Rows: column, type, whether it is NOT NULL.
+  kNextTransaction,    ///< Row: the id that no transaction has yet.
+  kTransactionsEnded,  ///< {transaction}. Row: whether all transactions before that one have ended.
   kSlotsThere,     ///< {slot}, {slot}. Rows: name, confirmed position.
   kQuietSession,   ///< No time limit of the server ends the session; bytea is hexadecimal.
   kSenderTimeout,  ///< Row: wal_sender_timeout in milliseconds.
@@ -220,6 +224,8 @@ enum class Sql : uint8_t {
   kCopySlot,       ///< {slot}, {new slot}
   kDropSlot,       ///< {slot}
   kSnapshotBegin,
+  kSnapshotExport,       ///< Row: its name, while the transaction is open.
+  kSnapshotJoin,         ///< {snapshot}
   kSlotAtSnapshot,       ///< {slot}. Replication command: the transaction's snapshot is the slot's
                          ///< start.
   kSlotWithoutSnapshot,  ///< {slot}. Replication command.
@@ -229,6 +235,8 @@ enum class Sql : uint8_t {
   kCreateSources,        ///< {schema}
   kReadSource,           ///< {table}, {sink}, {slot}. Row: server, seen, published.
   kWriteSource,          ///< {table}, {sink}, {slot}, {server}, {seen}, {published}.
+  kSchemaExists,         ///< {schema}. Row: whether it exists.
+  kCreateSchema,         ///< {schema}
   kIsEmpty,              ///< {table}. Row: whether it has no row.
 };
 

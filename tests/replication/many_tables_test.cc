@@ -1,0 +1,315 @@
+// The tables of a database through one slot: they are equal in the end, while rows change and
+// everything dies. PGSINK_MANY_TABLES and PGSINK_MANY_TABLES_SECONDS are how many tables there are
+// and how long the deaths go on.
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <random>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <libpq-fe.h>
+
+#include "pgsink/sink.h"
+#include "replication/source_support.h"
+#include "support/patience.h"
+
+namespace pgsink {
+namespace {
+
+using namespace std::chrono_literals;
+using test::PostgresServer;
+using testing::HasSubstr;
+
+int wanted(const char* variable, int otherwise) {
+  const char* asked = std::getenv(variable);
+  return asked != nullptr ? std::atoi(asked) : otherwise;
+}
+
+/// "sales.t3": every third table is in another schema.
+std::string table_name(int i) {
+  return (i % 3 == 2 ? "sales.t" : "public.t") + std::to_string(i);
+}
+
+class ManyTablesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    from_ = PostgresServer::start(
+        {.settings = {{"wal_level", "logical"}, {"max_connections", "300"}}});
+    to_ = PostgresServer::start({.settings = {{"max_connections", "300"}}, .own_initdb = true});
+    source_database_ = from_->create_database("origin");
+    target_database_ = to_->create_database("copy");
+    change("CREATE SCHEMA sales");
+    source_ = test::source_options(*from_, source_database_, "");
+    source_.tables = "*.t*";
+    target_.connection_name = "copy";
+    target_.host = to_->socket_dir();
+    target_.port = std::to_string(to_->port());
+    target_.database = target_database_;
+    target_.username = "postgres";
+    target_.target_tables = "{schema}.{table}";
+    target_.write_mode = WriteMode::kChangelog;
+    target_.create_table = true;
+    target_.batch_timeout_ms = 20;
+    target_.retry_backoff_ms = source_.retry_backoff_ms = 20;
+    target_.max_retries = source_.max_retries = 10'000;
+  }
+
+  void change(const std::string& sql) { from_->sql(sql, source_database_); }
+  /// Tables from the last one on, with some rows each.
+  void create_tables(int count) {
+    for (int i = 0; i < count; ++i) {
+      const std::string name = table_name(tables_++);
+      change("CREATE TABLE " + name +
+             " (id bigint PRIMARY KEY, name varchar(40) NOT NULL, amount numeric(12,2));"
+             "INSERT INTO " +
+             name + " SELECT i, 'first', i FROM generate_series(1, 200) AS i");
+    }
+  }
+  /// A line for each table.
+  std::string digest(PostgresServer& server, const std::string& database) const {
+    std::string sql;
+    for (int i = 0; i < tables_; ++i) {
+      if (to_regclass(server, database, table_name(i)).empty()) return "no " + table_name(i);
+      sql += (sql.empty() ? "" : " UNION ALL ") + std::string("SELECT ") + std::to_string(i) +
+             " AS i, count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY id)), '') AS "
+             "d FROM " +
+             table_name(i) + " AS t";
+    }
+    return server.scalar("SELECT string_agg(i || ' ' || d, E'\\n' ORDER BY i) FROM (" + sql +
+                             ") AS all_tables",
+                         database);
+  }
+  static std::string to_regclass(PostgresServer& server, const std::string& database,
+                                 const std::string& table) {
+    return server.scalar("SELECT to_regclass('" + table + "')", database);
+  }
+  void expect_equal() {
+    std::string is, should;
+    EXPECT_TRUE(test::eventually([&] {
+      should = digest(*from_, source_database_);
+      is = digest(*to_, target_database_);
+      return is == should;
+    }));
+    EXPECT_EQ(is, should);
+  }
+
+  Status replicate_once(const std::function<bool()>& goes_on) const {
+    auto source = Source::open(source_);
+    return source ? replicate(**source, target_, goes_on) : fail(source.error());
+  }
+  /// Replicates in this process while `body` runs.
+  template <typename Body>
+  Status replicate_while(Body body) {
+    std::atomic<bool> ends = false;
+    Status outcome;
+    returned_ = false;
+    std::thread thread([&] {
+      outcome = replicate_once([&] { return !ends; });
+      returned_ = true;
+    });
+    body();
+    ends = true;
+    thread.join();
+    return outcome;
+  }
+
+  std::unique_ptr<PostgresServer> from_, to_;
+  std::string source_database_, target_database_;
+  SinkOptions source_, target_;
+  int tables_ = 0;
+  std::atomic<bool> returned_ = false;  ///< The last replicate().
+};
+
+TEST_F(ManyTablesTest, AreCopiedAndKeptEqualThroughOneSlot) {
+  create_tables(4);
+  change("CREATE TABLE left_out (id int PRIMARY KEY)");
+  for (const Delivery delivery : {Delivery::kAtLeastOnce, Delivery::kExactlyOnce}) {
+    SCOPED_TRACE(static_cast<int>(delivery));
+    target_.delivery = delivery;
+    source_.replication_slot = "slot_" + std::to_string(static_cast<int>(delivery));
+    to_->sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
+             target_database_);
+    const Status done = replicate_while([&] {
+      expect_equal();
+      change(
+          "BEGIN; UPDATE t0 SET name = 'both' WHERE id < 9; DELETE FROM sales.t2 WHERE id = 3;"
+          "UPDATE t1 SET id = id + 1000 WHERE id BETWEEN 5 AND 8; COMMIT");
+      change("BEGIN; TRUNCATE t3, t1; INSERT INTO t3 VALUES (1, 'again', 2); COMMIT");
+      expect_equal();
+    });
+    EXPECT_TRUE(done) << done.error().to_string();
+    // What changes meanwhile comes in the next run, and what is confirmed does not come again.
+    change("INSERT INTO t1 VALUES (7, 'later', 0.5); DELETE FROM t0 WHERE id < 4");
+    const Status again = replicate_while([&] { expect_equal(); });
+    EXPECT_TRUE(again) << again.error().to_string();
+  }
+  EXPECT_EQ(from_->scalar("SELECT count(*) FROM pg_replication_slots"), "2");
+  EXPECT_EQ(to_->scalar("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid "
+                        "= 't0'::regclass AND attname = 'amount'",
+                        target_database_),
+            "numeric(12,2)");
+  EXPECT_EQ(to_regclass(*to_, target_database_, "left_out"), "");
+}
+
+TEST_F(ManyTablesTest, ATableThatIsAddedWhileItRunsOrIsStoppedGetsItsSnapshot) {
+  create_tables(2);
+  for (const Delivery delivery : {Delivery::kAtLeastOnce, Delivery::kExactlyOnce}) {
+    SCOPED_TRACE(static_cast<int>(delivery));
+    target_.delivery = delivery;
+    const Status done = replicate_while([&] {
+      expect_equal();
+      create_tables(1);
+      change("UPDATE t0 SET amount = amount + 1; DELETE FROM t1 WHERE id % 5 = 0");
+      expect_equal();
+      change("UPDATE " + table_name(tables_ - 1) + " SET name = 'after its snapshot' WHERE id < 9");
+      expect_equal();
+    });
+    EXPECT_TRUE(done) << done.error().to_string();
+    create_tables(1);
+    const Status again = replicate_while([&] {
+      expect_equal();
+      change("DELETE FROM " + table_name(tables_ - 1) + " WHERE id > 7");
+      expect_equal();
+    });
+    EXPECT_TRUE(again) << again.error().to_string();
+    change("SELECT pg_drop_replication_slot('" + source_.replication_slot + "')");
+    source_.replication_slot += "_2";
+    to_->sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
+             target_database_);
+  }
+}
+
+// ---- deaths ------------------------------------------------------------------------------------
+
+/// Changes rows of several tables in each transaction, for as long as it lives.
+class TablesWriter {
+ public:
+  TablesWriter(std::string conninfo, int tables, uint32_t seed)
+      : conninfo_(std::move(conninfo)), tables_(static_cast<uint32_t>(tables)), random_(seed) {
+    thread_ = std::thread([this] { run(); });
+  }
+  ~TablesWriter() {
+    ends_ = true;
+    thread_.join();
+  }
+  uint64_t transactions() const { return transactions_; }
+
+ private:
+  void run() {
+    PGconn* connection = nullptr;
+    while (!ends_) {
+      if (connection == nullptr || PQstatus(connection) != CONNECTION_OK) {
+        PQfinish(connection);
+        connection = PQconnectdb(conninfo_.c_str());
+        std::this_thread::sleep_for(20ms);
+        continue;
+      }
+      std::string sql = "BEGIN;";
+      for (auto i = 1 + random_() % 3; i > 0; --i) sql += change();
+      PGresult* result = PQexec(connection, (sql + "COMMIT").c_str());
+      const bool committed =
+          PQresultStatus(result) == PGRES_COMMAND_OK && std::string(PQcmdStatus(result)) == "COMMIT";
+      if (committed) ++transactions_;
+      PQclear(result);
+      if (!committed) PQclear(PQexec(connection, "ROLLBACK"));
+    }
+    PQfinish(connection);
+  }
+  std::string change() {
+    const std::string table = table_name(static_cast<int>(random_() % tables_));
+    const std::string id = std::to_string(random_() % 300);
+    const auto what = random_() % 1000;
+    if (what < 450) {
+      return "INSERT INTO " + table + " AS t VALUES (" + id + ", 'n" +
+             std::to_string(random_() % 100000) +
+             "', 1) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, amount = t.amount + 1;";
+    }
+    if (what < 750) return "UPDATE " + table + " SET amount = amount + 1 WHERE id = " + id + ";";
+    if (what < 900) return "DELETE FROM " + table + " WHERE id = " + id + ";";
+    if (what < 998) {
+      return "UPDATE " + table + " SET id = 10000 - id WHERE id = " + id +
+             " AND NOT EXISTS (SELECT FROM " + table + " AS o WHERE o.id = 10000 - " + id + ");";
+    }
+    return "TRUNCATE " + table + ";";
+  }
+
+  const std::string conninfo_;
+  const uint32_t tables_;
+  std::mt19937 random_;
+  std::atomic<bool> ends_ = false;
+  std::atomic<uint64_t> transactions_ = 0;
+  std::thread thread_;
+};
+
+class ManyTablesDeathsTest : public ManyTablesTest, public testing::WithParamInterface<Delivery> {
+ protected:
+  /// A process that replicates until it is killed.
+  pid_t spawn() {
+    const pid_t pid = fork();
+    if (pid != 0) return pid;
+    for (;;) {
+      const Status ended = replicate_once([] { return true; });
+      // A server that is restarting is no reason to end; anything else is told.
+      if (!ended && ended.error().code != Errc::kConnect &&
+          ended.error().sqlstate.class_code() != "57") {
+        std::fprintf(stderr, "replicating: %s\n", ended.error().to_string().c_str());
+      }
+      std::this_thread::sleep_for(50ms);
+    }
+  }
+  static void kill_and_wait(pid_t pid) {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+  }
+};
+
+TEST_P(ManyTablesDeathsTest, AllTablesAreEqualInTheEnd) {
+  target_.delivery = GetParam();
+  create_tables(wanted("PGSINK_MANY_TABLES", 20));
+  pid_t pid = spawn();
+  std::mt19937 random(20261201);
+  uint64_t transactions = 0;
+  int deaths = 0;
+  {
+    const TablesWriter one(from_->conninfo(source_database_), tables_, 1);
+    const TablesWriter two(from_->conninfo(source_database_), tables_, 2);
+    const auto end = std::chrono::steady_clock::now() +
+                     std::chrono::seconds(wanted("PGSINK_MANY_TABLES_SECONDS", 8));
+    for (; std::chrono::steady_clock::now() < end; ++deaths) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(500 + random() % 2000));
+      switch (random() % 4) {
+        case 0:
+        case 1:
+          kill_and_wait(pid);
+          pid = spawn();
+          break;
+        case 2:
+          from_->restart(random() % 2 == 0 ? test::StopMode::kFast : test::StopMode::kImmediate);
+          break;
+        default:
+          to_->restart(random() % 2 == 0 ? test::StopMode::kFast : test::StopMode::kImmediate);
+      }
+    }
+    transactions = one.transactions() + two.transactions();
+  }
+  expect_equal();
+  kill_and_wait(pid);
+  EXPECT_GT(transactions, 50U);
+  std::printf("%d tables, %llu transactions, %d deaths\n", tables_,
+              static_cast<unsigned long long>(transactions), deaths);
+}
+
+INSTANTIATE_TEST_SUITE_P(Delivery, ManyTablesDeathsTest,
+                         testing::Values(Delivery::kAtLeastOnce, Delivery::kExactlyOnce),
+                         [](const auto& test) {
+                           return test.param == Delivery::kExactlyOnce ? "ExactlyOnce"
+                                                                       : "AtLeastOnce";
+                         });
+
+}  // namespace
+}  // namespace pgsink
