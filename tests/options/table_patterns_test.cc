@@ -1,9 +1,9 @@
 // The patterns of `tables` and the template of `target_tables`.
 
+#include "pgsink/options/table_patterns.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "pgsink/options/table_patterns.h"
 
 namespace pgsink {
 namespace {

@@ -31,15 +31,13 @@ int wanted(const char* variable, int otherwise) {
 }
 
 /// "sales.t3": every third table is in another schema.
-std::string table_name(int i) {
-  return (i % 3 == 2 ? "sales.t" : "public.t") + std::to_string(i);
-}
+std::string table_name(int i) { return (i % 3 == 2 ? "sales.t" : "public.t") + std::to_string(i); }
 
 class ManyTablesTest : public testing::Test {
  protected:
   void SetUp() override {
-    from_ = PostgresServer::start(
-        {.settings = {{"wal_level", "logical"}, {"max_connections", "300"}}});
+    from_ =
+        PostgresServer::start({.settings = {{"wal_level", "logical"}, {"max_connections", "300"}}});
     to_ = PostgresServer::start({.settings = {{"max_connections", "300"}}, .own_initdb = true});
     source_database_ = from_->create_database("origin");
     target_database_ = to_->create_database("copy");
@@ -80,9 +78,9 @@ class ManyTablesTest : public testing::Test {
              "d FROM " +
              table_name(i) + " AS t";
     }
-    return server.scalar("SELECT string_agg(i || ' ' || d, E'\\n' ORDER BY i) FROM (" + sql +
-                             ") AS all_tables",
-                         database);
+    return server.scalar(
+        "SELECT string_agg(i || ' ' || d, E'\\n' ORDER BY i) FROM (" + sql + ") AS all_tables",
+        database);
   }
   static std::string to_regclass(PostgresServer& server, const std::string& database,
                                  const std::string& table) {
@@ -96,6 +94,15 @@ class ManyTablesTest : public testing::Test {
       return is == should;
     }));
     EXPECT_EQ(is, should);
+  }
+
+  void wait_for_stream() {
+    EXPECT_TRUE(test::eventually([&] {
+      return from_->scalar(
+                 "SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name = "
+                 "'" +
+                 source_.replication_slot + "'") == "1";
+    }));
   }
 
   Status replicate_once(const std::function<bool()>& goes_on) const {
@@ -132,8 +139,9 @@ TEST_F(ManyTablesTest, AreCopiedAndKeptEqualThroughOneSlot) {
     SCOPED_TRACE(static_cast<int>(delivery));
     target_.delivery = delivery;
     source_.replication_slot = "slot_" + std::to_string(static_cast<int>(delivery));
-    to_->sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
-             target_database_);
+    to_->sql(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
+        target_database_);
     const Status done = replicate_while([&] {
       expect_equal();
       change(
@@ -179,9 +187,197 @@ TEST_F(ManyTablesTest, ATableThatIsAddedWhileItRunsOrIsStoppedGetsItsSnapshot) {
     EXPECT_TRUE(again) << again.error().to_string();
     change("SELECT pg_drop_replication_slot('" + source_.replication_slot + "')");
     source_.replication_slot += "_2";
-    to_->sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
-             target_database_);
+    to_->sql(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
+        target_database_);
   }
+}
+
+// ---- what must not be lost silently ------------------------------------------------------------
+
+TEST_F(ManyTablesTest, WhatWouldLoseChangesOfOneTableStopsItWhileItRuns) {
+  struct Loss {
+    std::string sql, message;
+  };
+  const std::string pub = "ALTER PUBLICATION pub ";
+  const std::vector<Loss> losses = {
+      {pub + "DROP TABLE t1", "table public.t1: publication \"pub\" does not hold it any more"},
+      {"ALTER TABLE t1 RENAME TO x1", "table public.t1: it is called public.x1 now"},
+      {"ALTER TABLE t1 SET SCHEMA sales", "table public.t1: it is called sales.t1 now"},
+      {"DROP TABLE t1", "table public.t1: it was dropped"},
+      {"DROP TABLE t1; CREATE TABLE t1 (id bigint PRIMARY KEY)", "table public.t1: it was dropped"},
+      {"ALTER TABLE t1 ADD COLUMN more text; INSERT INTO t1 VALUES (9000, 'n', 1, 'm')",
+       "table public.t1: column \"more\" was added"},
+      {"DROP PUBLICATION pub", "publication \"pub\" was dropped"},
+  };
+  for (const bool running : {true, false}) {
+    for (const Loss& loss : losses) {
+      SCOPED_TRACE(loss.sql + (running ? ", running" : ", stopped"));
+      if (!running && loss.message.find("\"more\"") != std::string::npos) continue;
+      from_->sql(
+          "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA sales CASCADE;"
+          "CREATE SCHEMA sales; DROP PUBLICATION IF EXISTS pub;"
+          "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots",
+          source_database_);
+      to_->sql(
+          "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
+          target_database_);
+      tables_ = 0;
+      create_tables(3);
+      const Status stopped = replicate_while([&] {
+        expect_equal();
+        if (!running) return;
+        wait_for_stream();
+        change(loss.sql);
+        EXPECT_TRUE(test::eventually([&] { return returned_.load(); }));
+      });
+      if (running) {
+        ASSERT_FALSE(stopped);
+        EXPECT_THAT(stopped.error().message, HasSubstr(loss.message));
+        continue;
+      }
+      EXPECT_TRUE(stopped) << stopped.error().to_string();
+      change(loss.sql);
+      const auto end = std::chrono::steady_clock::now() + test::kPatience;
+      const Status again = replicate_once([&] { return std::chrono::steady_clock::now() < end; });
+      ASSERT_FALSE(again);
+      EXPECT_EQ(again.error().code, Errc::kReplication) << again.error().to_string();
+    }
+  }
+}
+
+TEST_F(ManyTablesTest, ALossOfOneTableCanBeAcceptedAndTheOthersLoseNothing) {
+  create_tables(3);
+  EXPECT_TRUE(replicate_while([&] { expect_equal(); }));
+  change(
+      "ALTER PUBLICATION pub DROP TABLE t1; INSERT INTO t1 VALUES (5000, 'lost', 1);"
+      "INSERT INTO t0 VALUES (5000, 'kept', 1); ALTER PUBLICATION pub ADD TABLE t1");
+  const Status told = replicate_once([] { return true; });
+  ASSERT_FALSE(told);
+  EXPECT_THAT(told.error().message, HasSubstr("table public.t1: while pgsink was not running"));
+  const std::string option = "accept_gap_until = '";
+  const size_t at = told.error().message.find(option);
+  ASSERT_NE(at, std::string::npos) << told.error().message;
+  const size_t begin = at + option.size();
+  source_.accept_gap_until =
+      told.error().message.substr(begin, told.error().message.find('\'', begin) - begin);
+  const Status accepted = replicate_while([&] {
+    change("DELETE FROM t1 WHERE id = 5000; INSERT INTO t1 VALUES (5001, 'later', 1)");
+    expect_equal();
+  });
+  EXPECT_TRUE(accepted) << accepted.error().to_string();
+  EXPECT_EQ(to_->scalar("SELECT name FROM t0 WHERE id = 5000", target_database_), "kept");
+}
+
+TEST_F(ManyTablesTest, NewColumnsAreAddedWhereTheTargetMayEvolve) {
+  create_tables(2);
+  EXPECT_TRUE(replicate_while([&] { expect_equal(); }));
+  change("ALTER TABLE t1 ADD COLUMN more numeric(5,1); INSERT INTO t1 VALUES (9000, 'n', 1, 2.5)");
+  const Status told = replicate_once([] { return true; });
+  ASSERT_FALSE(told);
+  EXPECT_THAT(told.error().message, HasSubstr("more"));
+  target_.schema_evolution = SchemaEvolution::kAddColumns;
+  const Status done = replicate_while([&] { expect_equal(); });
+  EXPECT_TRUE(done) << done.error().to_string();
+}
+
+TEST_F(ManyTablesTest, TwoTablesOfTheSourceDoNotShareATarget) {
+  create_tables(2);
+  change("CREATE TABLE sales.t1 (id bigint PRIMARY KEY)");
+  target_.target_tables = "{table}";
+  const Status refused = replicate_once([] { return true; });
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("the target of two tables of the source"));
+}
+
+// ---- one stream --------------------------------------------------------------------------------
+
+TEST_F(ManyTablesTest, TheLogIsDecodedOnceForAllOfThem) {
+  const int count = wanted("PGSINK_MANY_TABLES", 6);
+  from_->configure({{"max_replication_slots", "80"}, {"max_wal_senders", "80"}});
+  from_->restart();
+  create_tables(count);
+  EXPECT_TRUE(replicate_while([&] { expect_equal(); }));
+  // The same tables through a slot each, into another database.
+  const std::string many_target = target_database_;
+  const std::string single_target = to_->create_database("single");
+  to_->sql("CREATE SCHEMA sales", single_target);
+  std::vector<SinkOptions> sources, sinks;
+  for (int i = 0; i < count; ++i) {
+    const std::string name = table_name(i);
+    to_->sql("CREATE TABLE " + name +
+                 " (id bigint PRIMARY KEY, name varchar(40) NOT NULL, amount numeric(12,2))",
+             single_target);
+    SinkOptions source = source_, sink = target_;
+    source.tables.clear();
+    sink.target_tables.clear();
+    sink.create_table = false;
+    source.schema = sink.schema = name.substr(0, name.find('.'));
+    source.table = sink.table = name.substr(name.find('.') + 1);
+    source.publication = "pub_" + std::to_string(i);
+    source.replication_slot = "single_" + std::to_string(i);
+    sink.connection_name = "single_" + std::to_string(i);
+    sink.database = single_target;
+    sources.push_back(std::move(source));
+    sinks.push_back(std::move(sink));
+  }
+  const auto run_singles = [&] {
+    std::atomic<bool> ends = false;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < count; ++i) {
+      threads.emplace_back([&, i] {
+        const auto at = static_cast<size_t>(i);
+        auto source = Source::open(sources[at]);
+        const Status done =
+            source ? replicate(**source, sinks[at], [&] { return !ends; }) : fail(source.error());
+        EXPECT_TRUE(done) << done.error().to_string();
+      });
+    }
+    target_database_ = single_target;
+    expect_equal();
+    target_database_ = many_target;
+    ends = true;
+    for (std::thread& thread : threads) thread.join();
+  };
+  run_singles();
+  const int transactions = wanted("PGSINK_MANY_TABLES_TRANSACTIONS", 600);
+  std::string load;
+  for (int i = 0; i < transactions; ++i) {
+    load += "BEGIN;";
+    for (int k = 0; k < 5; ++k) {
+      load += "UPDATE " + table_name((i * 5 + k) % count) +
+              " SET amount = amount + 1 WHERE id = " + std::to_string(1 + i % 200) + ";";
+    }
+    load += "COMMIT;";
+  }
+  change(load);
+  const auto seconds_of = [](const auto& body) {
+    const auto begin = std::chrono::steady_clock::now();
+    body();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const auto decoded = [&](const std::string& slot) {
+    const std::string sql =
+        "SELECT coalesce(sum(total_bytes), 0)::bigint FROM pg_stat_replication_slots WHERE "
+        "slot_name LIKE '" +
+        slot + "'";
+    return std::stod(from_->scalar(sql, source_database_));
+  };
+  change("SELECT pg_stat_reset_replication_slot(NULL)");
+  const double many = seconds_of([&] {
+    const Status done = replicate_while([&] { expect_equal(); });
+    EXPECT_TRUE(done) << done.error().to_string();
+  });
+  const double singles = seconds_of(run_singles);
+  EXPECT_TRUE(test::eventually([&] { return decoded(source_.replication_slot) > 0; }));
+  EXPECT_TRUE(test::eventually([&] { return decoded("single_0") > 0; }));
+  std::printf(
+      "%d tables, %d changes: one slot %.1f s, %.0f changes/s, %.0f bytes decoded; %d slots %.1f "
+      "s, "
+      "%.0f changes/s, %.0f bytes decoded, %.0f by one of them\n",
+      count, transactions * 5, many, transactions * 5 / many, decoded(source_.replication_slot),
+      count, singles, transactions * 5 / singles, decoded("single%"), decoded("single_0"));
+  EXPECT_LE(decoded(source_.replication_slot), 1.1 * decoded("single_0"));
 }
 
 // ---- deaths ------------------------------------------------------------------------------------
@@ -212,8 +408,8 @@ class TablesWriter {
       std::string sql = "BEGIN;";
       for (auto i = 1 + random_() % 3; i > 0; --i) sql += change();
       PGresult* result = PQexec(connection, (sql + "COMMIT").c_str());
-      const bool committed =
-          PQresultStatus(result) == PGRES_COMMAND_OK && std::string(PQcmdStatus(result)) == "COMMIT";
+      const bool committed = PQresultStatus(result) == PGRES_COMMAND_OK &&
+                             std::string(PQcmdStatus(result)) == "COMMIT";
       if (committed) ++transactions_;
       PQclear(result);
       if (!committed) PQclear(PQexec(connection, "ROLLBACK"));

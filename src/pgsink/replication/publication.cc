@@ -231,8 +231,7 @@ Result<QueryResult> publish(const SinkOptions& options, const CatalogTable& tabl
   Sql statement = Sql::kAddToPublication;
   if (!facts.has_publication()) {
     // Another of the tables may be partitioned.
-    const bool root =
-        table.kind == CatalogTable::Kind::kPartitioned || !options.tables.empty();
+    const bool root = table.kind == CatalogTable::Kind::kPartitioned || !options.tables.empty();
     statement = root ? Sql::kCreatePublicationOfRoot : Sql::kCreatePublication;
   }
   return run_control(connection, sql_text(statement, {publication, name}), deadline);

@@ -320,8 +320,7 @@ class SourceImpl final : public Source, SnapshotRows {
     const Monitor::Lock lock(*monitor_);
     if (!many_ || queue_.queued(table) < kFirstLsn) return {};
     return fail(Errc::kReplication,
-                "table " + tables_[table].table.full_name() +
-                    ": the sink has its changes up to " +
+                "table " + tables_[table].table.full_name() + ": the sink has its changes up to " +
                     pgproto::format_lsn(queue_.queued(table)) +
                     ", and later ones may be lost, because it was not read since: empty the target "
                     "and delete the sink's rows for it in pgsink_epochs, then open both again");
@@ -394,8 +393,7 @@ class SourceImpl final : public Source, SnapshotRows {
     if (!now) return fail(now.error());
     checked_ = env_.clock.now();
     for (size_t i = 0; i < tables_.size(); ++i) {
-      const std::string change =
-          difference(tables_[i].published, (*now)[i], options_.publication);
+      const std::string change = difference(tables_[i].published, (*now)[i], options_.publication);
       if (change.empty()) continue;
       return fail(Errc::kReplication,
                   "table " + tables_[i].table.full_name() + ": " + change +
@@ -429,10 +427,9 @@ class SourceImpl final : public Source, SnapshotRows {
         return fail(made.error());
       }
     }
-    const SnapshotLimits limits{
-        .parallel = static_cast<size_t>(options_.snapshot_parallelism),
-        .batch_bytes = std::min(static_cast<size_t>(options_.batch_bytes),
-                                buffer_bytes_ / kSnapshotBatchesInBuffer)};
+    const SnapshotLimits limits{.parallel = static_cast<size_t>(options_.snapshot_parallelism),
+                                .batch_bytes = std::min(static_cast<size_t>(options_.batch_bytes),
+                                                        buffer_bytes_ / kSnapshotBatchesInBuffer)};
     auto read = read_snapshot(env_, connect_, *connection_, news, limits, *this);
     if (!read || !*read) return read;
     const auto ended = connection_->query(sql_text(Sql::kCommit), soon());
@@ -569,8 +566,8 @@ class SourceImpl final : public Source, SnapshotRows {
     constexpr std::string_view kNoSuchObject = "42704";
     if (error.sqlstate != kNoSuchObject) return fail(error);
     return fail(Errc::kReplication,
-                (many_ ? "" : "table " + tables_.front().table.full_name() + ": ") +
-                    error.message + lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
+                (many_ ? "" : "table " + tables_.front().table.full_name() + ": ") + error.message +
+                    lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
   }
 
   /// What the server may discard.
@@ -633,7 +630,7 @@ class SourceImpl final : public Source, SnapshotRows {
   uint64_t queued_ = 0;       ///< Position of the last transaction that was queued.
   uint64_t reached_ = 0;      ///< The furthest position that the consumer had at the start.
   bool again_ = false;        ///< The session ended because there is a new table.
-  BackendIdentity former_;  ///< The session that streamed last and may still hold the slot.
+  BackendIdentity former_;    ///< The session that streamed last and may still hold the slot.
   bool had_slot_ = false, recorded_ = false;
   bool progress_ = false;
   bool status_due_ = false;

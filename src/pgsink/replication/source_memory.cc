@@ -117,8 +117,7 @@ std::unique_ptr<SourceMemory> remember_in_target(const SinkOptions& options, std
   std::vector<TableName> tables;
   for (const SinkOptions& one : targets) tables.push_back({one.schema, one.table});
   if (targets.empty()) tables.push_back({options.schema, options.table});
-  return std::make_unique<TargetMemory>(std::move(own_env), *env, options, slot,
-                                        std::move(tables));
+  return std::make_unique<TargetMemory>(std::move(own_env), *env, options, slot, std::move(tables));
 }
 
 }  // namespace pgsink

@@ -100,9 +100,8 @@ Status SourceRecord::check_tables(const SourceSlots::There& there, const StateNo
 bool SourceRecord::has_table(uint32_t oid) const {
   if (!memory_ || state_.seen == 0) return false;
   const auto tables = publications_from_text(state_.published);
-  return std::ranges::any_of(tables, [&](const PublicationState& one) {
-    return one.table_oid == std::to_string(oid);
-  });
+  return std::ranges::any_of(
+      tables, [&](const PublicationState& one) { return one.table_oid == std::to_string(oid); });
 }
 
 Status SourceRecord::begin(const std::string& server, std::span<const PublicationState> now,

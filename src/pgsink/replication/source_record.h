@@ -39,8 +39,7 @@ class SourceRecord {
   /// Where the server is to begin, because what is before was accepted as lost; 0: nothing was.
   uint64_t begins_at() const { return begins_at_; }
   /// The source streams from now on. `position` is where the slot is.
-  Status begin(const std::string& server, std::span<const PublicationState> now,
-               uint64_t position);
+  Status begin(const std::string& server, std::span<const PublicationState> now, uint64_t position);
   /// To be called before the server may discard what is before `position`. Also where the consumer
   /// knows its position: after a crash it may know only an earlier one, because a lane without rows
   /// does not store one.

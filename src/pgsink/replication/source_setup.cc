@@ -66,8 +66,8 @@ Status read_types(const CatalogTable& table, Connection& connection, Deadline de
       run_control(connection, sql_text(Sql::kColumnTypes, {std::to_string(table.oid)}), deadline);
   if (!rows) return fail(rows.error());
   for (size_t i = 0; i < rows->rows.size(); ++i) {
-    const auto column = std::ranges::find(setup.table.columns, cell(*rows, i, 0),
-                                          &SourceTable::Column::name);
+    const auto column =
+        std::ranges::find(setup.table.columns, cell(*rows, i, 0), &SourceTable::Column::name);
     if (column == setup.table.columns.end()) continue;
     column->type = cell(*rows, i, 1);
     column->not_null = cell(*rows, i, 2) == "t";
@@ -103,22 +103,30 @@ void warn_of_actions(const SinkOptions& options, const PublicationState& publish
                      std::string(kAllActions) + "')");
 }
 
-Status read_warnings(const SinkOptions& options, const CatalogTable& table, Connection& connection,
-                     Deadline deadline, const TableSetup& setup,
-                     std::vector<std::string>& warnings) {
-  const auto large =
-      run_control(connection, sql_text(Sql::kLargeValues, {std::to_string(table.oid)}), deadline);
+/// Whether updates of the table may leave out large values.
+Result<bool> may_leave_out(const TableSetup& setup, Connection& connection, Deadline deadline) {
+  const auto large = run_control(
+      connection, sql_text(Sql::kLargeValues, {std::to_string(setup.table.oid)}), deadline);
   if (!large) return fail(large.error());
-  if (setup.partitioned || large->rows.empty() || cell(*large, 0, 0) == "f" ||
-      cell(*large, 0, 1) != "t") {
-    return {};
-  }
+  return !setup.partitioned && !large->rows.empty() && cell(*large, 0, 0) != "f" &&
+         cell(*large, 0, 1) == "t";
+}
+
+/// One warning, however many tables there are.
+void warn_of_large(const SinkOptions& options, const std::vector<std::string>& tables,
+                   std::vector<std::string>& warnings) {
+  constexpr size_t kNamed = 5;
+  if (tables.empty()) return;
+  std::string names = tables.front();
+  for (size_t i = 1; i < std::min(tables.size(), kNamed); ++i) names += ", " + tables[i];
+  if (tables.size() > kNamed) names += " and " + std::to_string(tables.size() - kNamed) + " more";
+  const bool one = tables.size() == 1;
   warnings.push_back(
-      "connection \"" + options.connection_name + "\": table " + table.schema + "." + table.name +
-      " has columns whose large values the server leaves out of updates that do not change them, "
+      "connection \"" + options.connection_name + "\": " + (one ? "table " : "tables ") + names +
+      (one ? " has" : " have") +
+      " columns whose large values the server leaves out of updates that do not change them, "
       "and then the source stops: ALTER TABLE … REPLICA IDENTITY FULL, if it has such values and "
       "is updated");
-  return {};
 }
 
 Status check_source(const SinkOptions& options) {
@@ -129,10 +137,11 @@ Status check_source(const SinkOptions& options) {
   return {};
 }
 
-/// What must be known of a table that is published.
+/// What must be known of a table that is published. Its name is added to `large` if updates of it
+/// may leave out values.
 Result<TableSetup> read_setup(const SinkOptions& options, const CatalogTable& table,
                               Connection& connection, Deadline deadline,
-                              std::vector<std::string>& warnings) {
+                              std::vector<std::string>& large) {
   TableSetup setup;
   setup.table.schema = table.schema;
   setup.table.name = table.name;
@@ -142,22 +151,25 @@ Result<TableSetup> read_setup(const SinkOptions& options, const CatalogTable& ta
   Status ready = read_state(options, connection, deadline, setup);
   if (ready) ready = read_published(options, table, connection, deadline, setup);
   if (ready) ready = read_types(table, connection, deadline, setup);
-  if (ready) ready = read_warnings(options, table, connection, deadline, setup, warnings);
   if (!ready) return fail(ready.error());
+  const auto leaves_out = may_leave_out(setup, connection, deadline);
+  if (!leaves_out) return fail(leaves_out.error());
+  if (*leaves_out) large.push_back(setup.table.full_name());
   setup.schema = make_schema(setup.table);
   return setup;
 }
 
 Result<TableSetup> publish_table(const SinkOptions& options, const CatalogTable& table,
                                  Connection& connection, Deadline deadline,
-                                 std::vector<std::string>& warnings) {
+                                 std::vector<std::string>& warnings,
+                                 std::vector<std::string>& large) {
   std::vector<std::string> made;
   const Status ready = ensure_publication(options, table, connection, deadline, &made);
   for (const std::string& one : made) {
     warnings.push_back("connection \"" + options.connection_name + "\": " + one);
   }
   if (!ready) return fail(ready.error());
-  return read_setup(options, table, connection, deadline, warnings);
+  return read_setup(options, table, connection, deadline, large);
 }
 
 /// A table of the database that can be published.
@@ -196,7 +208,7 @@ Result<std::vector<Candidate>> find_tables(const SinkOptions& options, Connectio
 
 /// The tables of the option `tables`.
 Status find_all(const SinkOptions& options, Connection& connection, Clock& clock, bool changes,
-                SourceSetup& setup) {
+                SourceSetup& setup, std::vector<std::string>& large) {
   const auto soon = [&] { return clock.now() + kAskTimeout; };
   const auto found = find_tables(options, connection, soon());
   if (!found) return fail(found.error());
@@ -211,15 +223,14 @@ Status find_all(const SinkOptions& options, Connection& connection, Clock& clock
     if (!table) return fail(table.error());
     const auto state = read_publication(connection, options.publication, table->oid, soon());
     if (!state) return fail(state.error());
-    const bool added_later =
-        there->slot && !state->publication_oid.empty() && state->shown != "t";
+    const bool added_later = there->slot && !state->publication_oid.empty() && state->shown != "t";
     if (added_later) continue;
     if (!changes) {
       const Status ready = check_replication(options, *table, connection, soon());
       if (!ready) return ready;
       continue;
     }
-    auto ready = publish_table(options, *table, connection, soon(), setup.warnings);
+    auto ready = publish_table(options, *table, connection, soon(), setup.warnings, large);
     if (!ready) return fail(ready.error());
     setup.tables.push_back(std::move(*ready));
   }
@@ -245,8 +256,9 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
                 "the server is a standby, and a source needs the primary: give the primary's host, "
                 "or several hosts and target_session_attrs = 'read-write'");
   }
+  std::vector<std::string> large;
   if (!options.tables.empty()) {
-    const Status ready = find_all(options, **connection, env.clock, changes, setup);
+    const Status ready = find_all(options, **connection, env.clock, changes, setup, large);
     if (!ready) return fail(ready.error());
   } else {
     const Deadline deadline = env.clock.now() + kAskTimeout;
@@ -256,13 +268,14 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
       const Status ready = check_replication(options, *table, **connection, deadline);
       return ready ? Result<SourceSetup>(std::move(setup)) : fail(ready.error());
     }
-    auto ready = publish_table(options, *table, **connection, deadline, setup.warnings);
+    auto ready = publish_table(options, *table, **connection, deadline, setup.warnings, large);
     if (!ready) return fail(ready.error());
     setup.tables.push_back(std::move(*ready));
   }
   if (!setup.tables.empty()) {
     warn_of_actions(options, setup.tables.front().published, setup.warnings);
   }
+  warn_of_large(options, large, setup.warnings);
   return setup;
 }
 
@@ -288,8 +301,10 @@ Result<TableSetup> add_table(const SinkOptions& options, const TableName& name,
   if (!table) return fail(table.error());
   SinkOptions without_slot = options;  // The slot has not shown this table yet.
   without_slot.replication_slot.clear();
-  auto setup = publish_table(without_slot, *table, connection, soon(), warnings);
+  std::vector<std::string> large;
+  auto setup = publish_table(without_slot, *table, connection, soon(), warnings, large);
   if (!setup) return setup;
+  warn_of_large(options, large, warnings);
   // Servers may decode what transactions that began before this did as if the table was not
   // published. Those are in a snapshot that is taken when they have ended.
   const auto now = connection.query(sql_text(Sql::kNextTransaction), soon());

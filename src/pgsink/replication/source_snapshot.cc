@@ -33,8 +33,8 @@ Result<std::string> rows_sql(const TableSetup& setup) {
   return sql_text(Sql::kSnapshotRows, {columns, table, filter});
 }
 
-Result<bool> read_table_rows(Env& env, Connection& connection, const SnapshotTable& table, size_t bytes_max,
-                             SnapshotRows& taker) {
+Result<bool> read_table_rows(Env& env, Connection& connection, const SnapshotTable& table,
+                             size_t bytes_max, SnapshotRows& taker) {
   const auto sql = rows_sql(*table.setup);
   if (!sql) return fail(sql.error());
   if (const auto sent = connection.session().query(*sql); !sent) return fail(sent.error());
@@ -81,9 +81,8 @@ class Readers {
       auto opened = Connection::open(env_, connect);
       if (!opened) return fail(opened.error());
       const Deadline soon = env_.clock.now() + kAskTimeout;
-      for (const std::string& sql :
-           {sql_text(Sql::kQuietSession), sql_text(Sql::kSnapshotBegin),
-            sql_text(Sql::kSnapshotJoin, {snapshot})}) {
+      for (const std::string& sql : {sql_text(Sql::kQuietSession), sql_text(Sql::kSnapshotBegin),
+                                     sql_text(Sql::kSnapshotJoin, {snapshot})}) {
         const auto done = (*opened)->query(sql, soon);
         if (!done) return fail(done.error());
       }
@@ -122,8 +121,7 @@ class Readers {
 };
 
 Result<std::string> export_snapshot(Env& env, Connection& connection) {
-  const auto name =
-      connection.query(sql_text(Sql::kSnapshotExport), env.clock.now() + kAskTimeout);
+  const auto name = connection.query(sql_text(Sql::kSnapshotExport), env.clock.now() + kAskTimeout);
   if (!name) return fail(name.error());
   Quoted quoted;
   std::string literal = quoted.literal(name->scalar());
@@ -147,8 +145,8 @@ Result<bool> read_snapshot(Env& env, const ConnectOptions& connect, Connection& 
   std::vector<Result<bool>> ends(others, true);
   std::vector<std::unique_ptr<Task>> tasks;
   for (size_t i = 0; i < others; ++i) {
-    auto task = env.tasks.spawn(
-        "pgsink snapshot", [&, i] { ends[i] = readers.run_beside(connect, snapshot); });
+    auto task = env.tasks.spawn("pgsink snapshot",
+                                [&, i] { ends[i] = readers.run_beside(connect, snapshot); });
     if (!task) break;  // The others read its tables.
     tasks.push_back(std::move(*task));
   }

@@ -13,8 +13,7 @@ void TablesStream::add_table(const SourceTable& table, const std::shared_ptr<con
                              uint64_t after) {
   by_oid_[table.oid] = streams_.size();
   by_name_[table.full_name()] = streams_.size();
-  streams_.push_back(
-      std::make_unique<ChangeStream>(table, schema, after, transaction_bytes_max_));
+  streams_.push_back(std::make_unique<ChangeStream>(table, schema, after, transaction_bytes_max_));
 }
 
 void TablesStream::begin_connection() {
@@ -102,8 +101,8 @@ Status TablesStream::give(size_t table, const Any& message) {
   if (bytes_ <= transaction_bytes_max_) return {};
   return fail(Errc::kReplication,
               "the transaction that ends at " +
-                  pgproto::format_lsn(std::get<Begin>(begin_).commit_lsn) + " holds more than the " +
-                  std::to_string(transaction_bytes_max_) +
+                  pgproto::format_lsn(std::get<Begin>(begin_).commit_lsn) +
+                  " holds more than the " + std::to_string(transaction_bytes_max_) +
                   " bytes that a whole transaction may (half of buffer_bytes): raise buffer_bytes");
 }
 

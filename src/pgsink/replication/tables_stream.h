@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <unordered_map>
-#include <string>
 #include <memory>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <pgproto/pgoutput.h>
@@ -55,7 +55,7 @@ class TablesStream {
   std::vector<std::unique_ptr<ChangeStream>> streams_;  ///< By table.
   std::unordered_map<uint32_t, size_t> by_oid_;
   std::map<std::string, size_t> by_name_;  ///< "schema.name"
-  pgproto::pgoutput::Any begin_;  ///< Of the transaction.
+  pgproto::pgoutput::Any begin_;           ///< Of the transaction.
   bool in_transaction_ = false;
   std::vector<size_t> touched_;  ///< Tables that the transaction has given rows to, in order.
   size_t bytes_ = 0;             ///< Of the transaction.

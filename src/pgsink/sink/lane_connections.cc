@@ -17,6 +17,12 @@ Result<std::shared_ptr<Pool>> choose_pool(const SinkOptions& options, const Sche
   if (auto faults = check_options(options); !faults.empty()) {
     return fail_at(options, faults.front());
   }
+  if (!options.target_tables.empty()) {
+    return fail(Errc::kUsage,
+                "connection \"" + options.connection_name +
+                    "\": target_tables is for replicate(), and for pipelines that read a source "
+                    "with tables: a sink writes one table");
+  }
   if (options.type == ConnectionType::kSource) {
     return fail_at(options, fail(Errc::kUsage,
                                  "a connection with type = 'source' cannot be written: set type = "

@@ -44,6 +44,15 @@ Result<std::optional<CatalogTable>> test_target(const SinkOptions& options, Env&
   return std::move(opened->table);
 }
 
+/// Which tables there are to be is known when a source is read.
+Status test_login(const SinkOptions& options, Env& env) {
+  const auto connect = to_connect_options(options, env.files);
+  if (!connect) return fail_at(options, connect.error());
+  const auto opened = Connection::open(env, *connect);
+  if (opened) return {};
+  return fail_at(options, not_retried(options, env, opened.error()));
+}
+
 }  // namespace
 
 Status test_connection(const SinkOptions& options, Env* env) {
@@ -53,6 +62,9 @@ Status test_connection(const SinkOptions& options, Env* env) {
   }
   try {
     OsEnv own_env;
+    if (!options.target_tables.empty()) {
+      return test_login(options, env != nullptr ? *env : own_env.env());
+    }
     const auto tested = test_target(options, env != nullptr ? *env : own_env.env());
     return tested ? Status() : fail(tested.error());
   } catch (const std::bad_alloc&) {

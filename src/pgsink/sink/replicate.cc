@@ -87,8 +87,8 @@ class Replication {
       after.push_back(one->sink().durable_position());
       targets.push_back(one->options());
     }
-    auto memory = remember_in_target(many_ ? options_ : targets.front(),
-                                     source_.replication_slot(), &env_, targets);
+    auto memory = remember_in_target(many_ ? options_ : targets.front(), source_.replication_slot(),
+                                     &env_, targets);
     if (auto started = source_.start(after, std::move(memory)); !started) return started;
     if (watch_ != nullptr) watch_->started(source_);
     return {};
@@ -96,8 +96,8 @@ class Replication {
 
   Status open(size_t table) {
     const SourceTableInfo& info = tables_[table];
-    auto options = many_ ? options_of_table(options_, info, tables_.size())
-                         : Result<SinkOptions>(options_);
+    auto options =
+        many_ ? options_of_table(options_, info, tables_.size()) : Result<SinkOptions>(options_);
     if (!options) return fail(options.error());
     for (const auto& one : sinks_) {
       if (one->options().schema != options->schema || one->options().table != options->table) {

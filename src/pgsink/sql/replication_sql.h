@@ -85,8 +85,7 @@ inline constexpr auto kReplicationTemplates = std::to_array<Template>({
     {Sql::kColumnTypes,
      "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute AS a"
      " WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped"},
-    {Sql::kNextTransaction,
-     "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"},
+    {Sql::kNextTransaction, "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"},
     {Sql::kTransactionsEnded,
      "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())"
      " OPERATOR(pg_catalog.>=) '{transaction}'::pg_catalog.xid8"},
@@ -130,7 +129,8 @@ inline constexpr auto kReplicationTemplates = std::to_array<Template>({
      " ON CONFLICT (sink_id, slot) DO UPDATE SET server = excluded.server,"
      " seen = CASE s.server WHEN excluded.server THEN greatest(s.seen, excluded.seen)"
      " ELSE excluded.seen END, published = excluded.published, updated_at = excluded.updated_at"},
-    {Sql::kSchemaExists, "SELECT EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = {schema})"},
+    {Sql::kSchemaExists,
+     "SELECT EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname = {schema})"},
     {Sql::kCreateSchema, "CREATE SCHEMA IF NOT EXISTS {schema}"},
     {Sql::kIsEmpty, "SELECT NOT EXISTS (SELECT FROM {table})"},
 });

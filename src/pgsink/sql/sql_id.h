@@ -212,17 +212,17 @@ enum class Sql : uint8_t {
   kPublicationState,          ///< Search path pg_catalog. {oids}, {publication}. A row for each
                               ///< oid: PublicationState in source_watch.h, oid.
   kPublicationStateBefore15,  ///< As kPublicationState.
-  kLargeValues,    ///< Search path pg_catalog. {oid}. Row: replica identity, any TOASTable column.
-  kTablesThere,    ///< Search path pg_catalog. Rows: schema, name, oid, has a replica identity.
-  kColumnTypes,    ///< Search path pg_catalog. {oid}. Rows: column, type, whether it is NOT NULL.
+  kLargeValues,  ///< Search path pg_catalog. {oid}. Row: replica identity, any TOASTable column.
+  kTablesThere,  ///< Search path pg_catalog. Rows: schema, name, oid, has a replica identity.
+  kColumnTypes,  ///< Search path pg_catalog. {oid}. Rows: column, type, whether it is NOT NULL.
   kNextTransaction,    ///< Row: the id that no transaction has yet.
   kTransactionsEnded,  ///< {transaction}. Row: whether all transactions before that one have ended.
-  kSlotsThere,     ///< {slot}, {slot}. Rows: name, confirmed position.
-  kQuietSession,   ///< No time limit of the server ends the session; bytea is hexadecimal.
-  kSenderTimeout,  ///< Row: wal_sender_timeout in milliseconds.
-  kFlushedLsn,     ///< All of the log before this position is on disk.
-  kCopySlot,       ///< {slot}, {new slot}
-  kDropSlot,       ///< {slot}
+  kSlotsThere,         ///< {slot}, {slot}. Rows: name, confirmed position.
+  kQuietSession,       ///< No time limit of the server ends the session; bytea is hexadecimal.
+  kSenderTimeout,      ///< Row: wal_sender_timeout in milliseconds.
+  kFlushedLsn,         ///< All of the log before this position is on disk.
+  kCopySlot,           ///< {slot}, {new slot}
+  kDropSlot,           ///< {slot}
   kSnapshotBegin,
   kSnapshotExport,       ///< Row: its name, while the transaction is open.
   kSnapshotJoin,         ///< {snapshot}

@@ -14,6 +14,7 @@
 #include "shell/run/rehearsal_run.h"
 #include "shell/run/server_wait.h"
 #include "shell/run/stream_run.h"
+#include "shell/run/tables_run.h"
 #include "shell/script/secrets.h"
 #include "shell/sources/postgres_source.h"
 #include "shell/sources/stdin_source.h"
@@ -178,7 +179,10 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   sources_.drop(statement.name);
   if (options->type == ConnectionType::kSource) {
     if (auto free = check_source_name(statement, places); !free) return free;
-    sources_.put(statement.name, make_postgres_source(*options, reporter_));
+    // Rows of many tables are no table of the engine: see TablesRun.
+    if (options->tables.empty()) {
+      sources_.put(statement.name, make_postgres_source(*options, reporter_));
+    }
   }
   connections_.put(std::move(*options));
   return {};
@@ -275,7 +279,9 @@ Outcome Runner::drop_connection(const DropConnection& statement, const SourceMap
 Outcome Runner::run_insert(const CreatePipeline& statement, const ScriptStatement& text,
                            const SourceMap& places) {
   for (const InsertBranch& branch : statement.branches) {
-    if (!sources_.contains(branch.target)) continue;
+    const SinkOptions* options = connections_.find(branch.target);
+    const bool source = options != nullptr && options->type == ConnectionType::kSource;
+    if (!sources_.contains(branch.target) && !source) continue;
     return std::unexpected(places.fault(
         make_error(Errc::kQuery, "'" + branch.target +
                                      "' is a source and cannot be written: name a connection with "
@@ -311,6 +317,9 @@ Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& p
                                 .places = places,
                                 .reporter = reporter_,
                                 .may_connect = !flags_.check || flags_.check_online};
+  const auto source = reads_many_tables(statement, connections_, places);
+  if (!source) return std::unexpected(source.error());
+  if (*source) return run_tables(statement, **source, context);
   auto bound = PipelineBinder(statement, context).bind();
   if (!bound) return std::unexpected(std::move(bound.error()));
   Pipeline& pipeline = **bound;
@@ -318,11 +327,32 @@ Outcome Runner::run_pipeline(const CreatePipeline& statement, const SourceMap& p
   PipelineResult result = flags_.dry_run ? RehearsalRun(pipeline).run(flags_.dry_run_rows)
                           : pipeline.source != nullptr ? StreamRun(pipeline).run()
                                                        : BatchRun(pipeline).run();
-  for (const SinkReport& report : result.reports) {
+  report(result.reports);
+  if (result.finish) return result.finish();
+  return std::move(result.outcome);
+}
+
+void Runner::report(const std::vector<SinkReport>& reports) {
+  for (const SinkReport& report : reports) {
     reporter_.summary(report);
     reports_.push_back(report);
   }
-  if (result.finish) return result.finish();
+}
+
+/// A pipeline from a source of many tables. CREATE CONNECTION has tested both servers.
+Outcome Runner::run_tables(const CreatePipeline& statement, const std::string& source,
+                           const PipelineContext& context) {
+  if (flags_.check) return {};
+  if (flags_.dry_run) {
+    return std::unexpected(context.places.fault(
+        make_error(Errc::kOptionConflict,
+                   "--dry-run does not read a source of many tables: --check=online tests both "
+                   "servers"),
+        statement.branches.front().target_position.offset,
+        statement.branches.front().target.size()));
+  }
+  PipelineResult result = TablesRun(statement, source, context).run();
+  report(result.reports);
   return std::move(result.outcome);
 }
 

@@ -44,6 +44,9 @@ class Runner {
   bool reads_a_source(const ScriptStatement& statement, const Query& query);
   Outcome drop_connection(const DropConnection& statement, const SourceMap& places);
   Outcome run_pipeline(const CreatePipeline& statement, const SourceMap& places);
+  Outcome run_tables(const CreatePipeline& statement, const std::string& source,
+                     const PipelineContext& context);
+  void report(const std::vector<SinkReport>& reports);
   Outcome run_insert(const CreatePipeline& statement, const ScriptStatement& text,
                      const SourceMap& places);
   Outcome run_in_engine(const ScriptStatement& statement, const SourceMap& places);
