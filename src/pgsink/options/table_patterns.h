@@ -20,11 +20,12 @@ struct TableName {
   friend bool operator==(const TableName&, const TableName&) = default;
 };
 
-/// TablePatterns is a comma list of patterns for "schema.table". `*` stands for any text, also none,
-/// and `?` for one byte. A schema or name in double quotes is taken as it is, with "" for a quote.
+/// TablePatterns is a comma list of patterns for "schema.table". `*` stands for any text, also
+/// none, `?` for one byte. A schema or name in double quotes is taken as it is, with "" for a quote.
 class TablePatterns {
  public:
-  /// A pattern without a dot is for tables of `schema`. "" has no patterns. Fails with kOptionValue.
+  /// A pattern without a dot is for tables of `schema`. "" has no patterns. Fails with
+  /// kOptionValue.
   static Result<TablePatterns> read(std::string_view text, std::string_view schema);
 
   bool matches(const TableName& table) const;

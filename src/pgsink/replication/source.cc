@@ -15,11 +15,10 @@
 #include "pgsink/options/server.h"
 #include "pgsink/replication/batch_queue.h"
 #include "pgsink/replication/replication_session.h"
-#include "pgsink/replication/source_record.h"
+#include "pgsink/replication/source_checks.h"
 #include "pgsink/replication/source_setup.h"
 #include "pgsink/replication/source_slots.h"
 #include "pgsink/replication/source_snapshot.h"
-#include "pgsink/replication/source_watch.h"
 #include "pgsink/replication/tables_stream.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
@@ -49,12 +48,12 @@ class SourceImpl final : public Source, SnapshotRows {
         many_(!options_.tables.empty()),
         warnings_(std::move(setup.warnings)),
         slots_(options_.replication_slot, env_.clock),
-        record_(options_),
         monitor_(env_.tasks.monitor()),
         buffer_bytes_(static_cast<size_t>(options_.buffer_bytes)),
         tables_(std::move(setup.tables)),
         schema_(tables_.empty() ? nullptr : tables_.front().schema),
         queue_(buffer_bytes_),
+        checks_(options_, env_.clock),
         stream_(buffer_bytes_ / kTransactionsInBuffer) {}
   ~SourceImpl() override { close(); }
 
@@ -81,10 +80,10 @@ class SourceImpl final : public Source, SnapshotRows {
                   "Source::start(): a source with the option tables needs a position for each of "
                   "tables(), and a memory");
     }
-    if (auto loaded = record_.load(std::move(memory), warnings_); !loaded) {
+    if (auto loaded = checks_.record().load(std::move(memory), warnings_); !loaded) {
       return fail_at(options_, loaded.error());
     }
-    if (many_ && !record_.is_kept()) {
+    if (many_ && !checks_.record().is_kept()) {
       return fail(Errc::kPrivilege, warnings_.back() +
                                         "; the option tables needs it, to know which tables have "
                                         "their snapshot");
@@ -144,17 +143,6 @@ class SourceImpl final : public Source, SnapshotRows {
   }
 
  private:
-  static SourceTableInfo info_of(const TableSetup& setup) {
-    SourceTableInfo info{.schema = setup.table.schema,
-                         .name = setup.table.name,
-                         .columns = {},
-                         .rows = setup.schema};
-    for (const auto& column : setup.table.columns) {
-      info.columns.push_back({column.name, column.type, column.not_null, column.primary});
-    }
-    return info;
-  }
-
   /// The consumer has everything of the table up to `after`.
   void add_to_stream(size_t table, uint64_t after) {
     const Monitor::Lock lock(*monitor_);
@@ -206,6 +194,10 @@ class SourceImpl final : public Source, SnapshotRows {
     monitor_->notify_all();
   }
 
+  uint64_t queued_of(size_t table) const {
+    const Monitor::Lock lock(*monitor_);
+    return queue_.queued(table);
+  }
   bool closing() const {
     const Monitor::Lock lock(*monitor_);
     return closing_;
@@ -258,10 +250,13 @@ class SourceImpl final : public Source, SnapshotRows {
     if (!asking) return fail(asking.error());
     auto there = slots_.find(**asking);
     if (!there) return fail(there.error());
-    if (auto same = check_slot(*there); !same) return same;
-    if (auto same = check_publication(**asking); !same) return same;
+    if (auto same = checks_.check_slot(*there); !same) return same;
+    if (auto same = checks_.check_publication(**asking, tables_); !same) return same;
     asking_ = std::move(*asking);
-    if (auto none = check_record(*there); !none) return none;
+    if (!recorded_ && !had_slot_) {
+      const Status none = checks_.check_record(*there, *asking_, tables_, queued_);
+      if (!none) return none;
+    }
     if (many_) {
       const auto added = add_new_tables();
       if (!added || !*added) return added ? Status() : fail(added.error());
@@ -276,16 +271,18 @@ class SourceImpl final : public Source, SnapshotRows {
   /// Every table gets its snapshot, unless it had it before. False if the source was closed.
   Result<bool> join_tables(const SourceSlots::There& there) {
     if (!there.slot) {
-      if (auto may = may_begin(); !may) return fail(may.error());
+      const uint64_t last = std::max(queued_, reached_);
+      if (had_slot_ || last >= kFirstLsn) return fail(checks_.slot_is_gone(last));
     } else {
       for (size_t i = 0; i < tables_.size(); ++i) {
-        if (!many_ || record_.has_table(tables_[i].table.oid)) joined_[i] = true;
+        if (!many_ || checks_.record().has_table(tables_[i].table.oid)) joined_[i] = true;
       }
     }
     std::vector<SnapshotTable> news;
     for (size_t i = 0; i < tables_.size(); ++i) {
       if (joined_[i]) continue;
-      if (auto may = may_join(i); !may) return fail(may.error());
+      const uint64_t reached = queued_of(i);
+      if (many_ && reached >= kFirstLsn) return fail(checks_.was_not_read(tables_[i], reached));
       news.push_back({i, &tables_[i]});
     }
     if (!there.slot && !options_.snapshot) {
@@ -294,43 +291,35 @@ class SourceImpl final : public Source, SnapshotRows {
       const auto taken = take_snapshot(there, news);
       if (!taken || !*taken) return taken;
     }
-    if (there.slot && there.interim) {
-      std::ignore =
-          // Its copy exists; if this fails, the next start drops it.
-          slots_.drop_interim(*connection_);
-    }
-    if (slot_at_ == 0) {
+    // Its copy exists; if this fails, the next start drops it.
+    if (there.slot && there.interim) std::ignore = slots_.drop_interim(*connection_);
+    if (checks_.slot_at() == 0) {
       const auto made = slots_.find(*asking_);
       if (!made) return fail(made.error());
-      slot_at_ = made->confirmed;
+      checks_.slot_moves(made->confirmed);
     }
     if (!recorded_ || !news.empty()) {
-      std::vector<PublicationState> published;
-      for (const TableSetup& setup : tables_) published.push_back(setup.published);
-      const auto& server = asking_->server().incarnation.system_identifier;
-      if (auto kept = record_.begin(server, published, slot_at_); !kept) return fail(kept.error());
-      recorded_ = true;
+      if (auto kept = remember_tables(); !kept) return fail(kept.error());
     }
     joined_.assign(joined_.size(), true);
     return true;
   }
 
-  /// A table that is not remembered must not be one that the consumer has.
-  Status may_join(size_t table) const {
-    const Monitor::Lock lock(*monitor_);
-    if (!many_ || queue_.queued(table) < kFirstLsn) return {};
-    return fail(Errc::kReplication,
-                "table " + tables_[table].table.full_name() + ": the sink has its changes up to " +
-                    pgproto::format_lsn(queue_.queued(table)) +
-                    ", and later ones may be lost, because it was not read since: empty the target "
-                    "and delete the sink's rows for it in pgsink_epochs, then open both again");
+  Status remember_tables() {
+    std::vector<PublicationState> published;
+    published.reserve(tables_.size());
+    for (const TableSetup& setup : tables_) published.push_back(setup.published);
+    const auto& server = asking_->server().incarnation.system_identifier;
+    const Status kept = checks_.record().begin(server, published, checks_.slot_at());
+    recorded_ = recorded_ || kept.has_value();
+    return kept;
   }
 
   /// Tables that match the patterns and are not read yet. False if the source was closed.
   Result<bool> add_new_tables() {
     const auto names = find_new_tables(options_, *asking_, tables_, soon());
     if (!names) return fail(names.error());
-    for (const TableName& name : *names) {
+    for (const TableName& name : names->ready) {
       std::vector<std::string> made;
       auto setup = add_table(options_, name, *asking_, env_.clock, made);
       if (!setup) return fail(setup.error());
@@ -349,69 +338,6 @@ class SourceImpl final : public Source, SnapshotRows {
       add_to_stream(tables_.size() - 1, after);
     }
     return true;
-  }
-
-  /// Whether nothing was lost since the last run.
-  Status check_record(const SourceSlots::There& there) {
-    if (recorded_ || had_slot_) return {};
-    const auto now =
-        [&](const PublicationState& before) -> Result<std::optional<PublicationState>> {
-      if (!many_) return tables_.front().published;
-      const auto wanted = TablePatterns::read(options_.tables, options_.schema);
-      const auto left_out = TablePatterns::read(options_.tables_exclude, options_.schema);
-      const TableName name{before.schema, before.name};
-      if (!wanted->matches(name) || left_out->matches(name)) return std::nullopt;
-      auto state = read_publication(*asking_, options_.publication,
-                                    static_cast<uint32_t>(parse_number(before.table_oid)), soon());
-      if (!state) return fail(state.error());
-      return *std::move(state);
-    };
-    return record_.check(there, asking_->server().incarnation.system_identifier, now, queued_);
-  }
-
-  /// Once this source has read from the slot, only it may move the slot.
-  Status check_slot(const SourceSlots::There& there) {
-    if (!there.slot) return {};
-    if (streamed_ && there.confirmed > slot_at_) {
-      return fail(Errc::kReplication,
-                  "replication_slot \"" + options_.replication_slot + "\" is at " +
-                      pgproto::format_lsn(there.confirmed) + ", and this source left it at " +
-                      pgproto::format_lsn(slot_at_) +
-                      ": somebody else recreated, advanced or read it, and the changes "
-                      "between these are lost." +
-                      how_to_go_on(record_.is_kept(), there.confirmed));
-    }
-    slot_at_ = std::max(slot_at_, there.confirmed);
-    return {};
-  }
-
-  /// Whether the publication still shows what it showed when the source was opened.
-  Status check_publication(Connection& asking) {
-    std::vector<uint32_t> oids;
-    for (const TableSetup& setup : tables_) oids.push_back(setup.table.oid);
-    const auto now = read_publications(asking, options_.publication, oids, soon());
-    if (!now) return fail(now.error());
-    checked_ = env_.clock.now();
-    for (size_t i = 0; i < tables_.size(); ++i) {
-      const std::string change = difference(tables_[i].published, (*now)[i], options_.publication);
-      if (change.empty()) continue;
-      return fail(Errc::kReplication,
-                  "table " + tables_[i].table.full_name() + ": " + change +
-                      lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
-    }
-    checked_lsn_ = std::max({checked_lsn_, received_, slot_at_});
-    return {};
-  }
-
-  /// If the slot existed and is gone, the changes that it retained are lost.
-  Status may_begin() {
-    const uint64_t last = std::max(queued_, reached_);
-    if (!had_slot_ && last < kFirstLsn) return {};
-    return fail(Errc::kReplication,
-                "replication_slot \"" + options_.replication_slot +
-                    "\" is gone, and with it the changes after " + pgproto::format_lsn(last) +
-                    ", the position that the target has reached: empty the target and give the "
-                    "sink another sink_id, then open both again");
   }
 
   // ---- the snapshot ----------------------------------------------------------------------------
@@ -463,7 +389,7 @@ class SourceImpl final : public Source, SnapshotRows {
   Status stream() {
     const auto started =
         start_replication(*connection_, options_.replication_slot, options_.publication,
-                          std::max(queued_, record_.begins_at()));
+                          std::max(queued_, checks_.record().begins_at()));
     if (!started) return started;
     stream_.begin_connection();
     status_sent_ = heard_ = env_.clock.now();
@@ -471,22 +397,17 @@ class SourceImpl final : public Source, SnapshotRows {
       if (auto heard = check_silence(); !heard) return heard;
       if (auto said = send_status(); !said) return said;
       if (closing()) return say_goodbye();
-      if (env_.clock.now() >= checked_ + kWatchPause) {
-        if (auto same = check_publication(*asking_); !same) {
+      if (env_.clock.now() >= checks_.checked() + kWatchPause) {
+        if (auto same = watch(); !same) {
           if (same.error().code != Errc::kReplication) return same;
           give_up(std::move(same.error()));
           return confirm_rest();
         }
-        if (many_) {
-          const auto news = find_new_tables(options_, *asking_, tables_, soon());
-          if (!news) return fail(news.error());
-          again_ = !news->empty();
-          if (again_) return say_goodbye();
-        }
+        if (again_) return say_goodbye();
       }
       if (!wait_for_room()) continue;
-      const auto event =
-          connection_->next_event(std::min<Deadline>(next_status(), checked_ + kWatchPause));
+      const auto event = connection_->next_event(
+          std::min<Deadline>(next_status(), checks_.checked() + kWatchPause));
       if (!event) {
         if (event.error().code == Errc::kTimeout) continue;
         return fail(event.error());
@@ -498,6 +419,15 @@ class SourceImpl final : public Source, SnapshotRows {
       give_up(std::move(taken.error()));
       return confirm_rest();
     }
+  }
+
+  /// Looks at the publication and, for new tables, at the database.
+  Status watch() {
+    if (auto same = checks_.check_publication(*asking_, tables_); !same || !many_) return same;
+    const auto news = find_new_tables(options_, *asking_, tables_, soon());
+    if (!news) return fail(news.error());
+    again_ = !news->ready.empty();
+    return checks_.check_unidentified(news->unidentified);
   }
 
   /// The server is asked to say something when half of the time is over.
@@ -512,7 +442,7 @@ class SourceImpl final : public Source, SnapshotRows {
     }
     if (asked_ >= heard_) return {};
     asked_ = env_.clock.now();
-    return pgsink::send_status(*connection_, received_, flushed_sent_, env_.clock, true);
+    return pgsink::send_status(*connection_, checks_.received(), flushed_sent_, env_.clock, true);
   }
 
   /// Nothing more comes, but what was queued before is still taken and confirmed.
@@ -539,18 +469,18 @@ class SourceImpl final : public Source, SnapshotRows {
 
   Status take(const pgproto::BackendMessage& message) {
     const auto read = read_replication(message);
-    if (!read) return explain(read.error());
+    if (!read) return fail(checks_.explain(read.error(), tables_));
     if (!*read) return {};
-    progress_ = streamed_ = true;
+    progress_ = true;
     heard_ = env_.clock.now();
     if (const auto* alive = std::get_if<pgproto::PrimaryKeepalive>(&**read)) {
-      received_ = std::max(received_, alive->wal_end);
+      checks_.streamed(alive->wal_end);
       stream_.take_keepalive(alive->wal_end);
       if (alive->reply_requested) status_due_ = true;
       return {};
     }
     const auto& log = std::get<pgproto::XLogData>(**read);
-    received_ = std::max({received_, log.start, log.wal_end});
+    checks_.streamed(std::max(log.start, log.wal_end));
     if (auto taken = stream_.take(log.data); !taken) return taken;
     const Monitor::Lock lock(*monitor_);
     for (auto& ready = stream_.ready(); !ready.empty(); ready.pop_front()) {
@@ -559,15 +489,6 @@ class SourceImpl final : public Source, SnapshotRows {
     }
     monitor_->notify_all();
     return {};
-  }
-
-  /// Before 18, the server ends the stream where it decodes changes and there is no publication.
-  std::unexpected<Error> explain(const Error& error) const {
-    constexpr std::string_view kNoSuchObject = "42704";
-    if (error.sqlstate != kNoSuchObject) return fail(error);
-    return fail(Errc::kReplication,
-                (many_ ? "" : "table " + tables_.front().table.full_name() + ": ") + error.message +
-                    lost_after(checked_lsn_, record_.is_kept(), std::max(received_, slot_at_)));
   }
 
   /// What the server may discard.
@@ -579,7 +500,7 @@ class SourceImpl final : public Source, SnapshotRows {
     if (status_due_) return kAtOnce;
     const uint64_t safe = flushed();
     if (safe <= flushed_sent_) return status_sent_ + status_interval_;
-    return status_sent_ + (record_.writes(safe) ? kRecordPause : kStatusPause);
+    return status_sent_ + (checks_.record().writes(safe) ? kRecordPause : kStatusPause);
   }
 
   /// Sends the status to the server if it is due. So keepalives are answered in time also while no
@@ -591,12 +512,12 @@ class SourceImpl final : public Source, SnapshotRows {
   Status say_status() {
     uint64_t safe = flushed();
     // If that fails, the sink or the next attempt will say why.
-    if (!record_.keep(safe)) safe = flushed_sent_;
+    if (!checks_.record().keep(safe)) safe = flushed_sent_;
     status_due_ = false;
     status_sent_ = env_.clock.now();
     flushed_sent_ = safe;
-    slot_at_ = std::max(slot_at_, safe);
-    return pgsink::send_status(*connection_, received_, safe, env_.clock);
+    checks_.slot_moves(safe);
+    return pgsink::send_status(*connection_, checks_.received(), safe, env_.clock);
   }
   Status say_goodbye() {
     if (auto said = say_status(); !said) return {};
@@ -611,7 +532,6 @@ class SourceImpl final : public Source, SnapshotRows {
   const bool many_;  ///< Whether the option `tables` says which tables.
   std::vector<std::string> warnings_;
   const SourceSlots slots_;
-  SourceRecord record_;
   const std::unique_ptr<Monitor> monitor_;
   const size_t buffer_bytes_;
 
@@ -625,6 +545,7 @@ class SourceImpl final : public Source, SnapshotRows {
   std::unique_ptr<Connection> connection_;
 
   // Used by the task only.
+  SourceChecks checks_;
   TablesStream stream_;
   std::vector<bool> joined_;  ///< By table: it has its snapshot.
   uint64_t queued_ = 0;       ///< Position of the last transaction that was queued.
@@ -637,12 +558,8 @@ class SourceImpl final : public Source, SnapshotRows {
   Duration status_interval_{};
   TimePoint status_sent_{};
   TimePoint heard_{}, asked_{};  ///< The server's last message; when it was requested.
-  uint64_t received_ = 0, flushed_sent_ = 0;
-  bool streamed_ = false;  ///< The server has sent something from the slot.
-  uint64_t slot_at_ = 0;   ///< The furthest place of the slot that this source knows of; 0: none.
+  uint64_t flushed_sent_ = 0;
   std::unique_ptr<Connection> asking_;  ///< Asks for the publication while the other one streams.
-  TimePoint checked_{};                 ///< When the publication was last read.
-  uint64_t checked_lsn_ = 0;            ///< Up to here it was as it should be.
 
   std::unique_ptr<Task> task_;
 };

@@ -194,13 +194,6 @@ Result<std::vector<Candidate>> find_tables(const SinkOptions& options, Connectio
                   .oid = static_cast<uint32_t>(parse_number(cell(*rows, i, 2))),
                   .has_identity = cell(*rows, i, 3) == "t"};
     if (!wanted->matches(one.name) || left_out->matches(one.name)) continue;
-    if (!one.has_identity) {
-      return fail(Errc::kReplication,
-                  "tables: table " + one.name.full() +
-                      " has no replica identity, so its updates and deletes cannot be sent, and "
-                      "are refused while it is published: give it a primary key, or leave it out "
-                      "with tables_exclude");
-    }
     found.push_back(std::move(one));
   }
   return found;
@@ -219,6 +212,7 @@ Status find_all(const SinkOptions& options, Connection& connection, Clock& clock
   const auto there = SourceSlots(options.replication_slot, clock).find(connection);
   if (!there) return fail(there.error());
   for (const Candidate& one : *found) {
+    if (!one.has_identity) return no_identity(one.name);
     const auto table = read_table(connection, one.name.schema, one.name.name, soon());
     if (!table) return fail(table.error());
     const auto state = read_publication(connection, options.publication, table->oid, soon());
@@ -238,6 +232,15 @@ Status find_all(const SinkOptions& options, Connection& connection, Clock& clock
 }
 
 }  // namespace
+
+SourceTableInfo info_of(const TableSetup& setup) {
+  SourceTableInfo info{
+      .schema = setup.table.schema, .name = setup.table.name, .columns = {}, .rows = setup.schema};
+  for (const auto& column : setup.table.columns) {
+    info.columns.push_back({column.name, column.type, column.not_null, column.primary});
+  }
+  return info;
+}
 
 Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool changes) {
   if (auto fits = check_source(options); !fits) return fail(fits.error());
@@ -279,18 +282,25 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
   return setup;
 }
 
-Result<std::vector<TableName>> find_new_tables(const SinkOptions& options, Connection& connection,
-                                               std::span<const TableSetup> known,
-                                               Deadline deadline) {
+Result<NewTables> find_new_tables(const SinkOptions& options, Connection& connection,
+                                  std::span<const TableSetup> known, Deadline deadline) {
   const auto found = find_tables(options, connection, deadline);
   if (!found) return fail(found.error());
-  std::vector<TableName> names;
+  NewTables news;
   for (const Candidate& one : *found) {
     const bool is_known = std::ranges::any_of(
         known, [&](const TableSetup& setup) { return setup.table.oid == one.oid; });
-    if (!is_known) names.push_back(one.name);
+    if (!is_known) (one.has_identity ? news.ready : news.unidentified).push_back(one.name);
   }
-  return names;
+  return news;
+}
+
+std::unexpected<Error> no_identity(const TableName& table) {
+  return fail(Errc::kReplication,
+              "tables: table " + table.full() +
+                  " has no replica identity, so its updates and deletes cannot be sent, and are "
+                  "refused while it is published: give it a primary key, or leave it out with "
+                  "tables_exclude");
 }
 
 Result<TableSetup> add_table(const SinkOptions& options, const TableName& name,

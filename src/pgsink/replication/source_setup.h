@@ -12,6 +12,7 @@
 #include "pgsink/options/table_patterns.h"
 #include "pgsink/replication/change_stream.h"
 #include "pgsink/replication/source_watch.h"
+#include "pgsink/source.h"
 
 namespace pgsink {
 
@@ -23,6 +24,8 @@ struct TableSetup {
   bool partitioned = false;
   std::string filter;  ///< The publication's row filter, as SQL; "": every row.
 };
+
+SourceTableInfo info_of(const TableSetup& setup);
 
 struct SourceSetup {
   ConnectOptions connect;
@@ -36,10 +39,15 @@ struct SourceSetup {
 /// to find_new_tables().
 Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool changes);
 
-/// find_new_tables lists the tables that the option `tables` names and `known` has not.
-Result<std::vector<TableName>> find_new_tables(const SinkOptions& options, Connection& connection,
-                                               std::span<const TableSetup> known,
-                                               Deadline deadline);
+/// NewTables are tables that the option `tables` names and a source does not read yet.
+struct NewTables {
+  std::vector<TableName> ready;
+  std::vector<TableName> unidentified;  ///< They have no replica identity.
+};
+Result<NewTables> find_new_tables(const SinkOptions& options, Connection& connection,
+                                  std::span<const TableSetup> known, Deadline deadline);
+/// The error of a table without a replica identity.
+std::unexpected<Error> no_identity(const TableName& table);
 
 /// add_table publishes a table for a slot that exists, if it is not published, and waits until the
 /// changes of all transactions that begin later are sent. A snapshot that is taken then has what is

@@ -1,6 +1,6 @@
 #pragma once
-// The rows that the tables of a source have before its changes: all of them are read in the snapshot
-// of one transaction, several tables at the same time.
+// The rows that the tables of a source have before its changes: all of them are read in the
+// snapshot of one transaction, several tables at the same time.
 
 #include <functional>
 #include <span>

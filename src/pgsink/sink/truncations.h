@@ -1,7 +1,7 @@
 #pragma once
 // Truncations empties the table of a sink that replicates, each time in a session of its own. The
-// next writer locks these out, as it does the sink's own sessions: a process that was stopped before
-// its TRUNCATE, or killed while that waited for a lock, must not remove newer rows.
+// next writer locks these out, as it does the sink's own sessions: a process that was stopped
+// before its TRUNCATE, or killed while that waited for a lock, must not remove newer rows.
 
 #include <memory>
 

@@ -179,7 +179,7 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   sources_.drop(statement.name);
   if (options->type == ConnectionType::kSource) {
     if (auto free = check_source_name(statement, places); !free) return free;
-    // Rows of many tables are no table of the engine: see TablesRun.
+    // The engine does not see the rows of many tables: see TablesRun.
     if (options->tables.empty()) {
       sources_.put(statement.name, make_postgres_source(*options, reporter_));
     }

@@ -1,6 +1,6 @@
 #pragma once
-// TablesRun: runs INSERT INTO targets SELECT * FROM source where the source reads many tables: each
-// table goes to a table of its own, with its own columns, so that no query of the engine takes part.
+// TablesRun: runs INSERT INTO targets SELECT * FROM source where the source reads many tables. Each
+// table goes to a table of its own, with its own columns, so no query of the engine takes part.
 
 #include <expected>
 #include <mutex>

@@ -1,5 +1,5 @@
-// CREATE CONNECTION … TO postgresql (type = 'source', tables = '…'): the tables of a database through
-// one slot into tables of their own, by one statement.
+// CREATE CONNECTION … TO postgresql (type = 'source', tables = '…'): the tables of a database
+// through one slot into tables of their own, by one statement.
 
 #include <atomic>
 #include <csignal>
