@@ -86,13 +86,15 @@ class ManyTablesTest : public testing::Test {
                                  const std::string& table) {
     return server.scalar("SELECT to_regclass('" + table + "')", database);
   }
-  void expect_equal() {
+  void expect_equal(std::chrono::milliseconds patience = test::kPatience) {
     std::string is, should;
-    EXPECT_TRUE(test::eventually([&] {
-      should = digest(*from_, source_database_);
-      is = digest(*to_, target_database_);
-      return is == should;
-    }));
+    EXPECT_TRUE(test::eventually(
+        [&] {
+          should = digest(*from_, source_database_);
+          is = digest(*to_, target_database_);
+          return is == should;
+        },
+        patience));
     EXPECT_EQ(is, should);
   }
 
@@ -471,13 +473,15 @@ TEST_P(ManyTablesDeathsTest, AllTablesAreEqualInTheEnd) {
   std::mt19937 random(20261201);
   uint64_t transactions = 0;
   int deaths = 0;
+  const std::chrono::seconds length(wanted("PGSINK_MANY_TABLES_SECONDS", 8));
+  // What opens more tables needs more time between two deaths to get anywhere.
+  const auto pause_ms = static_cast<unsigned>(2000 + tables_ * 50);
   {
     const TablesWriter one(from_->conninfo(source_database_), tables_, 1);
     const TablesWriter two(from_->conninfo(source_database_), tables_, 2);
-    const auto end = std::chrono::steady_clock::now() +
-                     std::chrono::seconds(wanted("PGSINK_MANY_TABLES_SECONDS", 8));
+    const auto end = std::chrono::steady_clock::now() + length;
     for (; std::chrono::steady_clock::now() < end; ++deaths) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(500 + random() % 2000));
+      std::this_thread::sleep_for(std::chrono::milliseconds(500 + random() % pause_ms));
       switch (random() % 4) {
         case 0:
         case 1:
@@ -493,7 +497,7 @@ TEST_P(ManyTablesDeathsTest, AllTablesAreEqualInTheEnd) {
     }
     transactions = one.transactions() + two.transactions();
   }
-  expect_equal();
+  expect_equal(std::max<std::chrono::milliseconds>(test::kPatience, 2 * length));
   kill_and_wait(pid);
   EXPECT_GT(transactions, 50U);
   std::printf("%d tables, %llu transactions, %d deaths\n", tables_,

@@ -21,7 +21,8 @@ struct TableName {
 };
 
 /// TablePatterns is a comma list of patterns for "schema.table". `*` stands for any text, also
-/// none, `?` for one byte. A schema or name in double quotes is taken as it is, with "" for a quote.
+/// none, `?` for one byte. A schema or name in double quotes is taken as it is, with "" for a
+/// quote.
 class TablePatterns {
  public:
   /// A pattern without a dot is for tables of `schema`. "" has no patterns. Fails with

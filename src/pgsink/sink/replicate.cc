@@ -63,7 +63,7 @@ class Replication {
         watch_(watch) {}
 
   Status run(const std::function<bool()>& goes_on) {
-    Status moved = begin();
+    Status moved = begin(goes_on);
     while (moved && goes_on()) moved = turn();
     for (size_t i = 0; i < sinks_.size(); ++i) {
       const Status closed = sinks_[i]->sink().close();
@@ -76,9 +76,10 @@ class Replication {
   }
 
  private:
-  Status begin() {
+  Status begin(const std::function<bool()>& goes_on) {
     tables_ = source_.tables();
     for (size_t i = 0; i < tables_.size(); ++i) {
+      if (!goes_on()) return {};
       if (auto opened = open(i); !opened) return opened;
     }
     std::vector<uint64_t> after;
