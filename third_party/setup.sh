@@ -50,6 +50,7 @@ probe() {
     libclang-rt-19-dev) has_clang_runtime ;;
     postgresql) has_postgres && has psql ;;
     pgbouncer) PATH=$PATH:/usr/sbin has pgbouncer ;;
+    prometheus) has promtool ;;
     util-linux) has setpriv && has unshare ;;
     mount) has mount ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
@@ -74,7 +75,10 @@ install_without_servers() {
     status=$?
   as_root rm -f "$cluster_veto" ${our_veto:+"$our_veto"}
   # Nor at the next start of the machine.
-  case " $* " in *" pgbouncer "*) as_root update-rc.d pgbouncer disable >&2 || true ;; esac
+  local service
+  for service in pgbouncer prometheus; do
+    case " $* " in *" $service "*) as_root update-rc.d "$service" disable >&2 || true ;; esac
+  done
   return "$status"
 }
 

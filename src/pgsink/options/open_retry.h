@@ -26,8 +26,8 @@ class OpenRetry {
     }
   }
 
-  /// run_whole calls `open`, which connects by run() and then asks the server for more, again if the
-  /// connection broke after it was there. The attempts of both count together.
+  /// run_whole calls `open`, which connects by run() and then asks the server for more, again if
+  /// the connection broke after it was there. The attempts of both count together.
   template <typename Open>
   auto run_whole(Open&& open) -> decltype(open()) {
     for (;;) {

@@ -99,6 +99,7 @@ std::vector<ConnectionReport> Connections::reports() const {
     for (const Sink* sink : connection.live) report.metrics.merge(sink->metrics());
     report.mode = write_mode_name(connection.options.write_mode);
     report.connections_max = pool_size(connection.options);
+    report.buffer_bytes = static_cast<uint64_t>(connection.options.buffer_bytes);
     report.live_sinks = connection.live.size();
     reports.push_back(std::move(report));
   }

@@ -87,7 +87,7 @@ struct Single {
 };
 
 using Report = ConnectionReport;
-constexpr std::array<Single, 18> kSingles{{
+constexpr std::array<Single, 19> kSingles{{
     {"pgsink_accepted_rows_total", "counter", "Rows that were handed to the sink.",
      [](const Report& r) { return double(r.metrics.rows_accepted); }},
     {"pgsink_rows_total", "counter", "Rows that are known to be committed.",
@@ -123,6 +123,10 @@ constexpr std::array<Single, 18> kSingles{{
      [](const Report& r) { return double(r.metrics.in_flight_rows); }},
     {"pgsink_buffered_bytes", "gauge", "Memory of the rows that are accepted and not durable.",
      [](const Report& r) { return double(r.metrics.buffered_bytes); }},
+    {"pgsink_buffered_bytes_max", "gauge", "The limit of that, buffer_bytes of each running sink.",
+     [](const Report& r) {
+       return double(r.buffer_bytes) * double(std::max<size_t>(r.live_sinks, 1));
+     }},
     {"pgsink_last_commit_timestamp_seconds", "gauge", "Time of the last committed batch; 0: never.",
      [](const Report& r) { return double(r.metrics.last_commit_wall_us) / 1e6; }},
     {"pgsink_last_error_timestamp_seconds", "gauge", "Time of the last error; 0: never.",

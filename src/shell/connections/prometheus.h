@@ -17,6 +17,7 @@ struct ConnectionReport {
   SinkMetrics metrics;
   std::string mode;              ///< "insert", "upsert", …
   uint64_t connections_max = 0;  ///< connection_pool_size
+  uint64_t buffer_bytes = 0;     ///< The option, of each sink.
   size_t live_sinks = 0;         ///< In the pipeline that runs now.
 };
 

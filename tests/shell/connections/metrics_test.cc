@@ -186,6 +186,8 @@ TEST(Metrics, EachCountIsInTheSeriesOfItsName) {
   shell::ConnectionReport report;
   report.mode = "upsert";
   report.connections_max = 1;
+  report.buffer_bytes = 19;
+  report.live_sinks = 2;
   SinkMetrics& m = report.metrics;
   m.connection_name = "a\"b\\c\nd";
   m.rows_accepted = 2;
@@ -225,6 +227,7 @@ TEST(Metrics, EachCountIsInTheSeriesOfItsName) {
                                                      {"pgsink_changed_rows_total", 18},
                                                      {"pgsink_inflight_rows", 12},
                                                      {"pgsink_buffered_bytes", 13},
+                                                     {"pgsink_buffered_bytes_max", 38},
                                                      {"pgsink_last_commit_timestamp_seconds", 14.5},
                                                      {"pgsink_last_error_timestamp_seconds", 15}};
   for (const auto& [name, value] : expected) {
