@@ -9,70 +9,18 @@
 #include <tuple>
 #include <vector>
 
-#include <pgsink/batch_of.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
 
-#include "pgsink/sink.h"
+#include "delivery/silence_support.h"
 #include "support/patience.h"
-#include "support/postgres_server.h"
-#include "support/wire_proxy.h"
 
 namespace pgsink::test {
 namespace {
 
 using Effect = WireProxy::Effect;
 using Side = WireProxy::Side;
-
-constexpr int64_t kRows = 300;
-constexpr int64_t kSilenceMs = 200;
-
-enum class Way : uint8_t { kAtLeastOnce, kExactlyOnce, kTwoPhase };
-
-RecordBatch rows(uint64_t position) {
-  std::vector<int64_t> ids;
-  for (int64_t i = 0; i < kRows; ++i) ids.push_back(static_cast<int64_t>(position) * kRows + i);
-  RecordBatch batch = batch_of_columns(column("id", std::move(ids))).value();
-  batch.position = position;
-  return batch;
-}
-
-class SilenceBase : public testing::Test {
- protected:
-  void SetUp() override {
-    database_ = shared_server().create_database("silence");
-    shared_server().sql("CREATE TABLE t (id bigint)", database_);
-    proxy_ = std::make_unique<WireProxy>(shared_server().socket_dir(), shared_server().port());
-    options_.connection_name = "test";
-    options_.host = "127.0.0.1";
-    options_.port = std::to_string(proxy_->port());
-    options_.ssl_mode = "disable";
-    options_.database = database_;
-    options_.username = "postgres";
-    options_.table = "t";
-    options_.retry_backoff_ms = 20;
-    options_.max_retries = 1000;
-    options_.silence_timeout_ms = kSilenceMs;
-    options_.use_copy = true;  // The steps are its messages.
-  }
-  void open() {
-    auto sink = Sink::open(options_, rows(1).schema());
-    ASSERT_TRUE(sink) << sink.error().to_string();
-    sink_ = std::move(*sink);
-  }
-  std::string scalar(const std::string& text) { return shared_server().scalar(text, database_); }
-  void expect_once(uint64_t batches) {
-    EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT id) FROM t"),
-              std::to_string(batches * kRows) + " " + std::to_string(batches * kRows));
-  }
-
-  std::string database_;
-  std::unique_ptr<WireProxy> proxy_;
-  SinkOptions options_;
-  std::unique_ptr<Sink> sink_;
-};
 
 struct Step {
   const char* name;
@@ -95,9 +43,7 @@ class SilenceTest : public SilenceBase,
 
 TEST_P(SilenceTest, IsNoticedAndEverythingIsThereOnce) {
   const auto& [step, way] = GetParam();
-  if (way == Way::kExactlyOnce) options_.delivery = Delivery::kExactlyOnce;
-  options_.use_2pc = way == Way::kTwoPhase;
-  options_.sink_id = way == Way::kAtLeastOnce ? "" : "s";
+  deliver(way);
   open();
   ASSERT_TRUE(sink_->write(rows(1)));
   ASSERT_TRUE(sink_->flush());
@@ -125,10 +71,7 @@ TEST_P(SilenceTest, IsNoticedAndEverythingIsThereOnce) {
 }
 
 std::string name_of(const testing::TestParamInfo<std::tuple<Step, Way>>& test) {
-  const Way way = std::get<1>(test.param);
-  return std::string(std::get<0>(test.param).name) + (way == Way::kAtLeastOnce   ? "AtLeastOnce"
-                                                      : way == Way::kExactlyOnce ? "ExactlyOnce"
-                                                                                 : "TwoPhase");
+  return std::string(std::get<0>(test.param).name) + name_of_way(std::get<1>(test.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(Step, SilenceTest,
