@@ -48,6 +48,15 @@ AttemptPart part_of(pgproto::RequestId request, const Attempt& attempt) {
                                                                      : AttemptPart::kBegin;
 }
 
+/// The server says only that a text is not a boolean.
+void explain_never_seen(Error& error) {
+  constexpr std::string_view kNoData = "02000";
+  error.sqlstate = pgproto::Sqlstate(kNoData);
+  error.message =
+      "the row leaves columns unchanged (\"_unchanged\"), and the table has no row of its key: "
+      "their values were never seen";
+}
+
 }  // namespace
 
 bool AnswerReader::read(const Event& event, Flight& oldest, LaneSession& session) const {
@@ -118,8 +127,16 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
                                : of_shape ? attempt.proof
                                : of_row   ? plan().statements.row.sql
                                           : attempt.apply;
-  const std::string_view row_delete = plan().statements.row_delete.sql;
-  const bool delete_stale = of_row && !row_delete.empty() && session.is_stale(error, row_delete);
+  const Statements& texts = plan().statements;
+  const bool other_stale =
+      of_row && std::ranges::any_of(
+                    std::array{&texts.row_delete, &texts.row_keeping, &texts.row_move},
+                    [&](const RowStatement* statement) {
+                      return !statement->sql.empty() && session.is_stale(error, statement->sql);
+                    });
+  if (of_row && failure.error.message.find(Statements::kNeverSeen) != std::string::npos) {
+    explain_never_seen(failure.error);
+  }
   failure.kind = classify_failure(
       {.error = failure.error,
        .routine = error.routine,
@@ -127,7 +144,7 @@ Failure AnswerReader::failure_of(const Event& event, const pgproto::ErrorRespons
        .into_leaves = attempt.copies.leaves != nullptr,
        .creates_partitions = setup_.creates_partitions,
        .reads_text = plan().statements.reads_text,
-       .stale_statement = delete_stale || (prepared && session.is_stale(error, sql))});
+       .stale_statement = other_stale || (prepared && session.is_stale(error, sql))});
   take_copy_place(failure);
   return failure;
 }
@@ -188,7 +205,8 @@ std::string_view AnswerReader::statement_of(pgproto::RequestId request, std::str
   if (request == requests.identify) return texts.copy;
   if (requests.of_row(request)) {
     const bool deletes = !texts.row_delete.sql.empty() && tag.starts_with("DELETE");
-    return deletes ? texts.row_delete.sql : texts.row.sql;
+    const bool keeps = !texts.row_keeping.sql.empty() && tag.starts_with("UPDATE");
+    return deletes ? texts.row_delete.sql : keeps ? texts.row_keeping.sql : texts.row.sql;
   }
   // Each partition's name would make a statement of its own.
   if (attempt.copies.leaves != nullptr && request < requests.commit) {

@@ -23,6 +23,8 @@ class BatchRouter {
   /// kUsage if this position does not follow the last one.
   Status check(uint64_t position) const;
   std::vector<Share> route(const RecordBatch& batch);
+  /// See Router::moves().
+  bool moves(const RecordBatch& batch) { return streams_ == nullptr && router_.moves(batch); }
   /// Whether a lane has committed its rows of a batch.
   bool is_committed(size_t lane, const Accepted& source) const {
     const uint64_t position = source.batch.position;

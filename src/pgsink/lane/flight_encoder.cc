@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pgsink/encode/rows/changes.h"
+#include "pgsink/lane/field_cursors.h"
 #include "pgsink/lane/leaf_copier.h"
 
 namespace pgsink {
@@ -25,37 +26,6 @@ constexpr size_t kParameterBytesMax = 0x3fffffff;
 
 constexpr int16_t kBinary = 1;
 
-/// FieldCursors takes the columns of ColumnArrays apart into rows.
-class FieldCursors {
- public:
-  FieldCursors(const ColumnArrays& arrays, size_t columns) {
-    for (size_t i = 0; i < columns; ++i) fields_.push_back(arrays.fields(i));
-  }
-  /// Puts the fields of the next row into `row`. Returns their bytes.
-  size_t next(std::vector<pgproto::Session::Parameter>& row) {
-    size_t total = 0;
-    for (size_t i = 0; i < fields_.size(); ++i) {
-      const auto length = pgproto::load_be<int32_t>(fields_[i].data());
-      fields_[i] = fields_[i].subspan(encode::kLengthBytes);
-      row[i] = {.value = std::nullopt, .format = kBinary};
-      if (length < 0) continue;
-      const auto size = static_cast<size_t>(length);
-      row[i].value = fields_[i].first(size);
-      fields_[i] = fields_[i].subspan(size);
-      total += size;
-    }
-    return total;
-  }
-
- private:
-  std::vector<pgproto::Bytes> fields_;
-};
-
-bool is_delete(const pgproto::Session::Parameter& change) {
-  const std::string_view letter(&encode::kDeleteLetter, 1);
-  return change.value && pgproto::as_text(*change.value) == letter;
-}
-
 }  // namespace
 
 Result<FlightEncoder::Codecs> FlightEncoder::make_codecs(const Plan& plan) {
@@ -64,6 +34,9 @@ Result<FlightEncoder::Codecs> FlightEncoder::make_codecs(const Plan& plan) {
   Codecs codecs{.rows = std::move(*rows), .arrays = {}};
   // Rows that are not kept cannot be sent again without the one that the server rejects.
   if (!plan.atomic) codecs.documents_unchecked = codecs.rows.leave_documents_to_server(true);
+  auto unchanged = UnchangedRows::create(plan);
+  if (!unchanged) return fail(unchanged.error());
+  codecs.unchanged = std::move(*unchanged);
   if (!plan.needs_arrays()) return codecs;
   auto arrays = ColumnArrays::create(plan.columns, plan.types);
   if (!arrays) return fail(arrays.error());
@@ -124,7 +97,9 @@ Result<FlightEncoder::Progress> FlightEncoder::execute_some(Flight& flight, Lane
   if (!rows) return Progress::kNone;
   rows->count = std::min(rows->count, kRowsTogether);
   codecs_.arrays->clear();
-  codecs_.arrays->append(flight.pieces[attempt.next.piece].batch(), *rows, rejected_);
+  const RecordBatch& batch = flight.pieces[attempt.next.piece].batch();
+  codecs_.arrays->append(batch, *rows, rejected_);
+  find_sent(*rows);
   if (auto failure = rejects_.leave_out(flight, *rows, rejected_)) {
     attempt.failure = std::move(failure);
     return Progress::kFailed;
@@ -134,19 +109,49 @@ Result<FlightEncoder::Progress> FlightEncoder::execute_some(Flight& flight, Lane
   FieldCursors cursors(*codecs_.arrays, row_.size());
   for (size_t i = 0; i < codecs_.arrays->row_count(); ++i) {
     attempt.encoded_bytes += cursors.next(row_);
-    if (auto sent = execute_row(attempt, session); !sent) return fail(sent.error());
+    if (auto sent = execute_row(attempt, session, batch, i); !sent) return fail(sent.error());
   }
   if (auto drained = session.drain(); !drained) return fail(drained.error());
   return Progress::kSome;
 }
 
-/// REQUIRES: row_ holds its fields.
-Status FlightEncoder::execute_row(Attempt& attempt, LaneSession& session) {
+/// Which rows of the batch those in the arrays are, if that matters.
+void FlightEncoder::find_sent(RowRange rows) {
+  sent_.clear();
+  if (!codecs_.unchanged) return;
+  for (size_t i = 0; i < rows.count; ++i) {
+    const size_t at = rows.begin + i;
+    const size_t row = rows.indexes != nullptr ? rows.indexes[at] : at;
+    if (std::ranges::find(rejected_, row, &Rejection::row) == rejected_.end()) sent_.push_back(row);
+  }
+}
+
+/// The statement for the row in row_, with its parameters.
+const RowStatement& FlightEncoder::choose_statement(const RecordBatch& batch, size_t i) {
   const Statements& statements = plan_->statements;
-  const bool deletes = !statements.row_delete.sql.empty() && is_delete(row_.front());
-  const RowStatement& statement = deletes ? statements.row_delete : statements.row;
-  parameters_.clear();
-  for (const size_t column : statement.columns) parameters_.push_back(row_[column]);
+  const auto with = [&](const RowStatement& statement) -> const RowStatement& {
+    parameters_.clear();
+    for (const size_t column : statement.columns) parameters_.push_back(row_[column]);
+    return statement;
+  };
+  const bool deletes =
+      !statements.row_delete.sql.empty() && is_change(row_.front(), encode::kDeleteLetter);
+  if (deletes && codecs_.unchanged) {
+    if (const auto* key = codecs_.unchanged->moves_to(batch, sent_[i])) {
+      with(statements.row_move);
+      parameters_.insert(parameters_.end(), key->begin(), key->end());
+      return statements.row_move;
+    }
+  }
+  if (deletes) return with(statements.row_delete);
+  const bool keeps = plan_->has_unchanged() && row_[statements.unchanged].value.has_value();
+  return with(keeps ? statements.row_keeping : statements.row);
+}
+
+/// REQUIRES: row_ holds the fields of the i-th row of the arrays.
+Status FlightEncoder::execute_row(Attempt& attempt, LaneSession& session, const RecordBatch& batch,
+                                  size_t i) {
+  const RowStatement& statement = choose_statement(batch, i);
   const auto executed = attempt.row_statement == &statement
                             ? session.execute_again(parameters_)
                             : session.execute(statement.sql, statement.types, parameters_);

@@ -2,12 +2,14 @@
 // FlightEncoder: the rows of a flight → the bytes of its COPY, straight into the session's output,
 // or one array a column, or a statement a row.
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
 #include "pgsink/encode/rows/column_arrays.h"
 #include "pgsink/encode/rows/row_encoder.h"
 #include "pgsink/lane/rejected_rows.h"
+#include "pgsink/lane/unchanged_rows.h"
 
 namespace pgsink {
 
@@ -20,6 +22,7 @@ class FlightEncoder {
     /// `rows` leaves it to the server to check documents (JSON, XML): most loads have no fault in
     /// them, and looking for one takes longer than encoding the row.
     bool documents_unchecked = false;
+    std::optional<UnchangedRows> unchanged;  ///< If rows may leave columns unchanged.
   };
   static Result<Codecs> make_codecs(const Plan& plan);
 
@@ -47,6 +50,13 @@ class FlightEncoder {
   /// are not answered. Fails if the connection broke.
   Result<Progress> execute_some(Flight& flight, LaneSession& session);
 
+  /// Whether some rows need statements of their own.
+  bool needs_row_statements(const Flight& flight) const {
+    return codecs_.unchanged && std::ranges::any_of(flight.pieces, [&](const Piece& piece) {
+             return codecs_.unchanged->any(piece.batch(), piece.rows);
+           });
+  }
+
   /// Encodes all rows as arrays. A failure is the attempt's.
   void make_arrays(Flight& flight);
   size_t array_rows() const { return codecs_.arrays->row_count(); }
@@ -57,12 +67,15 @@ class FlightEncoder {
   const std::string& array_statement() const;
 
  private:
-  Status execute_row(Attempt& attempt, LaneSession& session);
+  void find_sent(RowRange rows);
+  const RowStatement& choose_statement(const RecordBatch& batch, size_t i);
+  Status execute_row(Attempt& attempt, LaneSession& session, const RecordBatch& batch, size_t i);
 
   const Plan* plan_;
   Codecs codecs_;
   const RejectedRows& rejects_;
   std::vector<Rejection> rejected_;
+  std::vector<size_t> sent_;  ///< Rows of the batch that are in the arrays.
   std::vector<pgproto::Session::Parameter> row_, parameters_;  ///< Of the row at hand.
 };
 

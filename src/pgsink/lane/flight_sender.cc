@@ -38,7 +38,8 @@ Path FlightSender::path_of(const Flight& flight, const LaneSession& session) con
 bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
   const Path path = path_of(flight, session);
   const bool needs_all_rows = path == Path::kArrays || plan().truth == Truth::kEpoch ||
-                              plan().order.together != Together::kAlways || flight.rejects.any() ||
+                              plan().order.together != Together::kAlways || plan().has_unchanged() ||
+                              flight.rejects.any() ||
                               setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
@@ -47,7 +48,10 @@ bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) c
 }
 
 Status FlightSender::begin(Flight& flight, LaneSession& session, uint64_t number) {
-  if (flight.attempts == 0) flight.row_by_row = repeated_keys_.forbid_together(flight);
+  if (flight.attempts == 0) {
+    flight.row_by_row =
+        repeated_keys_.forbid_together(flight) || encoder_.needs_row_statements(flight);
+  }
   const Path path = path_of(flight, session);
   if (setup_.leaves.wants_look(flight, path)) setup_.leaves.look(session.connection());
   flight.attempt = {};

@@ -54,12 +54,31 @@ Result<bool> Inbox::push(RecordBatch& batch, bool may_wait) {
   }
   const Monitor::Lock routing(*routing_);
   if (auto fits = router_.check(batch.position); !fits) return fail(fits.error());
+  if (auto apart = wait_apart(batch, may_wait); !apart || !*apart) return apart;
   if (auto room = wait_for_memory(batch, may_wait); !room || !*room) return room;
   const std::shared_ptr<Accepted> accepted = make_accepted(batch);  // Goes after the lock.
   const Monitor::Lock lock(*monitor_);
   if (failure_) return fail(*failure_);
   if (stage_ != Stage::kOpen) return fail(Errc::kUsage, "write(): the sink is closed");
   if (auto taken = accept(accepted); !taken) return fail(taken.error());
+  return true;
+}
+
+/// Waits until everything is durable, if the batch has rows that move from one lane's keys to
+/// another's, or the batch before had. False if only the end of an epoch makes it so.
+Result<bool> Inbox::wait_apart(const RecordBatch& batch, bool may_wait) {
+  const bool moves = router_.moves(batch);
+  if (!moves && !apart_) return true;
+  const Monitor::Lock lock(*monitor_);
+  const bool waits = ledger_.durable() < ledger_.accepted();
+  if (waits && epochs_.enabled()) return false;
+  if (waits && !may_wait) {
+    flush_through_ = ledger_.accepted();
+    wake_all();
+    return false;
+  }
+  if (auto durable = wait_durable(ledger_.accepted()); !durable) return fail(durable.error());
+  apart_ = moves;
   return true;
 }
 

@@ -139,6 +139,7 @@ class Inbox final : public DurableReports {
     bool is_wanted() const { return waiting > 0 || refused; }
   };
 
+  Result<bool> wait_apart(const RecordBatch& batch, bool may_wait);
   Result<bool> wait_for_memory(const RecordBatch& batch, bool may_wait);
   /// A batch whose end gives its memory back.
   std::shared_ptr<Accepted> make_accepted(RecordBatch& batch);
@@ -156,6 +157,7 @@ class Inbox final : public DurableReports {
   RunningLanes lanes_;
   /// Held while one batch after the other is routed; taken before monitor_, which lanes need too.
   std::unique_ptr<Monitor> routing_;
+  bool apart_ = false;  ///< The last batch must be durable before the next; guarded by routing_.
   BatchRouter router_;  ///< Guarded by routing_; its constant parts need no lock.
   std::unique_ptr<Monitor> monitor_;
   // Guarded by monitor_:

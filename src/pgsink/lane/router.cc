@@ -114,6 +114,9 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
     return fail(std::move(error));
   }
   router.hash_ = std::move(*hash);
+  auto unchanged = UnchangedRows::create(plan);
+  if (!unchanged) return fail(unchanged.error());
+  router.unchanged_ = std::move(*unchanged);
   for (const EncodeColumn& column : hashed) {
     const auto type = table.types.find(column.target_oid);
     router.rule_ +=
@@ -125,7 +128,7 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
 }
 
 std::vector<Share> Router::route(const RecordBatch& batch) {
-  if (lanes_ == 1 || all_to_one_) {
+  if (lanes_ == 1 || all_to_one_ || moves(batch)) {
     return {Share{.lane = 0, .begin = 0, .count = batch.row_count(), .indexes = {}}};
   }
   return hash_ ? by_hash(batch) : by_turns(batch.row_count());

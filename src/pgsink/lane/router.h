@@ -10,6 +10,7 @@
 
 #include "pgsink/client/catalog.h"
 #include "pgsink/encode/rows/key_hash.h"
+#include "pgsink/lane/unchanged_rows.h"
 #include "pgsink/plan/plan.h"
 
 namespace pgsink {
@@ -29,13 +30,18 @@ class Router {
   size_t lanes() const { return lanes_; }
   /// Whether a row's lane depends on nothing but the row.
   bool hashes() const { return hash_.has_value() || all_to_one_; }
+  /// Whether rows of different keys may take different lanes.
+  bool splits_keys() const { return hash_.has_value(); }
   /// The rule that assigns rows to lanes, as text: with the same number of lanes, equal rules send
   /// equal rows to the same lane. "" with one lane, or if lanes take turns.
   const std::string& rule() const { return rule_; }
   /// A warning for the operator; "" for none.
   const std::string& warning() const { return warning_; }
-  /// route cuts a batch into shares, at least one, in the order of the rows. Not thread-safe.
+  /// route cuts a batch into shares, at least one, in the order of the rows. Where moves() says so,
+  /// all lanes must be done with what is before the batch, and it before what is after.
+  /// Not thread-safe.
   std::vector<Share> route(const RecordBatch& batch);
+  bool moves(const RecordBatch& batch) { return unchanged_ && unchanged_->any_moves(batch); }
 
  private:
   Router(size_t lanes, size_t run_rows) : lanes_(lanes), run_rows_(run_rows) {}
@@ -50,6 +56,8 @@ class Router {
   size_t lanes_ = 1;
   std::string rule_;
   std::optional<KeyHash> hash_;
+  /// With it: a batch whose rows move from one key to another takes one lane as a whole.
+  std::optional<UnchangedRows> unchanged_;
   bool all_to_one_ = false;  ///< No hash tells which rows may meet.
   std::string warning_;
   std::vector<uint64_t> hashes_;

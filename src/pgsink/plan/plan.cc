@@ -117,7 +117,8 @@ void check_types(const CatalogTable& table, const std::vector<EncodeColumn>& col
 /// the table only if it has such columns.
 bool says_what_happened(const CatalogTable& table, const std::string& name) {
   if (name == kChangeColumn) return true;
-  return (name == kLsnColumn || name == kCommitTimeColumn) && table.find_column(name) == nullptr;
+  return (name == kLsnColumn || name == kCommitTimeColumn || name == kUnchangedColumn) &&
+         table.find_column(name) == nullptr;
 }
 
 /// Maps the input's columns in their order; `used` are the table columns that they fill.
@@ -371,18 +372,23 @@ void keep_keys(const Keys& keys, std::vector<EncodeColumn>& columns) {
   });
 }
 
-std::optional<EncodeColumn> take_change_column(const CatalogTable& table, const Schema& schema) {
-  const auto found = std::ranges::find(schema, kChangeColumn, &Field::name);
-  if (found == schema.end()) return std::nullopt;
-  constexpr Oid kCharOid = 18;  // Source: pg_type.dat of the server
-  std::string name = "pgsink_change";
+std::optional<EncodeColumn> take_note(const CatalogTable& table, const Schema& schema,
+                                      EncodeColumn::Role role) {
+  const bool change = role == EncodeColumn::Role::kChange;
+  const auto found =
+      std::ranges::find(schema, change ? kChangeColumn : kUnchangedColumn, &Field::name);
+  if (found == schema.end() || (!change && table.find_column(found->name) != nullptr)) {
+    return std::nullopt;
+  }
+  constexpr Oid kByteaOid = 17, kCharOid = 18;  // Source: pg_type.dat of the server
+  std::string name = change ? "pgsink_change" : "pgsink_unchanged";
   while (table.find_column(name) != nullptr) name += '_';
   return EncodeColumn{.source_index = static_cast<size_t>(found - schema.begin()),
                       .source = *found,
                       .target_name = std::move(name),
-                      .target_oid = kCharOid,
+                      .target_oid = change ? kCharOid : kByteaOid,
                       .type_modifier = -1,
-                      .role = EncodeColumn::Role::kChange,
+                      .role = role,
                       .rules = {}};
 }
 
@@ -399,7 +405,7 @@ void give_roles(const SinkOptions& options, const CatalogTable& table, const Key
     if (key && mode != WriteMode::kInsertIgnore && (known->not_null || !keys.nulls_equal)) {
       column.role = Role::kKey;
     } else if (mode == WriteMode::kChangelog && !key) {
-      column.role = Role::kUnlessDeleted;
+      column.role = Role::kUnlessLacking;
     }
     // The server would not see the NULL of a row that a later one replaces.
     column.not_null = replaced && known->not_null;
@@ -497,13 +503,21 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   }
   give_roles(options, table, keys, plan.order, plan.columns);
   if (mode == WriteMode::kChangelog) {
-    auto change = take_change_column(table, schema);
+    auto change = take_note(table, schema, EncodeColumn::Role::kChange);
     if (!change) {
       faults.add(Errc::kColumnRequired,
                  "a changelog's input needs a column \"_op\" that says "
                  "what each row does: I, U or D");
       return fail(faults.error(plan.table));
     }
+    auto unchanged = take_note(table, schema, EncodeColumn::Role::kUnchanged);
+    if (unchanged && options.atomic) {
+      return fail(Errc::kOptionConflict,
+                  "atomic = true: the input has a column \"_unchanged\", and which rows need a "
+                  "statement of their own must be known before the first is sent. atomic sends "
+                  "them earlier: leave atomic or the column out");
+    }
+    if (unchanged) plan.columns.insert(plan.columns.begin(), std::move(*unchanged));
     plan.columns.insert(plan.columns.begin(), std::move(*change));
   }
   // Reports at once which types do not fit, by making the encoder that each lane will make.

@@ -99,6 +99,8 @@ struct Plan {
     if (statements.copy.empty() || arrays_fit || series_fits) return Path::kArrays;
     return statements.merge.empty() ? Path::kCopy : Path::kStaged;
   }
+  /// Whether rows may leave columns unchanged.
+  bool has_unchanged() const { return statements.unchanged != 0; }
   /// Whether a flight may go row by row.
   bool has_row_statements() const { return !statements.row.sql.empty(); }
   /// Whether some path needs ColumnArrays.

@@ -67,8 +67,8 @@ bool is_decimal(ColumnKind kind) {
 std::vector<const Field*> stored_fields(const SinkOptions& options, const Schema& schema) {
   std::vector<const Field*> fields;
   for (const Field& field : schema) {
-    const bool instruction =
-        options.write_mode == WriteMode::kChangelog && field.name == kChangeColumn;
+    const bool instruction = options.write_mode == WriteMode::kChangelog &&
+                             (field.name == kChangeColumn || field.name == kUnchangedColumn);
     if (!instruction) fields.push_back(&field);
   }
   return fields;

@@ -8,12 +8,12 @@ namespace pgsink {
 namespace {
 
 using encode::Wire;
+using Role = EncodeColumn::Role;
 using pgproto::TypeInfo;
 
 /// Source: pg_type.dat of the server.
-constexpr Oid kCharArrayOid = 1002, kTextArrayOid = 1009, kNumericArrayOid = 1231;
-
-bool is_change(const EncodeColumn& column) { return column.role == EncodeColumn::Role::kChange; }
+constexpr Oid kByteaArrayOid = 1001, kCharArrayOid = 1002, kTextArrayOid = 1009,
+              kNumericArrayOid = 1231;
 
 const TypeInfo& base_type(const EncodeColumn& column, const pgproto::TypeMap& types) {
   const TypeInfo& type = types.at(column.target_oid);
@@ -45,8 +45,10 @@ std::string SentColumns::staged() const {
   std::string text;
   for (size_t i = 0; i < columns_.size(); ++i) {
     if (!text.empty()) text += ", ";
-    if (is_change(columns_[i])) {
+    if (columns_[i].role == Role::kChange) {
       text += "'I'::pg_catalog.\"char\" AS " + names_[i];
+    } else if (columns_[i].role == Role::kUnchanged) {
+      text += "NULL::pg_catalog.bytea AS " + names_[i];
     } else if (wires_[i] == Wire::kOwn && columns_[i].as_base_type) {
       text += names_[i] + "::" + unbounded_name(base_type(columns_[i], table_.types)) + " AS " +
               names_[i];
@@ -72,8 +74,8 @@ std::string SentColumns::unnests() const {
 std::vector<Oid> SentColumns::array_types() const {
   std::vector<Oid> types;
   for (size_t i = 0; i < columns_.size(); ++i) {
-    if (is_change(columns_[i])) {
-      types.push_back(kCharArrayOid);
+    if (columns_[i].is_note()) {
+      types.push_back(columns_[i].role == Role::kChange ? kCharArrayOid : kByteaArrayOid);
     } else if (wires_[i] == Wire::kOwn) {
       const TypeInfo& own = table_.types.at(columns_[i].target_oid);
       types.push_back(columns_[i].as_base_type ? table_.types.at(own.base_oid).array_oid
@@ -86,6 +88,7 @@ std::vector<Oid> SentColumns::array_types() const {
 }
 
 Oid SentColumns::parameter_type(size_t column) const {
+  if (columns_[column].is_note()) return columns_[column].target_oid;
   if (wires_[column] != Wire::kOwn) return encode::wire_oid(wires_[column]);
   return base_type(columns_[column], table_.types).oid;
 }

@@ -69,6 +69,8 @@ class Composer {
   RowStatement insert_row() const;
   RowStatement update_row() const;
   RowStatement delete_row() const;
+  RowStatement keep_row() const;
+  RowStatement move_row() const;
   void compose_rows(Statements& made) const;
   std::vector<OrderedField> ascending_key() const;
   void compose_ascending(Statements& made) const;
@@ -81,7 +83,7 @@ class Composer {
 
   std::string quoted_table_, quoted_columns_, quoted_inserted_, quoted_keys_, quoted_newer_;
   std::vector<std::string> all_, inserted_, key_names_, compared_keys_, assigned_;
-  std::string change_, ordinal_;
+  std::string change_, unchanged_, ordinal_;
   const CatalogColumn* newer_ = nullptr;
   std::optional<SentColumns> sent_;  ///< Set once the names are quoted.
 };
@@ -103,6 +105,8 @@ Status Composer::quote_names() {
     all_.push_back(name);
     if (column.role == Role::kChange) {
       change_ = name;
+    } else if (column.role == Role::kUnchanged) {
+      unchanged_ = name;
     } else {
       inserted_.push_back(name);
     }
@@ -157,7 +161,7 @@ Status Composer::choose_assignments() {
   }
   for (size_t i = 0; i < columns_.size(); ++i) {
     const CatalogColumn* column = table_.find_column(columns_[i].target_name);
-    if (column != nullptr && columns_[i].role != Role::kChange && assignable(*column)) {
+    if (column != nullptr && !columns_[i].is_note() && assignable(*column)) {
       assigned_.push_back(all_[i]);
     }
   }
@@ -181,8 +185,7 @@ std::string Composer::last_of_key(const std::string& source, std::string_view or
 bool Composer::takes_first_values() const {
   return std::ranges::any_of(columns_, [&](const EncodeColumn& column) {
     const CatalogColumn* known = table_.find_column(column.target_name);
-    return known != nullptr && column.role != Role::kChange &&
-           keeps_first(options_, table_, *known, keys_);
+    return known != nullptr && !column.is_note() && keeps_first(options_, table_, *known, keys_);
   });
 }
 
@@ -359,10 +362,64 @@ RowStatement Composer::delete_row() const {
   return row;
 }
 
+/// Sets the columns that are not unchanged.
+RowStatement Composer::keep_row() const {
+  RowStatement row;
+  std::string sets;
+  for (const std::string& name : assigned_) {
+    const auto at = static_cast<size_t>(std::ranges::find(all_, name) - all_.begin());
+    const std::string value = parameter(row, name);
+    if (!sets.empty()) sets += ", ";
+    sets += sql_text(Sql::kUnlessUnchanged,
+                     {name, parameter(row, unchanged_), std::to_string(at), name, value});
+  }
+  // Nothing can be set, but the row must be there.
+  if (sets.empty()) sets = key_names_.front() + " = target." + key_names_.front();
+  const std::string match_keys = match(parameters(row, key_names_));
+  const std::string present =
+      sql_text(Sql::kIsPresent, {Statements::kNeverSeen, quoted_table_, match_keys});
+  row.sql = sql_text(Sql::kUpdateRow, {quoted_table_, sets, match_keys + " AND " + present});
+  return row;
+}
+
+/// Columns that the input lacks move too.
+RowStatement Composer::move_row() const {
+  RowStatement row;
+  const std::string match_keys = match(parameters(row, key_names_));
+  std::string columns = quoted_keys_, values, sets;
+  for (const std::string& name : key_names_) {
+    const auto at = static_cast<size_t>(std::ranges::find(all_, name) - all_.begin());
+    row.types.push_back(sent_->parameter_type(at));
+    values +=
+        (values.empty() ? "" : ", ") + sent_->own_type(at, "$" + std::to_string(row.types.size()));
+  }
+  for (const CatalogColumn& column : table_.columns) {
+    const bool key = std::ranges::find(keys_.columns, &column) != keys_.columns.end();
+    if (key || column.generated != CatalogColumn::Generated::kNo) continue;
+    const auto name = quote_identifier(column.name);
+    PGPROTO_ASSERT(name);
+    columns += ", " + *name;
+    values += ", gone." + *name;
+    if (!assignable(column)) continue;
+    sets += (sets.empty() ? "" : ", ") + *name + " = EXCLUDED." + *name;
+  }
+  const std::string conflict = sets.empty()
+                                   ? sql_text(Sql::kOnConflictNothing, {" (" + quoted_keys_ + ")"})
+                                   : sql_text(Sql::kOnConflictUpdate, {quoted_keys_, sets, ""});
+  row.sql = sql_text(Sql::kMoveRow, {quoted_table_, match_keys, quoted_table_, columns, values}) +
+            conflict;
+  return row;
+}
+
 void Composer::compose_rows(Statements& made) const {
   switch (options_.write_mode) {
     case WriteMode::kChangelog:
       made.row_delete = delete_row();
+      if (!unchanged_.empty()) {
+        made.unchanged = static_cast<size_t>(std::ranges::find(all_, unchanged_) - all_.begin());
+        made.row_keeping = keep_row();
+        made.row_move = move_row();
+      }
       [[fallthrough]];
     case WriteMode::kInsert:
     case WriteMode::kInsertIgnore:
@@ -479,7 +536,7 @@ bool copies_into_target(WriteMode mode, const CatalogTable& table,
 const EncodeColumn* first_not_unnestable(const CatalogTable& table,
                                          const std::vector<EncodeColumn>& columns) {
   for (const EncodeColumn& column : columns) {
-    if (column.role == Role::kChange) continue;
+    if (column.is_note()) continue;
     if (encode::column_wire(column, table.types) != encode::Wire::kOwn) continue;
     auto found = table.types.find(column.target_oid);
     if (found == table.types.end() || found->second.array_oid == 0) return &column;

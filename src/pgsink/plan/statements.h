@@ -43,13 +43,21 @@ struct Statements {
   std::string apply_ascending;
   std::vector<OrderedField> ascending_key;
   RowStatement row;         ///< Applies one row …
-  RowStatement row_delete;  ///< … of a changelog, if it is a delete.
-  ScopedSql planner;        ///< Planner settings.
+  RowStatement row_delete;  ///< … of a changelog, if it is a delete …
+  /// … or an update that leaves columns unchanged. It fails with a message that holds kNeverSeen if
+  /// the table has no row of that key.
+  RowStatement row_keeping;
+  /// Gives the row of one key, if there is one, another key. Its parameters are the columns of the
+  /// delete of the old key, then those key columns of the new one.
+  RowStatement row_move;
+  static constexpr std::string_view kNeverSeen = "pgsink: no row has the unchanged values of ";
+  size_t unchanged = 0;  ///< Index of the column that says which are unchanged; 0: there is none.
+  ScopedSql planner;     ///< Planner settings.
   bool reads_text = false;  ///< Input functions of types read what the statement is given.
 };
 
-/// write_statements composes the texts. `columns` are those to send, the change column (if any)
-/// first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
+/// write_statements composes the texts. `columns` are those to send, the notes of a changelog (if
+/// any) first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
                                     const std::vector<EncodeColumn>& columns, const Keys& keys,
                                     const RowOrder& order);

@@ -65,7 +65,7 @@ Result<TableShape> TableShape::create(const CatalogTable& table,
   ColumnLists sent, by_number;
   for (const CatalogColumn& column : table.columns) {  // In the order of their numbers.
     const bool is_sent = std::ranges::any_of(columns, [&](const EncodeColumn& one) {
-      return one.role != EncodeColumn::Role::kChange && one.target_name == column.name;
+      return !one.is_note() && one.target_name == column.name;
     });
     if (!is_sent) continue;
     sent.add(column);

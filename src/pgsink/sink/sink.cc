@@ -323,7 +323,8 @@ class SinkImpl final : public Sink {
     return fail(Errc::kLimit,
                 "write(): the rows of this epoch fill buffer_bytes (" +
                     std::to_string(options_.buffer_bytes) +
-                    "): commit() the epoch before and prepare() this one, or raise buffer_bytes");
+                    "), or come before or after rows that move to another lane's keys: commit() "
+                    "the epoch before and prepare() this one, or raise buffer_bytes");
   }
 
   Status ensure_partitions(const RecordBatch& batch) {

@@ -130,6 +130,19 @@ constexpr auto kTemplates = std::to_array<Template>({
      "(SELECT given.* FROM given LEFT JOIN LATERAL (SELECT FROM {table} AS target"
      " WHERE {match} AND given.{change} OPERATOR(pg_catalog.=) 'D' FOR UPDATE OF target)"
      " AS present ON true OFFSET 0) AS given WHERE given.{change} OPERATOR(pg_catalog.<>) 'D'"},
+    {Sql::kUnlessUnchanged,
+     "{column} = CASE WHEN pg_catalog.get_bit({unchanged}, {bit}) OPERATOR(pg_catalog.=) 1"
+     " THEN target.{column} ELSE {value} END"},
+    // The server evaluates what names no column of the target once, before it looks for the row;
+    // count(*) keeps it from doing so when it plans.
+    {Sql::kIsPresent,
+     "(SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 THEN true ELSE"
+     " pg_catalog.concat('{message}', pg_catalog.count(*), ' rows')::pg_catalog.bool END"
+     " FROM {table} AS target WHERE {match})"},
+    {Sql::kMoveRow,
+     "WITH gone AS (DELETE FROM {table} AS target WHERE {match} RETURNING target.*)"
+     " INSERT INTO {table} AS target ({columns}) OVERRIDING SYSTEM VALUE"
+     " SELECT {values} FROM gone"},
     {Sql::kCheckConstraints, "SET CONSTRAINTS ALL IMMEDIATE"},
     // Without any of the columns the aggregates are null.
     {Sql::kShapeProof,

@@ -69,6 +69,9 @@ enum class Sql : uint8_t {
   kDeleteUsing,       ///< {table}, {rows}, {match}
   kApplyChanges,      ///< {rows}, {table}, {match}, {change}, {insert}
   kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
+  kUnlessUnchanged,   ///< {column}, {unchanged}, {bit}, {column}, {value}: of kUpdateRow.
+  kIsPresent,         ///< {message}, {table}, {match}: of kUpdateRow, fails if there is no row.
+  kMoveRow,           ///< {table}, {match}, {table}, {columns}, {values}; see kOnConflictUpdate.
   kCheckConstraints,  ///< Checks now what COMMIT would check.
   // ---- plan/table_shape.cc ----------------------------------------------------------------------
   /// {columns before, "": none}, {count}, {oid}, {quoted name as a literal}, {oid}, {types},

@@ -36,8 +36,8 @@ std::vector<EncodeColumn> columns(const RecordBatch& batch) {
   const Schema& schema = *batch.schema();
   return {{0, schema[0], "change", 18, -1, Role::kChange},
           {1, schema[1], "key", oid::kInt4, -1, Role::kKey},
-          {2, schema[2], "number", oid::kInt4, -1, Role::kUnlessDeleted, true},
-          {3, schema[3], "text", oid::kText, -1, Role::kUnlessDeleted}};
+          {2, schema[2], "number", oid::kInt4, -1, Role::kUnlessLacking, true},
+          {3, schema[3], "text", oid::kText, -1, Role::kUnlessLacking}};
 }
 
 std::string big_endian(int32_t value) {

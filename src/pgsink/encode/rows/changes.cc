@@ -5,6 +5,7 @@
 
 #include "pgsink/encode/base/loaders.h"
 #include "pgsink/encode/base/staged.h"
+#include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/rows/type_table.h"
 
 namespace pgsink::encode {
@@ -16,17 +17,17 @@ char change_letter(std::string_view word) {
     std::string_view word;
     char letter;
   };
-  static constexpr std::array<Word, 12> kWords{{{"i", 'I'},
-                                                {"insert", 'I'},
+  static constexpr std::array<Word, 12> kWords{{{"i", kInsertLetter},
+                                                {"insert", kInsertLetter},
                                                 {"u", 'U'},
                                                 {"update", 'U'},
                                                 {"d", kDeleteLetter},
                                                 {"delete", kDeleteLetter},
                                                 // Debezium: create, and read by a snapshot.
-                                                {"c", 'I'},
-                                                {"r", 'I'},
+                                                {"c", kInsertLetter},
+                                                {"r", kInsertLetter},
                                                 // Flink: -U removes the row as it was before.
-                                                {"+i", 'I'},
+                                                {"+i", kInsertLetter},
                                                 {"+u", 'U'},
                                                 {"-u", kDeleteLetter},
                                                 {"-d", kDeleteLetter}}};
@@ -41,14 +42,14 @@ char change_letter(std::string_view word) {
 
 class ChangeField final : public StagedBase {
  public:
-  ChangeField(Field source, std::shared_ptr<Deletes> deletes)
-      : source_(std::move(source)), deletes_(std::move(deletes)) {}
+  ChangeField(Field source, std::shared_ptr<Changes> changes)
+      : source_(std::move(source)), changes_(std::move(changes)) {}
 
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
     begin_block(column, block);
     load_bytes(column, block, valid(), source_, words_.data());
-    deletes_->any = false;
+    changes_->any_deletes = false;
     for (size_t i = 0; i < block.count; ++i) {
       const char letter = is_null(i) ? '\0' : change_letter(words_[i]);
       if (letter == '\0') faults.push_back({i, no_change(i)});
@@ -56,8 +57,8 @@ class ChangeField final : public StagedBase {
       staging_.put_bytes(&letter, 1);
       staging_.end_field(begin);
       end_row(i, row_bytes);
-      deletes_->rows[i] = letter == kDeleteLetter;
-      deletes_->any = deletes_->any || deletes_->rows[i];
+      changes_->deletes[i] = letter == kDeleteLetter;
+      changes_->any_deletes = changes_->any_deletes || changes_->deletes[i];
     }
     return 0;
   }
@@ -73,26 +74,120 @@ class ChangeField final : public StagedBase {
   }
 
   Field source_;
-  std::shared_ptr<Deletes> deletes_;
+  std::shared_ptr<Changes> changes_;
   std::array<std::string_view, kBlockRowsMax> words_{};
 };
 
-/// UnlessDeleted has its codec work on the rows that do not delete. Which these are is known from
-/// measure() to the last write. Its codec checks all that it measures: RowWriter, which finds no
-/// RowPart here, does not ask again.
-class UnlessDeleted final : public FieldCodec {
+/// read_names reads a JSON array of strings; false if the text is none.
+bool read_names(std::string_view json, std::vector<std::string>& names) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const auto skip_space = [&] {
+    json.remove_prefix(std::min(json.find_first_not_of(kSpace), json.size()));
+  };
+  const auto take = [&](char wanted) {
+    skip_space();
+    if (!json.starts_with(wanted)) return false;
+    json.remove_prefix(1);
+    return true;
+  };
+  names.clear();
+  if (!take('[')) return false;
+  bool ended = take(']');
+  while (!ended) {
+    skip_space();
+    if (!json.starts_with('"')) return false;
+    size_t end = 1;
+    while (end < json.size() && json[end] != '"') end += json[end] == '\\' ? 2 : 1;
+    if (end >= json.size()) return false;
+    if (!append_json_content(json.substr(0, end + 1), names.emplace_back())) return false;
+    json.remove_prefix(end + 1);
+    ended = take(']');
+    if (!ended && !take(',')) return false;
+  }
+  skip_space();
+  return json.empty();
+}
+
+class UnchangedField final : public StagedBase {
  public:
-  UnlessDeleted(CodecPointer codec, std::shared_ptr<const Deletes> deletes)
-      : codec_(std::move(codec)), deletes_(std::move(deletes)) {}
+  UnchangedField(Field source, std::vector<std::string> names, std::shared_ptr<Changes> changes)
+      : source_(std::move(source)), names_(std::move(names)), changes_(std::move(changes)) {
+    changes_->unchanged_bytes = (names_.size() + 7) / 8;
+    changes_->unchanged.resize(kBlockRowsMax * changes_->unchanged_bytes);
+  }
 
   size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
                  FaultList& faults) override {
-    mixed_ = deletes_->any;
+    begin_block(column, block);
+    load_bytes(column, block, valid(), source_, texts_.data());
+    changes_->any_unchanged = false;
+    const size_t bytes = changes_->unchanged_bytes;
+    std::fill_n(changes_->unchanged.begin(), block.count * bytes, uint8_t{0});
+    for (size_t i = 0; i < block.count; ++i) {
+      uint8_t* const bits = changes_->unchanged.data() + i * bytes;
+      Fault fault;
+      const bool given = !is_null(i) && !changes_->deletes[i];
+      if (given && !note(texts_[i], bits, fault)) faults.push_back({i, std::move(fault)});
+      if (std::any_of(bits, bits + bytes, [](uint8_t byte) { return byte != 0; })) {
+        changes_->any_unchanged = true;
+        const size_t begin = staging_.begin_field();
+        staging_.put_bytes(bits, bytes);
+        staging_.end_field(begin);
+      } else {
+        staging_.put_null_field();
+      }
+      end_row(i, row_bytes);
+    }
+    return 0;
+  }
+
+ private:
+  bool note(std::string_view text, uint8_t* bits, Fault& fault) {
+    constexpr size_t kShown = 60;
+    if (!read_names(text, found_)) {
+      fault = {sqlstate::kInvalidText,
+               "\"" + std::string(text.substr(0, kShown)) +
+                   "\" does not name unchanged columns: use a JSON array of the names of input "
+                   "columns, or NULL"};
+      return false;
+    }
+    for (const std::string& name : found_) {
+      const auto known = std::ranges::find(names_, name);
+      if (known == names_.end() || name.empty()) {
+        fault = {
+            sqlstate::kInvalidText,
+            "\"" + name + "\" cannot be unchanged: the input has no such column beside the key"};
+        return false;
+      }
+      const auto at = static_cast<size_t>(known - names_.begin());
+      bits[at / 8] = static_cast<uint8_t>(bits[at / 8] | 1U << (at % 8));
+    }
+    return true;
+  }
+
+  Field source_;
+  const std::vector<std::string> names_;
+  std::shared_ptr<Changes> changes_;
+  std::vector<std::string> found_;
+  std::array<std::string_view, kBlockRowsMax> texts_{};
+};
+
+/// UnlessLacking has its codec work on the rows that have a value. Which these are is known from
+/// measure() to the last write. Its codec checks all that it measures: RowWriter, which finds no
+/// RowPart here, does not ask again.
+class UnlessLacking final : public FieldCodec {
+ public:
+  UnlessLacking(CodecPointer codec, size_t column, std::shared_ptr<const Changes> changes)
+      : codec_(std::move(codec)), own_column_(column), changes_(std::move(changes)) {}
+
+  size_t measure(const ColumnView& column, const Block& block, size_t* row_bytes,
+                 FaultList& faults) override {
+    mixed_ = changes_->any_deletes || changes_->any_unchanged;
     if (!mixed_) return codec_->measure(column, block, row_bytes, faults);
     kept_count_ = 0;
     for (size_t i = 0; i < block.count; ++i) {
-      deleted_[i] = deletes_->rows[i];
-      if (deleted_[i]) continue;
+      lacking_[i] = changes_->lacks(i, own_column_);
+      if (lacking_[i]) continue;
       kept_[kept_count_] = static_cast<uint32_t>(i);
       kept_rows_[kept_count_++] = static_cast<uint32_t>(block.row(i));
     }
@@ -105,7 +200,7 @@ class UnlessDeleted final : public FieldCodec {
       faults[i].position = kept_[faults[i].position];
     }
     for (size_t i = 0; i < kept_count_; ++i) row_bytes[kept_[i]] += constant + kept_bytes_[i];
-    for (size_t i = 0; i < block.count; ++i) row_bytes[i] += deleted_[i] ? kLengthBytes : 0;
+    for (size_t i = 0; i < block.count; ++i) row_bytes[i] += lacking_[i] ? kLengthBytes : 0;
     return 0;
   }
   void write_strided(std::byte* to, size_t stride, size_t count, bool exact) override {
@@ -121,7 +216,7 @@ class UnlessDeleted final : public FieldCodec {
     if (kept > 0) codec_->write_moving(cursors_.data(), offset, kept);
     for (size_t i = 0; i < kept; ++i) rows[kept_[i]] = cursors_[i];
     for (size_t i = 0; i < count; ++i) {
-      if (!deleted_[i]) continue;
+      if (!lacking_[i]) continue;
       pgproto::store_be(rows[i] + offset, int32_t{-1});
       rows[i] += offset + kLengthBytes;
     }
@@ -132,16 +227,17 @@ class UnlessDeleted final : public FieldCodec {
   void use_portable_code() override { codec_->use_portable_code(); }
 
  private:
-  /// How many of the first `count` rows do not delete.
+  /// How many of the first `count` rows have a value.
   size_t kept_before(size_t count) const {
     const auto end = kept_.begin() + static_cast<ptrdiff_t>(kept_count_);
     return static_cast<size_t>(std::lower_bound(kept_.begin(), end, count) - kept_.begin());
   }
 
   CodecPointer codec_;
-  std::shared_ptr<const Deletes> deletes_;
-  bool mixed_ = false;  ///< The block has deletes.
-  std::array<bool, kBlockRowsMax> deleted_{};
+  const size_t own_column_;
+  std::shared_ptr<const Changes> changes_;
+  bool mixed_ = false;  ///< The block may have rows without a value.
+  std::array<bool, kBlockRowsMax> lacking_{};
   size_t kept_count_ = 0;
   std::array<uint32_t, kBlockRowsMax> kept_{};       ///< Positions in the block …
   std::array<uint32_t, kBlockRowsMax> kept_rows_{};  ///< … and rows of the column.
@@ -151,16 +247,28 @@ class UnlessDeleted final : public FieldCodec {
 
 }  // namespace
 
-Result<CodecPointer> make_change_codec(const Field& source, std::shared_ptr<Deletes> deletes) {
+Result<CodecPointer> make_change_codec(const Field& source, std::shared_ptr<Changes> changes) {
   if (source_class(source) != SourceClass::kText || source.kind == ColumnKind::kDictionary) {
     return pgproto::fail(Errc::kColumnType,
                          source_name(source) + " cannot say what a change is: it takes text");
   }
-  return CodecPointer(std::make_unique<ChangeField>(source, std::move(deletes)));
+  return CodecPointer(std::make_unique<ChangeField>(source, std::move(changes)));
 }
 
-CodecPointer unless_deleted(CodecPointer codec, std::shared_ptr<const Deletes> deletes) {
-  return std::make_unique<UnlessDeleted>(std::move(codec), std::move(deletes));
+Result<CodecPointer> make_unchanged_codec(const Field& source, std::vector<std::string> names,
+                                          std::shared_ptr<Changes> changes) {
+  if (source_class(source) != SourceClass::kText || source.kind == ColumnKind::kDictionary) {
+    return pgproto::fail(Errc::kColumnType, source_name(source) +
+                                                " cannot say which columns are unchanged: it takes "
+                                                "text, a JSON array of their names");
+  }
+  return CodecPointer(
+      std::make_unique<UnchangedField>(source, std::move(names), std::move(changes)));
+}
+
+CodecPointer unless_lacking(CodecPointer codec, size_t column,
+                            std::shared_ptr<const Changes> changes) {
+  return std::make_unique<UnlessLacking>(std::move(codec), column, std::move(changes));
 }
 
 }  // namespace pgsink::encode

@@ -55,19 +55,31 @@ pgproto::Oid wire_oid(Wire wire) {
 }
 
 Wire column_wire(const EncodeColumn& column, const pgproto::TypeMap& types) {
-  if (column.role == EncodeColumn::Role::kChange) return Wire::kOwn;
+  if (column.is_note()) return Wire::kOwn;
   const auto target = resolve_target(column.target_oid, column.type_modifier, types, column.rules);
   return target ? wire_of(column.source, *target) : Wire::kOwn;
 }
 
 namespace {
 
-Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::TypeMap& types,
-                                  const std::shared_ptr<Deletes>& deletes) {
+/// The names of the input columns that may be unchanged; "" for the others.
+std::vector<std::string> may_be_unchanged(const std::vector<EncodeColumn>& columns) {
+  std::vector<std::string> names;
+  names.reserve(columns.size());
+  for (const EncodeColumn& column : columns) {
+    names.push_back(column.role == EncodeColumn::Role::kUnlessLacking ? column.source.name : "");
+  }
+  return names;
+}
+
+/// The codec of columns[at].
+Result<ColumnCodec> make_codec_of(const std::vector<EncodeColumn>& columns, size_t at,
+                                  const pgproto::TypeMap& types,
+                                  const std::shared_ptr<Changes>& changes) {
   using Role = EncodeColumn::Role;
-  // The target of a change has a name of our own.
-  const bool change = column.role == Role::kChange;
-  const std::string& name = change ? column.source.name : column.target_name;
+  const EncodeColumn& column = columns[at];
+  // The target of a note has a name of our own.
+  const std::string& name = column.is_note() ? column.source.name : column.target_name;
   const auto explain = [&](Error error) {
     error.message = "column \"" + name + "\": " + error.message;
     error.column = name;
@@ -75,11 +87,13 @@ Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::Typ
   };
   ColumnCodec made{.source_index = column.source_index,
                    .target_name = name,
-                   .type_name = "change",
+                   .type_name = column.role == Role::kChange ? "change" : "unchanged columns",
                    .wire_oid = column.target_oid,
                    .codec = nullptr};
-  if (change) {
-    auto codec = make_change_codec(column.source, deletes);
+  if (column.is_note()) {
+    auto codec = column.role == Role::kChange
+                     ? make_change_codec(column.source, changes)
+                     : make_unchanged_codec(column.source, may_be_unchanged(columns), changes);
     if (!codec) return explain(std::move(codec.error()));
     made.codec = std::move(*codec);
     return made;
@@ -104,8 +118,8 @@ Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::Typ
     made.codec = std::make_unique<NotNull>(
         std::move(made.codec), Fault{sqlstate::kNotNullViolation, "NULL in a NOT NULL column"});
   }
-  if (column.role == Role::kUnlessDeleted) {
-    made.codec = unless_deleted(std::move(made.codec), deletes);
+  if (column.role == Role::kUnlessLacking) {
+    made.codec = unless_lacking(std::move(made.codec), at, changes);
   }
   if (column.as_base_type && wire == Wire::kOwn) {
     const auto domain = types.find(column.target_oid);
@@ -118,15 +132,15 @@ Result<ColumnCodec> make_codec_of(const EncodeColumn& column, const pgproto::Typ
 }  // namespace
 
 Result<ColumnCodec> make_column_codec(const EncodeColumn& column, const pgproto::TypeMap& types) {
-  return make_codec_of(column, types, std::make_shared<Deletes>());
+  return make_codec_of({column}, 0, types, std::make_shared<Changes>());
 }
 
 Result<std::vector<ColumnCodec>> make_column_codecs(const std::vector<EncodeColumn>& columns,
                                                     const pgproto::TypeMap& types) {
-  const auto deletes = std::make_shared<Deletes>();
+  const auto changes = std::make_shared<Changes>();
   std::vector<ColumnCodec> codecs;
-  for (const EncodeColumn& column : columns) {
-    auto made = make_codec_of(column, types, deletes);
+  for (size_t i = 0; i < columns.size(); ++i) {
+    auto made = make_codec_of(columns, i, types, changes);
     if (!made) return pgproto::fail(std::move(made.error()));
     codecs.push_back(std::move(*made));
   }

@@ -34,10 +34,16 @@ struct EncodeColumn {
     kValue,
     kKey,     ///< A row whose value is NULL is rejected.
     kChange,  ///< Text that says what the row does, written as the "char" I, U or D.
-    /// As kValue, but NULL, and not looked at, where a kChange column before it says D.
-    kUnlessDeleted,
+    /// JSON array of the names of the input columns whose values an update left unchanged, written
+    /// as a bytea with a bit for each column; NULL if there are none.
+    kUnchanged,
+    /// As kValue, but NULL, and not looked at, where a kChange column before it says D or a
+    /// kUnchanged column before it names it.
+    kUnlessLacking,
   };
   Role role = Role::kValue;
+  /// Whether it says something about the row and is no value of it.
+  bool is_note() const { return role == Role::kChange || role == Role::kUnchanged; }
   bool not_null = false;  ///< Of a value: a row where it is NULL is rejected.
   /// Of a domain: values travel as its base type, and the domain's rules apply when they enter the
   /// table.
