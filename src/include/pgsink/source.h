@@ -112,8 +112,8 @@ class Source {
   /// The destructor closes. What was not confirmed comes again to the next source of that slot.
   virtual ~Source() = default;
 
-  /// The columns of all batches: the table's without generated ones, then the three above. With
-  /// many tables, those of the first; see tables().
+  /// The columns of all batches: the table's without generated ones, then the three above, then
+  /// kUnchangedColumn after report_unchanged(). With many tables, those of the first; see tables().
   virtual const std::shared_ptr<const Schema>& schema() const = 0;
   /// The tables that it reads; a table keeps its index. With the option `tables` there can be more
   /// of them later: tables that are created, or match the patterns after they were renamed.
@@ -121,6 +121,14 @@ class Source {
 
   /// The name of the slot that it reads, by which the server remembers it.
   virtual std::string_view replication_slot() const = 0;
+
+  /// report_unchanged adds a last column, kUnchangedColumn, to the rows. In an update that leaves
+  /// large (TOASTed) values alone, which the server does not send, it names their columns, and these
+  /// are NULL. If such an update also changes the key, the row that inserts the new key directly
+  /// follows the delete of the old one. Without this, the source stops at such an update. To be
+  /// called before start(), by hosts that write the rows to a sink with write_mode = changelog, or
+  /// keep those values in another way.
+  virtual void report_unchanged() = 0;
 
   /// start begins to read in the background. `after` is the position up to which the consumer has
   /// everything, if it knows (Sink::durable_position() with exactly_once): batches up to it are
@@ -169,9 +177,11 @@ class ReplicateWatch {
 /// must be 'changelog', starts the source after what the sink has, and moves batches until
 /// `goes_on` returns false (it is called several times a second) or something fails permanently.
 /// Then everything that was read is committed, as far as possible, and confirmed. A truncate
-/// empties the sink's table. With delivery = 'exactly_once' each change is applied once, across
+/// empties the sink's table. Updates that leave large values alone keep those of the sink's table
+/// (Source::report_unchanged()). With delivery = 'exactly_once' each change is applied once, across
 /// crashes; otherwise unconfirmed changes are applied again, which leaves a table with a key the
-/// same. Without a sink_id its default is made of the connection, the table and the slot, so that
+/// same, except that an update which leaves values alone is rejected if a later change has removed
+/// its row already. Without a sink_id its default is made of the connection, the table and the slot, so that
 /// sessions of a killed process are terminated first.
 ///
 /// With target_tables, each table of the source gets a sink of its own, with a sink_id made of the

@@ -21,6 +21,10 @@ class ChangeRows {
 
   /// Adds one value; a row is one value for each column, in order.
   void add(std::optional<std::string_view> value);
+  /// Fills the rest of the row with NULLs.
+  void end_row() {
+    while (values_ % columns_.size() != 0) add(std::nullopt);
+  }
   const std::shared_ptr<const Schema>& schema() const { return schema_; }
   size_t rows() const { return values_ / schema_->size(); }
   size_t bytes() const { return bytes_; }

@@ -33,11 +33,30 @@ std::string commit_time(int64_t microseconds) {
          digits(time.subseconds().count(), 6) + "+00";
 }
 
+namespace {
+
+std::string json_string(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string json = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') json += '\\';
+    if (static_cast<unsigned char>(c) >= ' ') {
+      json += c;
+    } else {
+      json += std::string("\\u00") + kHex[static_cast<unsigned char>(c) >> 4] + kHex[c & 15];
+    }
+  }
+  return json + '"';
+}
+
+}  // namespace
+
 ChangeStream::ChangeStream(SourceTable table, std::shared_ptr<const Schema> schema, uint64_t after,
                            size_t transaction_bytes_max)
     : table_(std::move(table)),
       rows_(std::move(schema)),
       transaction_bytes_max_(transaction_bytes_max),
+      reports_unchanged_(rows_.schema()->back().name == kUnchangedColumn),
       after_(after) {}
 
 void ChangeStream::begin_connection() {
@@ -76,6 +95,7 @@ Status ChangeStream::on(const Commit& commit) {
          {std::string_view("T"), std::string_view(lsn_text_), std::string_view(time_text_)}) {
       alone.add(text);
     }
+    alone.end_row();
     const uint64_t position = rows_.rows() > 0 ? after_ : commit.end_lsn;
     ready_.push_back({.rows = alone.take(position), .position = position, .truncate = true});
   }
@@ -147,7 +167,7 @@ Status ChangeStream::check_width(const Tuple& tuple) const {
                                    std::to_string(mapped_->width) + " were described");
 }
 
-Status ChangeStream::add(std::string_view operation, const Tuple& row) {
+Status ChangeStream::add(std::string_view operation, const Tuple& row, std::string_view unchanged) {
   if (auto fits = check_width(row); !fits) return fits;
   for (const auto& from : mapped_->from) {
     const TupleValue value = from ? row[*from] : TupleValue{};
@@ -159,6 +179,8 @@ Status ChangeStream::add(std::string_view operation, const Tuple& row) {
   rows_.add(operation);
   rows_.add(lsn_text_);
   rows_.add(time_text_);
+  if (!unchanged.empty()) rows_.add(unchanged);
+  rows_.end_row();
   if (rows_.bytes() <= transaction_bytes_max_) return {};
   return stop("the transaction that ends at " + lsn_text_ + " holds more than the " +
               std::to_string(transaction_bytes_max_) +
@@ -170,24 +192,30 @@ Status ChangeStream::on(const Insert& insert) {
   return add("I", insert.row);
 }
 
-/// Values that the update did not change are taken from the old row, if the message has it.
-Status ChangeStream::fill_unchanged(const Update& update, Tuple& row) const {
-  for (size_t i = 0; i < row.size(); ++i) {
+/// Values that the update did not change are taken from the old row, if the message has it. Others
+/// are noted in unchanged_.
+Status ChangeStream::fill_unchanged(const Update& update, Tuple& row) {
+  for (size_t at = 0; at < mapped_->from.size(); ++at) {
+    if (!mapped_->from[at] || *mapped_->from[at] >= row.size()) continue;
+    const size_t i = *mapped_->from[at];
     if (row[i].kind != Kind::kUnchanged) continue;
-    const bool known = update.old_kind == OldRow::kWhole && i < update.old_row.size() &&
-                       update.old_row[i].kind != Kind::kUnchanged;
-    if (!known) {
-      std::string name;
-      for (size_t at = 0; at < mapped_->from.size(); ++at) {
-        if (mapped_->from[at] == i) name = table_.columns[at].name;
-      }
+    const bool sent =
+        update.old_kind == OldRow::kWhole || (update.old_kind == OldRow::kKey && mapped_->key[at]);
+    if (sent && i < update.old_row.size() && update.old_row[i].kind != Kind::kUnchanged) {
+      row[i] = update.old_row[i];
+      continue;
+    }
+    const std::string& name = table_.columns[at].name;
+    if (!reports_unchanged_) {
       return stop("an update at " + lsn_text_ + " left a large (TOASTed) value of column \"" +
                   name +
-                  "\" alone, and the server does not send it: ALTER TABLE … REPLICA IDENTITY FULL, "
-                  "then drop the slot and take a new snapshot into an empty target");
+                  "\" alone, and the server does not send it: write the rows, with their column "
+                  "\"_unchanged\", to a changelog; or ALTER TABLE … REPLICA IDENTITY FULL, then "
+                  "drop the slot and take a new snapshot into an empty target");
     }
-    row[i] = update.old_row[i];
+    unchanged_ += (unchanged_.empty() ? "[" : ",") + json_string(name);
   }
+  if (!unchanged_.empty()) unchanged_ += "]";
   return {};
 }
 
@@ -206,11 +234,13 @@ bool ChangeStream::moves(const Update& update, const Tuple& row) const {
 
 Status ChangeStream::on(const Update& update) {
   if (!is_ours(update.relation)) return {};
+  if (auto fits = check_width(update.row); !fits) return fits;
   Tuple row = update.row;
+  unchanged_.clear();
   if (auto filled = fill_unchanged(update, row); !filled) return filled;
-  if (!moves(update, row)) return add("U", row);
+  if (!moves(update, row)) return add("U", row, unchanged_);
   if (auto gone = add("D", update.old_row); !gone) return gone;
-  return add("I", row);
+  return add("I", row, unchanged_);
 }
 
 Status ChangeStream::on(const Delete& gone) {

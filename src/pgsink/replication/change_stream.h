@@ -32,8 +32,9 @@ struct SourceTable {
 
 class ChangeStream {
  public:
-  /// `schema` has the table's columns and the three of a source. Transactions that end at `after`
-  /// or before are left out; those that hold more than `transaction_bytes_max` fail.
+  /// `schema` has the table's columns, the three of a source, and kUnchangedColumn if updates may
+  /// leave values out. Transactions that end at `after` or before are left out; those that hold
+  /// more than `transaction_bytes_max` fail.
   ChangeStream(SourceTable table, std::shared_ptr<const Schema> schema, uint64_t after,
                size_t transaction_bytes_max);
 
@@ -71,9 +72,10 @@ class ChangeStream {
 
   bool is_ours(uint32_t relation) const { return mapped_ && mapped_->oid == relation; }
   Status check_width(const pgproto::Tuple& tuple) const;
-  Status fill_unchanged(const pgproto::pgoutput::Update& update, pgproto::Tuple& row) const;
+  Status fill_unchanged(const pgproto::pgoutput::Update& update, pgproto::Tuple& row);
   bool moves(const pgproto::pgoutput::Update& update, const pgproto::Tuple& row) const;
-  Status add(std::string_view operation, const pgproto::Tuple& row);
+  Status add(std::string_view operation, const pgproto::Tuple& row,
+             std::string_view unchanged = {});
   std::unexpected<Error> stop(std::string why) const;
 
   const SourceTable table_;
@@ -83,6 +85,8 @@ class ChangeStream {
   std::optional<Mapped> mapped_;
   bool truncated_ = false;
   std::string lsn_text_, time_text_;
+  const bool reports_unchanged_;
+  std::string unchanged_;  ///< Of the update at hand: a JSON array of columns; "": none.
   uint64_t after_ = 0;
 };
 

@@ -46,6 +46,7 @@ class SourceImpl final : public Source, SnapshotRows {
         options_(std::move(options)),
         connect_(std::move(setup.connect)),
         many_(!options_.tables.empty()),
+        stops_at_large_values_(std::move(setup.stops_at_large_values)),
         warnings_(std::move(setup.warnings)),
         slots_(options_.replication_slot, env_.clock),
         monitor_(env_.tasks.monitor()),
@@ -54,7 +55,9 @@ class SourceImpl final : public Source, SnapshotRows {
         schema_(tables_.empty() ? nullptr : tables_.front().schema),
         queue_(buffer_bytes_),
         checks_(options_, env_.clock),
-        stream_(buffer_bytes_ / kTransactionsInBuffer) {}
+        stream_(buffer_bytes_ / kTransactionsInBuffer) {
+    if (!stops_at_large_values_.empty()) warnings_.push_back(stops_at_large_values_);
+  }
   ~SourceImpl() override { close(); }
 
   const std::shared_ptr<const Schema>& schema() const override { return schema_; }
@@ -69,6 +72,15 @@ class SourceImpl final : public Source, SnapshotRows {
     infos.reserve(tables_.size());
     for (const TableSetup& setup : tables_) infos.push_back(info_of(setup));
     return infos;
+  }
+
+  void report_unchanged() override {
+    const Monitor::Lock lock(*monitor_);
+    if (task_) return;
+    reports_unchanged_ = true;
+    for (TableSetup& setup : tables_) setup.schema = source_schema(setup.table, true);
+    if (!tables_.empty()) schema_ = tables_.front().schema;
+    std::erase(warnings_, stops_at_large_values_);
   }
 
   Status start(std::span<const uint64_t> after, std::unique_ptr<SourceMemory> memory) override {
@@ -321,7 +333,7 @@ class SourceImpl final : public Source, SnapshotRows {
     if (!names) return fail(names.error());
     for (const TableName& name : names->ready) {
       std::vector<std::string> made;
-      auto setup = add_table(options_, name, *asking_, env_.clock, made);
+      auto setup = add_table(options_, name, reports_unchanged_, *asking_, env_.clock, made);
       if (!setup) return fail(setup.error());
       uint64_t after = 0;
       {
@@ -529,7 +541,8 @@ class SourceImpl final : public Source, SnapshotRows {
   Env& env_;
   const SinkOptions options_;
   const ConnectOptions connect_;
-  const bool many_;  ///< Whether the option `tables` says which tables.
+  const bool many_;                          ///< Whether the option `tables` says which tables.
+  const std::string stops_at_large_values_;  ///< One of warnings_; "": there is none.
   std::vector<std::string> warnings_;
   const SourceSlots slots_;
   const std::unique_ptr<Monitor> monitor_;
@@ -537,7 +550,8 @@ class SourceImpl final : public Source, SnapshotRows {
 
   // Guarded by monitor_; only the task changes connection_ and tables_, and reads them freely.
   std::vector<TableSetup> tables_;
-  const std::shared_ptr<const Schema> schema_;  ///< Of the first table.
+  std::shared_ptr<const Schema> schema_;  ///< Of the first table; constant once it is started.
+  bool reports_unchanged_ = false;        ///< As schema_.
   BatchQueue queue_;
   std::optional<uint64_t> joins_after_;  ///< The consumer's answer for the table that is added.
   std::optional<Error> failure_;

@@ -45,7 +45,8 @@ Status read_published(const SinkOptions& options, const CatalogTable& table, Con
         shown->rows, [&](const auto& row) { return !row[1] || *row[1] == column.name; });
     const bool generated = column.generated != CatalogColumn::Generated::kNo;
     if (!listed || (generated && connection.server().version < kGeneratedColumns)) continue;
-    for (const auto reserved : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
+    for (const auto reserved :
+         {kOperationColumn, kLsnColumn, kCommitTimeColumn, kUnchangedColumn}) {
       if (column.name != reserved) continue;
       return fail(Errc::kColumnAmbiguous, "table " + table.schema + "." + table.name +
                                               " has a column \"" + column.name +
@@ -75,16 +76,6 @@ Status read_types(const CatalogTable& table, Connection& connection, Deadline de
   return {};
 }
 
-std::shared_ptr<const Schema> make_schema(const SourceTable& table) {
-  std::vector<std::string> names;
-  names.reserve(table.columns.size() + 3);
-  for (const auto& column : table.columns) names.push_back(column.name);
-  for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
-    names.emplace_back(name);
-  }
-  return text_schema(names);
-}
-
 Status read_state(const SinkOptions& options, Connection& connection, Deadline deadline,
                   TableSetup& setup) {
   auto state = read_publication(connection, options.publication, setup.table.oid, deadline);
@@ -112,21 +103,19 @@ Result<bool> may_leave_out(const TableSetup& setup, Connection& connection, Dead
          cell(*large, 0, 1) == "t";
 }
 
-/// One warning, however many tables there are.
-void warn_of_large(const SinkOptions& options, const std::vector<std::string>& tables,
-                   std::vector<std::string>& warnings) {
+/// One warning, however many tables there are; "" for none.
+std::string warning_of_large(const SinkOptions& options, const std::vector<std::string>& tables) {
   constexpr size_t kNamed = 5;
-  if (tables.empty()) return;
+  if (tables.empty()) return {};
   std::string names = tables.front();
   for (size_t i = 1; i < std::min(tables.size(), kNamed); ++i) names += ", " + tables[i];
   if (tables.size() > kNamed) names += " and " + std::to_string(tables.size() - kNamed) + " more";
   const bool one = tables.size() == 1;
-  warnings.push_back(
-      "connection \"" + options.connection_name + "\": " + (one ? "table " : "tables ") + names +
-      (one ? " has" : " have") +
-      " columns whose large values the server leaves out of updates that do not change them, "
-      "and then the source stops: ALTER TABLE … REPLICA IDENTITY FULL, if it has such values and "
-      "is updated");
+  return "connection \"" + options.connection_name + "\": " + (one ? "table " : "tables ") + names +
+         (one ? " has" : " have") +
+         " columns whose large values the server leaves out of updates that do not change them, "
+         "and then the source stops: ALTER TABLE … REPLICA IDENTITY FULL, if it has such values "
+         "and is updated";
 }
 
 Status check_source(const SinkOptions& options) {
@@ -155,7 +144,7 @@ Result<TableSetup> read_setup(const SinkOptions& options, const CatalogTable& ta
   const auto leaves_out = may_leave_out(setup, connection, deadline);
   if (!leaves_out) return fail(leaves_out.error());
   if (*leaves_out) large.push_back(setup.table.full_name());
-  setup.schema = make_schema(setup.table);
+  setup.schema = source_schema(setup.table, false);
   return setup;
 }
 
@@ -233,6 +222,17 @@ Status find_all(const SinkOptions& options, Connection& connection, Clock& clock
 
 }  // namespace
 
+std::shared_ptr<const Schema> source_schema(const SourceTable& table, bool unchanged) {
+  std::vector<std::string> names;
+  names.reserve(table.columns.size() + 4);
+  for (const auto& column : table.columns) names.push_back(column.name);
+  for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
+    names.emplace_back(name);
+  }
+  if (unchanged) names.emplace_back(kUnchangedColumn);
+  return text_schema(names);
+}
+
 SourceTableInfo info_of(const TableSetup& setup) {
   SourceTableInfo info{
       .schema = setup.table.schema, .name = setup.table.name, .columns = {}, .rows = setup.schema};
@@ -278,7 +278,7 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
   if (!setup.tables.empty()) {
     warn_of_actions(options, setup.tables.front().published, setup.warnings);
   }
-  warn_of_large(options, large, setup.warnings);
+  setup.stops_at_large_values = warning_of_large(options, large);
   return setup;
 }
 
@@ -303,7 +303,7 @@ std::unexpected<Error> no_identity(const TableName& table) {
                   "tables_exclude");
 }
 
-Result<TableSetup> add_table(const SinkOptions& options, const TableName& name,
+Result<TableSetup> add_table(const SinkOptions& options, const TableName& name, bool unchanged,
                              Connection& connection, Clock& clock,
                              std::vector<std::string>& warnings) {
   const auto soon = [&] { return clock.now() + kAskTimeout; };
@@ -314,7 +314,11 @@ Result<TableSetup> add_table(const SinkOptions& options, const TableName& name,
   std::vector<std::string> large;
   auto setup = publish_table(without_slot, *table, connection, soon(), warnings, large);
   if (!setup) return setup;
-  warn_of_large(options, large, warnings);
+  if (unchanged) {
+    setup->schema = source_schema(setup->table, true);
+  } else if (std::string warning = warning_of_large(options, large); !warning.empty()) {
+    warnings.push_back(std::move(warning));
+  }
   // Servers may decode what transactions that began before this did as if the table was not
   // published. Those are in a snapshot that is taken when they have ended.
   const auto now = connection.query(sql_text(Sql::kNextTransaction), soon());

@@ -25,12 +25,16 @@ struct TableSetup {
   std::string filter;  ///< The publication's row filter, as SQL; "": every row.
 };
 
+/// source_schema is the schema of a table's batches, with kUnchangedColumn if `unchanged`.
+std::shared_ptr<const Schema> source_schema(const SourceTable& table, bool unchanged);
+
 SourceTableInfo info_of(const TableSetup& setup);
 
 struct SourceSetup {
   ConnectOptions connect;
   std::vector<TableSetup> tables;
   std::vector<std::string> warnings;
+  std::string stops_at_large_values;  ///< A warning for sources that do; "": there are none.
 };
 
 /// find_source checks options, server, tables, publication and slot. With `changes` it also creates
@@ -51,8 +55,8 @@ std::unexpected<Error> no_identity(const TableName& table);
 
 /// add_table publishes a table for a slot that exists, if it is not published, and waits until the
 /// changes of all transactions that begin later are sent. A snapshot that is taken then has what is
-/// not sent. `warnings` gets a line for what was created.
-Result<TableSetup> add_table(const SinkOptions& options, const TableName& name,
+/// not sent. `unchanged` as in source_schema(). `warnings` gets a line for what was created.
+Result<TableSetup> add_table(const SinkOptions& options, const TableName& name, bool unchanged,
                              Connection& connection, Clock& clock,
                              std::vector<std::string>& warnings);
 

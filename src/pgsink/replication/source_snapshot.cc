@@ -52,8 +52,7 @@ Result<bool> read_table_rows(Env& env, Connection& connection, const SnapshotTab
         rows.add(value ? std::optional(pgproto::as_text(*value)) : std::nullopt);
       }
       rows.add("I");
-      rows.add(std::nullopt);
-      rows.add(std::nullopt);
+      rows.end_row();
       if (rows.rows() < kSnapshotBatchRows && rows.bytes() < bytes_max) continue;
       if (!taker.push(table.index, rows)) return false;
     } else if (const auto* refused = std::get_if<pgproto::ErrorResponse>(&message)) {

@@ -182,6 +182,7 @@ Status replicate(Source& source, const SinkOptions& options, const std::function
     if (auto fits = check_options_of(source, options); !fits) return fits;
     OsEnv own_env;
     if (env == nullptr) env = &own_env.env();
+    source.report_unchanged();
     return Replication(source, options, *env, watch).run(goes_on);
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
