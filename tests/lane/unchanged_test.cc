@@ -180,10 +180,12 @@ TEST_F(UnchangedTest, NamesMustBeColumnsBesideTheKey) {
   EXPECT_EQ(scalar("SELECT count(*) FROM rejected WHERE column_name = '_unchanged'"), "6");
 }
 
-TEST_F(UnchangedTest, ATableMayHaveAColumnOfThatName) {
+/// Otherwise the values that a source leaves out would be overwritten by NULL.
+TEST_F(UnchangedTest, AColumnOfThatNameInTheTableIsLeftAlone) {
   sql("CREATE TABLE t (id bigint PRIMARY KEY, body text, amount int, _unchanged text)");
-  expect_written({{{"I", 1, "a", 1, "plain"}}});
-  EXPECT_EQ(scalar("SELECT _unchanged FROM t"), "plain");
+  expect_written({{{"I", 1, "a", 1, {}}, {"U", 1, {}, 2, kBody}}});
+  EXPECT_EQ(rows(), "1 a 2");
+  EXPECT_EQ(scalar("SELECT count(_unchanged) FROM t"), "0");
 }
 
 TEST_F(UnchangedTest, AtomicDoesNotKnowThemInTime) {

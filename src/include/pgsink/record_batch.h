@@ -155,12 +155,12 @@ struct HostPosition {
 };
 
 /// The input column of a changelog (write_mode = changelog) that names the columns whose values a
-/// row leaves unchanged, if its table has no column of that name: a text, in each row a JSON array
-/// of names of input columns, for example ["body","notes"], or NULL for a row that has all its
-/// values. What such a row has in those columns is not looked at. It updates the others; without a
-/// row of that key in the table, it is rejected. A row that inserts ("I") and has unchanged columns
-/// is a row that got another key: where it comes directly after the delete ("D") of the old key, in
-/// the same batch, the table's row moves to the new key and keeps its other values.
+/// row leaves unchanged: a text, in each row a JSON array of names of input columns, for example
+/// ["body","notes"], or NULL for a row that has all its values. What a row has in the columns that
+/// it names is not looked at. It updates the others; without a row of that key in the table, it is
+/// rejected. A row that inserts ("I") and has unchanged columns is a row that got another key:
+/// where it comes directly after the delete ("D") of the old key, in the same batch, the table's
+/// row moves to the new key and keeps its other values. It never fills a column of the table.
 inline constexpr std::string_view kUnchangedColumn = "_unchanged";
 
 /// RecordBatch is a number of rows with the memory that holds them. Movable. Destroying the batch

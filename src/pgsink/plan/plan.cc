@@ -116,9 +116,8 @@ void check_types(const CatalogTable& table, const std::vector<EncodeColumn>& col
 /// A changelog's column that is not a value of the row. A source's columns about the commit go to
 /// the table only if it has such columns.
 bool says_what_happened(const CatalogTable& table, const std::string& name) {
-  if (name == kChangeColumn) return true;
-  return (name == kLsnColumn || name == kCommitTimeColumn || name == kUnchangedColumn) &&
-         table.find_column(name) == nullptr;
+  if (name == kChangeColumn || name == kUnchangedColumn) return true;
+  return (name == kLsnColumn || name == kCommitTimeColumn) && table.find_column(name) == nullptr;
 }
 
 /// Maps the input's columns in their order; `used` are the table columns that they fill.
@@ -377,9 +376,7 @@ std::optional<EncodeColumn> take_note(const CatalogTable& table, const Schema& s
   const bool change = role == EncodeColumn::Role::kChange;
   const auto found =
       std::ranges::find(schema, change ? kChangeColumn : kUnchangedColumn, &Field::name);
-  if (found == schema.end() || (!change && table.find_column(found->name) != nullptr)) {
-    return std::nullopt;
-  }
+  if (found == schema.end()) return std::nullopt;
   constexpr Oid kByteaOid = 17, kCharOid = 18;  // Source: pg_type.dat of the server
   std::string name = change ? "pgsink_change" : "pgsink_unchanged";
   while (table.find_column(name) != nullptr) name += '_';
