@@ -209,8 +209,9 @@ Status ChangeStream::fill_unchanged(const Update& update, Tuple& row) {
     if (!reports_unchanged_) {
       return stop("an update at " + lsn_text_ + " left a large (TOASTed) value of column \"" +
                   name +
-                  "\" alone, and the server does not send it: write the rows, with their column "
-                  "\"_unchanged\", to a changelog; or ALTER TABLE … REPLICA IDENTITY FULL, then "
+                  "\" alone, and the server does not send it: write whole rows to a changelog (in "
+                  "a script by SELECT * without expressions, in a program with "
+                  "Source::report_unchanged()); or ALTER TABLE … REPLICA IDENTITY FULL, then "
                   "drop the slot and take a new snapshot into an empty target");
     }
     unchanged_ += (unchanged_.empty() ? "[" : ",") + json_string(name);

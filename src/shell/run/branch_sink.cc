@@ -12,7 +12,7 @@ std::expected<std::unique_ptr<BranchSink>, Faults> BranchSink::open(const Pipeli
                                                                     SinkOptions options) {
   Connections& connections = pipeline.context.connections;
   const auto pool = connections.pool(branch.syntax.target);
-  auto sink = pool ? Sink::open(std::move(options), branch.rows.schema(), nullptr, *pool)
+  auto sink = pool ? Sink::open(std::move(options), branch.schema(), nullptr, *pool)
                    : std::unexpected(pool.error());
   if (!sink) return std::unexpected(pipeline.target_fault(branch, sink.error()));
   std::unique_ptr<BranchSink> opened(new BranchSink(pipeline, branch));

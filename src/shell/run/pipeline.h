@@ -61,6 +61,12 @@ struct Branch {
   EngineSql sql;
   Query query;
   ArrowRows rows;  ///< Makes batches of the query's chunks; unset if into_engine().
+  /// The schema of the source's own batches, which go to the target without the query; or null.
+  std::shared_ptr<const Schema> whole_rows;
+  /// What the target gets.
+  const std::shared_ptr<const Schema>& schema() const {
+    return whole_rows ? whole_rows : rows.schema();
+  }
 };
 
 struct Pipeline {

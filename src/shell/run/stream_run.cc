@@ -7,6 +7,7 @@
 #include "pgsink/options/rules.h"
 #include "shell/run/delivered_rows.h"
 #include "shell/run/stopwatch.h"
+#include "shell/run/whole_rows.h"
 
 namespace pgsink::shell {
 namespace {
@@ -73,6 +74,9 @@ PipelineResult StreamRun::run() {
 }
 
 Outcome StreamRun::open_sinks() {
+  if (const auto whole = reads_whole_rows(pipeline_)) {
+    pipeline_.branches.front().whole_rows = source_.rows->report_unchanged(whole->no_truncates);
+  }
   const bool by_sinks = std::ranges::any_of(pipeline_.branches, [](const Branch& branch) {
     return !branch.into_engine() && branch.options->delivery == Delivery::kExactlyOnce;
   });
@@ -148,6 +152,7 @@ Outcome StreamRun::move_until_end() {
     // Also while nothing comes: nobody else would say it before the next row.
     if (auto works = check_sinks(); !works) return works;
     const bool end = rows->end;
+    read_position_ = std::max(read_position_, rows->batch.position);
     if (rows->batch.row_count() > 0 || !rows->rejected.empty() || !rows->stream.empty()) {
       auto moved = move(std::move(*rows));
       if (!moved && holder_) {
@@ -188,6 +193,11 @@ Outcome StreamRun::move(UnboundedSource::Rows rows) {
   }
   if (auto rejected = rejects_.reject(rows.rejected); !rejected) return rejected;
   if (rows.batch.row_count() == 0) return write(std::vector<Made>(parts_.size()));
+  if (pipeline_.branches.front().whole_rows) {
+    std::vector<Made> whole(1);
+    whole.front().push_back(std::move(rows.batch));
+    return write(std::move(whole));
+  }
   source_.feed.set(std::move(rows.batch));
   auto made = make();
   if (!made) {

@@ -49,6 +49,12 @@ class PostgresSource final : public UnboundedSource {
     return {};
   }
 
+  std::shared_ptr<const Schema> report_unchanged(bool without_truncates) override {
+    if (!started_) source_->report_unchanged();
+    without_truncates_ = without_truncates;
+    return source_->schema();
+  }
+
   /// A transaction is never split, whatever the limit of rows is.
   Result<Rows> next(size_t, TimePoint deadline) override {
     if (finished_) return Rows{.batch = empty(), .rejected = {}, .end = true};
@@ -59,6 +65,11 @@ class PostgresSource final : public UnboundedSource {
     if (!*batch) return Rows{.batch = empty(), .rejected = {}, .end = false};
     snapshot_ = (*batch)->snapshot;
     position_ = (*batch)->position;
+    if ((*batch)->truncate && without_truncates_) {
+      Rows none{.batch = empty(), .rejected = {}, .end = false};
+      none.batch.position = position_;
+      return none;
+    }
     return Rows{.batch = std::move((*batch)->rows), .rejected = {}, .end = false};
   }
 
@@ -89,7 +100,7 @@ class PostgresSource final : public UnboundedSource {
   const SinkOptions options_;
   Reporter& reporter_;
   std::unique_ptr<Source> source_;
-  bool started_ = false, finished_ = false, snapshot_ = false;
+  bool started_ = false, finished_ = false, snapshot_ = false, without_truncates_ = false;
   uint64_t position_ = 0;
 };
 

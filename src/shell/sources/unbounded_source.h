@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -57,7 +58,8 @@ class UnboundedSource {
   /// Rows is one micro-batch.
   struct Rows {
     /// Columns of kinds kText32, kText64, kStdString, kStdStringView or kNull, in the order of
-    /// SourceShape::raw. Its `position` is passed to committed() later; positions never decrease.
+    /// SourceShape::raw, unless report_unchanged() said otherwise. Its `position` is passed to
+    /// committed() later; positions never decrease.
     RecordBatch batch;
     /// Of a source with streams: the stream of all of these rows, and its position after them.
     std::string stream;
@@ -95,6 +97,13 @@ class UnboundedSource {
   virtual bool select_columns(std::string_view statement) {
     static_cast<void>(statement);
     return false;
+  }
+  /// From now on rows may leave columns unchanged (kUnchangedColumn), because all of them go as they
+  /// are to a changelog, except, if the caller says so, those for TRUNCATE. Returns the schema that
+  /// batches have then; null if the source has no such rows. Called before begin().
+  virtual std::shared_ptr<const Schema> report_unchanged(bool without_truncates) {
+    static_cast<void>(without_truncates);
+    return nullptr;
   }
   /// Null if the source has no streams.
   virtual StreamControl* streams() { return nullptr; }

@@ -15,6 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string server_says(const std::string& sql) {
   return analytics_server().scalar(sql, "analytics");
@@ -141,6 +142,53 @@ TEST_F(PostgresSource, APublicationThatShowsLessEndsThePipeline) {
         EXPECT_TRUE(wait_for("SELECT count(*) FROM pg_replication_slots WHERE active", "0"));
       });
   EXPECT_THAT(run.err, HasSubstr("does not hold it any more; changes "));
+}
+
+// The server does not log large values that an update leaves alone.
+TEST_F(PostgresSource, LargeValuesStayWhereWholeRowsArePassedOn) {
+  for (const char* const query :
+       {"SELECT * FROM stock_changes", "SELECT * FROM stock_changes WHERE _op <> 'T'"}) {
+    SCOPED_TRACE(query);
+    server_does(
+        "TRUNCATE stock, mirror; ALTER TABLE stock ALTER name SET STORAGE EXTERNAL;"
+        "INSERT INTO stock VALUES (1, repeat('x', 5000), 1), (2, repeat('y', 5000), 2)");
+    const std::string mirror =
+        "SELECT string_agg(concat_ws('|', id, length(name), amount), ' ' ORDER BY id) FROM mirror";
+    const std::string script =
+        source_ + mirror_ + "CREATE PIPELINE p AS INSERT INTO mirror_sink " + query + ";";
+    const Captured run = run_until(script, [&] {
+      EXPECT_TRUE(wait_for(mirror, "1|5000|1 2|5000|2"));
+      server_does("UPDATE stock SET amount = 7 WHERE id = 1; UPDATE stock SET id = 3 WHERE id = 2");
+      EXPECT_TRUE(wait_for(mirror, "1|5000|7 3|5000|2"));
+      // More rows than the engine takes at once; a moved row must not be cut from its delete.
+      server_does(
+          "BEGIN; INSERT INTO stock SELECT i, repeat('z', 3000), 0 FROM generate_series(10, 4000)"
+          " AS i; UPDATE stock SET id = -id WHERE id >= 10; COMMIT");
+      EXPECT_TRUE(
+          wait_for("SELECT count(*) || ' ' || min(id) || ' ' || min(length(name)) FROM mirror",
+                   "3993 -4000 3000"));
+    });
+    EXPECT_EQ(run.exit_code, 130) << run.err;
+    EXPECT_THAT(run.err, Not(HasSubstr("REPLICA IDENTITY")));
+    server_does("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots");
+  }
+}
+
+TEST_F(PostgresSource, LargeValuesThatAQueryWouldMissStopThePipeline) {
+  server_does(
+      "ALTER TABLE stock ALTER name SET STORAGE EXTERNAL;"
+      "INSERT INTO stock VALUES (1, repeat('x', 5000), 1)");
+  const Captured run = run_until(
+      source_ + mirror_ +
+          "CREATE PIPELINE p AS INSERT INTO mirror_sink SELECT id, upper(name) AS name, amount, _op"
+          " FROM stock_changes;",
+      [&] {
+        EXPECT_TRUE(wait_for("SELECT count(*) FROM mirror", "1"));
+        server_does("UPDATE stock SET amount = 7");
+        EXPECT_TRUE(wait_for("SELECT count(*) FROM pg_replication_slots WHERE active", "0"));
+      });
+  EXPECT_THAT(run.err, HasSubstr("left a large (TOASTed) value of column \"name\" alone"));
+  EXPECT_EQ(server_says("SELECT length(name) FROM mirror"), "5000");
 }
 
 TEST_F(PostgresSource, QueriesFilterAndComputeOverItsTexts) {
