@@ -204,4 +204,8 @@ class Connection {
 Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline,
              std::string* waiting = nullptr);
 
+/// terminate tells a backend to end, as fence(), and does not wait until it has: for a caller that
+/// waits for something the backend holds. Fails with kCannotFence if that is not allowed.
+Status terminate(Connection& connection, const BackendIdentity& backend, Deadline deadline);
+
 }  // namespace pgsink

@@ -154,14 +154,41 @@ std::unexpected<Error> cannot_fence(const BackendIdentity& backend, const std::s
                                       ") may still be running: " + why);
 }
 
+/// Tells a backend to end and waits `wait_ms` for it; 0: not at all, and the result is true. True:
+/// it has ended. `waiting` is as that of fence().
+Result<bool> ask_to_end(Connection& connection, const BackendIdentity& backend, int64_t wait_ms,
+                        Deadline deadline, std::string* waiting) {
+  if (backend.pid <= 0 || backend.backend_start.empty()) {
+    return cannot_fence(backend, "its identity was never read");
+  }
+  const std::optional<std::string> parameters[] = {std::to_string(backend.pid),
+                                                   backend.backend_start, std::to_string(wait_ms),
+                                                   std::to_string(backend.role_oid)};
+  const auto answer = connection.query(kTerminate, parameters, deadline);
+  if (!answer) {
+    const Error& error = answer.error();
+    if (error.sqlstate == "42501") {
+      return cannot_fence(backend,
+                          error.message + "; connect as its role, or GRANT pg_signal_backend");
+    }
+    if (error.code == Errc::kTimeout) return cannot_fence(backend, kStillRunning);
+    return fail(error);
+  }
+  if (answer->rows.empty() || answer->rows[0].size() != 3) return true;  // It has ended already.
+  if (waiting != nullptr && waiting->empty()) *waiting = answer->rows[0][2].value_or("");
+  if (answer->rows[0][0] == "t") {
+    return cannot_fence(backend,
+                        "it belongs to another role, and this role may not see it; connect as "
+                        "its role, or GRANT pg_read_all_stats and pg_signal_backend");
+  }
+  return answer->rows[0][1] == "t";
+}
+
 }  // namespace
 
 Status fence(Connection& connection, const BackendIdentity& backend, Deadline deadline,
              std::string* waiting) {
   Clock& clock = connection.env_.clock;
-  if (backend.pid <= 0 || backend.backend_start.empty()) {
-    return cannot_fence(backend, "its identity was never read");
-  }
   for (;;) {
     int64_t wait_ms = kTerminateWaitMs;
     if (deadline != kNoDeadline) {
@@ -169,31 +196,18 @@ Status fence(Connection& connection, const BackendIdentity& backend, Deadline de
           std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock.now());
       wait_ms = std::clamp<int64_t>(left.count() / 2, 1, kTerminateWaitMs);
     }
-    const std::optional<std::string> parameters[] = {std::to_string(backend.pid),
-                                                     backend.backend_start, std::to_string(wait_ms),
-                                                     std::to_string(backend.role_oid)};
-    const auto answer = connection.query(kTerminate, parameters, deadline);
-    if (!answer) {
-      const Error& error = answer.error();
-      if (error.sqlstate == "42501") {
-        return cannot_fence(backend,
-                            error.message + "; connect as its role, or GRANT pg_signal_backend");
-      }
-      if (error.code == Errc::kTimeout) return cannot_fence(backend, kStillRunning);
-      return fail(error);
-    }
-    if (answer->rows.empty() || answer->rows[0].size() != 3) return {};  // It has ended already.
-    if (waiting != nullptr && waiting->empty()) *waiting = answer->rows[0][2].value_or("");
-    if (answer->rows[0][0] == "t") {
-      return cannot_fence(backend,
-                          "it belongs to another role, and this role may not see it; connect as "
-                          "its role, or GRANT pg_read_all_stats and pg_signal_backend");
-    }
-    if (answer->rows[0][1] == "t") return {};
+    const auto ended = ask_to_end(connection, backend, wait_ms, deadline, waiting);
+    if (!ended) return fail(ended.error());
+    if (*ended) return {};
     if (deadline != kNoDeadline && clock.now() >= deadline) {
       return cannot_fence(backend, kStillRunning);
     }
   }
+}
+
+Status terminate(Connection& connection, const BackendIdentity& backend, Deadline deadline) {
+  const auto asked = ask_to_end(connection, backend, 0, deadline, nullptr);
+  return asked ? Status() : fail(asked.error());
 }
 
 // ---- silence ------------------------------------------------------------------------------------

@@ -11,8 +11,12 @@ namespace {
 constexpr std::string_view kLockNotAvailable = "55P03";
 constexpr std::string_view kDeadlockDetected = "40P01";
 
+/// How long to wait for those that come after the first was waited for: their writer had its time.
+constexpr int64_t kRowsBlockedAgainMs = 200;
+
 // Terminates the backends whose open transactions have changed the rows. The list is read twice: a
-// backend whose transaction is still there the second time is the same one.
+// backend whose transaction is still there the second time is the same one. Does not wait until
+// they have ended: the caller must queue for the rows before their writer has connected again.
 Status end_blockers(Connection& connection, const RowTakeover& takeover, Deadline deadline) {
   const auto seen = run_control(connection, takeover.blockers, deadline);
   if (!seen) return fail(seen.error());
@@ -32,7 +36,7 @@ Status end_blockers(Connection& connection, const RowTakeover& takeover, Deadlin
     }
     const BackendIdentity blocker{static_cast<int32_t>(parse_number(*row[0])), row[1].value_or(""),
                                   static_cast<uint32_t>(parse_number(row[2].value_or("0")))};
-    if (auto gone = fence(connection, blocker, deadline); !gone) return gone;
+    if (auto told = terminate(connection, blocker, deadline); !told) return told;
   }
   return {};
 }
@@ -62,9 +66,10 @@ std::string renewed_token(std::string_view claim, Random& random) {
 
 Result<QueryResult> take_over_rows(Env& env, Connection& connection, const RowTakeover& takeover,
                                    Deadline deadline) {
-  const std::string bounded =
-      sql_text(Sql::kLockTimeout, {std::to_string(kRowsBlockedMaxMs)}) + "; " + takeover.statements;
+  int64_t wait_ms = kRowsBlockedMaxMs;
   for (;;) {
+    const std::string bounded =
+        sql_text(Sql::kLockTimeout, {std::to_string(wait_ms)}) + "; " + takeover.statements;
     auto result = run_control(connection, bounded, deadline);
     if (result || connection.broken()) return result;
     // Two writers that take rows over may wait for each other: the server ends one of them.
@@ -77,6 +82,7 @@ Result<QueryResult> take_over_rows(Env& env, Connection& connection, const RowTa
                       "again");
     }
     if (deadlock) continue;
+    wait_ms = kRowsBlockedAgainMs;
     if (auto ended = end_blockers(connection, takeover, deadline); !ended) {
       return fail(ended.error());
     }
