@@ -42,12 +42,17 @@ class KafkaGroupTest : public testing::Test {
   void sql(const std::string& text) { shared_server().sql(text, database_); }
 
   std::string script(const std::string& more_of_sink, const std::string& statement) const {
+    return script(", delivery = 'exactly_once', sink_id = 'group'" + more_of_sink, "", statement);
+  }
+  std::string script(const std::string& more_of_sink, const std::string& group,
+                     const std::string& statement) const {
     return "CREATE CONNECTION target TO postgresql (host = '" + shared_server().socket_dir() +
            "', port = '" + std::to_string(shared_server().port()) + "', database = '" + database_ +
-           "', username = 'postgres', table = 't', sink_id = 'group', delivery = 'exactly_once', "
+           "', username = 'postgres', table = 't', "
            "max_retries = 1000, retry_backoff_ms = 50, batch_timeout_ms = 100" +
            more_of_sink + ");\nCREATE CONNECTION feed TO kafka (type = 'source', brokers = '" +
            shared_broker().address() + "', topic = '" + topic_ + "', group_id = 'g-" + topic_ +
+           group +
            "', format = 'json', columns = MAP {'k': 'INTEGER', 'n': 'BIGINT'}, "
            "rebalance_timeout_ms = 5000, properties = MAP {'session.timeout.ms': '2000', "
            "'heartbeat.interval.ms': '300'});\n" +
@@ -144,6 +149,38 @@ TEST_F(KafkaGroupTest, MembersThatAreKilledAndStoppedLoseAndDoubleNothing) {
   }
   members_.clear();
   if (!HasFailure()) std::remove(log().c_str());
+}
+
+/// Whoever stops a process waits for so long, and kills it then: Kubernetes 30 seconds.
+TEST_F(KafkaGroupTest, AMemberEndsAlsoIfItsBrokerDoesNotAnswer) {
+  sql("CREATE TABLE t (k int, n bigint)");
+  shared_broker().create_topic(topic_, 2);
+  send(0, 100, 2, 2);
+  for (const int signal : {SIGKILL, SIGSTOP}) {
+    for (const bool once : {true, false}) {
+      sql("TRUNCATE t");
+      const std::string delivery = once ? "exactly_once" : "at_least_once";
+      const std::string group = delivery + std::to_string(signal);
+      const std::string sink_id = once ? ", sink_id = '" + group + "'" : "";
+      start_member(script(", delivery = '" + delivery + "'" + sink_id, group,
+                          "INSERT INTO target SELECT k, n FROM feed;"));
+      ASSERT_TRUE(eventually([&] { return scalar("SELECT count(*) FROM t") == "100"; }));
+      const pid_t member = members_.begin()->first;
+      if (signal == SIGKILL)
+        shared_broker().stop(SIGKILL);
+      else
+        shared_broker().signal(SIGSTOP);
+      kill(member, SIGTERM);
+      // librdkafka itself would wait a minute for an answer.
+      EXPECT_TRUE(wait_for_child(member, std::chrono::seconds(40)))
+          << delivery << ": it does not end; see " << log();
+      members_.clear();
+      if (signal == SIGKILL)
+        shared_broker().start();
+      else
+        shared_broker().signal(SIGCONT);
+    }
+  }
 }
 
 }  // namespace

@@ -96,6 +96,9 @@ class KafkaBroker {
     pid_ = -1;
   }
 
+  /// SIGSTOP: it keeps its connections and answers nothing, until SIGCONT.
+  void signal(int number) const { kill(pid_, number); }
+
   // ---- topics ----------------------------------------------------------------------------------
   void create_topic(const std::string& name, int partitions) {
     admin([&](rd_kafka_queue_t* queue) {

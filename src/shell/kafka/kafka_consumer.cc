@@ -20,6 +20,9 @@ constexpr int kAskMs = 10'000;
 /// How long to wait for a cluster that may be starting, when joining and when only checking.
 constexpr int kReachMs = 60'000;
 constexpr int kCheckMs = 10'000;
+/// How long to wait until the offsets are stored, and then until the group is left: whoever ends
+/// this process does not wait for a broker that hangs.
+constexpr milliseconds kLeaveWait{5000};
 
 struct FreePartitions {
   void operator()(rd_kafka_topic_partition_list_t* list) const {
@@ -27,6 +30,16 @@ struct FreePartitions {
   }
 };
 using Partitions = std::unique_ptr<rd_kafka_topic_partition_list_t, FreePartitions>;
+
+struct FreeQueue {
+  void operator()(rd_kafka_queue_t* queue) const { rd_kafka_queue_destroy(queue); }
+};
+using Queue = std::unique_ptr<rd_kafka_queue_t, FreeQueue>;
+
+struct FreeEvent {
+  void operator()(rd_kafka_event_t* event) const { rd_kafka_event_destroy(event); }
+};
+using Event = std::unique_ptr<rd_kafka_event_t, FreeEvent>;
 
 const rd_kafka_message_t& as_message(const KafkaMessage::Pointer& pointer) {
   return *static_cast<const rd_kafka_message_t*>(pointer.get());
@@ -76,9 +89,9 @@ class RdConsumer final : public KafkaConsumer {
     // Rebalances that nobody has answered would be waited for.
     while (!rebalances_.empty()) rebalances_.pop_front();
     if (unanswered_) answer_at_once(*unanswered_);
-    // Leaves the group, which gives the partitions to others at once.
-    rd_kafka_consumer_close(handle_);
-    rd_kafka_destroy(handle_);
+    leave_group();
+    // Does not try to leave again.
+    rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   }
   RdConsumer(const RdConsumer&) = delete;
   RdConsumer& operator=(const RdConsumer&) = delete;
@@ -151,8 +164,15 @@ class RdConsumer final : public KafkaConsumer {
 
   Status commit(const std::vector<KafkaOffset>& offsets, bool wait) override {
     if (offsets.empty()) return {};
-    return checked(rd_kafka_commit(handle_, list_of(offsets).get(), wait ? 0 : 1),
-                   "cannot store the offsets of the group");
+    const char* const what = "cannot store the offsets of the group";
+    const Partitions list = list_of(offsets);
+    if (!wait) return checked(rd_kafka_commit(handle_, list.get(), 1), what);
+    const Queue answers(rd_kafka_queue_new(handle_));
+    const auto asked = rd_kafka_commit_queue(handle_, list.get(), answers.get(), nullptr, nullptr);
+    if (auto sent = checked(asked, what); !sent) return sent;
+    const Event answer(rd_kafka_queue_poll(answers.get(), static_cast<int>(kLeaveWait.count())));
+    if (answer == nullptr) return checked(RD_KAFKA_RESP_ERR__TIMED_OUT, what);
+    return checked(rd_kafka_event_error(answer.get()), what);
   }
 
   Result<std::vector<KafkaOffset>> committed(
@@ -263,6 +283,30 @@ class RdConsumer final : public KafkaConsumer {
     rd_kafka_conf_set_error_cb(conf, &RdConsumer::on_error);
     rd_kafka_conf_set_log_cb(conf, nullptr);
     return {};
+  }
+
+  /// Leaves the group, which gives the partitions to others at once, if the broker answers in time;
+  /// otherwise they wait until the session has timed out.
+  void leave_group() {
+    const Queue events(rd_kafka_queue_new(handle_));
+    // The error, if there is one, is an object.
+    if (rd_kafka_error_t* const error = rd_kafka_consumer_close_queue(handle_, events.get())) {
+      rd_kafka_error_destroy(error);
+      return;
+    }
+    const auto until = std::chrono::steady_clock::now() + kLeaveWait;
+    while (rd_kafka_consumer_closed(handle_) == 0 && std::chrono::steady_clock::now() < until) {
+      constexpr int kStepMs = 20;
+      const Event event(rd_kafka_queue_poll(events.get(), kStepMs));
+      if (event == nullptr || rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_REBALANCE)
+        continue;
+      Rebalance rebalance;
+      const bool assigned =
+          rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+      rebalance.kind = assigned ? Rebalance::Kind::kAssigned : Rebalance::Kind::kRevoked;
+      rebalance.partitions = partitions_of(rd_kafka_event_topic_partition_list(event.get()));
+      answer_at_once(rebalance);
+    }
   }
 
   /// Called in poll(), or while the consumer is closed: then the answer must be given at once.
