@@ -1,7 +1,10 @@
 // The functions of pgsink_c.h.
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <pgsink/arrow.h>
 #include <pgsink/pgsink_c.h>
@@ -93,6 +96,53 @@ Status open(const pgsink_option* options, size_t count, ArrowSchema* schema,
   return {};
 }
 
+Result<std::string> stream_name(const char* stream) {
+  if (stream == nullptr) return fail(Errc::kUsage, "the name of a stream is NULL");
+  return std::string(stream);
+}
+
+Result<std::vector<std::string>> stream_names(const char* const* streams, size_t count) {
+  if (streams == nullptr && count > 0) return fail(Errc::kUsage, "the names of streams are NULL");
+  std::vector<std::string> names;
+  for (size_t i = 0; i < count; ++i) {
+    auto name = stream_name(streams[i]);
+    if (!name) return fail(name.error());
+    names.push_back(*std::move(name));
+  }
+  return names;
+}
+
+Status claim(pgsink::Sink& sink, const char* const* streams, size_t count, uint64_t* positions) {
+  auto names = stream_names(streams, count);
+  if (!names) return fail(names.error());
+  if (positions == nullptr && count > 0) {
+    return fail(Errc::kUsage, "the place for the positions is NULL");
+  }
+  std::vector<pgsink::StreamStart> starts;
+  for (size_t i = 0; i < count; ++i) {
+    starts.push_back({.stream = (*names)[i], .position = positions[i]});
+  }
+  const auto claimed = sink.claim(starts);
+  if (!claimed) return fail(claimed.error());
+  for (const pgsink::StreamPosition& one : *claimed) {
+    positions[std::ranges::find(*names, one.stream) - names->begin()] = one.position;
+  }
+  return {};
+}
+
+/// `stream` is "" without streams.
+Status write(pgsink_sink& to, std::string stream, ArrowSchema* schema, ArrowArray* batch,
+             uint64_t position) {
+  Result<std::shared_ptr<const pgsink::Schema>> given = to.schema;
+  if (schema != nullptr) given = pgsink::import_arrow_schema(schema);
+  if (!given) return fail(given.error());
+  auto imported = pgsink::import_arrow_batch(*std::move(given), batch);
+  if (!imported) return fail(imported.error());
+  imported->position = position;
+  imported->stream = std::move(stream);
+  return to.sink->write(*std::move(imported));
+}
+
 Status write_stream(pgsink::Sink& sink, ArrowArrayStream* stream, uint64_t position,
                     uint64_t& rows) {
   auto opened = pgsink::ArrowStream::open(stream);
@@ -148,15 +198,8 @@ int pgsink_sink_write(pgsink_sink* sink, ArrowSchema* schema, ArrowArray* batch,
                       pgsink_error* error) {
   const Moved<ArrowSchema> moved_schema(schema);
   const Moved<ArrowArray> moved_batch(batch);
-  return call_sink(sink, error, [&](pgsink::Sink& target) -> Status {
-    Result<std::shared_ptr<const pgsink::Schema>> given = sink->schema;
-    if (schema != nullptr) given = pgsink::import_arrow_schema(schema);
-    if (!given) return fail(given.error());
-    auto imported = pgsink::import_arrow_batch(*std::move(given), batch);
-    if (!imported) return fail(imported.error());
-    imported->position = position;
-    return target.write(*std::move(imported));
-  });
+  return call_sink(sink, error,
+                   [&](pgsink::Sink&) { return write(*sink, {}, schema, batch, position); });
 }
 
 int pgsink_sink_write_stream(pgsink_sink* sink, ArrowArrayStream* stream, uint64_t position,
@@ -231,4 +274,44 @@ int pgsink_sink_commit(pgsink_sink* sink, uint64_t epoch, pgsink_error* error) {
 
 int pgsink_sink_abort(pgsink_sink* sink, uint64_t epoch, pgsink_error* error) {
   return call_sink(sink, error, [&](pgsink::Sink& target) { return target.abort(epoch); });
+}
+
+// ---- streams ------------------------------------------------------------------------------------
+
+int pgsink_sink_claim(pgsink_sink* sink, const char* const* streams, size_t count,
+                      uint64_t* positions, pgsink_error* error) {
+  return call_sink(sink, error,
+                   [&](pgsink::Sink& target) { return claim(target, streams, count, positions); });
+}
+
+int pgsink_sink_write_claimed(pgsink_sink* sink, const char* stream, ArrowSchema* schema,
+                              ArrowArray* batch, uint64_t position, pgsink_error* error) {
+  const Moved<ArrowSchema> moved_schema(schema);
+  const Moved<ArrowArray> moved_batch(batch);
+  return call_sink(sink, error, [&](pgsink::Sink&) -> Status {
+    auto name = stream_name(stream);
+    if (!name) return fail(name.error());
+    return write(*sink, *std::move(name), schema, batch, position);
+  });
+}
+
+int pgsink_sink_release(pgsink_sink* sink, const char* const* streams, size_t count, int discard,
+                        pgsink_error* error) {
+  return call_sink(sink, error, [&](pgsink::Sink& target) -> Status {
+    const auto names = stream_names(streams, count);
+    if (!names) return fail(names.error());
+    return target.release(
+        *names, discard == 0 ? pgsink::ReleaseMode::kDrain : pgsink::ReleaseMode::kDiscard);
+  });
+}
+
+uint64_t pgsink_sink_stream_position(const pgsink_sink* sink, const char* stream) {
+  return sink == nullptr || stream == nullptr ? 0 : sink->sink->stream_position(stream);
+}
+
+int pgsink_sink_stream_status(pgsink_sink* sink, const char* stream, pgsink_error* error) {
+  return call_sink(sink, error, [&](pgsink::Sink& target) -> Status {
+    const auto name = stream_name(stream);
+    return name ? target.stream_status(*name) : fail(name.error());
+  });
 }

@@ -395,5 +395,72 @@ TEST_F(CTest, ABatchWithASchemaOfItsOwnIsCompared) {
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "3");
 }
 
+/// As write(), of a batch that belongs to a stream.
+int write_claimed(pgsink_sink* sink, const char* stream, int64_t first, uint64_t position,
+                  pgsink_error* error) {
+  ArrowArray batch;
+  make_batch(&batch, first, 10);
+  const int code = pgsink_sink_write_claimed(sink, stream, nullptr, &batch, position, error);
+  EXPECT_EQ(batch.release, nullptr) << "not moved";
+  return code;
+}
+
+TEST_F(CTest, StreamsMoveBetweenSinks) {
+  options_.set("delivery", "exactly_once").set("sink_id", "c").set("streams", "true");
+  pgsink_sink* const first = open();
+  CError error;
+  const char* const both[] = {"b", "a"};
+  uint64_t positions[] = {0, 100};
+  ASSERT_EQ(pgsink_sink_claim(first, both, 2, positions, &error), 0) << error.message;
+  EXPECT_EQ(positions[0], 0U);
+  EXPECT_EQ(positions[1], 100U);
+  ASSERT_EQ(write_claimed(first, "b", 1, 10, &error), 0) << error.message;
+  ASSERT_EQ(write_claimed(first, "a", 101, 110, &error), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_release(first, both, 1, 0, &error), 0) << error.message;
+  EXPECT_EQ(scalar("SELECT count(*) FROM t WHERE id < 100"), "10");
+  EXPECT_EQ(pgsink_sink_stream_position(first, "b"), 0U);
+  ASSERT_EQ(pgsink_sink_flush(first, &error), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_stream_position(first, "a"), 110U);
+  EXPECT_EQ(pgsink_sink_stream_status(first, "a", &error), 0);
+
+  pgsink_sink* const second = open();
+  positions[0] = positions[1] = 0;
+  ASSERT_EQ(pgsink_sink_claim(second, both, 2, positions, &error), 0) << error.message;
+  EXPECT_EQ(positions[0], 10U);
+  EXPECT_EQ(positions[1], 110U);
+  ASSERT_EQ(write_claimed(first, "a", 111, 120, &error), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_flush(first, &error), 6002);
+  EXPECT_EQ(pgsink_sink_stream_status(first, "a", &error), 6002);
+  EXPECT_THAT(error.message, HasSubstr("stream \"a\" of sink \"c\" is fenced by"));
+  EXPECT_EQ(pgsink_sink_release(first, &both[1], 1, 1, &error), 0) << error.message;
+  ASSERT_EQ(write_claimed(second, "a", 111, 120, &error), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_close(second, &error), 0) << error.message;
+  EXPECT_EQ(scalar("SELECT count(*) || ' ' || sum(id) FROM t"), "30 2265");
+  pgsink_sink_free(first);
+  pgsink_sink_free(second);
+}
+
+TEST_F(CTest, MistakesWithStreamsAreErrors) {
+  options_.set("delivery", "exactly_once").set("sink_id", "c").set("streams", "true");
+  pgsink_sink* const sink = open();
+  CError error;
+  const char* const names[] = {"a", nullptr};
+  uint64_t positions[] = {7, 8};
+  EXPECT_EQ(pgsink_sink_claim(sink, names, 2, positions, &error), 9003);
+  EXPECT_EQ(positions[0], 7U);
+  EXPECT_EQ(pgsink_sink_claim(sink, nullptr, 1, positions, &error), 9003);
+  EXPECT_EQ(pgsink_sink_claim(sink, names, 1, nullptr, &error), 9003);
+  EXPECT_EQ(pgsink_sink_claim(nullptr, names, 1, positions, &error), 9003);
+  EXPECT_EQ(pgsink_sink_claim(sink, nullptr, 0, nullptr, &error), 0) << error.message;
+  EXPECT_EQ(pgsink_sink_release(sink, names, 1, 0, &error), 9003);
+  EXPECT_THAT(error.message, HasSubstr("\"a\" is not claimed"));
+  EXPECT_EQ(write_claimed(sink, nullptr, 1, 1, &error), 9003);
+  EXPECT_EQ(write_claimed(sink, "a", 1, 1, &error), 9003);
+  EXPECT_EQ(pgsink_sink_stream_position(sink, nullptr), 0U);
+  EXPECT_EQ(pgsink_sink_stream_position(nullptr, "a"), 0U);
+  EXPECT_EQ(pgsink_sink_stream_status(sink, nullptr, &error), 9003);
+  pgsink_sink_free(sink);
+}
+
 }  // namespace
 }  // namespace pgsink::test

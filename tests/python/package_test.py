@@ -599,6 +599,73 @@ class SinkTest(DatabaseTest):
         self.assertEqual(self.sql("SELECT id FROM t"), [(1,)])
 
 
+class StreamsTest(DatabaseTest):
+    """Two sinks share streams, as two processes would."""
+
+    def setUp(self):
+        super().setUp()
+        self.sql("CREATE TABLE t (stream text, id bigint)")
+
+    def rows(self, stream, first, last):
+        ids = list(range(first, last + 1))
+        return pyarrow.table({"stream": [stream] * len(ids), "id": ids})
+
+    def open(self):
+        return pgsink.Sink(self.url, "t", like=self.rows("", 1, 1), delivery="exactly_once",
+                           sink_id="s", streams=True)
+
+    def stored(self):
+        return self.sql("SELECT stream, count(*), count(DISTINCT id), max(id) FROM t GROUP BY 1"
+                        " ORDER BY 1")
+
+    def test_a_stream_goes_on_elsewhere(self):
+        with self.open() as first, self.open() as second:
+            self.assertEqual(first.claim({"b": 0, "a": 100}), {"b": 0, "a": 100})
+            first.write(self.rows("a", 101, 110), position=110, stream="a")
+            first.write(self.rows("b", 1, 5), position=5, stream="b")
+            first.release(["b"])
+            self.assertIn(("b", 5, 5, 5), self.stored())
+            self.assertEqual(second.claim(["b"]), {"b": 5})
+            second.write(self.rows("b", 6, 9).to_batches()[0], position=9, stream="b")
+            second.flush()
+            self.assertEqual(second.stream_position("b"), 9)
+            self.assertEqual(second.stream_position("a"), 0)
+        self.assertEqual(self.stored(), [("a", 10, 10, 110), ("b", 9, 9, 9)])
+
+    def test_a_stream_that_is_taken_over_is_fenced(self):
+        with self.open() as first, self.open() as second:
+            first.claim(["a", "b"])
+            second.claim(name for name in ["a"])
+            first.write(self.rows("a", 1, 5), position=5, stream="a")
+            first.write(self.rows("b", 1, 5), position=5, stream="b")
+            with self.assertRaisesRegex(pgsink.FencedError, 'stream "a" of sink "s" is fenced'):
+                first.flush()
+            with self.assertRaises(pgsink.FencedError):
+                first.check_stream("a")
+            first.check_stream("b")
+            first.release(["a"], discard=True)
+            first.flush()
+            second.write(self.rows("a", 1, 5), position=5, stream="a")
+        self.assertEqual(self.stored(), [("a", 5, 5, 5), ("b", 5, 5, 5)])
+
+    def test_mistakes(self):
+        with self.open() as sink:
+            with self.assertRaisesRegex(pgsink.UsageError, "not claimed"):
+                sink.write(self.rows("a", 1, 1), position=1, stream="a")
+            with self.assertRaisesRegex(pgsink.UsageError, "list of names"):
+                sink.claim("a")
+            with self.assertRaisesRegex(pgsink.UsageError, "NUL"):
+                sink.claim(["a\0b"])
+            with self.assertRaisesRegex(pgsink.UsageError, "not claimed"):
+                sink.release(["a"])
+            sink.claim(["a"])
+            chunks = pyarrow.concat_tables([self.rows("a", 1, 1), self.rows("a", 2, 2)])
+            with self.assertRaisesRegex(pgsink.UsageError, "one batch"):
+                sink.write(chunks, position=2, stream="a")
+        with self.assertRaisesRegex(pgsink.UsageError, "like="):
+            pgsink.Sink(self.url, "t").claim(["a"])
+
+
 class ControlCTest(DatabaseTest):
     PROGRAM = """
         import sys

@@ -203,6 +203,42 @@ PGSINK_EXPORT int pgsink_sink_commit(pgsink_sink* sink, uint64_t epoch, pgsink_e
 /// pgsink_sink_abort rolls back a prepared epoch and everything after it. The sink has ended then.
 PGSINK_EXPORT int pgsink_sink_abort(pgsink_sink* sink, uint64_t epoch, pgsink_error* error);
 
+// ---- streams: many processes write one table --------------------------------------------------
+// With streams = true and delivery = exactly_once the input is made of streams: numbered inputs
+// whose order counts, such as partitions of Kafka, files or shards. A process claims those that it
+// reads; each record is written once, whichever process reads it. See docs/how-to/streams.md.
+
+/// pgsink_sink_claim takes streams over from whoever has them. `positions` has `count` numbers:
+/// before the call, where a stream begins that nobody has claimed before; after it, up to where
+/// each is committed, which is where to read on. They are left as they are if the call fails.
+/// Former owners are fenced; a transaction of theirs that is open is waited for, and ended after a
+/// second. Names have 1 to 1000 bytes. Others may write meanwhile, but not claim or release.
+PGSINK_EXPORT int pgsink_sink_claim(pgsink_sink* sink, const char* const* streams, size_t count,
+                                    uint64_t* positions, pgsink_error* error);
+
+/// pgsink_sink_write_claimed is pgsink_sink_write() of a batch that belongs to a claimed stream.
+/// The position must grow from batch to batch of that stream; a batch up to the claimed position is
+/// acknowledged and not written. Fails with 6002 if another writer has taken the stream over. Any
+/// thread; batches of one stream come from one thread at a time.
+PGSINK_EXPORT int pgsink_sink_write_claimed(pgsink_sink* sink, const char* stream,
+                                            struct ArrowSchema* schema, struct ArrowArray* batch,
+                                            uint64_t position, pgsink_error* error);
+
+/// pgsink_sink_release gives claimed streams up. With `discard` 0 it waits until everything
+/// accepted of them is committed, and keeps them if that fails; otherwise rows that were not sent
+/// are dropped, and whoever claims the streams next reads them again. Others may write meanwhile.
+PGSINK_EXPORT int pgsink_sink_release(pgsink_sink* sink, const char* const* streams, size_t count,
+                                      int discard, pgsink_error* error);
+
+/// pgsink_sink_stream_position is the position up to which everything of a claimed stream is
+/// committed; 0 if it is not claimed. Any thread.
+PGSINK_EXPORT uint64_t pgsink_sink_stream_position(const pgsink_sink* sink, const char* stream);
+
+/// pgsink_sink_stream_status is 0 while no other writer is known to have taken the stream over, and
+/// 6002 then, until it is released with `discard` or claimed again. Does not wait. Any thread.
+PGSINK_EXPORT int pgsink_sink_stream_status(pgsink_sink* sink, const char* stream,
+                                            pgsink_error* error);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif

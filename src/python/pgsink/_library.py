@@ -117,6 +117,7 @@ _ERROR = ctypes.POINTER(CError)
 _OPTIONS = [ctypes.POINTER(COption), ctypes.c_size_t]
 _TEXT = ctypes.POINTER(ctypes.c_void_p)
 _NUMBER = ctypes.POINTER(ctypes.c_uint64)
+_STREAMS = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_size_t]
 
 # Name: result, arguments.
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -164,6 +165,22 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "sink_prepare": (ctypes.c_int, [_SINK, ctypes.c_uint64, _ERROR]),
     "sink_commit": (ctypes.c_int, [_SINK, ctypes.c_uint64, _ERROR]),
     "sink_abort": (ctypes.c_int, [_SINK, ctypes.c_uint64, _ERROR]),
+    # Streams.
+    "sink_claim": (ctypes.c_int, [_SINK, *_STREAMS, _NUMBER, _ERROR]),
+    "sink_write_claimed": (
+        ctypes.c_int,
+        [
+            _SINK,
+            ctypes.c_char_p,
+            ctypes.POINTER(ArrowSchema),
+            ctypes.POINTER(ArrowArray),
+            ctypes.c_uint64,
+            _ERROR,
+        ],
+    ),
+    "sink_release": (ctypes.c_int, [_SINK, *_STREAMS, ctypes.c_int, _ERROR]),
+    "sink_stream_position": (ctypes.c_uint64, [_SINK, ctypes.c_char_p]),
+    "sink_stream_status": (ctypes.c_int, [_SINK, ctypes.c_char_p, _ERROR]),
 }
 
 
@@ -242,6 +259,18 @@ def c_options(options: Sequence[tuple[str, str]]) -> Any:
         place.key = key.encode()
         place.value = value.encode()
     return array
+
+
+def c_streams(streams: Sequence[str]) -> Any:
+    """Names of streams as an array for C; the texts live as long as it."""
+    return (ctypes.c_char_p * len(streams))(*(c_stream(name) for name in streams))
+
+
+def c_stream(name: str) -> bytes:
+    """The name of a stream for C."""
+    if "\0" in name:
+        raise error_of(9003, f"the name of the stream {name!r} holds a character NUL")
+    return name.encode()
 
 
 def _find() -> str:

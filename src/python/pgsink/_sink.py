@@ -10,11 +10,19 @@ import os
 import weakref
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Mapping, TypeVar
+from typing import Any, Callable, Iterable, Mapping, TypeVar
 
 from . import _calls, _input
 from ._errors import UsageError
-from ._library import ArrowSchema, CCallbacks, OnDeadLetters, c_options, lib
+from ._library import (
+    ArrowSchema,
+    CCallbacks,
+    OnDeadLetters,
+    c_options,
+    c_stream,
+    c_streams,
+    lib,
+)
 from ._options import option_pairs
 
 T = TypeVar("T")
@@ -117,7 +125,7 @@ class Sink:
 
     # ---- rows ------------------------------------------------------------------------------------
 
-    def write(self, data: Any, position: int = 0) -> int:
+    def write(self, data: Any, position: int = 0, stream: str | None = None) -> int:
         """Accept rows; wait only while ``buffer_bytes`` are accepted and not committed.
 
         Parameters
@@ -128,7 +136,10 @@ class Sink:
         position : int
             Your own number for how far the input is read when these rows end; see
             ``durable_position``. The data must be one batch then. With
-            ``delivery="exactly_once"`` it must grow from call to call.
+            ``delivery="exactly_once"`` it must grow from call to call, with ``streams=True`` within
+            each stream.
+        stream : str, optional
+            With ``streams=True``: the stream of the rows, which ``claim()`` has claimed.
 
         Returns
         -------
@@ -140,24 +151,26 @@ class Sink:
         for source in _input.sources(data):
             if position and rows:
                 raise UsageError(_ONE_BATCH)
-            rows += self._write_source(source, position)
+            rows += self._write_source(source, position, stream)
         return rows
 
-    def _write_source(self, source: _input.Stream | _input.Batch, position: int) -> int:
+    def _write_source(
+        self, source: _input.Stream | _input.Batch, position: int, stream: str | None
+    ) -> int:
         opens = self._handle is None
         if opens:
             self._open(source.schema())
         if isinstance(source, _input.Batch):
             # The one that has opened the sink has given its schema away for that.
             schema = None if opens else source.schema()
-            return self._write_batch(schema, source.struct, position)
-        if position:
-            return self._write_only_batch(source, position)
+            return self._write_batch(schema, source.struct, position, stream)
+        if position or stream is not None:
+            return self._write_only_batch(source, position, stream)
         rows = ctypes.c_uint64()
         self._call(lib.sink_write_stream, ctypes.byref(source.struct), 0, ctypes.byref(rows))
         return rows.value
 
-    def _write_only_batch(self, source: _input.Stream, position: int) -> int:
+    def _write_only_batch(self, source: _input.Stream, position: int, stream: str | None) -> int:
         batch = source.next()
         if batch is None:
             return 0
@@ -166,12 +179,18 @@ class Sink:
             another.release(ctypes.byref(another))
             batch.release(ctypes.byref(batch))
             raise UsageError(_ONE_BATCH)
-        return self._write_batch(source.schema(), batch, position)
+        return self._write_batch(source.schema(), batch, position, stream)
 
-    def _write_batch(self, schema: ArrowSchema | None, batch: Any, position: int) -> int:
+    def _write_batch(
+        self, schema: ArrowSchema | None, batch: Any, position: int, stream: str | None
+    ) -> int:
         rows: int = batch.length
         given = None if schema is None else ctypes.byref(schema)
-        self._call(lib.sink_write, given, ctypes.byref(batch), position)
+        if stream is None:
+            self._call(lib.sink_write, given, ctypes.byref(batch), position)
+        else:
+            name = c_stream(stream)
+            self._call(lib.sink_write_claimed, name, given, ctypes.byref(batch), position)
         return rows
 
     def flush(self) -> None:
@@ -249,6 +268,57 @@ class Sink:
         """Roll back a prepared epoch and everything after it. The sink has ended then."""
         self._opened("abort()")
         self._call(lib.sink_abort, epoch)
+
+    # ---- streams: many processes write one table ---------------------------------------------------
+
+    def claim(self, streams: Iterable[str] | Mapping[str, int]) -> dict[str, int]:
+        """Take streams over from whoever has them, with ``streams=True``.
+
+        A transaction of a former owner that is open is waited for, and ended after a second;
+        nothing of it is committed later. The sink needs ``like``.
+
+        Parameters
+        ----------
+        streams : iterable of str, or dict
+            Their names; a dict says where each begins that nobody has claimed before, otherwise 0.
+
+        Returns
+        -------
+        dict
+            Up to where each is committed: read on from there.
+        """
+        self._opened("claim()")
+        starts = streams if isinstance(streams, Mapping) else dict.fromkeys(_names(streams), 0)
+        names = c_streams(list(starts))
+        positions = (ctypes.c_uint64 * len(starts))(*starts.values())
+        self._call(lib.sink_claim, names, len(names), positions)
+        return dict(zip(starts, positions))
+
+    def release(self, streams: Iterable[str], discard: bool = False) -> None:
+        """Give claimed streams up.
+
+        Parameters
+        ----------
+        streams : iterable of str
+            Their names.
+        discard : bool
+            False: wait until everything written to them is committed. True: drop what was not sent;
+            whoever claims them next reads it again. So is a stream released that another writer has
+            taken over.
+        """
+        self._opened("release()")
+        names = c_streams(_names(streams))
+        self._call(lib.sink_release, names, len(names), int(discard))
+
+    def stream_position(self, stream: str) -> int:
+        """Return the position up to which everything of a claimed stream is committed."""
+        handle = self._opened("stream_position()")
+        return int(lib.sink_stream_position(handle, c_stream(stream)))
+
+    def check_stream(self, stream: str) -> None:
+        """Raise ``FencedError`` if another writer has taken the stream over. Does not wait."""
+        self._opened("check_stream()")
+        self._call(lib.sink_stream_status, c_stream(stream))
 
     # ---- its life ----------------------------------------------------------------------------------
 
@@ -358,6 +428,14 @@ class Sink:
             pending.wait(patience)
         else:
             lib.sink_free(handle)
+
+
+
+
+def _names(streams: Iterable[str]) -> list[str]:
+    if isinstance(streams, str):
+        raise UsageError(f"streams: it is a list of names, such as [{streams!r}]")
+    return list(streams)
 
 
 _ONE_BATCH = (
