@@ -79,76 +79,163 @@ class KafkaGroupTest : public testing::Test {
   std::string topic_, database_;
 };
 
-/// The storm of deaths. Every record is there once, and those of a key in their order.
-TEST_F(KafkaGroupTest, MembersThatAreKilledAndStoppedLoseAndDoubleNothing) {
-  const int64_t records = number("PGSINK_KAFKA_RECORDS", 60'000);
-  const int64_t kills = number("PGSINK_KAFKA_KILLS", 8);
-  const int partitions = 12, keys = 48;
-  std::mt19937 random(static_cast<unsigned>(number("PGSINK_KAFKA_SEED", 1)));
-  sql("CREATE TABLE t (k int, n bigint, seq bigserial)");
-  shared_broker().create_topic(topic_, partitions);
-  const std::string text = script(", parallelism = 2", "INSERT INTO target SELECT k, n FROM feed;");
-  const auto arrived = [&] {
-    return std::stoll(scalar("SELECT coalesce(sum(position), 0) FROM pgsink_offsets"));
-  };
-  for (int i = 0; i < 3; ++i) start_member(text);
-  ASSERT_TRUE(eventually(
-      [&] { return scalar("SELECT to_regclass('pgsink_offsets') IS NOT NULL") == "t"; }));
+/// A storm of deaths. Whatever it does, each record is there once, and those of a key come in their
+/// order. Ends after so many deaths, or so many seconds.
+class KafkaStormTest : public KafkaGroupTest {
+ protected:
+  using Clock = std::chrono::steady_clock;
+  static constexpr int kPartitions = 12, kKeys = 48;
+  static constexpr size_t kMembers = 3, kMembersMax = 6;
+  /// Longer than a session: the group goes on without the member.
+  static constexpr milliseconds kStopped{2500};
 
-  int64_t sent = 0, killed = 0;
-  while (killed < kills) {
-    const int64_t part = records / (kills + 1);
-    send(sent, part, partitions, keys);
-    sent += part;
-    // Something has arrived since the last death, so that members have partitions.
-    const int64_t before = arrived();
-    ASSERT_TRUE(eventually([&] { return arrived() > before || arrived() == sent; },
-                           std::chrono::seconds(180)))
-        << "see " << log();
-    auto victim = std::next(members_.begin(), static_cast<int64_t>(random() % members_.size()));
-    if (random() % 3 == 0) {  // Longer than its session: the group goes on without it.
-      kill(victim->first, SIGSTOP);
-      victim->second = true;
-      std::this_thread::sleep_for(milliseconds(2500));
-      kill(victim->first, SIGCONT);
-      victim->second = false;
-    } else {
-      kill(victim->first, SIGKILL);
-      std::ignore = wait_for_child(victim->first);
-      members_.erase(victim);
-      start_member(text);
+  void run_storm(const std::string& more_of_sink) {
+    shared_broker().create_topic(topic_, kPartitions);
+    text_ = script(more_of_sink, "INSERT INTO target SELECT k, n FROM feed;");
+    while (members_.size() < kMembers) start_member(text_);
+    ASSERT_TRUE(eventually(
+        [&] { return scalar("SELECT to_regclass('pgsink_offsets') IS NOT NULL") == "t"; }));
+    const int64_t records = number("PGSINK_KAFKA_RECORDS", 60'000);
+    const int64_t strikes = number("PGSINK_KAFKA_KILLS", 8);
+    const auto until = Clock::now() + std::chrono::seconds(number("PGSINK_KAFKA_SECONDS", 3600));
+    while (kills_ + stops_ < strikes && Clock::now() < until) {
+      send(sent_, records / (strikes + 1), kPartitions, kKeys);
+      sent_ += records / (strikes + 1);
+      strike();
+      // Now and then they get somewhere, so that members have partitions and full buffers.
+      const int64_t before = arrived();
+      const bool wait = random_() % 4 == 0;
+      ASSERT_TRUE(!wait || eventually([&] { return arrived() > before || arrived() == sent_; },
+                                      std::chrono::seconds(180)))
+          << "see " << log();
     }
-    ++killed;
-    if (kills > 20 && killed % 25 == 0) {
+    for (auto& [pid, stopped] : members_) resume(pid);
+    ASSERT_TRUE(eventually([&] { return arrived() == sent_; }, std::chrono::seconds(300)))
+        << arrived() << " of " << sent_ << "; see " << log();
+    std::printf(
+        "%lld records; %lld members killed, %lld stopped beyond their session, %lld joined, "
+        "%lld told to end; %lld crashes of the broker, %lld of PostgreSQL\n",
+        as_printed(sent_), as_printed(kills_), as_printed(stops_), as_printed(joins_),
+        as_printed(ends_), as_printed(brokers_), as_printed(servers_));
+    end_members();
+  }
+
+  int64_t sent() const { return sent_; }
+
+ private:
+  static long long as_printed(int64_t n) { return n; }
+  int64_t arrived() {
+    return std::stoll(scalar("SELECT coalesce(sum(position), 0) FROM pgsink_offsets"));
+  }
+
+  void strike() {
+    for (auto& [pid, at] : stopped_at_) {
+      if (Clock::now() - at >= kStopped) resume(pid);
+    }
+    std::erase_if(stopped_at_,
+                  [](const auto& one) { return Clock::now() - one.second >= kStopped; });
+    const auto victim =
+        std::next(members_.begin(), static_cast<int64_t>(random_() % members_.size()));
+    const pid_t pid = victim->first;
+    switch (random_() % 8) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        remove(pid, SIGKILL);
+        ++kills_;
+        break;
+      case 4:
+      case 5:
+        if (victim->second) break;
+        kill(pid, SIGSTOP);
+        victim->second = true;
+        stopped_at_[pid] = Clock::now();
+        ++stops_;
+        break;
+      case 6:
+        if (members_.size() >= kMembersMax) break;
+        start_member(text_);
+        ++joins_;
+        break;
+      default:
+        if (victim->second) break;
+        remove(pid, SIGINT);
+        ++ends_;
+    }
+    while (members_.size() < kMembers) start_member(text_);
+    const int64_t struck = kills_ + stops_;
+    if (struck >= (brokers_ + 1) * 25) {
+      ++brokers_;
       shared_broker().stop(SIGKILL);
       shared_broker().start();
     }
-    if (kills > 20 && killed % 40 == 0) {
+    if (struck >= (servers_ + 1) * 40) {
+      ++servers_;
       shared_server().stop(StopMode::kImmediate);
       shared_server().start_again();
     }
   }
-  send(sent, records - sent, partitions, keys);
-  ASSERT_TRUE(eventually([&] { return arrived() == records; }, std::chrono::seconds(300)))
-      << arrived() << " of " << records << "; see " << log();
-  EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT (k, n)) FROM t"),
-            std::to_string(records) + " " + std::to_string(records));
+
+  void remove(pid_t pid, int signal) {
+    kill(pid, signal);
+    EXPECT_TRUE(wait_for_child(pid, std::chrono::seconds(120)))
+        << "a member does not end; see " << log();
+    members_.erase(pid);
+    stopped_at_.erase(pid);
+  }
+  void resume(pid_t pid) {
+    kill(pid, SIGCONT);
+    members_[pid] = false;
+  }
+
+  /// All of them are alive, and end when they are told to.
+  void end_members() {
+    for (const auto& [pid, stopped] : members_) {
+      ASSERT_EQ(kill(pid, SIGINT), 0);
+      const auto status = wait_for_child(pid);
+      ASSERT_TRUE(status) << "a member does not end; see " << log();
+      // One that has only just begun does not handle signals yet.
+      EXPECT_TRUE(WIFEXITED(*status) || WTERMSIG(*status) == SIGINT)
+          << "signal " << WTERMSIG(*status) << "; see " << log();
+    }
+    members_.clear();
+    if (!HasFailure()) std::remove(log().c_str());
+  }
+
+  std::string text_;
+  std::mt19937 random_{static_cast<unsigned>(number("PGSINK_KAFKA_SEED", 1))};
+  std::map<pid_t, Clock::time_point> stopped_at_;
+  int64_t sent_ = 0, kills_ = 0, stops_ = 0, joins_ = 0, ends_ = 0, brokers_ = 0, servers_ = 0;
+};
+
+TEST_F(KafkaStormTest, AppendLosesAndDoublesNothing) {
+  sql("CREATE TABLE t (k int, n bigint, seq bigserial)");
+  run_storm(", parallelism = 2");
+  if (HasFatalFailure()) return;
+  const std::string all = std::to_string(sent());
+  EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT (k, n)) FROM t"), all + " " + all);
   // Rows of a key in one partition come in their order. (A sequence is not exactly the order of
   // commits, but the transactions of one stream follow each other.)
   EXPECT_EQ(scalar("SELECT count(*) FROM (SELECT n, lag(n) OVER (PARTITION BY k ORDER BY seq) AS "
                    "before FROM t) AS o WHERE n <> before + 1"),
             "0");
-  // All of them are alive, and end when they are told to.
-  for (const auto& [pid, stopped] : members_) {
-    ASSERT_EQ(kill(pid, SIGINT), 0);
-    const auto status = wait_for_child(pid);
-    ASSERT_TRUE(status) << "a member does not end; see " << log();
-    // One that has only just begun does not handle signals yet.
-    EXPECT_TRUE(WIFEXITED(*status) || WTERMSIG(*status) == SIGINT)
-        << "signal " << WTERMSIG(*status) << "; see " << log();
-  }
-  members_.clear();
-  if (!HasFailure()) std::remove(log().c_str());
+}
+
+TEST_F(KafkaStormTest, UpsertLeavesTheLastRecordOfEachKeyAndNeverGoesBack) {
+  sql("CREATE TABLE t (k int PRIMARY KEY, n bigint); CREATE TABLE wrong (k int, before bigint, "
+      "after bigint)");
+  sql("CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.n <= old.n THEN "
+      "INSERT INTO wrong VALUES (new.k, old.n, new.n); END IF; RETURN new; END $$");
+  sql("CREATE TRIGGER look BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION look()");
+  run_storm(", write_mode = 'upsert', conflict_columns = 'k'");
+  if (HasFatalFailure()) return;
+  EXPECT_EQ(scalar("SELECT count(*) FROM wrong"), "0");
+  // Record i has key i % kKeys and counter i / kKeys: what is there are the last ones.
+  int64_t last = 0;
+  for (int64_t i = sent() - kKeys; i < sent(); ++i) last += i;
+  EXPECT_EQ(scalar("SELECT count(*) || ' ' || sum(k + n * " + std::to_string(kKeys) + ") FROM t"),
+            std::to_string(kKeys) + " " + std::to_string(last));
 }
 
 /// Whoever stops a process waits for so long, and kills it then: Kubernetes 30 seconds.
