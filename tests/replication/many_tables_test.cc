@@ -195,6 +195,36 @@ TEST_F(ManyTablesTest, ATableThatIsAddedWhileItRunsOrIsStoppedGetsItsSnapshot) {
   }
 }
 
+TEST_F(ManyTablesTest, AnOldTransactionDelaysOnlyTheNewTableAndIsNotLost) {
+  create_tables(2);
+  PGconn* old = PQconnectdb(from_->conninfo(source_database_).c_str());
+  const auto in_old = [&](const std::string& sql) { PQclear(PQexec(old, sql.c_str())); };
+  const auto target_has = [&](const std::string& table, const std::string& name) {
+    const std::string sql = "SELECT count(*) FROM " + table + " WHERE name = '" + name + "'";
+    return test::eventually([&] { return to_->scalar(sql, target_database_) == "1"; });
+  };
+  const Status done = replicate_while([&] {
+    expect_equal();
+    wait_for_stream();
+    in_old("BEGIN; UPDATE t1 SET name = 'old' WHERE id = 1");
+    change("CREATE TABLE t_later (id bigint PRIMARY KEY, name text)");
+    in_old("INSERT INTO t_later VALUES (1, 'old')");
+    EXPECT_TRUE(test::eventually([&] {
+      return from_->scalar("SELECT count(*) FROM pg_publication_tables WHERE tablename = 't_later'",
+                           source_database_) == "1";
+    }));
+    change("UPDATE t0 SET name = 'meanwhile' WHERE id = 1; INSERT INTO t_later VALUES (2, 'new')");
+    EXPECT_TRUE(target_has("t0", "meanwhile"));
+    EXPECT_EQ(to_regclass(*to_, target_database_, "t_later"), "");
+    in_old("INSERT INTO t_later VALUES (3, 'old too'); COMMIT");
+    EXPECT_TRUE(
+        test::eventually([&] { return !to_regclass(*to_, target_database_, "t_later").empty(); }));
+    for (const char* name : {"old", "new", "old too"}) EXPECT_TRUE(target_has("t_later", name));
+  });
+  PQfinish(old);
+  EXPECT_TRUE(done) << done.error().to_string();
+}
+
 // ---- what must not be lost silently ------------------------------------------------------------
 
 TEST_F(ManyTablesTest, WhatWouldLoseChangesOfOneTableStopsItWhileItRuns) {

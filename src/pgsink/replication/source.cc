@@ -14,6 +14,7 @@
 #include "pgsink/options/retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/replication/batch_queue.h"
+#include "pgsink/replication/new_tables.h"
 #include "pgsink/replication/replication_session.h"
 #include "pgsink/replication/source_checks.h"
 #include "pgsink/replication/source_setup.h"
@@ -55,6 +56,7 @@ class SourceImpl final : public Source, SnapshotRows {
         schema_(tables_.empty() ? nullptr : tables_.front().schema),
         queue_(buffer_bytes_),
         checks_(options_, env_.clock),
+        new_tables_(options_, env_.clock),
         stream_(buffer_bytes_ / kTransactionsInBuffer) {
     if (!stops_at_large_values_.empty()) warnings_.push_back(stops_at_large_values_);
   }
@@ -94,11 +96,6 @@ class SourceImpl final : public Source, SnapshotRows {
     }
     if (auto loaded = checks_.record().load(std::move(memory), warnings_); !loaded) {
       return fail_at(options_, loaded.error());
-    }
-    if (many_ && !checks_.record().is_kept()) {
-      return fail(Errc::kPrivilege, warnings_.back() +
-                                        "; the option tables needs it, to know which tables have "
-                                        "their snapshot");
     }
     for (size_t i = 0; i < tables_.size(); ++i) add_to_stream(i, after[i]);
     // Every table has what was queued for it; how far the others are, the slot knows.
@@ -206,10 +203,6 @@ class SourceImpl final : public Source, SnapshotRows {
     monitor_->notify_all();
   }
 
-  uint64_t queued_of(size_t table) const {
-    const Monitor::Lock lock(*monitor_);
-    return queue_.queued(table);
-  }
   bool closing() const {
     const Monitor::Lock lock(*monitor_);
     return closing_;
@@ -293,7 +286,7 @@ class SourceImpl final : public Source, SnapshotRows {
     std::vector<SnapshotTable> news;
     for (size_t i = 0; i < tables_.size(); ++i) {
       if (joined_[i]) continue;
-      const uint64_t reached = queued_of(i);
+      const uint64_t reached = stream_.after(i);
       if (many_ && reached >= kFirstLsn) return fail(checks_.was_not_read(tables_[i], reached));
       news.push_back({i, &tables_[i]});
     }
@@ -329,16 +322,17 @@ class SourceImpl final : public Source, SnapshotRows {
 
   /// Tables that match the patterns and are not read yet. False if the source was closed.
   Result<bool> add_new_tables() {
-    const auto names = find_new_tables(options_, *asking_, tables_, soon());
+    std::vector<std::string> said;
+    const auto names = new_tables_.look(*asking_, tables_, said);
     if (!names) return fail(names.error());
-    for (const TableName& name : names->ready) {
-      std::vector<std::string> made;
-      auto setup = add_table(options_, name, reports_unchanged_, *asking_, env_.clock, made);
+    for (const TableName& name : *names) {
+      auto setup = read_new_table(options_, name, reports_unchanged_, *asking_, soon(), said);
       if (!setup) return fail(setup.error());
       uint64_t after = 0;
       {
         const Monitor::Lock lock(*monitor_);
-        warnings_.insert(warnings_.end(), made.begin(), made.end());
+        warnings_.insert(warnings_.end(), said.begin(), said.end());
+        said.clear();
         tables_.push_back(std::move(*setup));
         queue_.announce(tables_.size() - 1, tables_.back().schema);
         joins_after_.reset();
@@ -436,10 +430,13 @@ class SourceImpl final : public Source, SnapshotRows {
   /// Looks at the publication and, for new tables, at the database.
   Status watch() {
     if (auto same = checks_.check_publication(*asking_, tables_); !same || !many_) return same;
-    const auto news = find_new_tables(options_, *asking_, tables_, soon());
+    std::vector<std::string> said;
+    const auto news = new_tables_.look(*asking_, tables_, said);
     if (!news) return fail(news.error());
-    again_ = !news->ready.empty();
-    return checks_.check_unidentified(news->unidentified);
+    again_ = !news->empty();
+    const Monitor::Lock lock(*monitor_);
+    warnings_.insert(warnings_.end(), said.begin(), said.end());
+    return {};
   }
 
   /// The server is asked to say something when half of the time is over.
@@ -560,6 +557,7 @@ class SourceImpl final : public Source, SnapshotRows {
 
   // Used by the task only.
   SourceChecks checks_;
+  NewTables new_tables_;
   TablesStream stream_;
   std::vector<bool> joined_;  ///< By table: it has its snapshot.
   uint64_t queued_ = 0;       ///< Position of the last transaction that was queued.

@@ -9,13 +9,6 @@
 #include "pgsink/sql/control.h"
 
 namespace pgsink {
-namespace {
-
-/// How long a new table may be without a replica identity.
-constexpr Duration kIdentityPatience = std::chrono::seconds(60);
-
-}  // namespace
-
 void SourceChecks::streamed(uint64_t lsn) {
   streamed_ = true;
   received_ = std::max(received_, lsn);
@@ -103,16 +96,6 @@ Error SourceChecks::was_not_read(const TableSetup& table, uint64_t consumer_has)
           pgproto::format_lsn(consumer_has) +
           ", and later ones may be lost, because it was not read since: empty the target and "
           "delete the sink's rows for it in pgsink_epochs, then open both again");
-}
-
-Status SourceChecks::check_unidentified(const std::vector<TableName>& tables) {
-  if (tables.empty()) {
-    unidentified_since_ = {};
-    return {};
-  }
-  if (unidentified_since_ == TimePoint{}) unidentified_since_ = clock_.now();
-  if (clock_.now() < unidentified_since_ + kIdentityPatience) return {};
-  return no_identity(tables.front());
 }
 
 }  // namespace pgsink

@@ -35,9 +35,6 @@ class SourceChecks {
   Error slot_is_gone(uint64_t consumer_has) const;
   /// The error of a table that is not remembered, though the consumer has it up to a position.
   static Error was_not_read(const TableSetup& table, uint64_t consumer_has);
-  /// Tables that could join if they had a replica identity: fails if they had none for a while, in
-  /// which one that is just created gets its key.
-  Status check_unidentified(const std::vector<TableName>& tables);
 
   /// The server has sent something from the slot: everything up to `lsn`.
   void streamed(uint64_t lsn);
@@ -59,7 +56,6 @@ class SourceChecks {
   uint64_t received_ = 0, slot_at_ = 0;
   TimePoint checked_{};
   uint64_t checked_lsn_ = 0;  ///< Up to here the publication was as it should be.
-  TimePoint unidentified_since_{};
 };
 
 }  // namespace pgsink

@@ -16,8 +16,12 @@ Status SourceRecord::load(std::unique_ptr<SourceMemory> memory,
     memory_ = std::move(memory);
     return {};
   }
-  const Error error = std::move(state.error());
+  Error error = std::move(state.error());
   if (error.code != Errc::kPrivilege && error.code != Errc::kControlTable) return fail(error);
+  if (!options_.tables.empty()) {
+    error.message += "; with the option tables it says which tables have their snapshot";
+    return fail(std::move(error));
+  }
   warnings.push_back("connection \"" + options_.connection_name +
                      "\": changes that are lost while pgsink does not run will not be noticed, "
                      "because nothing can be remembered in the target: " +

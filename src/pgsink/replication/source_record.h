@@ -22,7 +22,7 @@ class SourceRecord {
   explicit SourceRecord(const SinkOptions& options) : options_(options) {}
 
   /// Reads the memory; null: nothing is remembered. A role that may not have its table gets a
-  /// warning, and all that holds without it.
+  /// warning, and all that holds without it; with the option `tables` it fails.
   Status load(std::unique_ptr<SourceMemory> memory, std::vector<std::string>& warnings);
   bool is_kept() const { return memory_ != nullptr; }
 

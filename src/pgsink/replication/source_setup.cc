@@ -15,8 +15,6 @@
 namespace pgsink {
 namespace {
 
-constexpr Duration kOldTransactionsTimeout = std::chrono::seconds(60);
-
 /// Which columns and rows of the table the publication shows.
 Status read_published(const SinkOptions& options, const CatalogTable& table, Connection& connection,
                       Deadline deadline, TableSetup& setup) {
@@ -282,15 +280,15 @@ Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool chang
   return setup;
 }
 
-Result<NewTables> find_new_tables(const SinkOptions& options, Connection& connection,
-                                  std::span<const TableSetup> known, Deadline deadline) {
+Result<UnreadTables> find_new_tables(const SinkOptions& options, Connection& connection,
+                                     std::span<const TableSetup> known, Deadline deadline) {
   const auto found = find_tables(options, connection, deadline);
   if (!found) return fail(found.error());
-  NewTables news;
+  UnreadTables news;
   for (const Candidate& one : *found) {
     const bool is_known = std::ranges::any_of(
         known, [&](const TableSetup& setup) { return setup.table.oid == one.oid; });
-    if (!is_known) (one.has_identity ? news.ready : news.unidentified).push_back(one.name);
+    if (!is_known) (one.has_identity ? news.identified : news.unidentified).push_back(one.name);
   }
   return news;
 }
@@ -303,40 +301,20 @@ std::unexpected<Error> no_identity(const TableName& table) {
                   "tables_exclude");
 }
 
-Result<TableSetup> add_table(const SinkOptions& options, const TableName& name, bool unchanged,
-                             Connection& connection, Clock& clock,
-                             std::vector<std::string>& warnings) {
-  const auto soon = [&] { return clock.now() + kAskTimeout; };
-  const auto table = read_table(connection, name.schema, name.name, soon());
+Result<TableSetup> read_new_table(const SinkOptions& options, const TableName& name, bool unchanged,
+                                  Connection& connection, Deadline deadline,
+                                  std::vector<std::string>& warnings) {
+  const auto table = read_table(connection, name.schema, name.name, deadline);
   if (!table) return fail(table.error());
-  SinkOptions without_slot = options;  // The slot has not shown this table yet.
-  without_slot.replication_slot.clear();
   std::vector<std::string> large;
-  auto setup = publish_table(without_slot, *table, connection, soon(), warnings, large);
+  auto setup = read_setup(options, *table, connection, deadline, large);
   if (!setup) return setup;
   if (unchanged) {
     setup->schema = source_schema(setup->table, true);
   } else if (std::string warning = warning_of_large(options, large); !warning.empty()) {
     warnings.push_back(std::move(warning));
   }
-  // Servers may decode what transactions that began before this did as if the table was not
-  // published. Those are in a snapshot that is taken when they have ended.
-  const auto now = connection.query(sql_text(Sql::kNextTransaction), soon());
-  if (!now) return fail(now.error());
-  const Deadline end = clock.now() + kOldTransactionsTimeout;
-  for (;;) {
-    const auto done = connection.query(sql_text(Sql::kTransactionsEnded, {now->scalar()}), soon());
-    if (!done) return fail(done.error());
-    if (done->scalar() == "t") return setup;
-    if (clock.now() >= end) {
-      return fail(Errc::kTimeout, "table " + name.full() +
-                                      ": a table that is added waits for the running transactions "
-                                      "of the database: pg_stat_activity and pg_prepared_xacts "
-                                      "show the old ones");
-    }
-    const auto slept = connection.query(sql_text(Sql::kSleep, {"0.1"}), soon());
-    if (!slept) return fail(slept.error());
-  }
+  return setup;
 }
 
 }  // namespace pgsink

@@ -40,24 +40,23 @@ struct SourceSetup {
 /// find_source checks options, server, tables, publication and slot. With `changes` it also creates
 /// the publication if it is missing, and reads what it shows; without, it only checks. Of a source
 /// with the option `tables` whose slot exists, tables that the publication does not show are left
-/// to find_new_tables().
+/// to NewTables.
 Result<SourceSetup> find_source(const SinkOptions& options, Env& env, bool changes);
 
-/// NewTables are tables that the option `tables` names and a source does not read yet.
-struct NewTables {
-  std::vector<TableName> ready;
+/// UnreadTables are tables that the option `tables` names and that are not `known`.
+struct UnreadTables {
+  std::vector<TableName> identified;
   std::vector<TableName> unidentified;  ///< They have no replica identity.
 };
-Result<NewTables> find_new_tables(const SinkOptions& options, Connection& connection,
-                                  std::span<const TableSetup> known, Deadline deadline);
+Result<UnreadTables> find_new_tables(const SinkOptions& options, Connection& connection,
+                                     std::span<const TableSetup> known, Deadline deadline);
 /// The error of a table without a replica identity.
 std::unexpected<Error> no_identity(const TableName& table);
 
-/// add_table publishes a table for a slot that exists, if it is not published, and waits until the
-/// changes of all transactions that begin later are sent. A snapshot that is taken then has what is
-/// not sent. `unchanged` as in source_schema(). `warnings` gets a line for what was created.
-Result<TableSetup> add_table(const SinkOptions& options, const TableName& name, bool unchanged,
-                             Connection& connection, Clock& clock,
-                             std::vector<std::string>& warnings);
+/// read_new_table reads what must be known of one of them that is published. `unchanged` as in
+/// source_schema(). `warnings` gets a line if its updates may leave out values.
+Result<TableSetup> read_new_table(const SinkOptions& options, const TableName& name, bool unchanged,
+                                  Connection& connection, Deadline deadline,
+                                  std::vector<std::string>& warnings);
 
 }  // namespace pgsink

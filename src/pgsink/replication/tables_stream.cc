@@ -11,6 +11,7 @@ using namespace pgproto::pgoutput;
 
 void TablesStream::add_table(const SourceTable& table, const std::shared_ptr<const Schema>& schema,
                              uint64_t after) {
+  after_.push_back(after);
   by_oid_[table.oid] = streams_.size();
   by_name_[table.full_name()] = streams_.size();
   streams_.push_back(std::make_unique<ChangeStream>(table, schema, after, transaction_bytes_max_));

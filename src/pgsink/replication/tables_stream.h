@@ -27,6 +27,8 @@ class TablesStream {
   void add_table(const SourceTable& table, const std::shared_ptr<const Schema>& schema,
                  uint64_t after);
 
+  /// The `after` of a table.
+  uint64_t after(size_t table) const { return after_[table]; }
   /// As those of ChangeStream.
   void begin_connection();
   Status take(pgproto::Bytes message);
@@ -53,6 +55,7 @@ class TablesStream {
 
   const size_t transaction_bytes_max_;
   std::vector<std::unique_ptr<ChangeStream>> streams_;  ///< By table.
+  std::vector<uint64_t> after_;                         ///< By table.
   std::unordered_map<uint32_t, size_t> by_oid_;
   std::map<std::string, size_t> by_name_;  ///< "schema.name"
   pgproto::pgoutput::Any begin_;           ///< Of the transaction.
