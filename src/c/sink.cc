@@ -1,6 +1,9 @@
 // The functions of pgsink_c.h.
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -72,18 +75,55 @@ pgsink::DeadLetterCallback dead_letter_callback(const pgsink_callbacks& callback
   };
 }
 
+pgsink::PasswordCallback password_callback(const pgsink_callbacks& callbacks) {
+  return [function = callbacks.on_password, context = callbacks.context]() -> Result<std::string> {
+    std::string password(PGSINK_PASSWORD_MAX, '\0');
+    const int length = function(context, password.data());
+    if (length < 0 || length > PGSINK_PASSWORD_MAX) {
+      return fail(Errc::kAuthentication, "on_password returned " + std::to_string(length) +
+                                             ", which is no length of a password");
+    }
+    password.resize(static_cast<size_t>(length));
+    return password;
+  };
+}
+
+pgsink::ServerWaitCallback wait_callback(const pgsink_callbacks& callbacks) {
+  return [function = callbacks.on_server_wait,
+          context = callbacks.context](const pgsink::ServerWait& wait) {
+    return function(context, wait.error.message.c_str(), wait.failures,
+                    static_cast<uint64_t>(wait.pause.count()), wait.begins ? 1 : 0) == 0;
+  };
+}
+
+/// Copies what the caller's struct has, which may be of an older version of the header.
+Result<pgsink_callbacks> read_callbacks(const pgsink_callbacks& given) {
+  if (given.size < offsetof(pgsink_callbacks, on_password)) {
+    return fail(Errc::kUsage, "pgsink_callbacks.size is too small: set it to its sizeof");
+  }
+  pgsink_callbacks callbacks{};
+  std::memcpy(&callbacks, &given, std::min(given.size, sizeof callbacks));
+  return callbacks;
+}
+
+Status set_callbacks(const pgsink_callbacks& given, pgsink::SinkOptions& options) {
+  const auto callbacks = read_callbacks(given);
+  if (!callbacks) return fail(callbacks.error());
+  if (callbacks->on_dead_letters != nullptr) {
+    options.on_dead_letters = dead_letter_callback(*callbacks);
+  }
+  if (callbacks->on_password != nullptr) options.on_password = password_callback(*callbacks);
+  if (callbacks->on_server_wait != nullptr) options.on_server_wait = wait_callback(*callbacks);
+  return {};
+}
+
 Status open(const pgsink_option* options, size_t count, ArrowSchema* schema,
             const pgsink_callbacks* callbacks, pgsink_sink** sink) {
   if (sink == nullptr) return fail(Errc::kUsage, "the place for the sink is NULL");
   auto bound = pgsink::c::bind_options(options, count);
   if (!bound) return fail(bound.error());
   if (callbacks != nullptr) {
-    if (callbacks->size < sizeof(pgsink_callbacks)) {
-      return fail(Errc::kUsage, "pgsink_callbacks.size is too small: set it to its sizeof");
-    }
-    if (callbacks->on_dead_letters != nullptr) {
-      bound->on_dead_letters = dead_letter_callback(*callbacks);
-    }
+    if (auto set = set_callbacks(*callbacks, *bound); !set) return set;
   }
   auto imported = pgsink::import_arrow_schema(schema);
   if (!imported) return fail(imported.error());

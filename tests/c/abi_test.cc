@@ -69,6 +69,8 @@ std::vector<std::string> layout() {
   MEMBER(pgsink_callbacks, size);
   MEMBER(pgsink_callbacks, context);
   MEMBER(pgsink_callbacks, on_dead_letters);
+  MEMBER(pgsink_callbacks, on_password);
+  MEMBER(pgsink_callbacks, on_server_wait);
   return lines;
 }
 #undef MEMBER

@@ -125,8 +125,11 @@ struct Letters {
 TEST_F(CTest, RejectedRowsGoToTheCallback) {
   sql("ALTER TABLE t ADD CHECK (id <> 7)");
   Letters letters;
-  const pgsink_callbacks callbacks{
-      .size = sizeof(pgsink_callbacks), .context = &letters, .on_dead_letters = Letters::take};
+  const pgsink_callbacks callbacks{.size = sizeof(pgsink_callbacks),
+                                   .context = &letters,
+                                   .on_dead_letters = Letters::take,
+                                   .on_password = nullptr,
+                                   .on_server_wait = nullptr};
   pgsink_sink* const sink = open(&callbacks);
   EXPECT_EQ(write(sink, 1, 10), 0);
   CError error;
@@ -142,8 +145,11 @@ TEST_F(CTest, ACallbackThatRefusesStopsTheSink) {
   sql("ALTER TABLE t ADD CHECK (id <> 7)");
   Letters letters;
   letters.answer = 3;
-  const pgsink_callbacks callbacks{
-      .size = sizeof(pgsink_callbacks), .context = &letters, .on_dead_letters = Letters::take};
+  const pgsink_callbacks callbacks{.size = sizeof(pgsink_callbacks),
+                                   .context = &letters,
+                                   .on_dead_letters = Letters::take,
+                                   .on_password = nullptr,
+                                   .on_server_wait = nullptr};
   pgsink_sink* const sink = open(&callbacks);
   EXPECT_EQ(write(sink, 1, 10), 0);
   CError error;
@@ -185,8 +191,11 @@ TEST_F(CTest, TwoSinksOnTwoThreads) {
   sql("ALTER TABLE t ADD CHECK (id <> 7); CREATE TABLE u (LIKE t INCLUDING ALL)");
   const auto load = [&](const Options& options) {
     Letters letters;
-    const pgsink_callbacks callbacks{
-        .size = sizeof(pgsink_callbacks), .context = &letters, .on_dead_letters = Letters::take};
+    const pgsink_callbacks callbacks{.size = sizeof(pgsink_callbacks),
+                                     .context = &letters,
+                                     .on_dead_letters = Letters::take,
+                                     .on_password = nullptr,
+                                     .on_server_wait = nullptr};
     CError error;
     CText described, known, metrics, warnings;
     EXPECT_EQ(pgsink_test(options.data(), options.size(), &error), 0) << error.message;
@@ -339,6 +348,100 @@ TEST_F(CTest, NullIsAnErrorAndNoCrash) {
   EXPECT_EQ(pgsink_options_json(nullptr, &error), 9003);
 }
 
+/// What the callbacks of a login were told, and what they answer.
+struct Login {
+  std::string password;
+  int wrong_length = 0;
+  int attempts = 0;
+  std::string waits;
+  int give_up = 0;
+
+  static int give(void* context, char* password) {
+    auto& self = *static_cast<Login*>(context);
+    ++self.attempts;
+    if (self.wrong_length != 0) return self.wrong_length;
+    return static_cast<int>(self.password.copy(password, PGSINK_PASSWORD_MAX));
+  }
+  static int wait(void* context, const char* message, uint32_t failures, uint64_t pause_ms,
+                  int begins) {
+    auto& self = *static_cast<Login*>(context);
+    if (begins == 1) self.waits += std::to_string(failures) + ": " + message + "; ";
+    EXPECT_LE(pause_ms, 60'000U);
+    return self.give_up;
+  }
+  pgsink_callbacks callbacks() {
+    return {.size = sizeof(pgsink_callbacks),
+            .context = this,
+            .on_dead_letters = nullptr,
+            .on_password = give,
+            .on_server_wait = wait};
+  }
+};
+
+TEST_F(CTest, ACallbackGivesThePasswordOfEachLogin) {
+  shared_server().create_role("token", "PASSWORD 'of 15 minutes'");
+  sql("GRANT ALL ON t TO token");
+  shared_server().set_hba({"local all token scram-sha-256"});
+  options_.set("username", "token").set("parallelism", "2");
+  Login login{.password = "of 15 minutes"};
+  const pgsink_callbacks callbacks = login.callbacks();
+  pgsink_sink* const sink = open(&callbacks);
+  EXPECT_EQ(write(sink, 1, 10), 0);
+  CError error;
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
+  pgsink_sink_free(sink);
+  EXPECT_EQ(login.attempts, 2);
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "10");
+  for (const int length : {-1, PGSINK_PASSWORD_MAX + 1}) {
+    login.wrong_length = length;
+    ArrowSchema schema;
+    make_schema(&schema);
+    pgsink_sink* none = nullptr;
+    EXPECT_EQ(
+        pgsink_sink_open(options_.data(), options_.size(), &schema, &callbacks, &none, &error),
+        2004);
+    EXPECT_THAT(error.message, HasSubstr("on_password returned " + std::to_string(length)));
+  }
+  shared_server().trust_all();
+}
+
+TEST_F(CTest, ACallbackHearsOfAServerThatIsNotThereAndEndsTheWaiting) {
+  options_.set("host", "127.0.0.1").set("port", std::to_string(free_port()));
+  options_.set("max_retries", "2").set("retry_backoff_ms", "1");
+  Login login;
+  const pgsink_callbacks callbacks = login.callbacks();
+  for (const auto& [give_up, code, waits] :
+       {std::tuple{0, 2001, "2: "}, std::tuple{1, 2010, "1: "}}) {
+    login.give_up = give_up;
+    login.waits.clear();
+    ArrowSchema schema;
+    make_schema(&schema);
+    pgsink_sink* sink = nullptr;
+    CError error;
+    EXPECT_EQ(
+        pgsink_sink_open(options_.data(), options_.size(), &schema, &callbacks, &sink, &error),
+        code)
+        << error.message;
+    EXPECT_THAT(login.waits, AllOf(HasSubstr(waits), HasSubstr("cannot connect")));
+  }
+}
+
+// A program that was compiled with the first version of the header.
+TEST_F(CTest, AShorterStructOfCallbacksIsTaken) {
+  sql("ALTER TABLE t ADD CHECK (id <> 7)");
+  Letters letters;
+  pgsink_callbacks callbacks = Login().callbacks();
+  callbacks.size = offsetof(pgsink_callbacks, on_password);
+  callbacks.context = &letters;
+  callbacks.on_dead_letters = Letters::take;
+  pgsink_sink* const sink = open(&callbacks);
+  EXPECT_EQ(write(sink, 1, 10), 0);
+  CError error;
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
+  EXPECT_THAT(letters.json, HasSubstr("\"input_row\":7"));
+  pgsink_sink_free(sink);
+}
+
 TEST_F(CTest, AStructOfAnotherSizeIsNotWritten) {
   pgsink_error small = PGSINK_ERROR_INIT;
   small.size = sizeof(pgsink_error) - 8;
@@ -356,7 +459,11 @@ TEST_F(CTest, AStructOfAnotherSizeIsNotWritten) {
   EXPECT_EQ(larger.later, 42U);
   pgsink_error_clear(&larger.error);
   EXPECT_EQ(larger.error.size, sizeof larger);
-  const pgsink_callbacks callbacks{.size = 8, .context = nullptr, .on_dead_letters = nullptr};
+  const pgsink_callbacks callbacks{.size = 8,
+                                   .context = nullptr,
+                                   .on_dead_letters = nullptr,
+                                   .on_password = nullptr,
+                                   .on_server_wait = nullptr};
   ArrowSchema schema;
   make_schema(&schema);
   pgsink_sink* sink = nullptr;

@@ -117,7 +117,21 @@ typedef struct pgsink_callbacks {
   /// at once; must not call the sink. If the transaction fails, a row may be reported again.
   /// Anything but 0 stops the sink, with nothing of the transaction committed. May be NULL.
   int (*on_dead_letters)(void* context, const char* json, size_t length);
+  /// Writes the password of the next login, without a terminating 0, to `password`, which has place
+  /// for PGSINK_PASSWORD_MAX bytes, and returns its length; less than 0 if there is none: then the
+  /// login fails with 2004. Instead of the option `password`, for tokens that expire. Called in the
+  /// thread that connects, with `parallelism` above 1 in several at once. May be NULL.
+  int (*on_password)(void* context, char* password);
+  /// Hears of it while pgsink_sink_open() waits for a server that it could not reach: why the last
+  /// attempt failed, how many have failed, how long the pause is, and whether this is the first call
+  /// of it. Called many times a second, in the thread that opens. Anything but 0 ends the waiting:
+  /// pgsink_sink_open() fails with 2010. May be NULL.
+  int (*on_server_wait)(void* context, const char* message, uint32_t failures, uint64_t pause_ms,
+                        int begins);
 } pgsink_callbacks;
+
+/// PGSINK_PASSWORD_MAX is how long a password of pgsink_callbacks.on_password may be, in bytes.
+#define PGSINK_PASSWORD_MAX 65536
 
 /// pgsink_sink_open connects, reads the target's catalog, maps the columns of the schema by name
 /// and checks everything that can be checked before a row is sent. The schema is moved in: format

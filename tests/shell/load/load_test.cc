@@ -256,8 +256,8 @@ TEST(Load, AMissingTableIsCreatedOnlyWhenAskedTo) {
   EXPECT_EQ(in_analytics("SELECT string_agg(format_type(atttypid, atttypmod), ', ' ORDER BY attnum)"
                          " FROM pg_attribute WHERE attrelid = 'load_new'::regclass AND attnum > 0"),
             "bigint, text, numeric(18,2), date, timestamp without time zone, boolean");
-  EXPECT_EQ(in_analytics("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = "
-                         "'load_new'::regclass"),
+  EXPECT_EQ(in_analytics("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' "
+                         "AND conrelid = 'load_new'::regclass"),
             "PRIMARY KEY (id)");
   EXPECT_EQ(rows_of("load_new"),
             R"({"at": "2024-01-31T10:00:00", "id": 1, "ok": true, "day": "2024-01-31", )"
