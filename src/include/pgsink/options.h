@@ -200,8 +200,8 @@ struct SinkOptions {
   std::optional<bool> use_copy;
   /// Rows of a transaction: a multiple or a fraction of a batch. Left out: a transaction takes the
   /// batches that wait while the server works on the one before, up to a quarter of
-  /// `buffer_bytes`; with more than two lanes, up to a half divided by `parallelism`. After a failure
-  /// the next ones are small and grow again.
+  /// `buffer_bytes`; with more than two lanes, up to a half divided by `parallelism`. After a
+  /// failure the next ones are small and grow again.
   int64_t transaction_size = 0;
   /// Whether all rows are one transaction, which ends when the sink is flushed or closed, and a
   /// pipeline when its query does. Rows leave memory as soon as they are sent, so the load may have

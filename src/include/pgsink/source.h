@@ -123,8 +123,8 @@ class Source {
   virtual std::string_view replication_slot() const = 0;
 
   /// report_unchanged adds a last column, kUnchangedColumn, to the rows. In an update that leaves
-  /// large (TOASTed) values alone, which the server does not send, it names their columns, and these
-  /// are NULL. If such an update also changes the key, the row that inserts the new key directly
+  /// large (TOASTed) values alone, which the server does not send, it names their columns; they are
+  /// NULL. If such an update also changes the key, the row that inserts the new key directly
   /// follows the delete of the old one. Without this, the source stops at such an update. To be
   /// called before start(), by hosts that write the rows to a sink with write_mode = changelog, or
   /// keep those values in another way.
@@ -181,8 +181,8 @@ class ReplicateWatch {
 /// (Source::report_unchanged()). With delivery = 'exactly_once' each change is applied once, across
 /// crashes; otherwise unconfirmed changes are applied again, which leaves a table with a key the
 /// same, except that an update which leaves values alone is rejected if a later change has removed
-/// its row already. Without a sink_id its default is made of the connection, the table and the slot, so that
-/// sessions of a killed process are terminated first.
+/// its row already. Without a sink_id its default is made of the connection, the table and the
+/// slot, so that sessions of a killed process are terminated first.
 ///
 /// With target_tables, each table of the source gets a sink of its own, with a sink_id made of the
 /// given one and the table; buffer_bytes is shared by all of them. Each table is then as current as

@@ -37,10 +37,10 @@ Path FlightSender::path_of(const Flight& flight, const LaneSession& session) con
 
 bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) const {
   const Path path = path_of(flight, session);
+  const bool looks_at_rows =
+      plan().order.together != Together::kAlways || plan().has_unchanged() || flight.rejects.any();
   const bool needs_all_rows = path == Path::kArrays || plan().truth == Truth::kEpoch ||
-                              plan().order.together != Together::kAlways || plan().has_unchanged() ||
-                              flight.rejects.any() ||
-                              setup_.leaves.serves(path) ||
+                              looks_at_rows || setup_.leaves.serves(path) ||
                               (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
   if (path == Path::kArrays && session.unsent() > kUnsentBeforeArraysMax) return false;

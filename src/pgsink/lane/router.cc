@@ -107,24 +107,29 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
     hashed.back().role = EncodeColumn::Role::kValue;
   }
   if (hashed.empty()) return router;
+  if (auto used = router.use_hash(hashed, table, plan); !used) return fail(used.error());
+  return router;
+}
+
+Status Router::use_hash(const std::vector<EncodeColumn>& hashed, const CatalogTable& table,
+                        const Plan& plan) {
   auto hash = KeyHash::create(hashed, table.types);
   if (!hash) {
     Error error = std::move(hash.error());
     error.message = "parallelism: " + error.message + "; use parallelism = 1";
     return fail(std::move(error));
   }
-  router.hash_ = std::move(*hash);
+  hash_ = std::move(*hash);
   auto unchanged = UnchangedRows::create(plan);
   if (!unchanged) return fail(unchanged.error());
-  router.unchanged_ = std::move(*unchanged);
+  unchanged_ = std::move(*unchanged);
   for (const EncodeColumn& column : hashed) {
     const auto type = table.types.find(column.target_oid);
-    router.rule_ +=
-        (router.rule_.empty() ? "hash(" : ", ") + column.target_name + " " +
-        (type == table.types.end() ? std::to_string(column.target_oid) : type->second.name);
+    rule_ += (rule_.empty() ? "hash(" : ", ") + column.target_name + " " +
+             (type == table.types.end() ? std::to_string(column.target_oid) : type->second.name);
   }
-  router.rule_ += ")";
-  return router;
+  rule_ += ")";
+  return {};
 }
 
 std::vector<Share> Router::route(const RecordBatch& batch) {

@@ -30,8 +30,6 @@ class Router {
   size_t lanes() const { return lanes_; }
   /// Whether a row's lane depends on nothing but the row.
   bool hashes() const { return hash_.has_value() || all_to_one_; }
-  /// Whether rows of different keys may take different lanes.
-  bool splits_keys() const { return hash_.has_value(); }
   /// The rule that assigns rows to lanes, as text: with the same number of lanes, equal rules send
   /// equal rows to the same lane. "" with one lane, or if lanes take turns.
   const std::string& rule() const { return rule_; }
@@ -50,6 +48,9 @@ class Router {
   /// The key columns whose bytes are equal exactly if the keys are; the warning names the others.
   std::vector<std::string> hashable(const CatalogTable& table,
                                     const std::vector<std::string>& keys);
+  /// Rows take the lane of the hash of these columns.
+  Status use_hash(const std::vector<EncodeColumn>& hashed, const CatalogTable& table,
+                  const Plan& plan);
   std::vector<Share> by_turns(size_t rows);
   std::vector<Share> by_hash(const RecordBatch& batch);
 

@@ -283,9 +283,9 @@ constexpr OptionInfo kTable[] = {
         .aliases = "commit_size|commit_rows|rows_per_transaction", .in_specification = true,
         .meaning = "Rows of a transaction: a multiple or a fraction of a batch. Left out: a "
                    "transaction takes the batches that wait while the server works on the one "
-                   "before, up to a quarter of `buffer_bytes`; with more than two lanes, up to a half "
-                   "divided by `parallelism`. After a failure the next ones are small and grow "
-                   "again.",
+                   "before, up to a quarter of `buffer_bytes`; with more than two lanes, up to a "
+                   "half divided by `parallelism`. After a failure the next ones are small and "
+                   "grow again.",
         .example = "100"}),
     boolean<&O::atomic>({.key = "atomic", .group = kAmounts, .default_text = "false",
         .aliases = "all_or_nothing|single_transaction|one_transaction",

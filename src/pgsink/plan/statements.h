@@ -57,7 +57,8 @@ struct Statements {
 };
 
 /// write_statements composes the texts. `columns` are those to send, the notes of a changelog (if
-/// any) first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not fit.
+/// any) first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not
+/// fit.
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,
                                     const std::vector<EncodeColumn>& columns, const Keys& keys,
                                     const RowOrder& order);

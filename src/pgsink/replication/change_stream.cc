@@ -51,6 +51,17 @@ std::string json_string(std::string_view text) {
 
 }  // namespace
 
+std::shared_ptr<const Schema> source_schema(const SourceTable& table, bool unchanged) {
+  std::vector<std::string> names;
+  names.reserve(table.columns.size() + 4);
+  for (const auto& column : table.columns) names.push_back(column.name);
+  for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
+    names.emplace_back(name);
+  }
+  if (unchanged) names.emplace_back(kUnchangedColumn);
+  return text_schema(names);
+}
+
 ChangeStream::ChangeStream(SourceTable table, std::shared_ptr<const Schema> schema, uint64_t after,
                            size_t transaction_bytes_max)
     : table_(std::move(table)),

@@ -30,10 +30,13 @@ struct SourceTable {
   std::string full_name() const { return schema + "." + name; }
 };
 
+/// source_schema is the schema of the table's rows: its columns, the three of a source, and
+/// kUnchangedColumn if updates may leave values out.
+std::shared_ptr<const Schema> source_schema(const SourceTable& table, bool unchanged);
+
 class ChangeStream {
  public:
-  /// `schema` has the table's columns, the three of a source, and kUnchangedColumn if updates may
-  /// leave values out. Transactions that end at `after` or before are left out; those that hold
+  /// `schema` is the table's source_schema(). Transactions that end at `after` or before are left out; those that hold
   /// more than `transaction_bytes_max` fail.
   ChangeStream(SourceTable table, std::shared_ptr<const Schema> schema, uint64_t after,
                size_t transaction_bytes_max);

@@ -220,17 +220,6 @@ Status find_all(const SinkOptions& options, Connection& connection, Clock& clock
 
 }  // namespace
 
-std::shared_ptr<const Schema> source_schema(const SourceTable& table, bool unchanged) {
-  std::vector<std::string> names;
-  names.reserve(table.columns.size() + 4);
-  for (const auto& column : table.columns) names.push_back(column.name);
-  for (const auto name : {kOperationColumn, kLsnColumn, kCommitTimeColumn}) {
-    names.emplace_back(name);
-  }
-  if (unchanged) names.emplace_back(kUnchangedColumn);
-  return text_schema(names);
-}
-
 SourceTableInfo info_of(const TableSetup& setup) {
   SourceTableInfo info{
       .schema = setup.table.schema, .name = setup.table.name, .columns = {}, .rows = setup.schema};

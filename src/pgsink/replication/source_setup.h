@@ -25,9 +25,6 @@ struct TableSetup {
   std::string filter;  ///< The publication's row filter, as SQL; "": every row.
 };
 
-/// source_schema is the schema of a table's batches, with kUnchangedColumn if `unchanged`.
-std::shared_ptr<const Schema> source_schema(const SourceTable& table, bool unchanged);
-
 SourceTableInfo info_of(const TableSetup& setup);
 
 struct SourceSetup {

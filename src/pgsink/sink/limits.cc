@@ -6,8 +6,8 @@
 namespace pgsink {
 namespace {
 
-// So many transactions fit into buffer_bytes: at least so many in all, and of each lane, so that one
-// can be sent while the next fills. More would be smaller, and each has a cost of its own.
+// So many transactions fit into buffer_bytes: at least so many in all, and of each lane, so that
+// one can be sent while the next fills. More would be smaller, and each has a cost of its own.
 constexpr int64_t kFlightsInBufferMin = 4;
 constexpr int64_t kFlightsOfLane = 2;
 // If a lane prepares one transaction per epoch, two epochs share the buffer: one is being written

@@ -98,9 +98,9 @@ class UnboundedSource {
     static_cast<void>(statement);
     return false;
   }
-  /// From now on rows may leave columns unchanged (kUnchangedColumn), because all of them go as they
-  /// are to a changelog, except, if the caller says so, those for TRUNCATE. Returns the schema that
-  /// batches have then; null if the source has no such rows. Called before begin().
+  /// From now on rows may leave columns unchanged (kUnchangedColumn), because all of them, or all
+  /// but those for TRUNCATE, go to a changelog as they are. Returns the schema that batches have
+  /// then; null if the source has no such rows. Called before begin().
   virtual std::shared_ptr<const Schema> report_unchanged(bool without_truncates) {
     static_cast<void>(without_truncates);
     return nullptr;

@@ -42,7 +42,7 @@ struct EncodeColumn {
     kUnlessLacking,
   };
   Role role = Role::kValue;
-  /// Whether it says something about the row and is no value of it.
+  /// Whether it says something about the row, and the table has no such column.
   bool is_note() const { return role == Role::kChange || role == Role::kUnchanged; }
   bool not_null = false;  ///< Of a value: a row where it is NULL is rejected.
   /// Of a domain: values travel as its base type, and the domain's rules apply when they enter the
