@@ -1,8 +1,11 @@
 // replicate(): batches from a source into a sink for each table, and confirmations back.
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <new>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "pgsink/sink.h"
@@ -17,6 +20,7 @@ namespace {
 constexpr std::chrono::milliseconds kPause{100};
 /// How often sinks without new rows are asked what is durable.
 constexpr Duration kSettlePause = std::chrono::milliseconds(20);
+constexpr size_t kOpenedAtOnce = 8;
 constexpr Duration kPrepareTimeout = std::chrono::seconds(60);
 
 SinkOptions with_sink_id(SinkOptions options, const Source& source) {
@@ -60,11 +64,12 @@ class Replication {
         options_(std::move(options)),
         many_(!options_.target_tables.empty()),
         env_(env),
-        watch_(watch) {}
+        watch_(watch),
+        waits_(env.tasks.monitor()) {}
 
   Status run(const std::function<bool()>& goes_on) {
     Status moved = begin(goes_on);
-    while (moved && goes_on()) moved = turn();
+    while (moved && begun_ && goes_on()) moved = turn();
     for (size_t i = 0; i < sinks_.size(); ++i) {
       const Status closed = sinks_[i]->sink().close();
       source_.confirm(sinks_[i]->sink().durable_position(), i);
@@ -78,10 +83,14 @@ class Replication {
  private:
   Status begin(const std::function<bool()>& goes_on) {
     tables_ = source_.tables();
-    for (size_t i = 0; i < tables_.size(); ++i) {
-      if (!goes_on()) return {};
-      if (auto opened = open(i); !opened) return opened;
+    std::vector<SinkOptions> all;
+    for (const SourceTableInfo& table : tables_) {
+      auto options = options_of(table);
+      if (!options) return fail(options.error());
+      all.push_back(*std::move(options));
     }
+    const Status opened = open_all(all, goes_on);
+    if (!opened || sinks_.size() < tables_.size()) return opened;
     std::vector<uint64_t> after;
     std::vector<SinkOptions> targets;
     for (const auto& one : sinks_) {
@@ -92,34 +101,86 @@ class Replication {
                                      &env_, targets);
     if (auto started = source_.start(after, std::move(memory)); !started) return started;
     if (watch_ != nullptr) watch_->started(source_);
+    begun_ = true;
     return {};
   }
 
-  Status open(size_t table) {
-    const SourceTableInfo& info = tables_[table];
-    auto options =
-        many_ ? options_of_table(options_, info, tables_.size()) : Result<SinkOptions>(options_);
-    if (!options) return fail(options.error());
-    for (const auto& one : sinks_) {
-      if (one->options().schema != options->schema || one->options().table != options->table) {
-        continue;
-      }
+  /// The options of the sink of a table, which has a target of its own.
+  Result<SinkOptions> options_of(const SourceTableInfo& table) {
+    if (!many_) return options_;
+    auto options = options_of_table(options_, table, tables_.size());
+    if (!options) return options;
+    if (options_.on_server_wait) {
+      // It is heard from several sinks that are opened at the same time.
+      options->on_server_wait = [this](const ServerWait& wait) {
+        const Monitor::Lock lock(*waits_);
+        return options_.on_server_wait(wait);
+      };
+    }
+    if (!targets_.insert({options->schema, options->table}).second) {
       return fail(Errc::kOptionConflict,
                   "target_tables makes " + options->schema + "." + options->table +
-                      " the target of two tables of the source, one of them " + info.schema + "." +
-                      info.name + ": use both {schema} and {table}");
+                      " the target of two tables of the source, one of them " + table.schema + "." +
+                      table.name + ": use both {schema} and {table}");
     }
-    auto beside = connect_beside(*options, env_);
-    if (!beside) return fail_at(*options, beside.error());
+    return options;
+  }
+
+  /// Several at the same time: each takes some round trips. Fewer are open if it is to end.
+  Status open_all(const std::vector<SinkOptions>& all, const std::function<bool()>& goes_on) {
+    std::vector<Result<std::unique_ptr<TableSink>>> opened(all.size());
+    std::atomic<size_t> next = 0;
+    std::atomic<bool> ends = false;
+    const auto open_one = [&] {
+      const size_t i = next++;
+      if (i >= all.size()) return;
+      try {
+        opened[i] = open(all[i], tables_[i]);
+      } catch (const std::bad_alloc&) {
+        opened[i] = fail(Errc::kOutOfMemory, "out of memory");
+      }
+      if (!opened[i]) ends = true;
+    };
+    std::vector<std::unique_ptr<Task>> tasks;
+    for (size_t i = 1; i < std::min(all.size(), kOpenedAtOnce); ++i) {
+      auto task = env_.tasks.spawn("pgsink open", [&] {
+        while (next < all.size() && !ends) open_one();
+      });
+      if (!task) break;  // The others open its sinks.
+      tasks.push_back(*std::move(task));
+    }
+    while (goes_on() && next < all.size() && !ends) open_one();
+    ends = ends || !goes_on();
+    for (const auto& task : tasks) task->join();
+    for (auto& one : opened) {
+      if (!one) return fail(one.error());
+    }
+    for (auto& one : opened) {
+      if (!*one) break;  // Interrupted.
+      keep(*std::move(one));
+    }
+    return {};
+  }
+
+  Result<std::unique_ptr<TableSink>> open(SinkOptions options, const SourceTableInfo& table) const {
+    auto beside = connect_beside(options, env_);
+    if (!beside) return fail_at(options, beside.error());
     if (many_) {
       const Deadline deadline = env_.clock.now() + kPrepareTimeout;
-      if (auto ready = prepare_target(*options, info, **beside, deadline); !ready) return ready;
+      if (auto ready = prepare_target(options, table, **beside, deadline); !ready) {
+        return fail(ready.error());
+      }
     }
-    auto one = std::make_unique<TableSink>(with_sink_id(*std::move(options), source_), env_);
-    if (auto opened = one->open(info, std::move(*beside), env_); !opened) return opened;
+    auto one = std::make_unique<TableSink>(with_sink_id(std::move(options), source_), env_);
+    if (auto opened = one->open(table, std::move(*beside), env_); !opened) {
+      return fail(opened.error());
+    }
+    return one;
+  }
+
+  void keep(std::unique_ptr<TableSink> one) {
     if (watch_ != nullptr) watch_->opened(one->options(), one->sink());
     sinks_.push_back(std::move(one));
-    return {};
   }
 
   /// Moves one batch, if one comes.
@@ -141,7 +202,11 @@ class Replication {
   Status move(SourceBatch batch) {
     if (batch.joins) {
       tables_ = source_.tables();
-      if (auto opened = open(batch.table); !opened) return opened;
+      auto options = options_of(tables_[batch.table]);
+      if (!options) return fail(options.error());
+      auto opened = open(*std::move(options), tables_[batch.table]);
+      if (!opened) return fail(opened.error());
+      keep(*std::move(opened));
       source_.join(batch.table, sinks_[batch.table]->sink().durable_position());
       return {};
     }
@@ -157,8 +222,11 @@ class Replication {
   const bool many_;
   Env& env_;
   ReplicateWatch* const watch_;
+  const std::unique_ptr<Monitor> waits_;
   std::vector<SourceTableInfo> tables_;
-  std::vector<std::unique_ptr<TableSink>> sinks_;  ///< By table.
+  std::set<std::pair<std::string, std::string>> targets_;  ///< Schema and table.
+  std::vector<std::unique_ptr<TableSink>> sinks_;          ///< By table.
+  bool begun_ = false;  ///< It was not ended while the sinks were opened.
   TimePoint settled_{};
 };
 
