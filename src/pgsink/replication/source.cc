@@ -598,15 +598,4 @@ Result<std::unique_ptr<Source>> Source::open(SinkOptions options, Env* env) {
   }
 }
 
-Status Source::test(const SinkOptions& options, Env* env) {
-  try {
-    OsEnv own_env;
-    if (env == nullptr) env = &own_env.env();
-    const auto found = find_source(options, *env, false);
-    return found ? Status() : fail_at(options, found.error());
-  } catch (const std::bad_alloc&) {
-    return fail(Errc::kOutOfMemory, "out of memory");
-  }
-}
-
 }  // namespace pgsink

@@ -1,6 +1,7 @@
 #include "pgsink/replication/source_setup.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "pgsink/client/catalog.h"
@@ -304,6 +305,17 @@ Result<TableSetup> read_new_table(const SinkOptions& options, const TableName& n
     warnings.push_back(std::move(warning));
   }
   return setup;
+}
+
+Status Source::test(const SinkOptions& options, Env* env) {
+  try {
+    OsEnv own_env;
+    if (env == nullptr) env = &own_env.env();
+    const auto found = find_source(options, *env, false);
+    return found ? Status() : fail_at(options, found.error());
+  } catch (const std::bad_alloc&) {
+    return fail(Errc::kOutOfMemory, "out of memory");
+  }
 }
 
 }  // namespace pgsink
