@@ -81,7 +81,7 @@ pgsink::PasswordCallback password_callback(const pgsink_callbacks& callbacks) {
     const int length = function(context, password.data());
     if (length < 0 || length > PGSINK_PASSWORD_MAX) {
       return fail(Errc::kAuthentication, "on_password returned " + std::to_string(length) +
-                                             ", which is not the length of a password");
+                                             ": expected the length of a password");
     }
     password.resize(static_cast<size_t>(length));
     return password;

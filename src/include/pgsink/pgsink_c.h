@@ -124,8 +124,8 @@ typedef struct pgsink_callbacks {
   int (*on_password)(void* context, char* password);
   /// Hears of it while pgsink_sink_open() waits for a server that it could not reach: why the last
   /// attempt failed, how many have failed, how long the pause is, and whether this is the first
-  /// call of it. Called many times a second, in the thread that opens. Anything but 0 ends the waiting:
-  /// pgsink_sink_open() fails with 2010. May be NULL.
+  /// call of it. Called many times a second, in the thread that opens. Anything but 0 ends the
+  /// waiting: pgsink_sink_open() fails with 2010. May be NULL.
   int (*on_server_wait)(void* context, const char* message, uint32_t failures, uint64_t pause_ms,
                         int begins);
 } pgsink_callbacks;

@@ -36,8 +36,8 @@ std::shared_ptr<const Schema> source_schema(const SourceTable& table, bool uncha
 
 class ChangeStream {
  public:
-  /// `schema` is the table's source_schema(). Transactions that end at `after` or before are left out; those that hold
-  /// more than `transaction_bytes_max` fail.
+  /// `schema` is the table's source_schema(). Transactions that end at `after` or before are left
+  /// out; those that hold more than `transaction_bytes_max` fail.
   ChangeStream(SourceTable table, std::shared_ptr<const Schema> schema, uint64_t after,
                size_t transaction_bytes_max);
 

@@ -7,7 +7,6 @@
 #include <deque>
 #include <new>
 #include <span>
-#include <tuple>
 #include <utility>
 
 #include "pgsink/client/identity.h"
