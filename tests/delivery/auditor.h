@@ -21,7 +21,7 @@
 namespace pgsink::test {
 
 /// What the audited sink is to keep.
-enum class Promise : uint8_t { kAtLeastOnce, kLastOfKey, kExactlyOnce, kTwoPhase };
+enum class Promise : uint8_t { kAtLeastOnce, kLastOfKey, kExactlyOnce, kTwoPhase, kByStreams };
 
 struct AuditedRow {
   int64_t key = 0, seq = 0;

@@ -228,8 +228,17 @@ const std::vector<Fault>& faults() {
   return kAll;
 }
 
-constexpr std::array<const char*, 4> kPromiseNames{"AtLeastOnce", "LastOfKey", "ExactlyOnce",
-                                                   "TwoPhase"};
+constexpr std::array<const char*, 5> kPromiseNames{"AtLeastOnce", "LastOfKey", "ExactlyOnce",
+                                                   "TwoPhase", "ExactlyOnceByStreams"};
+constexpr std::array<Promise, 5> kPromises{Promise::kAtLeastOnce, Promise::kLastOfKey,
+                                           Promise::kExactlyOnce, Promise::kTwoPhase,
+                                           Promise::kByStreams};
+constexpr const char* kStream = "the only one";
+
+/// Whether the database knows where a sink was.
+bool is_stored(Promise promise) {
+  return promise != Promise::kAtLeastOnce && promise != Promise::kLastOfKey;
+}
 
 using Case = std::tuple<size_t, Promise>;
 
@@ -258,8 +267,16 @@ class FaultModelTest : public ::testing::TestWithParam<Case> {
 
   static const Fault& fault() { return faults()[std::get<0>(GetParam())]; }
   static Promise promise() { return std::get<1>(GetParam()); }
-  static bool knows_where_it_was() {
-    return promise() == Promise::kExactlyOnce || promise() == Promise::kTwoPhase;
+  static bool knows_where_it_was() { return is_stored(promise()); }
+  static bool by_streams() { return promise() == Promise::kByStreams; }
+
+  static uint64_t durable(const Sink& sink) {
+    return by_streams() ? sink.stream_position(kStream) : sink.durable_position();
+  }
+  static RecordBatch offer(Auditor& auditor, uint64_t n) {
+    RecordBatch made = auditor.offer(n);
+    if (by_streams()) made.stream = kStream;
+    return made;
   }
 
   SinkOptions options() const {
@@ -276,7 +293,10 @@ class FaultModelTest : public ::testing::TestWithParam<Case> {
     made.max_retries = 100'000;
     made.sink_id = promise() == Promise::kAtLeastOnce ? "" : "audited";
     if (promise() == Promise::kLastOfKey) made.write_mode = WriteMode::kUpsert;
-    if (promise() == Promise::kExactlyOnce) made.delivery = Delivery::kExactlyOnce;
+    made.streams = by_streams();
+    if (promise() == Promise::kExactlyOnce || by_streams()) {
+      made.delivery = Delivery::kExactlyOnce;
+    }
     made.use_2pc = promise() == Promise::kTwoPhase;
     // Small inserts go as arrays or by COPY: every other fault meets one of them.
     if (promise() == Promise::kAtLeastOnce && std::get<0>(GetParam()) % 2 == 0) {
@@ -290,10 +310,14 @@ class FaultModelTest : public ::testing::TestWithParam<Case> {
   Status write(Auditor& auditor) {
     auto sink = Sink::open(options(), auditor.offer(0).schema());
     if (!sink) return fail(sink.error());
+    if (by_streams()) {
+      const auto claimed = (*sink)->claim(std::vector<StreamStart>{{.stream = kStream}});
+      if (!claimed) return fail(claimed.error());
+    }
     uint64_t n = auditor.acknowledged();
     if (knows_where_it_was()) {
-      EXPECT_GE((*sink)->durable_position(), n) << "I1, I14: less than was acknowledged";
-      n = (*sink)->durable_position();
+      EXPECT_GE(durable(**sink), n) << "I1, I14: less than was acknowledged";
+      n = durable(**sink);
     } else {
       auditor.replay(batches_written_);
       auditor.allow_duplicates((batches_written_ - n) * Auditor::kBatchRows);
@@ -301,7 +325,7 @@ class FaultModelTest : public ::testing::TestWithParam<Case> {
     ++sinks_;
     const Status done = write_behind(**sink, auditor, n);
     // What an error interrupts may have been committed.
-    EXPECT_LE((*sink)->durable_position(), batches_written_) << "I14";
+    EXPECT_LE(durable(**sink), batches_written_) << "I14";
     auditor.allow_duplicates((*sink)->metrics().possible_duplicates);
     if (!done) return done;
     const Status closed = (*sink)->close();
@@ -317,14 +341,14 @@ class FaultModelTest : public ::testing::TestWithParam<Case> {
 
   Status write_behind(Sink& sink, Auditor& auditor, uint64_t n) {
     while (n < kBatches) {
-      if (auto written = sink.write(auditor.offer(++n)); !written) return written;
+      if (auto written = sink.write(offer(auditor, ++n)); !written) return written;
       batches_written_ = std::max(batches_written_, n);
       EXPECT_LE(sink.metrics().buffered_bytes, static_cast<uint64_t>(options().buffer_bytes))
           << "I9";
       if (n == kStrikeAt) half_way_ = true;
       if (n % kFlushEvery == 0) {
         if (auto flushed = sink.flush(); !flushed) return flushed;
-        EXPECT_GE(sink.durable_position(), n) << "I14";
+        EXPECT_GE(durable(sink), n) << "I14";
         auditor.acknowledge(n);
         // Only here is no transaction open whose locks the fault may have to wait for.
         if (n == kWaitAt) wait_for(struck_);
@@ -416,10 +440,8 @@ TEST_P(FaultModelTest, KeepsThePromise) {
 std::vector<std::tuple<size_t, Promise>> worlds() {
   std::vector<std::tuple<size_t, Promise>> all;
   for (size_t i = 0; i < faults().size(); ++i) {
-    for (const Promise promise :
-         {Promise::kAtLeastOnce, Promise::kLastOfKey, Promise::kExactlyOnce, Promise::kTwoPhase}) {
-      const bool stored = promise == Promise::kExactlyOnce || promise == Promise::kTwoPhase;
-      if (!faults()[i].loses_positions || !stored) all.emplace_back(i, promise);
+    for (const Promise promise : kPromises) {
+      if (!faults()[i].loses_positions || !is_stored(promise)) all.emplace_back(i, promise);
     }
   }
   return all;
