@@ -72,7 +72,7 @@ const std::vector<Room>& table() {
                  "pgsink/delivery", "pgsink/replication", "pgsink/plan", "pgsink/partition"}},
       {.name = "pgsink/sink",
        .folders = {"src/pgsink/sink"},
-       .public_headers = {"sink.h", "pool.h"},
+       .public_headers = {"sink.h", "job.h", "pool.h"},
        .below = {"pgproto", "pgsink/encode/base", "pgsink/encode/rows", "pgsink/client",
                  "pgsink/sql", "pgsink/options", "pgsink/delivery", "pgsink/replication",
                  "pgsink/plan", "pgsink/partition", "pgsink/lane"}},

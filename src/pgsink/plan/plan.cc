@@ -470,27 +470,48 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
   return {};
 }
 
+/// What the rows of a schema are for a table.
+struct Mapped {
+  std::vector<EncodeColumn> columns;
+  Keys keys;
+  RowOrder order;
+};
+
+Result<Mapped> map_rows(const SinkOptions& options, const CatalogTable& table, const Schema& schema,
+                        Faults& faults) {
+  const WriteMode mode = options.write_mode;
+  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
+  Mapped mapped;
+  if (schema.empty()) faults.add(Errc::kColumnRequired, "the input has no column");
+  std::vector<const CatalogColumn*> used;
+  mapped.columns = map_columns(options, table, schema, used, faults);
+  if (inserts) check_required(table, used, faults);
+  mapped.keys = keys_or_fault(options, table, used, faults);
+  if (mode == WriteMode::kDelete && !mapped.keys.columns.empty()) {
+    keep_keys(mapped.keys, mapped.columns);
+  }
+  check_types(table, mapped.columns, faults);
+  check_privileges(options, table, used, mapped.keys.columns, faults);
+  check_copy(options, table, faults);
+  if (faults.any()) return fail(faults.error(table.schema + "." + table.name));
+  mapped.order = row_order(options, table, mapped.columns, mapped.keys);
+  return mapped;
+}
+
 }  // namespace
 
 Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
                        const Schema& schema) {
   const WriteMode mode = options.write_mode;
-  const bool inserts = mode != WriteMode::kUpdate && mode != WriteMode::kDelete;
   Plan plan;
   plan.table = table.schema + "." + table.name;
   plan.types = table.types;
   Faults faults;
-  if (schema.empty()) faults.add(Errc::kColumnRequired, "the input has no column");
-  std::vector<const CatalogColumn*> used;
-  plan.columns = map_columns(options, table, schema, used, faults);
-  if (inserts) check_required(table, used, faults);
-  const Keys keys = keys_or_fault(options, table, used, faults);
-  if (mode == WriteMode::kDelete && !keys.columns.empty()) keep_keys(keys, plan.columns);
-  check_types(table, plan.columns, faults);
-  check_privileges(options, table, used, keys.columns, faults);
-  check_copy(options, table, faults);
-  if (faults.any()) return fail(faults.error(plan.table));
-  plan.order = row_order(options, table, plan.columns, keys);
+  auto mapped = map_rows(options, table, schema, faults);
+  if (!mapped) return fail(mapped.error());
+  plan.columns = std::move(mapped->columns);
+  plan.order = mapped->order;
+  const Keys& keys = mapped->keys;
   if (options.atomic && plan.order.together != Together::kAlways) {
     return fail(Errc::kOptionConflict,
                 "atomic = true: " + plan.table +
@@ -540,6 +561,32 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   }
   if (auto chosen = choose_paths(options, table, plan); !chosen) return fail(chosen.error());
   if (auto written = write_sql(options, plan); !written) return fail(written.error());
+  return plan;
+}
+
+Result<JobPlan> make_job_plan(const SinkOptions& options, const CatalogTable& table,
+                              const Schema& schema) {
+  Faults faults;
+  auto mapped = map_rows(options, table, schema, faults);
+  if (!mapped) return fail(mapped.error());
+  JobPlan plan;
+  plan.columns = std::move(mapped->columns);
+  give_roles(options, table, mapped->keys, RowOrder(), plan.columns);
+  if (const auto encoder = RowEncoder::create(plan.columns, table.types); !encoder) {
+    return fail(encoder.error());
+  }
+  auto statements = write_job_statements(options, table, plan.columns, mapped->keys);
+  auto settings = session_sql(options);
+  if (!statements || !settings) {
+    faults.add(!statements ? statements.error() : settings.error());
+    return fail(faults.error(table.schema + "." + table.name));
+  }
+  plan.statements = *std::move(statements);
+  plan.settings = *std::move(settings);
+  if (options.set_role.empty()) return plan;
+  const auto role = quote_identifier(options.set_role);
+  if (!role) return fail(role.error());
+  plan.role = sql_text(Sql::kSetRole, {*role}) + "; ";
   return plan;
 }
 

@@ -109,6 +109,17 @@ struct Plan {
   std::vector<EncodeColumn> distinct_columns() const;
 };
 
+/// JobPlan is how the staged rows of a job get into its target.
+struct JobPlan {
+  std::vector<EncodeColumn> columns;  ///< Those of the staging table.
+  JobStatements statements;
+  std::string settings;  ///< Of the transaction that applies them: role and settings.
+  std::string role;      ///< The role alone, for the staging table; "" or a statement and "; ".
+};
+/// make_job_plan does for the driver of a job what make_plan() does for a sink.
+Result<JobPlan> make_job_plan(const SinkOptions& options, const CatalogTable& table,
+                              const Schema& schema);
+
 /// make_plan maps input columns to table columns by name (exact, else without case if unambiguous).
 /// The error names every column that does not fit, with the nearest column that exists.
 Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table, const Schema& schema);

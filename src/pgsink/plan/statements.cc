@@ -47,6 +47,7 @@ class Composer {
       : options_(options), table_(table), columns_(columns), keys_(keys), order_(order) {}
 
   Result<Statements> compose();
+  Result<JobStatements> compose_job();
 
  private:
   Status quote_names();
@@ -519,7 +520,38 @@ Result<Statements> Composer::compose() {
   return made;
 }
 
+Result<JobStatements> Composer::compose_job() {
+  if (options_.write_mode == WriteMode::kChangelog) {
+    return fail(Errc::kOptionConflict,
+                "write_mode = 'changelog': the parts of a job write in no order, and the order of "
+                "changes counts. Use a sink, or atomic = 'none' with each key in one partition");
+  }
+  if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
+  if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
+  sent_.emplace(table_, columns_, all_);
+  JobStatements made;
+  made.columns = sent_->staged();
+  made.part = free_name(table_, "pgsink_part");
+  made.ordinal = free_name(table_, "pgsink_ordinal");
+  const auto part = quote_identifier(made.part);
+  if (!part) return fail(part.error());
+  made.quoted_part = *part;
+  made.quoted_target = quoted_table_;
+  made.columns += ", 0::pg_catalog.int8 AS " + *part + ", 0::pg_catalog.int8 AS " + ordinal_;
+  auto merge = apply(sent_->with_casts(sql_text(Sql::kJobSource), ordinal_), ordinal_);
+  if (!merge) return fail(merge.error());
+  made.merge = std::move(*merge);
+  return made;
+}
+
 }  // namespace
+
+Result<JobStatements> write_job_statements(const SinkOptions& options, const CatalogTable& table,
+                                           const std::vector<EncodeColumn>& columns,
+                                           const Keys& keys) {
+  const RowOrder together;
+  return Composer(options, table, columns, keys, together).compose_job();
+}
 
 bool takes_copy(const CatalogTable& table) {
   return table.kind != CatalogTable::Kind::kView && !table.insert_rules;

@@ -56,6 +56,21 @@ struct Statements {
   bool reads_text = false;  ///< Input functions of types read what the statement is given.
 };
 
+/// JobStatements bring the rows that the parts of a job have staged into the table. All rows of a
+/// key count as one: the parts have no order among each other that the rows one by one could have.
+struct JobStatements {
+  std::string columns;  ///< Of the staging table, as a SELECT over the target has them.
+  /// Names of the staging table's two further columns, not quoted: which part a row belongs to, and
+  /// its place in the order of all rows.
+  std::string part, ordinal;
+  std::string quoted_part, quoted_target;
+  std::string merge;  ///< Follows Sql::kJobRows.
+};
+/// write_job_statements composes them. Fails with kOptionConflict for a changelog.
+Result<JobStatements> write_job_statements(const SinkOptions& options, const CatalogTable& table,
+                                           const std::vector<EncodeColumn>& columns,
+                                           const Keys& keys);
+
 /// write_statements composes the texts. `columns` are those to send, the notes of a changelog (if
 /// any) first. Fails with kColumnGenerated, kNoSuchColumn and so on if options and table do not
 /// fit.

@@ -20,7 +20,7 @@ struct Shape {
   Sql upgrade;
   std::string_view columns_before;
 };
-constexpr std::array<Shape, 5> kShapes{{
+constexpr std::array<Shape, 6> kShapes{{
     {"pgsink_epochs", Sql::kCreateEpochs,
      "sink_id text, lane integer, epoch bigint, host_position numeric(20,0), writer text, "
      "writer_name text, updated_at timestamp with time zone, host_proof text, table_oid oid, "
@@ -51,6 +51,10 @@ constexpr std::array<Shape, 5> kShapes{{
      "sink_id text, stream text, position numeric(20,0), writer text, writer_name text, "
      "updated_at timestamp with time zone, table_oid oid",
      Sql::kCreateOffsets, ""},
+    {"pgsink_jobs", Sql::kCreateJobs,
+     "sink_id text, epoch numeric(20,0), host text, writer text, decided_by text, "
+     "writer_name text, updated_at timestamp with time zone, table_oid oid",
+     Sql::kCreateJobs, ""},
 }};
 // If an attempt fails because another session created the table, the next one finds it.
 constexpr int kCreateAttemptsMax = 5;

@@ -12,7 +12,7 @@
 namespace pgsink {
 
 /// ControlTable is one of the tables, in the schema of the sink's target.
-enum class ControlTable : uint8_t { kEpochs, kWriters, kDecisions, kSources, kOffsets };
+enum class ControlTable : uint8_t { kEpochs, kWriters, kDecisions, kSources, kOffsets, kJobs };
 
 /// control_table_name is the table's name, without its schema.
 std::string_view control_table_name(ControlTable table);

@@ -306,6 +306,11 @@ constexpr auto kTemplates = std::to_array<Template>({
      " stream text NOT NULL, position numeric(20,0) NOT NULL, writer text NOT NULL,"
      " writer_name text NOT NULL, updated_at timestamptz NOT NULL, table_oid oid NOT NULL,"
      " PRIMARY KEY (sink_id, stream)) WITH (fillfactor = 50)"},
+    {Sql::kCreateJobs,
+     "CREATE TABLE IF NOT EXISTS {schema}.pgsink_jobs (sink_id text PRIMARY KEY,"
+     " epoch numeric(20,0) NOT NULL, host text NOT NULL, writer text NOT NULL,"
+     " decided_by text NOT NULL, writer_name text NOT NULL, updated_at timestamptz NOT NULL,"
+     " table_oid oid NOT NULL) WITH (fillfactor = 50)"},
     {Sql::kEpochInsert,
      "INSERT INTO {table} (sink_id, lane, epoch, host_position, writer, writer_name, updated_at)"
      " SELECT {sink}, l, 0, 0, {writer}, '', now() FROM generate_series(0, {lanes} - 1) AS l"
@@ -374,6 +379,42 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kStreamMove,
      "({stream}::pg_catalog.text, {before}::pg_catalog.numeric, {after}::pg_catalog.numeric,"
      " {writer}::pg_catalog.text)"},
+    {Sql::kJobClaim,
+     "INSERT INTO {table} AS j SELECT {sink}, 0, {host}, {writer}, '', " PGSINK_WRITER_NAME
+     ", now(), {table oid} FROM pg_stat_get_activity(pg_backend_pid()) AS a"
+     " ON CONFLICT (sink_id) DO UPDATE SET writer = excluded.writer,"
+     " writer_name = excluded.writer_name, updated_at = excluded.updated_at,"
+     " table_oid = excluded.table_oid,"
+     " host = CASE WHEN j.host = '' THEN excluded.host ELSE j.host END"
+     " WHERE (excluded.host = '' OR j.host IN ('', excluded.host))"
+     " AND (NOT {numbered} OR j.epoch = 0 OR j.table_oid = excluded.table_oid) RETURNING epoch"},
+    {Sql::kJobRead,
+     "SELECT j.epoch, j.host, j.writer, j.decided_by, j.writer_name, j.table_oid"
+     " FROM {table} AS j WHERE j.sink_id OPERATOR(pg_catalog.=) {sink}"},
+    {Sql::kJobLock,
+     "SELECT j.epoch, j.host, j.writer, j.decided_by, j.writer_name, j.table_oid"
+     " FROM {table} AS j WHERE j.sink_id OPERATOR(pg_catalog.=) {sink} FOR UPDATE"},
+    {Sql::kJobDecide,
+     "UPDATE {table} SET epoch = {epoch}, decided_by = {writer}, updated_at = pg_catalog.now()"
+     " WHERE sink_id OPERATOR(pg_catalog.=) {sink}"},
+    {Sql::kJobStages,
+     "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND starts_with(c.relname::text, {prefix})"
+     " AND c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY 1"},
+    {Sql::kJobStage,
+     "CREATE UNLOGGED TABLE {stage} WITH (autovacuum_enabled = off) AS SELECT {columns}"
+     " FROM {table} WITH NO DATA"},
+    {Sql::kJobStageNotNull, "ALTER TABLE {stage} ALTER COLUMN {column} SET NOT NULL"},
+    {Sql::kJobDrop, "DROP TABLE IF EXISTS {stage}"},
+    {Sql::kJobCount,
+     "SELECT pg_catalog.count(*) FROM {stage}"
+     " WHERE {part} OPERATOR(pg_catalog.=) ANY ('{parts}'::pg_catalog.int8[])"},
+    {Sql::kJobRows,
+     "WITH pgsink_staged AS (SELECT * FROM {stage}"
+     " WHERE {part} OPERATOR(pg_catalog.=) ANY ('{parts}'::pg_catalog.int8[])) "},
+    {Sql::kJobSource, "pgsink_staged AS given"},
+    // DELETE, not TRUNCATE: see docs/how-to/jobs.md.
+    {Sql::kJobEmpty, "LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; DELETE FROM {table}"},
     {Sql::kDatabase, "SELECT pg_catalog.current_database()"},
     {Sql::kPreparedLimits,
      "SELECT count(*) FILTER (WHERE c.relkind = 'f'), current_setting('max_prepared_transactions')"

@@ -123,6 +123,7 @@ enum class Sql : uint8_t {
   kCreateDecisions,   ///< {schema}
   kUpgradeDecisions,  ///< {schema}
   kCreateOffsets,     ///< {schema}
+  kCreateJobs,        ///< {schema}
   // ---- delivery/epoch_rows.cc -------------------------------------------------------------------
   kEpochInsert,  ///< {table}, {sink}, {writer}, {lanes}: inserts missing rows.
   kEpochLock,    ///< {table}, {sink}
@@ -150,6 +151,22 @@ enum class Sql : uint8_t {
   /// (stream, position before, position after, writer), as kStreamMove.
   kStreamGuard,
   kStreamMove,  ///< {stream}, {before}, {after}, {writer}
+  // ---- delivery/job_rows.cc ---------------------------------------------------------------------
+  /// {table}, {sink}, {host}, {writer}, {table oid}, {numbered}: takes the job's row over, unless
+  /// another host numbers its epochs, or its numbers belong to another table. Row: epoch.
+  kJobClaim,
+  kJobRead,    ///< {table}, {sink}. Row: epoch, host, writer, decided_by, writer_name, table oid.
+  kJobLock,    ///< As kJobRead, with any search path; the row stays locked.
+  kJobDecide,  ///< Any search path. {table}, {epoch}, {writer}, {sink}
+  kJobStages,  ///< {schema}, {prefix} as literals. Rows: name of each staging table.
+  kJobStage,   ///< {stage}, {columns}, {table}
+  kJobStageNotNull,  ///< {stage}, {column}
+  kJobDrop,          ///< {stage}
+  // ---- sink/job.cc, with any search path --------------------------------------------------------
+  kJobCount,   ///< {stage}, {part}, {parts}. Row: how many rows the parts have.
+  kJobRows,    ///< {stage}, {part}, {parts}: the rows as kJobSource, before the statement.
+  kJobSource,  ///< Rows source.
+  kJobEmpty,   ///< {table}, {table}: no other writer until the end, and no row.
   // ---- delivery/two_phase.cc --------------------------------------------------------------------
   kDatabase,        ///< The database's name.
   kPreparedLimits,  ///< {schema}, {table} as literals. Row: foreign partitions, reachable.
