@@ -145,6 +145,13 @@ std::string columns_as_json(std::span<const TargetColumn> columns) {
   return json;
 }
 
+std::string report_as_json(const JobReport& report) {
+  return "{\"epoch\":" + std::to_string(report.epoch) + ",\"rows\":" + std::to_string(report.rows) +
+         ",\"changed\":" + std::to_string(report.changed) +
+         ",\"rejected\":" + std::to_string(report.rejected) +
+         ",\"repeated\":" + (report.repeated ? "true" : "false") + "}";
+}
+
 std::string texts_as_json(std::span<const std::string> texts) {
   std::string json;
   append_array(json, texts, [&](const std::string& text) { append(json, std::string_view(text)); });

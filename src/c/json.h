@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <pgsink/dead_letter.h>
+#include <pgsink/job.h>
 #include <pgsink/metrics.h>
 #include <pgsink/sink.h>
 
@@ -13,6 +14,7 @@ namespace pgsink::c {
 
 std::string metrics_as_json(const SinkMetrics& metrics);
 std::string columns_as_json(std::span<const TargetColumn> columns);
+std::string report_as_json(const JobReport& report);
 std::string texts_as_json(std::span<const std::string> texts);
 /// Each as in a dead letter file.
 std::string letters_as_json(std::span<const DeadLetter> letters);

@@ -6,6 +6,8 @@
 
 #include <pgsink/ddl.h>
 
+#include "c/callbacks.h"
+
 namespace pgsink::c {
 namespace {
 
@@ -95,6 +97,14 @@ Result<SinkOptions> bind_options(const pgsink_option* options, size_t count) {
     if (auto added = reader.add(options[i]); !added) return fail(added.error());
   }
   return reader.bind();
+}
+
+Result<SinkOptions> bind_options(const pgsink_option* options, size_t count,
+                                 const pgsink_callbacks* callbacks) {
+  auto bound = bind_options(options, count);
+  if (!bound || callbacks == nullptr) return bound;
+  if (auto set = set_callbacks(*callbacks, *bound); !set) return fail(set.error());
+  return bound;
 }
 
 }  // namespace pgsink::c

@@ -1,9 +1,6 @@
 // The functions of pgsink_c.h.
 
 #include <algorithm>
-#include <chrono>
-#include <cstddef>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +11,7 @@
 #include <pgsink/sink.h>
 
 #include "c/call.h"
+#include "c/handle.h"
 #include "c/json.h"
 #include "c/options.h"
 
@@ -22,28 +20,9 @@ using pgsink::fail;
 using pgsink::Result;
 using pgsink::Status;
 using pgsink::c::call;
-
-struct pgsink_sink {
-  std::shared_ptr<const pgsink::Schema> schema;
-  std::unique_ptr<pgsink::Sink> sink;
-};
+using pgsink::c::Moved;
 
 namespace {
-
-/// Releases a struct of Arrow at the end of a call that did not come to taking it over.
-template <typename T>
-class Moved {
- public:
-  explicit Moved(T* owned) : owned_(owned) {}
-  ~Moved() {
-    if (owned_ != nullptr && owned_->release != nullptr) owned_->release(owned_);
-  }
-  Moved(const Moved&) = delete;
-  Moved& operator=(const Moved&) = delete;
-
- private:
-  T* owned_;
-};
 
 const pgsink::Sink* inside(const pgsink_sink* sink) {
   return sink == nullptr ? nullptr : sink->sink.get();
@@ -60,79 +39,16 @@ int call_sink(pgsink_sink* sink, pgsink_error* error, F&& body) {
   });
 }
 
-/// The callback of the sink for one of C.
-pgsink::DeadLetterCallback dead_letter_callback(const pgsink_callbacks& callbacks) {
-  return [function = callbacks.on_dead_letters,
-          context = callbacks.context](std::span<const pgsink::DeadLetter> letters) -> Status {
-    const std::string json = pgsink::c::letters_as_json(letters);
-    const int refused = function(context, json.c_str(), json.size());
-    if (refused == 0) return {};
-    return fail(Errc::kRowRejected, "on_dead_letters returned " + std::to_string(refused) +
-                                        " for " + std::to_string(letters.size()) +
-                                        " rejected rows, the first of which is input row " +
-                                        std::to_string(letters.front().input_row) + ": " +
-                                        letters.front().message);
-  };
-}
-
-pgsink::PasswordCallback password_callback(const pgsink_callbacks& callbacks) {
-  return [function = callbacks.on_password, context = callbacks.context]() -> Result<std::string> {
-    std::string password(PGSINK_PASSWORD_MAX, '\0');
-    const int length = function(context, password.data());
-    if (length < 0 || length > PGSINK_PASSWORD_MAX) {
-      return fail(Errc::kAuthentication, "on_password returned " + std::to_string(length) +
-                                             ": expected the length of a password");
-    }
-    password.resize(static_cast<size_t>(length));
-    return password;
-  };
-}
-
-pgsink::ServerWaitCallback wait_callback(const pgsink_callbacks& callbacks) {
-  return [function = callbacks.on_server_wait,
-          context = callbacks.context](const pgsink::ServerWait& wait) {
-    return function(context, wait.error.message.c_str(), wait.failures,
-                    static_cast<uint64_t>(wait.pause.count()), wait.begins ? 1 : 0) == 0;
-  };
-}
-
-/// Copies what the caller's struct has, which may be of an older version of the header.
-Result<pgsink_callbacks> read_callbacks(const pgsink_callbacks& given) {
-  if (given.size < offsetof(pgsink_callbacks, on_password)) {
-    return fail(Errc::kUsage, "pgsink_callbacks.size is too small: set it to its sizeof");
-  }
-  pgsink_callbacks callbacks{};
-  std::memcpy(&callbacks, &given, std::min(given.size, sizeof callbacks));
-  return callbacks;
-}
-
-Status set_callbacks(const pgsink_callbacks& given, pgsink::SinkOptions& options) {
-  const auto callbacks = read_callbacks(given);
-  if (!callbacks) return fail(callbacks.error());
-  if (callbacks->on_dead_letters != nullptr) {
-    options.on_dead_letters = dead_letter_callback(*callbacks);
-  }
-  if (callbacks->on_password != nullptr) options.on_password = password_callback(*callbacks);
-  if (callbacks->on_server_wait != nullptr) options.on_server_wait = wait_callback(*callbacks);
-  return {};
-}
-
 Status open(const pgsink_option* options, size_t count, ArrowSchema* schema,
             const pgsink_callbacks* callbacks, pgsink_sink** sink) {
   if (sink == nullptr) return fail(Errc::kUsage, "the place for the sink is NULL");
-  auto bound = pgsink::c::bind_options(options, count);
+  auto bound = pgsink::c::bind_options(options, count, callbacks);
   if (!bound) return fail(bound.error());
-  if (callbacks != nullptr) {
-    if (auto set = set_callbacks(*callbacks, *bound); !set) return set;
-  }
   auto imported = pgsink::import_arrow_schema(schema);
   if (!imported) return fail(imported.error());
   auto opened = pgsink::Sink::open(*std::move(bound), *imported);
   if (!opened) return fail(opened.error());
-  auto made = std::make_unique<pgsink_sink>();
-  made->schema = *std::move(imported);
-  made->sink = *std::move(opened);
-  *sink = made.release();
+  *sink = new pgsink_sink{*std::move(imported), *std::move(opened)};
   return {};
 }
 
@@ -176,6 +92,7 @@ Status write(pgsink_sink& to, std::string stream, ArrowSchema* schema, ArrowArra
   Result<std::shared_ptr<const pgsink::Schema>> given = to.schema;
   if (schema != nullptr) given = pgsink::import_arrow_schema(schema);
   if (!given) return fail(given.error());
+  if (*given == nullptr) return fail(Errc::kUsage, "the part was opened for no rows");
   auto imported = pgsink::import_arrow_batch(*std::move(given), batch);
   if (!imported) return fail(imported.error());
   imported->position = position;

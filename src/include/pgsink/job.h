@@ -94,7 +94,7 @@ class Job {
 };
 
 /// open_part opens a sink that writes one partition of a job. `schema` has the columns of
-/// Job::open(), in any order. Several sinks of one partition may be open, such as a second attempt
+/// Job::open(), in any order; null: exactly those, for a partition without rows. Several sinks of one partition may be open, such as a second attempt
 /// of a task: the one counts whose token is committed. Fails as Sink::open(), and as resume().
 Result<std::unique_ptr<Sink>> open_part(SinkOptions options, std::string_view ticket,
                                         uint32_t partition, std::shared_ptr<const Schema> schema,

@@ -253,6 +253,67 @@ PGSINK_EXPORT uint64_t pgsink_sink_stream_position(const pgsink_sink* sink, cons
 PGSINK_EXPORT int pgsink_sink_stream_status(pgsink_sink* sink, const char* stream,
                                             pgsink_error* error);
 
+// ---- jobs: one atomic write by many processes -------------------------------------------------
+// A driver opens a job and hands out its ticket; parts write under the ticket, in any process, and
+// finish with a token; the driver commits the tokens. docs/how-to/jobs.md says more.
+
+/// pgsink_job is the driver's side of a job. One thread at a time.
+typedef struct pgsink_job pgsink_job;
+
+/// pgsink_job_options are what distinguishes a job from a sink.
+typedef struct pgsink_job_options {
+  size_t size;         ///< sizeof(pgsink_job_options) of the caller.
+  uint64_t epoch;      ///< The number of this write; one that is committed is not written again.
+                       ///< 0: the next one.
+  const char* host;    ///< Who numbers the epochs; NULL or "": nobody.
+  const char* atomic;  ///< "auto", "staging" or "none"; NULL: "auto".
+  int replace;         ///< 1: the table holds the rows of the job and nothing else afterwards.
+} pgsink_job_options;
+
+/// pgsink_job_open checks target, options and schema, and takes the job's name (the option sink_id)
+/// over from an earlier driver. The schema is moved in. `job` may be NULL. `*opened` is NULL after
+/// a failure. Thread-safe.
+PGSINK_EXPORT int pgsink_job_open(const pgsink_option* options, size_t count,
+                                  struct ArrowSchema* schema, const pgsink_job_options* job,
+                                  pgsink_job** opened, pgsink_error* error);
+
+/// pgsink_job_resume continues a job by its ticket, in another process. It does not connect.
+/// Thread-safe.
+PGSINK_EXPORT int pgsink_job_resume(const pgsink_option* options, size_t count, const char* ticket,
+                                    pgsink_job** opened, pgsink_error* error);
+
+/// pgsink_job_ticket is the text for pgsink_part_open() and pgsink_job_resume(). Valid as long as
+/// the job; "" for NULL.
+PGSINK_EXPORT const char* pgsink_job_ticket(const pgsink_job* job);
+
+/// pgsink_job_epoch is the number of this write; 0 for NULL.
+PGSINK_EXPORT uint64_t pgsink_job_epoch(const pgsink_job* job);
+
+/// pgsink_job_committed is 1 if the epoch is known to be committed: then parts need not write.
+PGSINK_EXPORT int pgsink_job_committed(const pgsink_job* job);
+
+/// pgsink_job_commit makes the rows of these parts visible, all or none: the tokens of all
+/// partitions, one for each. Calling it again, also in another process, does nothing more.
+/// `*report`, unless `report` is NULL, is a JSON object: epoch, rows, changed, rejected, repeated.
+PGSINK_EXPORT int pgsink_job_commit(pgsink_job* job, const char* const* tokens, size_t count,
+                                    char** report, pgsink_error* error);
+
+/// pgsink_job_abort drops what the parts have staged.
+PGSINK_EXPORT int pgsink_job_abort(pgsink_job* job, pgsink_error* error);
+
+/// pgsink_job_free frees the driver's side; the job can still be resumed. NULL is ignored.
+PGSINK_EXPORT void pgsink_job_free(pgsink_job* job);
+
+/// pgsink_part_open opens a sink that writes one partition of a job. The schema, which is moved in,
+/// has the columns of pgsink_job_open(); NULL: there are no rows. Thread-safe.
+PGSINK_EXPORT int pgsink_part_open(const pgsink_option* options, size_t count, const char* ticket,
+                                   uint32_t partition, struct ArrowSchema* schema,
+                                   const pgsink_callbacks* callbacks, pgsink_sink** part,
+                                   pgsink_error* error);
+
+/// pgsink_part_finish closes the sink of a part and hands out its token.
+PGSINK_EXPORT int pgsink_part_finish(pgsink_sink* part, char** token, pgsink_error* error);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif

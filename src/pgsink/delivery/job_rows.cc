@@ -51,16 +51,14 @@ Result<JobRow> JobRows::claim(Env& env, Connection& connection, const std::strin
   Quoted quoted;
   const std::string writer(claim_of(new_claim_token(env.random)));
   const std::string statement =
-      sql_text(Sql::kJobClaim,
-               {table_, sink_, quoted.literal(host), quoted.literal(writer),
-                std::to_string(table_oid), numbered ? "true" : "false"});
+      sql_text(Sql::kJobClaim, {table_, sink_, quoted.literal(host), quoted.literal(writer),
+                                std::to_string(table_oid), numbered ? "true" : "false"});
   if (!quoted.status()) return fail(quoted.status().error());
-  const auto claimed =
-      take_over_rows(env, connection,
-                     {.statements = statement,
-                      .blockers = sql_text(Sql::kRowBlockers, {table_, sink_, ""}),
-                      .rows = "the row of job \"" + sink_id_ + "\" in " + table_},
-                     deadline);
+  const auto claimed = take_over_rows(env, connection,
+                                      {.statements = statement,
+                                       .blockers = sql_text(Sql::kRowBlockers, {table_, sink_, ""}),
+                                       .rows = "the row of job \"" + sink_id_ + "\" in " + table_},
+                                      deadline);
   if (!claimed) return fail(claimed.error());
   const auto read = run_control(connection, sql_text(Sql::kJobRead, {table_, sink_}), deadline);
   if (!read) return fail(read.error());
@@ -126,8 +124,8 @@ Result<std::string> JobRows::quoted_stage(const std::string& name) const {
 Status JobRows::drop_stages(Connection& connection, const std::string& role,
                             Deadline deadline) const {
   Quoted quoted;
-  const std::string list = sql_text(
-      Sql::kJobStages, {quoted.literal(schema_), quoted.literal(stage_prefix(sink_id_))});
+  const std::string list =
+      sql_text(Sql::kJobStages, {quoted.literal(schema_), quoted.literal(stage_prefix(sink_id_))});
   if (!quoted.status()) return quoted.status();
   const auto found = run_control(connection, list, deadline);
   if (!found) return fail(found.error());

@@ -23,13 +23,6 @@
 namespace pgsink {
 namespace {
 
-Schema schema_of(const JobTicket& ticket) {
-  Schema schema;
-  schema.reserve(ticket.columns.size());
-  for (const JobColumn& column : ticket.columns) schema.push_back(column.field);
-  return schema;
-}
-
 /// The target with the statements of the job.
 struct JobTarget {
   Opened opened;
@@ -121,9 +114,8 @@ class JobCommit {
   Result<JobReport> attempt(Connection& connection, const JobPlan* plan) {
     JobReport report{.epoch = ticket_.epoch, .rows = winners_.rows, .rejected = winners_.rejected};
     // The first transaction that has this row decides: it is locked until the end.
-    const auto locked =
-        query(connection, sql_text(Sql::kBegin, {"READ COMMITTED"}) + "; " +
-                              sql_text(Sql::kDurable) + "; " + rows_.lock_sql());
+    const auto locked = query(connection, sql_text(Sql::kBegin, {"READ COMMITTED"}) + "; " +
+                                              sql_text(Sql::kDurable) + "; " + rows_.lock_sql());
     if (!locked) return fail(locked.error());
     const auto before = check_row(JobRows::parse(*locked));
     if (!before) return fail(before.error());
@@ -178,16 +170,16 @@ class JobCommit {
     if (!stage) return fail(stage.error());
     // As long as this transaction holds the staging table, nobody drops it.
     const auto staged = query(
-        connection, plan.settings + sql_text(Sql::kJobCount,
-                                             {*stage, statements.quoted_part, winners_.parts}));
+        connection,
+        plan.settings + sql_text(Sql::kJobCount, {*stage, statements.quoted_part, winners_.parts}));
     if (!staged && staged.error().sqlstate == "42P01") return fail(gone());
     if (!staged) return fail(staged.error());
     const uint64_t found = parse_number(staged->scalar());
     if (found != winners_.rows) return fail(lost(found));
     if (ticket_.replace) {
-      const auto emptied = query(
-          connection,
-          sql_text(Sql::kJobEmpty, {statements.quoted_target, statements.quoted_target}));
+      const auto emptied =
+          query(connection,
+                sql_text(Sql::kJobEmpty, {statements.quoted_target, statements.quoted_target}));
       if (!emptied) return fail(emptied.error());
     }
     const auto moved = query(
@@ -288,8 +280,8 @@ class JobImpl final : public Job {
       if (!planned) return fail(planned.error());
       target = *std::move(planned);
     }
-    auto report = JobCommit(ticket_, rows_, winners)
-                      .run(**connection, target ? &target->plan : nullptr);
+    auto report =
+        JobCommit(ticket_, rows_, winners).run(**connection, target ? &target->plan : nullptr);
     if (!report) return report;
     // The next job drops it otherwise.
     if (staged()) std::ignore = drop(**connection);
@@ -336,8 +328,7 @@ Status make_stage(Connection& connection, const JobRows& rows, const JobTicket& 
     // Rows without a key become dead letters of their part.
     if (column.role != EncodeColumn::Role::kKey) continue;
     Quoted quoted;
-    text += "; " +
-            sql_text(Sql::kJobStageNotNull, {*stage, quoted.identifier(column.target_name)});
+    text += "; " + sql_text(Sql::kJobStageNotNull, {*stage, quoted.identifier(column.target_name)});
     if (!quoted.status()) return quoted.status();
   }
   const auto made = run_control(connection, text, deadline);
@@ -378,8 +369,8 @@ Result<std::unique_ptr<Job>> open_job(SinkOptions options, const Schema& schema,
                                  "and with atomic = 'none' each part has its own: use 'staging'")
                                 .error());
   }
-  if (job.replace && (options.write_mode == WriteMode::kUpdate ||
-                      options.write_mode == WriteMode::kDelete)) {
+  if (job.replace &&
+      (options.write_mode == WriteMode::kUpdate || options.write_mode == WriteMode::kDelete)) {
     return fail_at(options, fail(Errc::kOptionConflict,
                                  "replace: an emptied table has no row to update or delete: use "
                                  "write_mode = 'insert' or 'upsert'")

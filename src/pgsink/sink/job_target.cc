@@ -8,7 +8,10 @@
 namespace pgsink {
 
 Status check_job_options(const SinkOptions& options) {
-  if (auto faults = check_options(options); !faults.empty()) {
+  // Without a sink_id, which a sink has for other purposes.
+  SinkOptions checked = options;
+  checked.sink_id.clear();
+  if (auto faults = check_options(checked); !faults.empty()) {
     return fail_at(options, faults.front());
   }
   struct Excluded {

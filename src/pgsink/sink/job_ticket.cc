@@ -129,6 +129,13 @@ class Reader {
 
 }  // namespace
 
+Schema schema_of(const JobTicket& ticket) {
+  Schema schema;
+  schema.reserve(ticket.columns.size());
+  for (const JobColumn& column : ticket.columns) schema.push_back(column.field);
+  return schema;
+}
+
 std::string write_ticket(const JobTicket& ticket) {
   Writer to(kTicketMark);
   for (const std::string* text : {&ticket.sink_id, &ticket.schema, &ticket.table, &ticket.writer,

@@ -30,6 +30,8 @@ struct JobTicket {
   std::string part, ordinal;  ///< Names of its further columns, not quoted.
   std::vector<JobColumn> columns;
 };
+/// The schema that the job was opened with.
+Schema schema_of(const JobTicket& ticket);
 std::string write_ticket(const JobTicket& ticket);
 /// Fails with kUsage if the text is no ticket of this version.
 Result<JobTicket> read_ticket(std::string_view text);

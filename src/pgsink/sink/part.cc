@@ -9,9 +9,9 @@
 
 #include "pgsink/client/env.h"
 #include "pgsink/job.h"
+#include "pgsink/sink/batch_checks.h"
 #include "pgsink/sink/job_target.h"
 #include "pgsink/sink/job_ticket.h"
-#include "pgsink/sink/batch_checks.h"
 
 namespace pgsink {
 namespace {
@@ -35,8 +35,8 @@ Result<Projection> project(const Schema& input, const JobTicket& ticket) {
     size_t at = 0;
     while (at < ticket.columns.size() && ticket.columns[at].field.name != input[i].name) ++at;
     if (at == ticket.columns.size()) {
-      return fail(Errc::kNoSuchColumn, "open_part: the job was opened without a column \"" +
-                                           input[i].name + "\"");
+      return fail(Errc::kNoSuchColumn,
+                  "open_part: the job was opened without a column \"" + input[i].name + "\"");
     }
     filled[at] = true;
     if (ticket.columns[at].staged_as.empty()) continue;
@@ -185,7 +185,6 @@ class Part final : public Sink {
 Result<std::unique_ptr<Sink>> open_one(SinkOptions options, std::string_view text,
                                        uint32_t partition, std::shared_ptr<const Schema> schema,
                                        Env* env) {
-  if (schema == nullptr) return fail(Errc::kUsage, "open_part: no schema");
   if (partition >= kPartitionsMax) {
     return fail(Errc::kLimit, "open_part: partitions are numbered from 0 to " +
                                   std::to_string(kPartitionsMax - 1));
@@ -193,6 +192,7 @@ Result<std::unique_ptr<Sink>> open_one(SinkOptions options, std::string_view tex
   if (auto fits = check_job_options(options); !fits) return fail(fits.error());
   auto ticket = read_ticket_for(options, text);
   if (!ticket) return fail(ticket.error());
+  if (schema == nullptr) schema = std::make_shared<const Schema>(schema_of(*ticket));
   auto projection = project(*schema, *ticket);
   if (!projection) return fail(projection.error());
   OsEnv own_env;

@@ -6,6 +6,7 @@
 ...     for number, batch in enumerate(batches, start=1):
 ...         sink.write(batch, position=number)
 
+``job`` and ``part`` make one atomic write of the work of many processes.
 ``write`` loads something as a whole. ``Sink`` takes batches one by one and knows their positions.
 ``test`` and ``describe`` look at the server, ``options`` lists all options.
 """
@@ -23,6 +24,7 @@ from ._errors import (
     TargetError,
     UsageError,
 )
+from ._job import Job, JobReport, Part, job, part, resume
 from ._library import lib as _lib
 from ._progress import Progress
 from ._sink import Column, Recovered, Sink, describe, options, test
@@ -37,8 +39,11 @@ __all__ = [
     "FencedError",
     "InternalError",
     "InterruptedError",
+    "Job",
+    "JobReport",
     "OptionError",
     "OutcomeError",
+    "Part",
     "Progress",
     "Recovered",
     "RejectedError",
@@ -48,7 +53,10 @@ __all__ = [
     "TargetError",
     "UsageError",
     "describe",
+    "job",
     "options",
+    "part",
+    "resume",
     "test",
     "write",
 ]

@@ -112,7 +112,20 @@ class CCallbacks(ctypes.Structure):
     ]
 
 
+class CJobOptions(ctypes.Structure):
+    """pgsink_job_options."""
+
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        ("epoch", ctypes.c_uint64),
+        ("host", ctypes.c_char_p),
+        ("atomic", ctypes.c_char_p),
+        ("replace", ctypes.c_int),
+    ]
+
+
 _SINK = ctypes.c_void_p
+_JOB = ctypes.c_void_p
 _ERROR = ctypes.POINTER(CError)
 _OPTIONS = [ctypes.POINTER(COption), ctypes.c_size_t]
 _TEXT = ctypes.POINTER(ctypes.c_void_p)
@@ -181,6 +194,42 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "sink_release": (ctypes.c_int, [_SINK, *_STREAMS, ctypes.c_int, _ERROR]),
     "sink_stream_position": (ctypes.c_uint64, [_SINK, ctypes.c_char_p]),
     "sink_stream_status": (ctypes.c_int, [_SINK, ctypes.c_char_p, _ERROR]),
+    "job_open": (
+        ctypes.c_int,
+        [
+            *_OPTIONS,
+            ctypes.POINTER(ArrowSchema),
+            ctypes.POINTER(CJobOptions),
+            ctypes.POINTER(_JOB),
+            _ERROR,
+        ],
+    ),
+    "job_resume": (
+        ctypes.c_int,
+        [*_OPTIONS, ctypes.c_char_p, ctypes.POINTER(_JOB), _ERROR],
+    ),
+    "job_ticket": (ctypes.c_char_p, [_JOB]),
+    "job_epoch": (ctypes.c_uint64, [_JOB]),
+    "job_committed": (ctypes.c_int, [_JOB]),
+    "job_commit": (
+        ctypes.c_int,
+        [_JOB, ctypes.POINTER(ctypes.c_char_p), ctypes.c_size_t, _TEXT, _ERROR],
+    ),
+    "job_abort": (ctypes.c_int, [_JOB, _ERROR]),
+    "job_free": (None, [_JOB]),
+    "part_open": (
+        ctypes.c_int,
+        [
+            *_OPTIONS,
+            ctypes.c_char_p,
+            ctypes.c_uint32,
+            ctypes.POINTER(ArrowSchema),
+            ctypes.POINTER(CCallbacks),
+            ctypes.POINTER(_SINK),
+            _ERROR,
+        ],
+    ),
+    "part_finish": (ctypes.c_int, [_SINK, _TEXT, _ERROR]),
 }
 
 

@@ -340,7 +340,10 @@ class Sink:
         if getattr(self, "_handle", None) is not None:
             self._free()
 
-    def _open(self, schema: ArrowSchema) -> None:
+    def _open_library(self, options: Any, schema: Any, callbacks: Any, handle: Any) -> None:
+        lib.call(lib.sink_open, options, len(options), schema, callbacks, handle)
+
+    def _open(self, schema: ArrowSchema | None) -> None:
         callbacks = None
         if self._letters is not None:
             callbacks = CCallbacks(ctypes.sizeof(CCallbacks), None, self._letters.c_function)
@@ -350,11 +353,9 @@ class Sink:
 
         def work() -> None:
             handle = ctypes.c_void_p()
-            lib.call(
-                lib.sink_open,
+            self._open_library(
                 options,
-                len(options),
-                ctypes.byref(schema),
+                None if schema is None else ctypes.byref(schema),
                 None if callbacks is None else ctypes.byref(callbacks),
                 ctypes.byref(handle),
             )

@@ -1,0 +1,353 @@
+"""Jobs: processes write parts, and one of them commits. Real processes, real kills."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import unittest
+
+import psycopg
+import pyarrow
+
+import pgsink
+from server import PATIENCE_SECONDS, Server
+
+ROWS = 1000
+"""Rows of a part."""
+
+PARTS = 4
+
+spawn = multiprocessing.get_context("spawn")
+
+
+def setUpModule():
+    global server, admin
+    server = Server()
+    admin = psycopg.connect(server.url("postgres"), autocommit=True)
+
+
+def tearDownModule():
+    admin.close()
+    server.stop()
+
+
+def rows_of(partition, value=0):
+    first = partition * ROWS
+    return pyarrow.table({
+        "id": pyarrow.array(range(first, first + ROWS), pyarrow.int64()),
+        "value": pyarrow.array([value] * ROWS, pyarrow.int64()),
+    })
+
+
+def write_part(ticket, partition, url, value=0, **options):
+    """A task, as any engine would run it."""
+    with pgsink.part(ticket, partition, url, "t", **options) as part:
+        part.write(rows_of(partition, value))
+        return part.finish()
+
+
+def die_in_the_middle(ticket, partition, url):
+    """A task that is killed with rows that are staged and committed there."""
+    part = pgsink.part(ticket, partition, url, "t")
+    part.write(rows_of(partition))
+    part.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_as_driver(url, options, point, pipe):
+    """A driver that is killed: with an open job, with parts staged, or with its job committed."""
+    job = pgsink.job(url, "t", like=rows_of(0), **options)
+    pipe.send(job.ticket)
+    tokens = []
+    if point != "opened":
+        tokens = [write_part(job.ticket, n, url) for n in range(PARTS)]
+    pipe.send(tokens)
+    if point == "committed":
+        job.commit(tokens)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class JobTest(unittest.TestCase):
+    number = 0
+
+    def setUp(self):
+        JobTest.number += 1
+        name = f"job{JobTest.number}"
+        admin.execute(f"CREATE DATABASE {name}")
+        self.url = server.url(name)
+        self.connection = psycopg.connect(self.url, autocommit=True)
+        self.addCleanup(self.connection.close)
+        self.sql("CREATE TABLE t (id bigint PRIMARY KEY, value bigint)")
+
+    def sql(self, text, *values):
+        cursor = self.connection.execute(text, values or None)
+        return cursor.fetchall() if cursor.description else None
+
+    def job(self, **options):
+        return pgsink.job(self.url, "t", like=rows_of(0), **options)
+
+    def parts(self, job, value=0, partitions=range(PARTS), **options):
+        return [write_part(job.ticket, n, self.url, value, **options) for n in partitions]
+
+    def table(self):
+        """How many rows, how many different ones, and the sum of their values."""
+        return self.sql("SELECT count(*), count(DISTINCT id), coalesce(sum(value), 0) FROM t")[0]
+
+    def stages(self):
+        return self.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'pgsink_stage_%'")[0][0]
+
+    def all_of(self, value=0):
+        return (PARTS * ROWS, PARTS * ROWS, PARTS * ROWS * value)
+
+    # ---- what a job does -------------------------------------------------------------------------
+
+    def test_parts_become_visible_at_once(self):
+        with self.job() as job:
+            tokens = self.parts(job, 3)
+            self.assertEqual(self.table(), (0, 0, 0))
+            self.assertFalse(job.committed)
+            report = job.commit(tokens)
+            self.assertEqual(
+                report, pgsink.JobReport(1, PARTS * ROWS, PARTS * ROWS, 0, repeated=False))
+            self.assertTrue(job.committed)
+            self.assertTrue(job.commit(tokens).repeated)
+        self.assertEqual(self.table(), self.all_of(3))
+        self.assertEqual(self.stages(), 0)
+
+    def test_every_mode(self):
+        self.sql("INSERT INTO t SELECT n, 1 FROM generate_series(0, 1999) n")
+        keys = {"key_columns": ["id"]}
+        modes = [
+            ("insert_ignore", {}, (4000, 4000, 2000 + 2000 * 5), 2000),
+            ("upsert", {"conflict_columns": ["id"]}, (4000, 4000, 4000 * 5), 4000),
+            ("update", keys, (4000, 4000, 4000 * 5), 4000),
+            ("delete", keys, (0, 0, 0), 4000),
+            ("insert", {}, (4000, 4000, 4000 * 5), 4000),
+            ("replace", {}, (4000, 4000, 4000 * 5), 4000),
+        ]
+        for mode, options, expected, changed in modes:
+            with self.subTest(mode), self.job(mode=mode, **options) as job:
+                report = job.commit(self.parts(job, 5, mode=mode, **options))
+                self.assertEqual(report.changed, changed)
+                self.assertEqual(self.table(), expected)
+
+    def test_of_one_key_the_greatest_or_the_last_row_wins(self):
+        for options, value in [({}, 9), ({"newer_by": "value"}, 12)]:
+            self.sql("TRUNCATE t")
+            with self.job(mode="upsert", conflict_columns=["id"], **options) as job:
+                tokens = []
+                # Partition 1 comes after partition 0, whichever finishes first.
+                for partition, values in [(1, [7, 9]), (0, [12, 1])]:
+                    with pgsink.part(job.ticket, partition, self.url, "t") as part:
+                        part.write(pyarrow.table({"id": [1, 1], "value": values}))
+                        tokens.append(part.finish())
+                job.commit(tokens)
+            self.assertEqual(self.sql("SELECT * FROM t"), [(1, value)])
+
+    def test_replace_keeps_views_grants_and_readers(self):
+        self.sql("INSERT INTO t SELECT -n, 1 FROM generate_series(1, 10) n")
+        self.sql("CREATE VIEW v AS SELECT count(*) AS n FROM t")
+        self.sql("DROP ROLE IF EXISTS reader; CREATE ROLE reader; GRANT SELECT ON t TO reader")
+        self.addCleanup(self.sql, "DROP OWNED BY reader; DROP ROLE reader")
+        with psycopg.connect(self.url) as reader, self.job(replace=True) as job:
+            reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self.assertEqual(reader.execute("SELECT n FROM v").fetchall(), [(10,)])
+            job.commit(self.parts(job))
+            # A snapshot from before still sees the former rows: TRUNCATE would show it none.
+            self.assertEqual(reader.execute("SELECT n FROM v").fetchall(), [(10,)])
+        self.assertEqual(self.sql("SELECT n FROM v"), [(PARTS * ROWS,)])
+        self.assertEqual(self.sql("SELECT has_table_privilege('reader', 't', 'SELECT')"), [(True,)])
+
+    def test_none_writes_at_once(self):
+        with self.job(atomic="none") as job:
+            tokens = self.parts(job)
+            self.assertEqual(self.table(), self.all_of())
+            self.assertEqual(job.commit(tokens).rows, PARTS * ROWS)
+        self.assertEqual(self.stages(), 0)
+
+    def test_rejected_rows_become_dead_letters_of_their_part(self):
+        self.sql("CREATE TABLE narrow (id bigint PRIMARY KEY, name varchar(3))")
+        letters = []
+        rows = pyarrow.table({"id": [1, 2], "name": ["long enough", "ok"]})
+        with pgsink.job(self.url, "narrow", like=rows) as job:
+            with pgsink.part(job.ticket, 0, self.url, "narrow",
+                             on_dead_letters=letters.extend) as part:
+                part.write(rows)
+                report = job.commit([part.finish()])
+        self.assertEqual((report.rows, report.rejected), (1, 1))
+        self.assertEqual([letter["row"]["id"] for letter in letters], [1])
+        self.assertEqual(self.sql("SELECT * FROM narrow"), [(2, "ok")])
+
+    def test_a_partition_may_have_no_rows(self):
+        with self.job() as job:
+            with pgsink.part(job.ticket, 0, self.url, "t") as part:
+                tokens = [part.finish()]
+                self.assertEqual(part.finish(), tokens[0])
+            self.assertEqual(job.commit(tokens).rows, 0)
+            with self.job() as empty:
+                self.assertEqual(empty.commit([]).epoch, 2)
+
+    def test_another_process_commits(self):
+        with self.job() as job:
+            ticket = pickle.loads(pickle.dumps(job.ticket))
+            self.assertRegex(ticket, r"\A[-:%.\w]+\Z")
+            tokens = self.parts(job)
+        with pgsink.resume(ticket, self.url, "t") as resumed:
+            resumed.commit(tokens)
+        self.assertEqual(self.table(), self.all_of())
+
+    def test_with_multiprocessing(self):
+        with self.job() as job, spawn.Pool(2) as pool:
+            work = [(job.ticket, n, self.url) for n in range(PARTS)]
+            job.commit(pool.starmap(write_part, work))
+        self.assertEqual(self.table(), self.all_of())
+
+    def test_with_concurrent_futures(self):
+        executor = concurrent.futures.ProcessPoolExecutor(2, mp_context=spawn)
+        with self.job() as job, executor as pool:
+            tasks = [pool.submit(write_part, job.ticket, n, self.url) for n in range(PARTS)]
+            job.commit([task.result() for task in tasks])
+        self.assertEqual(self.table(), self.all_of())
+
+    # ---- who may write ---------------------------------------------------------------------------
+
+    def test_a_committed_epoch_is_not_written_again(self):
+        for _ in range(2):
+            with self.job(epoch=7, host="query") as job:
+                job.commit(self.parts(job))
+        self.assertEqual(self.table(), self.all_of())
+        with self.job(epoch=7, host="query") as job:
+            self.assertTrue(job.committed)
+            # Parts need not know: what they are given is dropped.
+            self.assertTrue(job.commit(self.parts(job, 9)).repeated)
+        self.assertEqual(self.table(), self.all_of())
+
+    def test_another_host_is_an_error_that_names_both(self):
+        with self.job(epoch=1, host="checkpoint-a") as job:
+            job.commit(self.parts(job))
+        with self.assertRaises(pgsink.OutcomeError) as raised:
+            self.job(epoch=1, host="checkpoint-b")
+        self.assertEqual(raised.exception.code, "PGS-6007")
+        for text in ("checkpoint-a", "checkpoint-b", "sink_id", "DELETE FROM"):
+            self.assertIn(text, str(raised.exception))
+        statement = re.search(r"DELETE FROM .*$", str(raised.exception)).group()
+        self.sql(statement)
+        self.job(epoch=1, host="checkpoint-b").close()
+
+    def test_the_later_of_two_drivers_commits(self):
+        with self.job() as first, self.job() as second:
+            tokens = self.parts(second)
+            with self.assertRaises(pgsink.FencedError):
+                self.parts(first)
+            with self.assertRaises(pgsink.FencedError):
+                first.commit([])
+            with self.assertRaises(pgsink.UsageError):
+                first.commit(tokens)
+            second.commit(tokens)
+            with self.assertRaises(pgsink.FencedError):
+                first.commit([])
+        self.assertEqual(self.table(), self.all_of())
+
+    def test_two_jobs_with_names_of_their_own(self):
+        with self.job(sink_id="a") as first, self.job(sink_id="b") as second:
+            tokens = self.parts(first, partitions=[0, 1]), self.parts(second, partitions=[2, 3])
+            second.commit(tokens[1])
+            first.commit(tokens[0])
+        self.assertEqual(self.table(), self.all_of())
+
+    def test_twin_attempts_in_every_order(self):
+        for winner in (0, 1):
+            with self.subTest(winner), self.job(replace=True) as job:
+                twins = [pgsink.part(job.ticket, 0, self.url, "t", like=rows_of(0))
+                         for _ in range(2)]
+                for value, twin in enumerate(twins):
+                    twin.write(rows_of(0, value))
+                    twin.flush()
+                tokens = [twin.finish() for twin in twins]
+                with self.assertRaisesRegex(pgsink.UsageError, "partition 0"):
+                    job.commit(tokens)
+                job.commit([tokens[winner], tokens[winner]])
+                self.assertEqual(self.table(), (ROWS, ROWS, ROWS * winner))
+
+    def test_a_zombie_that_writes_and_finishes_after_the_commit(self):
+        with self.job() as job:
+            zombie = pgsink.part(job.ticket, 1, self.url, "t", like=rows_of(1))
+            zombie.write(rows_of(1, 99))
+            zombie.flush()
+            zombie.write(rows_of(2, 99))
+            job.commit(self.parts(job))
+            try:
+                late = [zombie.finish()]
+            except pgsink.Error:
+                late = []  # Its staging table is gone.
+            self.assertTrue(job.commit(late).repeated)
+        self.assertEqual(self.table(), self.all_of())
+
+    def test_wrong_texts_are_refused(self):
+        with self.job() as job:
+            for ticket in ("", "nonsense", job.ticket[:-3], job.ticket + ":1"):
+                with self.assertRaises(pgsink.UsageError):
+                    pgsink.resume(ticket, self.url, "t")
+            with self.assertRaises(pgsink.UsageError):
+                pgsink.resume(job.ticket, self.url, "other")
+            for token in ("", job.ticket, self.parts(job, partitions=[0])[0][:-2]):
+                with self.assertRaises(pgsink.UsageError):
+                    job.commit([token])
+            with self.assertRaisesRegex(pgsink.UsageError, "missing"):
+                job.commit([None])
+            with self.assertRaisesRegex(TypeError, "ticket"):
+                pickle.dumps(job)
+        for options in ({"use_2pc": True}, {"mode": "changelog"}, {"atomic": "sometimes"},
+                        {"atomic": "none", "replace": True}, {"delivery": "exactly_once"}):
+            with self.subTest(options), self.assertRaises(pgsink.OptionError):
+                self.job(**options)
+
+    # ---- deaths ----------------------------------------------------------------------------------
+
+    def test_killed_tasks_leave_nothing(self):
+        with self.job() as job:
+            for _ in range(2):
+                task = spawn.Process(target=die_in_the_middle, args=(job.ticket, 0, self.url))
+                task.start()
+                task.join(PATIENCE_SECONDS)
+                self.assertEqual(task.exitcode, -signal.SIGKILL)
+            job.commit(self.parts(job))
+        self.assertEqual(self.table(), self.all_of())
+
+    def test_killed_drivers(self):
+        for number, point in enumerate(("opened", "staged", "committed"), start=1):
+            self.sql("TRUNCATE t")
+            options = {"epoch": number, "host": "h"}
+            ours, theirs = spawn.Pipe()
+            driver = spawn.Process(target=die_as_driver, args=(self.url, options, point, theirs))
+            driver.start()
+            theirs.close()
+            ticket, tokens = ours.recv(), ours.recv()
+            driver.join(PATIENCE_SECONDS)
+            self.assertEqual(driver.exitcode, -signal.SIGKILL)
+            with self.subTest(point), self.job(**options) as job:
+                self.assertEqual(job.committed, point == "committed")
+                self.assertEqual(self.stages(), 0 if point == "committed" else 1)
+                job.commit(self.parts(job))
+                self.assertEqual(self.table(), self.all_of())
+                self.assertEqual(self.stages(), 0)
+                # Whoever kept the dead driver's ticket finds that its epoch is written.
+                with pgsink.resume(ticket, self.url, "t") as late:
+                    self.assertTrue(late.commit(tokens).repeated)
+            self.assertEqual(self.table(), self.all_of())
+
+    def test_an_error_in_the_block_aborts(self):
+        with self.assertRaises(ZeroDivisionError), self.job() as job:
+            ticket, tokens = job.ticket, self.parts(job)
+            raise ZeroDivisionError
+        self.assertEqual(self.stages(), 0)
+        with pgsink.resume(ticket, self.url, "t") as late:
+            with self.assertRaisesRegex(pgsink.OutcomeError, "run the job again"):
+                late.commit(tokens)
+        self.assertEqual(self.table(), (0, 0, 0))
+
+
+if __name__ == "__main__":
+    unittest.main()
