@@ -92,7 +92,9 @@ Status write(pgsink_sink& to, std::string stream, ArrowSchema* schema, ArrowArra
   Result<std::shared_ptr<const pgsink::Schema>> given = to.schema;
   if (schema != nullptr) given = pgsink::import_arrow_schema(schema);
   if (!given) return fail(given.error());
-  if (*given == nullptr) return fail(Errc::kUsage, "the part was opened for no rows");
+  if (*given == nullptr) {
+    return fail(Errc::kUsage, "the part was opened without a schema: pass that of the batch");
+  }
   auto imported = pgsink::import_arrow_batch(*std::move(given), batch);
   if (!imported) return fail(imported.error());
   imported->position = position;

@@ -39,6 +39,56 @@ TEST_F(CTest, LoadsBatchesAndStreams) {
   pgsink_sink_free(sink);
 }
 
+TEST_F(CTest, AJobCommitsItsParts) {
+  CError error;
+  ArrowSchema schema;
+  make_schema(&schema);
+  options_.set("sink_id", "nightly");
+  pgsink_job_options wanted{sizeof(pgsink_job_options), 7, "host", "staging", 1};
+  pgsink_job* job = nullptr;
+  ASSERT_EQ(pgsink_job_open(options_.data(), options_.size(), &schema, &wanted, &job, &error), 0)
+      << error.message;
+  EXPECT_EQ(schema.release, nullptr);
+  EXPECT_EQ(pgsink_job_epoch(job), 7U);
+  EXPECT_EQ(pgsink_job_committed(job), 0);
+  const std::string ticket = pgsink_job_ticket(job);
+  pgsink_sink* part = nullptr;
+  make_schema(&schema);
+  ASSERT_EQ(pgsink_part_open(options_.data(), options_.size(), ticket.c_str(), 0, &schema, nullptr,
+                             &part, &error),
+            0)
+      << error.message;
+  EXPECT_EQ(write(part, 1, 10), 0);
+  CText token, empty, report;
+  ASSERT_EQ(pgsink_part_finish(part, &token.text, &error), 0) << error.message;
+  pgsink_sink_free(part);
+  ASSERT_EQ(pgsink_part_open(options_.data(), options_.size(), ticket.c_str(), 1, nullptr, nullptr,
+                             &part, &error),
+            0)
+      << error.message;
+  EXPECT_EQ(write(part, 1, 1), 9003);
+  pgsink_sink_free(part);
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
+  pgsink_job_free(job);
+  ASSERT_EQ(pgsink_job_resume(options_.data(), options_.size(), ticket.c_str(), &job, &error), 0);
+  const char* tokens[] = {token.text, nullptr};
+  EXPECT_EQ(pgsink_job_commit(job, tokens, 2, nullptr, &error), 9003);
+  ASSERT_EQ(pgsink_job_commit(job, tokens, 1, &report.text, &error), 0) << error.message;
+  EXPECT_STREQ(report.text, R"({"epoch":7,"rows":10,"changed":10,"rejected":0,"repeated":false})");
+  EXPECT_EQ(pgsink_job_committed(job), 1);
+  EXPECT_EQ(pgsink_job_abort(job, &error), 0);
+  EXPECT_EQ(scalar("SELECT count(*) || ' ' || sum(id) FROM t"), "10 55");
+  pgsink_job_free(job);
+  pgsink_job_free(nullptr);
+  EXPECT_EQ(pgsink_job_resume(options_.data(), options_.size(), "no ticket", &job, &error), 9003);
+  EXPECT_EQ(job, nullptr);
+  wanted.atomic = "sometimes";
+  EXPECT_EQ(pgsink_job_open(options_.data(), options_.size(), nullptr, &wanted, &job, &error),
+            1003);
+  EXPECT_EQ(pgsink_job_abort(nullptr, &error), 9003);
+  EXPECT_EQ(pgsink_part_finish(nullptr, &empty.text, &error), 9003);
+}
+
 TEST_F(CTest, AnErrorHasEveryField) {
   options_.set("batch_size", "10").set("transaction_size", "10");
   pgsink_sink* const sink = open();

@@ -39,7 +39,7 @@ struct JobOptions {
   /// The number of this write. One that is committed already is not written again; 0: the next
   /// number, so that each job writes.
   uint64_t epoch = 0;
-  /// Who numbers the epochs, such as the id of a query; "" for nobody. If another host has numbered
+  /// The counter of the epochs, such as the id of a query; "": none. If another host has numbered
   /// those before, open() fails, because what it wrote would count as done.
   std::string host;
   Atomic atomic = Atomic::kAuto;
@@ -69,7 +69,7 @@ class Job {
                                            std::shared_ptr<const Schema> schema,
                                            JobOptions job = {}, Env* env = nullptr);
   /// resume continues a job in another process. It does not connect. Fails with kUsage if the text
-  /// is no ticket, or one of another table than that of the options.
+  /// is not a ticket, or one of another table than that of the options.
   static Result<std::unique_ptr<Job>> resume(SinkOptions options, std::string_view ticket,
                                              Env* env = nullptr);
   /// The destructor keeps the job: it can be resumed by its ticket.
@@ -94,8 +94,9 @@ class Job {
 };
 
 /// open_part opens a sink that writes one partition of a job. `schema` has the columns of
-/// Job::open(), in any order; null: exactly those, for a partition without rows. Several sinks of one partition may be open, such as a second attempt
-/// of a task: the one counts whose token is committed. Fails as Sink::open(), and as resume().
+/// Job::open(), in any order; null: exactly those, for a partition without rows. Several sinks of
+/// one partition may be open, such as a second attempt of a task: the one counts whose token is
+/// committed. Fails as Sink::open(), and as resume().
 Result<std::unique_ptr<Sink>> open_part(SinkOptions options, std::string_view ticket,
                                         uint32_t partition, std::shared_ptr<const Schema> schema,
                                         Env* env = nullptr);

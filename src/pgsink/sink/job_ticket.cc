@@ -172,7 +172,7 @@ Result<JobTicket> read_ticket(std::string_view text) {
   }
   if (from.at_end()) return ticket;
   return fail(Errc::kUsage,
-              "that is no ticket of a job of this version of pgsink: pass the text of "
+              "that is not a ticket of a job of this version of pgsink: pass the text of "
               "Job::ticket() unchanged, and use one version for driver and parts");
 }
 
@@ -196,7 +196,7 @@ Result<PartToken> read_token(std::string_view text) {
   token.rejected = from.number<uint64_t>();
   if (from.at_end()) return token;
   return fail(Errc::kUsage,
-              "that is no token of a part of this version of pgsink: pass the texts of "
+              "that is not a token of a part of this version of pgsink: pass the texts of "
               "finish_part() unchanged");
 }
 

@@ -33,7 +33,7 @@ struct JobTicket {
 /// The schema that the job was opened with.
 Schema schema_of(const JobTicket& ticket);
 std::string write_ticket(const JobTicket& ticket);
-/// Fails with kUsage if the text is no ticket of this version.
+/// Fails with kUsage if the text is not a ticket of this version.
 Result<JobTicket> read_ticket(std::string_view text);
 
 struct PartToken {
@@ -43,7 +43,7 @@ struct PartToken {
   uint64_t rows = 0, rejected = 0;
 };
 std::string write_token(const PartToken& token);
-/// Fails with kUsage if the text is no token of this version.
+/// Fails with kUsage if the text is not a token of this version.
 Result<PartToken> read_token(std::string_view text);
 
 }  // namespace pgsink
