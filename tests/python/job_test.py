@@ -6,7 +6,10 @@ import os
 import pickle
 import re
 import signal
+import subprocess
+import sys
 import unittest
+from pathlib import Path
 
 import psycopg
 import pyarrow
@@ -18,6 +21,8 @@ ROWS = 1000
 """Rows of a part."""
 
 PARTS = 4
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 spawn = multiprocessing.get_context("spawn")
 
@@ -210,6 +215,20 @@ class JobTest(unittest.TestCase):
             tasks = [pool.submit(write_part, job.ticket, n, self.url) for n in range(PARTS)]
             job.commit([task.result() for task in tasks])
         self.assertEqual(self.table(), self.all_of())
+
+    def test_the_page(self):
+        self.sql("CREATE TABLE events (id bigint PRIMARY KEY, kind text)")
+        page = (ROOT / "docs/how-to/jobs.md").read_text()
+        blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        self.assertEqual(len(blocks), 2)
+        # A program of its own: tasks are found by the name of their module.
+        program = "\n".join([f"url = {self.url!r}", *blocks])
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                              timeout=PATIENCE_SECONDS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("JobReport(epoch=1, rows=4000, changed=4000", done.stdout)
+        self.assertEqual(self.sql("SELECT count(*) FROM events"), [(4000,)])
+        self.assertEqual(self.sql("SELECT epoch FROM pgsink_jobs"), [(2,)])
 
     # ---- who may write ---------------------------------------------------------------------------
 
