@@ -12,6 +12,7 @@
 
 #include "kafka/kafka_support.h"
 #include "support/postgres_server.h"
+#include "support/run_command.h"
 
 namespace pgsink::test {
 namespace {
@@ -58,8 +59,12 @@ class KafkaGroupTest : public testing::Test {
            "'heartbeat.interval.ms': '300'});\n" +
            statement;
   }
-  void start_member(const std::string& text) {
-    members_[start_process({PGSINK_COMMAND, "-c", text}, {getuid(), getgid()}, log())] = false;
+  pid_t start_member(const std::string& text, const std::vector<std::string>& flags = {}) {
+    std::vector<std::string> command{PGSINK_COMMAND, "-c", text};
+    command.insert(command.end(), flags.begin(), flags.end());
+    const pid_t pid = start_process(command, {getuid(), getgid()}, log());
+    members_[pid] = false;
+    return pid;
   }
   std::string log() const { return "/tmp/pgsink-kafka-group-" + std::to_string(getpid()) + ".log"; }
 
@@ -160,7 +165,7 @@ class KafkaStormTest : public KafkaGroupTest {
         break;
       default:
         if (victim->second) break;
-        remove(pid, SIGINT);
+        remove(pid, SIGTERM);
         ++ends_;
     }
     while (members_.size() < kMembers) start_member(text_);
@@ -192,11 +197,11 @@ class KafkaStormTest : public KafkaGroupTest {
   /// All of them are alive, and end when they are told to.
   void end_members() {
     for (const auto& [pid, stopped] : members_) {
-      ASSERT_EQ(kill(pid, SIGINT), 0);
+      ASSERT_EQ(kill(pid, SIGTERM), 0);
       const auto status = wait_for_child(pid);
       ASSERT_TRUE(status) << "a member does not end; see " << log();
       // One that has only just begun does not handle signals yet.
-      EXPECT_TRUE(WIFEXITED(*status) || WTERMSIG(*status) == SIGINT)
+      EXPECT_TRUE(WIFEXITED(*status) || WTERMSIG(*status) == SIGTERM)
           << "signal " << WTERMSIG(*status) << "; see " << log();
     }
     members_.clear();
@@ -236,6 +241,39 @@ TEST_F(KafkaStormTest, UpsertLeavesTheLastRecordOfEachKeyAndNeverGoesBack) {
   for (int64_t i = sent() - kKeys; i < sent(); ++i) last += i;
   EXPECT_EQ(scalar("SELECT count(*) || ' ' || sum(k + n * " + std::to_string(kKeys) + ") FROM t"),
             std::to_string(kKeys) + " " + std::to_string(last));
+}
+
+/// Two groups under one sink_id take the partitions from each other.
+TEST_F(KafkaGroupTest, AFencedMemberSaysSo) {
+  sql("CREATE TABLE t (k int, n bigint)");
+  shared_broker().create_topic(topic_, 2);
+  send(0, 100, 2, 2);
+  const std::string sink = ", delivery = 'exactly_once', sink_id = 'shared'";
+  const std::string insert = "INSERT INTO target SELECT k, n FROM feed;";
+  const std::string port = std::to_string(free_port());
+  start_member(script(sink, "one", insert), {"--metrics-listen", port});
+  ASSERT_TRUE(eventually([&] { return scalar("SELECT count(*) FROM t") == "100"; })) << log();
+  const auto fenced = [&] {
+    const auto metrics =
+        run_command({"/bin/bash", "-c",
+                     "exec 3<>/dev/tcp/127.0.0.1/" + port +
+                         "; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"});
+    const std::string series = "pgsink_source_fenced_total{source=\"feed\"} ";
+    const size_t at = metrics.out.find(series);
+    return at == std::string::npos ? -1 : std::stoi(metrics.out.substr(at + series.size()));
+  };
+  ASSERT_TRUE(eventually([&] { return fenced() == 0; })) << log();
+  start_member(script(sink, "two", insert));
+  int64_t sent = 100;
+  EXPECT_TRUE(eventually([&] {
+    send(sent, 10, 2, 2);
+    sent += 10;
+    return fenced() > 0;
+  })) << log();
+  EXPECT_TRUE(eventually([&] {
+    return scalar("SELECT count(*) || ' ' || count(DISTINCT (k, n)) FROM t") ==
+           std::to_string(sent) + " " + std::to_string(sent);
+  })) << log();
 }
 
 /// Whoever stops a process waits for so long, and kills it then: Kubernetes 30 seconds.

@@ -91,6 +91,26 @@ TEST_F(KafkaTest, RecordsBecomeRowsOnceAndTheNextRunGoesOn) {
   expect_once(5100);
 }
 
+TEST_F(KafkaTest, TheBrokerMayAssignPartitions) {
+  shared_broker().create_topic(topic_, 3);
+  send(1, 500, 3);
+  const std::string script =
+      sink(std::string(kExactlyOnce)) + json(", group_protocol = 'consumer'") + kInsert;
+  const auto first = run(script);
+  if (rd_kafka_version() < 0x020c0000) {
+    EXPECT_NE(first.exit_code, 0);
+    EXPECT_THAT(first.err, HasSubstr("group_protocol = 'consumer' needs librdkafka 2.12 or newer, "
+                                     "and this pgsink runs with " +
+                                     std::string(rd_kafka_version_str())));
+    return;
+  }
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  send(501, 700, 3);
+  const auto second = run(script);
+  ASSERT_EQ(second.exit_code, 0) << second.err;
+  expect_once(700);
+}
+
 TEST_F(KafkaTest, AtLeastOnceGoesOnFromTheOffsetsOfTheGroup) {
   shared_broker().create_topic(topic_, 2);
   send(1, 1000, 2);

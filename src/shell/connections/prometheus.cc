@@ -174,7 +174,7 @@ struct OfSource {
   const char* help;
   double (*value)(const SourceReport& source);
 };
-constexpr std::array<OfSource, 4> kOfSources{{
+constexpr std::array<OfSource, 5> kOfSources{{
     {"pgsink_source_streams", "gauge", "Partitions that this process reads.",
      [](const SourceReport& s) { return double(s.streams.size()); }},
     {"pgsink_source_records_total", "counter", "Messages read.",
@@ -183,6 +183,9 @@ constexpr std::array<OfSource, 4> kOfSources{{
      [](const SourceReport& s) { return double(s.rejected); }},
     {"pgsink_source_rebalances_total", "counter", "Changes of the partitions it reads.",
      [](const SourceReport& s) { return double(s.rebalances); }},
+    {"pgsink_source_fenced_total", "counter",
+     "How often another process had taken partitions that this one believed to have.",
+     [](const SourceReport& s) { return double(s.fenced); }},
 }};
 
 /// What is known of each partition.

@@ -22,6 +22,7 @@ struct SourceReport {
   uint64_t records = 0;     ///< Messages read.
   uint64_t rejected = 0;    ///< Of them malformed.
   uint64_t rebalances = 0;  ///< Changes of the assignment.
+  uint64_t fenced = 0;      ///< How often others had taken partitions that it believed to have.
 };
 
 }  // namespace pgsink::shell

@@ -256,6 +256,15 @@ class RdConsumer final : public KafkaConsumer {
                                         (secret ? std::string() : std::string(": ") + why.data()));
   }
 
+  static Status check_consumer_protocol() {
+    constexpr int kSince = 0x020c0000;  // 2.12.0; before that it was a preview.
+    if (rd_kafka_version() >= kSince) return {};
+    return fail(Errc::kOptionUnsupported,
+                std::string("group_protocol = 'consumer' needs librdkafka 2.12 or newer, and this "
+                            "pgsink runs with ") +
+                    rd_kafka_version_str() + ": leave it out, or use a newer librdkafka.so.1");
+  }
+
   Status configure(const KafkaOptions& options, rd_kafka_conf_t* conf) {
     std::vector<std::pair<std::string, std::string>> settings = options.properties;
     const auto add = [&](std::string_view name, const std::string& value) {
@@ -274,7 +283,12 @@ class RdConsumer final : public KafkaConsumer {
     add("enable.auto.offset.store", "false");
     add("auto.offset.reset", "error");
     add("enable.partition.eof", "true");
-    add("partition.assignment.strategy", "cooperative-sticky");
+    if (options.consumer_protocol) {
+      if (auto there = check_consumer_protocol(); !there) return there;
+      add("group.protocol", "consumer");  // The broker assigns, always step by step.
+    } else {
+      add("partition.assignment.strategy", "cooperative-sticky");
+    }
     for (const auto& [name, value] : settings) {
       if (auto done = set(conf, name, value); !done) return done;
     }

@@ -67,10 +67,11 @@ Refusal read_limit(const OptionValue& value, KafkaOptions& options, int64_t min,
 }
 
 /// Properties that would take away what the source promises.
-constexpr std::array<std::string_view, 9> kOwnProperties{
+constexpr std::array<std::string_view, 10> kOwnProperties{
     "bootstrap.servers",  "metadata.broker.list",          "group.id",
     "enable.auto.commit", "enable.auto.offset.store",      "auto.offset.reset",
-    "isolation.level",    "partition.assignment.strategy", "enable.partition.eof"};
+    "isolation.level",    "partition.assignment.strategy", "enable.partition.eof",
+    "group.protocol"};
 
 Refusal read_properties(const OptionValue& value, KafkaOptions& options) {
   if (value.kind != OptionValue::Kind::kMap) return "takes MAP { 'property': 'value', … }";
@@ -83,7 +84,7 @@ Refusal read_properties(const OptionValue& value, KafkaOptions& options) {
   return {};
 }
 
-constexpr std::array<KafkaOption, 21> kKafkaOptions{{
+constexpr std::array<KafkaOption, 22> kKafkaOptions{{
     {"type",
      [](const OptionValue& value, K&) -> Refusal {
        return equal_without_case(value.text, "source") ? ""
@@ -111,6 +112,10 @@ constexpr std::array<KafkaOption, 21> kKafkaOptions{{
     {"isolation",
      [](const OptionValue& value, K& options) {
        return read_choice(value, "read_uncommitted", "read_committed", options.read_committed);
+     }},
+    {"group_protocol",
+     [](const OptionValue& value, K& options) {
+       return read_choice(value, "classic", "consumer", options.consumer_protocol);
      }},
     {"security_protocol", read_text<&K::security_protocol>},
     {"sasl_mechanism", read_text<&K::sasl_mechanism>},

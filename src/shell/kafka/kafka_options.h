@@ -27,6 +27,7 @@ struct KafkaOptions {
   bool from_latest = false;      ///< Where a partition begins that the group has never read.
   bool stops_at_latest = false;  ///< The pipeline ends where the topics ended when it began.
   bool read_committed = true;
+  bool consumer_protocol = false;  ///< The group's protocol of KIP-848 instead of the classic one.
   std::string security_protocol, sasl_mechanism, sasl_username, sasl_password;
   std::string ssl_ca_location;
   /// Of librdkafka, as they are.

@@ -66,7 +66,8 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
                      .streams = {},
                      .records = records_,
                      .rejected = rejected_,
-                     .rebalances = rebalances_};
+                     .rebalances = rebalances_,
+                     .fenced = fenced_};
     for (const auto& [partition, owned] : owned_) {
       StreamReport& stream = all.streams.emplace_back();
       stream.topic = partition.topic;
@@ -130,6 +131,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   }
 
   Status restart() override {
+    ++fenced_;
     leave();
     return join();
   }
@@ -489,10 +491,10 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   std::vector<KafkaPartition> revoked_all_;  ///< … and of all that the group named.
   size_t held_messages_ = 0, held_bytes_ = 0;
   uint64_t polled_ = 0;
-  uint64_t records_ = 0, rejected_ = 0, rebalances_ = 0;  ///< For monitoring.
-  std::vector<KafkaMessage> delivered_;                   ///< Messages of the last micro-batch.
-  uint64_t number_ = 0, committed_ = 0;                   ///< Of micro-batches.
-  std::deque<Delivered> waiting_;                         ///< Delivered and not committed.
+  uint64_t records_ = 0, rejected_ = 0, rebalances_ = 0, fenced_ = 0;  ///< For monitoring.
+  std::vector<KafkaMessage> delivered_;  ///< Messages of the last micro-batch.
+  uint64_t number_ = 0, committed_ = 0;  ///< Of micro-batches.
+  std::deque<Delivered> waiting_;        ///< Delivered and not committed.
   std::map<KafkaPartition, uint64_t> to_store_;
   TimePoint stored_at_;
 };
