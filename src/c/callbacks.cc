@@ -39,11 +39,11 @@ PasswordCallback password_callback(const pgsink_callbacks& callbacks) {
 }
 
 ServerWaitCallback wait_callback(const pgsink_callbacks& callbacks) {
-  return [function = callbacks.on_server_wait,
-          context = callbacks.context](const ServerWait& wait) {
-    return function(context, wait.error.message.c_str(), wait.failures,
-                    static_cast<uint64_t>(wait.pause.count()), wait.begins ? 1 : 0) == 0;
-  };
+  return
+      [function = callbacks.on_server_wait, context = callbacks.context](const ServerWait& wait) {
+        return function(context, wait.error.message.c_str(), wait.failures,
+                        static_cast<uint64_t>(wait.pause.count()), wait.begins ? 1 : 0) == 0;
+      };
 }
 
 /// Copies what the caller's struct has, which may be of an older version of the header.

@@ -75,6 +75,7 @@ Status claim(pgsink::Sink& sink, const char* const* streams, size_t count, uint6
     return fail(Errc::kUsage, "the place for the positions is NULL");
   }
   std::vector<pgsink::StreamStart> starts;
+  starts.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     starts.push_back({.stream = (*names)[i], .position = positions[i]});
   }

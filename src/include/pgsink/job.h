@@ -66,8 +66,8 @@ class Job {
   /// kOptionConflict for options that only a sink has. `env` is for simulations; null means the
   /// operating system's.
   static Result<std::unique_ptr<Job>> open(SinkOptions options,
-                                           std::shared_ptr<const Schema> schema,
-                                           JobOptions job = {}, Env* env = nullptr);
+                                           const std::shared_ptr<const Schema>& schema,
+                                           const JobOptions& job = {}, Env* env = nullptr);
   /// resume continues a job in another process. It does not connect. Fails with kUsage if the text
   /// is not a ticket, or one of another table than that of the options.
   static Result<std::unique_ptr<Job>> resume(SinkOptions options, std::string_view ticket,

@@ -129,23 +129,25 @@ void FlightEncoder::find_sent(RowRange rows) {
 /// The statement for the row in row_, with its parameters.
 const RowStatement& FlightEncoder::choose_statement(const RecordBatch& batch, size_t i) {
   const Statements& statements = plan_->statements;
-  const auto with = [&](const RowStatement& statement) -> const RowStatement& {
+  const auto fill = [&](const RowStatement& statement) {
     parameters_.clear();
     for (const size_t column : statement.columns) parameters_.push_back(row_[column]);
-    return statement;
   };
   const bool deletes =
       !statements.row_delete.sql.empty() && is_change(row_.front(), encode::kDeleteLetter);
   if (deletes && codecs_.unchanged) {
     if (const auto* key = codecs_.unchanged->moves_to(batch, sent_[i])) {
-      with(statements.row_move);
+      fill(statements.row_move);
       parameters_.insert(parameters_.end(), key->begin(), key->end());
       return statements.row_move;
     }
   }
-  if (deletes) return with(statements.row_delete);
-  const bool keeps = plan_->has_unchanged() && row_[statements.unchanged].value.has_value();
-  return with(keeps ? statements.row_keeping : statements.row);
+  const bool keeps =
+      !deletes && plan_->has_unchanged() && row_[statements.unchanged].value.has_value();
+  const RowStatement& statement =
+      deletes ? statements.row_delete : (keeps ? statements.row_keeping : statements.row);
+  fill(statement);
+  return statement;
 }
 
 /// REQUIRES: row_ holds the fields of the i-th row of the arrays.

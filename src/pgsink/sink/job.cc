@@ -422,8 +422,9 @@ Result<std::unique_ptr<Job>> resume_job(SinkOptions options, std::string_view te
 
 }  // namespace
 
-Result<std::unique_ptr<Job>> Job::open(SinkOptions options, std::shared_ptr<const Schema> schema,
-                                       JobOptions job, Env* env) {
+Result<std::unique_ptr<Job>> Job::open(SinkOptions options,
+                                       const std::shared_ptr<const Schema>& schema,
+                                       const JobOptions& job, Env* env) {
   if (schema == nullptr) return fail(Errc::kUsage, "Job::open: no schema");
   try {
     return open_job(std::move(options), *schema, job, env);

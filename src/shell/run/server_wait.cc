@@ -2,7 +2,8 @@
 
 namespace pgsink::shell {
 
-ServerWaitCallback server_wait(std::string connection, const Signals& signals, Reporter& reporter) {
+ServerWaitCallback server_wait(const std::string& connection, const Signals& signals,
+                               Reporter& reporter) {
   return
       [name = "connection \"" + connection + "\": ", &signals, &reporter](const ServerWait& wait) {
         if (signals.received() != 0) return false;

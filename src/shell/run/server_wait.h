@@ -12,6 +12,7 @@ namespace pgsink::shell {
 
 /// server_wait makes the callback: it reports each pause once, and ends the waiting after a signal.
 /// Both must outlive the callback.
-ServerWaitCallback server_wait(std::string connection, const Signals& signals, Reporter& reporter);
+ServerWaitCallback server_wait(const std::string& connection, const Signals& signals,
+                               Reporter& reporter);
 
 }  // namespace pgsink::shell

@@ -55,10 +55,12 @@ std::expected<std::optional<std::string>, Faults> reads_many_tables(const Create
       const bool whole = statement.branches.size() == 1 && statement.with.empty() &&
                          branch.columns.empty() && is_whole(branch.query, name);
       if (!whole) {
-        return refuse("'" + name +
-                      "' reads many tables, whose columns differ, so no query can change them: "
-                      "write INSERT INTO connection SELECT * FROM " +
-                      name + ", and name the tables with its option tables");
+        std::string why = "'" + name;
+        why +=
+            "' reads many tables, whose columns differ, so no query can change them: write "
+            "INSERT INTO connection SELECT * FROM ";
+        why += name + ", and name the tables with its option tables";
+        return refuse(std::move(why));
       }
       if (!many) {
         return refuse("'" + name + "' reads many tables, and '" + branch.target +

@@ -28,7 +28,7 @@ std::optional<WholeRows> reads_whole_rows(const Pipeline& pipeline) {
   const bool all = lexer.next().is_word("SELECT") && lexer.next().is_symbol('*') &&
                    lexer.next().is_word("FROM") && is_name(lexer.next(), pipeline.source->name);
   if (!all) return std::nullopt;
-  Token token = lexer.next();
+  const Token token = lexer.next();
   if (token.kind == TokenKind::kEnd) return WholeRows{};
   const bool filters = token.is_word("WHERE") && is_name(lexer.next(), "_op") &&
                        lexer.next().is_symbol('<') && lexer.next().is_symbol('>') &&
