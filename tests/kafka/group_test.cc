@@ -110,9 +110,11 @@ class KafkaStormTest : public KafkaGroupTest {
       // Now and then they get somewhere, so that members have partitions and full buffers.
       const int64_t before = arrived();
       const bool wait = random_() % 4 == 0;
-      ASSERT_TRUE(!wait || eventually([&] { return arrived() > before || arrived() == sent_; },
-                                      std::chrono::seconds(180)))
-          << "see " << log();
+      const auto moves = [&] {
+        resume_due();  // All of them may be stopped.
+        return arrived() > before || arrived() == sent_;
+      };
+      ASSERT_TRUE(!wait || eventually(moves, std::chrono::seconds(180))) << "see " << log();
     }
     for (auto& [pid, stopped] : members_) resume(pid);
     ASSERT_TRUE(eventually([&] { return arrived() == sent_; }, std::chrono::seconds(300)))
@@ -134,11 +136,7 @@ class KafkaStormTest : public KafkaGroupTest {
   }
 
   void strike() {
-    for (auto& [pid, at] : stopped_at_) {
-      if (Clock::now() - at >= kStopped) resume(pid);
-    }
-    std::erase_if(stopped_at_,
-                  [](const auto& one) { return Clock::now() - one.second >= kStopped; });
+    resume_due();
     const auto victim =
         std::next(members_.begin(), static_cast<int64_t>(random_() % members_.size()));
     const pid_t pid = victim->first;
@@ -182,6 +180,13 @@ class KafkaStormTest : public KafkaGroupTest {
     }
   }
 
+  void resume_due() {
+    std::erase_if(stopped_at_, [&](const auto& one) {
+      const bool due = Clock::now() - one.second >= kStopped;
+      if (due) resume(one.first);
+      return due;
+    });
+  }
   void remove(pid_t pid, int signal) {
     kill(pid, signal);
     EXPECT_TRUE(wait_for_child(pid, std::chrono::seconds(120)))
