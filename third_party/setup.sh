@@ -34,7 +34,8 @@ has_clang_runtime() {
 probe() {
   case $1 in
     g++) has c++ && has g++ ;;
-    cmake | ccache | clang-19 | clang-format-19 | clang-tidy-19 | curl | kcat | npm | python3) has "$1" ;;
+    cmake | ccache | clang-19 | clang-format-19 | clang-tidy-19 | curl | npm | python3) has "$1" ;;
+    kcat) has kcat ;;
     ca-certificates) [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
     ninja-build) has ninja ;;
     pkg-config) has pkg-config ;;

@@ -20,8 +20,8 @@ constexpr int kAskMs = 10'000;
 /// How long to wait for a cluster that may be starting, when joining and when only checking.
 constexpr int kReachMs = 60'000;
 constexpr int kCheckMs = 10'000;
-/// How long to wait until the offsets are stored, and then until the group is left: a process that
-/// is to end does not wait for a broker that hangs.
+/// How long to wait until the offsets are stored, and then until the group is left: the end of this
+/// process does not wait for a broker that hangs.
 constexpr milliseconds kLeaveWait{5000};
 
 struct FreePartitions {
