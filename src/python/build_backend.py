@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIBRARY = "libpgsink_c.so"
+PACKAGES = ("pgsink", "pyspark_pgsink")
 # What every Linux has: a library that needs more is for this machine only.
 EVERYWHERE = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
 
@@ -86,8 +87,8 @@ def pack(library, folder):
     number = version()
     tag = f"py3-none-{platform_tag(library)}"
     info = f"pgsink-{number}.dist-info"
-    files = {f"pgsink/{path.name}": path.read_bytes()
-             for path in sorted((HERE / "pgsink").iterdir())
+    files = {f"{package}/{path.name}": path.read_bytes()
+             for package in PACKAGES for path in sorted((HERE / package).iterdir())
              if path.suffix == ".py" or path.name == "py.typed"}
     with tempfile.TemporaryDirectory() as work:
         stripped = Path(work) / LIBRARY
