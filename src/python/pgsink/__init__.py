@@ -26,6 +26,7 @@ from ._errors import (
 )
 from ._job import Job, JobReport, Part, job, part, resume
 from ._library import lib as _lib
+from ._options import from_environment
 from ._progress import Progress
 from ._sink import Column, Recovered, Sink, describe, options, test
 from ._write import Report, write
@@ -53,6 +54,7 @@ __all__ = [
     "TargetError",
     "UsageError",
     "describe",
+    "from_environment",
     "job",
     "options",
     "part",

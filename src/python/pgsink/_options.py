@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Mapping
 
 from ._errors import UsageError
 
 _PLAIN = re.compile(r"[^\s,\"]+\Z")
+_FROM_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def from_environment(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill ``${env:NAME}`` in texts from the environment of this process.
+
+    For options that go to other machines: what is secret is looked up where it is used.
+
+    Raises
+    ------
+    UsageError
+        A variable is not set here.
+    """
+    return {
+        key: _filled(key, value) if isinstance(value, str) else value
+        for key, value in options.items()
+    }
+
+
+def _filled(key: str, text: str) -> str:
+    def value_of(found: re.Match[str]) -> str:
+        value = os.environ.get(found[1])
+        if value is None:
+            raise UsageError(
+                f"{key}: the environment variable {found[1]} is not set on this machine "
+                f"({os.uname().nodename})"
+            )
+        return value
+
+    return _FROM_ENVIRONMENT.sub(value_of, text)
 
 
 def option_pairs(options: Mapping[str, Any]) -> list[tuple[str, str]]:

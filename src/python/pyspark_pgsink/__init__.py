@@ -5,8 +5,6 @@ Spark finds this package by its name; nothing has to be registered. It needs PyS
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any, Iterator, Mapping
 
 import pgsink
@@ -19,7 +17,6 @@ __all__ = ["DefaultSource"]
 
 # What job() takes beside the options of a sink.
 _OF_THE_JOB = ("epoch", "numbered_by", "atomic")
-_FROM_ENVIRONMENT = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class DefaultSource(DataSource):
@@ -55,7 +52,7 @@ class _JobWriter(DataSourceArrowWriter):
             host=given.get("numbered_by", ""),
             atomic=given.get("atomic", "auto"),
             replace=overwrite,
-            **_resolved(self._options),
+            **pgsink.from_environment(self._options),
         ) as job:
             self._ticket = job.ticket
             self._epoch = job.epoch
@@ -64,7 +61,8 @@ class _JobWriter(DataSourceArrowWriter):
         """Write the rows of one task; a repeated task writes a part of its own."""
         context = TaskContext.get()
         assert context is not None
-        with pgsink.part(self._ticket, context.partitionId(), **_resolved(self._options)) as part:
+        options = pgsink.from_environment(self._options)
+        with pgsink.part(self._ticket, context.partitionId(), **options) as part:
             for batch in iterator:
                 part.write(batch)
             return _Token(part.finish())
@@ -79,29 +77,11 @@ class _JobWriter(DataSourceArrowWriter):
                     "to be written: nothing is committed, run the write again"
                 )
             tokens.append(message.text)
-        with pgsink.resume(self._ticket, **_resolved(self._options)) as job:
+        with pgsink.resume(self._ticket, **pgsink.from_environment(self._options)) as job:
             job.commit(tokens)
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
         """Drop what the tasks have written."""
         del messages
-        with pgsink.resume(self._ticket, **_resolved(self._options)) as job:
+        with pgsink.resume(self._ticket, **pgsink.from_environment(self._options)) as job:
             job.abort()
-
-
-def _resolved(options: Mapping[str, str]) -> dict[str, Any]:
-    """The options as keyword arguments, with values of this process's environment."""
-    return {
-        key: _FROM_ENVIRONMENT.sub(lambda name, key=key: _environment(key, name[1]), text)
-        for key, text in options.items()
-    }
-
-
-def _environment(key: str, name: str) -> str:
-    value = os.environ.get(name)
-    if value is None:
-        raise ValueError(
-            f"option {key}: the environment variable {name} is not set on this machine "
-            f"({os.uname().nodename})"
-        )
-    return value
