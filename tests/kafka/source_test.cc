@@ -303,7 +303,7 @@ TEST_F(KafkaTest, WhatIsWrongIsSaid) {
   check(json(", properties = MAP {'auto.offset.reset': 'earliest'}"),
         "must not set auto.offset.reset");
   check(json(", properties = MAP {'no.such.property': '1'}"), "no.such.property");
-  check(source(", format = 'avro'"), "takes 'json', 'csv' or 'raw'");
+  check(source(", format = 'avro'"), "takes 'json', 'csv', 'raw' or 'debezium_json'");
   check(source(", format = 'json'"), "the option columns is missing");
   check(source(", format = 'raw', columns = MAP {'id': 'BIGINT'}"), "leave columns out");
   check(json(), "Unknown topic", "--check=online");

@@ -451,6 +451,14 @@ std::optional<std::string> KafkaMessage::headers() const {
   return text + "]";
 }
 
+bool KafkaMessage::has_header(const char* name) const {
+  rd_kafka_headers_t* headers = nullptr;
+  const void* value = nullptr;
+  size_t size = 0;
+  return rd_kafka_message_headers(&as_message(message_), &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+         rd_kafka_header_get_last(headers, name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 size_t KafkaMessage::bytes() const {
   const auto& message = as_message(message_);
   return message.len + message.key_len;
@@ -476,6 +484,7 @@ std::optional<std::string_view> KafkaMessage::value() const { return std::nullop
 std::optional<std::string_view> KafkaMessage::key() const { return std::nullopt; }
 std::optional<int64_t> KafkaMessage::timestamp_ms() const { return std::nullopt; }
 std::optional<std::string> KafkaMessage::headers() const { return std::nullopt; }
+bool KafkaMessage::has_header(const char*) const { return false; }
 size_t KafkaMessage::bytes() const { return 0; }
 
 Result<std::unique_ptr<KafkaConsumer>> KafkaConsumer::create(const KafkaOptions&, bool) {

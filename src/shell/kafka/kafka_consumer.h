@@ -56,6 +56,8 @@ class KafkaMessage {
   std::optional<int64_t> timestamp_ms() const;
   /// As a JSON array of objects with one member, in their order; nullopt: it has none.
   std::optional<std::string> headers() const;
+  /// Whether it has a header of that name.
+  bool has_header(const char* name) const;
   /// Bytes of key and value.
   size_t bytes() const;
 

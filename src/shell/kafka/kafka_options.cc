@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include <pgsink/record_batch.h>
+#include <pgsink/source.h>
+
 #include "pgsink/options/names.h"
 #include "shell/sources/option_binder.h"
 
@@ -50,10 +53,10 @@ Refusal read_choice(const OptionValue& value, std::string_view no, std::string_v
 }
 
 Refusal read_format(const OptionValue& value, KafkaOptions& options) {
-  constexpr std::array<std::string_view, 3> kFormats{"json", "csv", "raw"};
+  constexpr std::array<std::string_view, 4> kFormats{"json", "csv", "raw", "debezium_json"};
   const auto found = std::ranges::find_if(
       kFormats, [&](std::string_view name) { return equal_without_case(value.text, name); });
-  if (found == kFormats.end()) return "takes 'json', 'csv' or 'raw'";
+  if (found == kFormats.end()) return "takes 'json', 'csv', 'raw' or 'debezium_json'";
   options.format = static_cast<KafkaFormat>(found - kFormats.begin());
   return {};
 }
@@ -183,6 +186,17 @@ std::expected<KafkaOptions, std::vector<Diagnostic>> bind_kafka(const CreateConn
   if (binder.clean() && raw && columns != nullptr) {
     binder.refuse(*columns, Errc::kOptionConflict,
                   "format = 'raw' has the column value: leave columns out");
+  }
+  if (binder.clean() && options.format == KafkaFormat::kDebeziumJson) {
+    for (const std::string_view own : {kOperationColumn, kUnchangedColumn}) {
+      const bool taken = std::ranges::any_of(options.columns, [&](const RecordColumn& column) {
+        return equal_without_case(column.name, own);
+      });
+      if (!taken) continue;
+      binder.refuse(*columns, Errc::kOptionConflict,
+                    "format = 'debezium_json' makes the column " + std::string(own) +
+                        " of each change: leave it out of columns");
+    }
   }
   if (binder.clean() && !raw && columns == nullptr) {
     binder.refuse(Errc::kMissingOption,

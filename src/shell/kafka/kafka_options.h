@@ -16,7 +16,7 @@
 namespace pgsink::shell {
 
 /// KafkaFormat is what the value of a message is.
-enum class KafkaFormat : uint8_t { kJson, kCsv, kRaw };
+enum class KafkaFormat : uint8_t { kJson, kCsv, kRaw, kDebeziumJson };
 
 struct KafkaOptions {
   std::string brokers;

@@ -21,16 +21,24 @@ constexpr size_t kHeldMessagesMax = 20'000;
 constexpr size_t kHeldBytesMax = size_t{64} << 20;
 /// How often the offsets of the group are stored.
 constexpr milliseconds kCommitEvery{1000};
+/// How long a delete that has a new key waits for the insert of that key, which Debezium writes
+/// directly after it.
+constexpr milliseconds kPairWait{2000};
+/// Headers of Debezium: of the delete and of the insert of a row that got another key.
+constexpr const char* kNewKeyHeader = "__debezium.newkey";
+constexpr const char* kOldKeyHeader = "__debezium.oldkey";
 
 /// OwnedPartition is a partition that this member reads.
 struct OwnedPartition {
   std::deque<KafkaMessage> messages;
   int64_t read_ms = 0;  ///< When the last one that was delivered was sent; 0: not known.
   uint64_t next = 0;    ///< The offset after the last message that was delivered.
-  std::vector<uint64_t> boundaries;  ///< Offsets, ascending, that no micro-batch crosses.
-  std::optional<uint64_t> end;       ///< Of a bounded read.
-  bool at_end = false;               ///< Of a bounded read: its end was met.
-  bool draining = false;             ///< It is being given up: nothing more is delivered.
+  std::vector<uint64_t> boundaries;        ///< Offsets, ascending, that no micro-batch crosses.
+  std::optional<uint64_t> end;             ///< Of a bounded read.
+  bool at_end = false;                     ///< Of a bounded read: its end was met.
+  std::optional<std::string> deleted_key;  ///< Of the last message delivered, if it is a delete.
+  std::optional<TimePoint> pair_waits;     ///< Since when a delete waits for its insert.
+  bool draining = false;                   ///< It is being given up: nothing more is delivered.
 };
 
 class KafkaSource final : public UnboundedSource, public StreamControl {
@@ -45,6 +53,11 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   Result<SourceShape> open(const std::function<bool()>&) override { return columns_.shape(); }
   SourceShape shape_for(std::span<const ColumnUse>) override { return columns_.shape(); }
   bool select_columns(std::string_view statement) override { return columns_.select(statement); }
+  std::shared_ptr<const Schema> report_unchanged(bool without_truncates) override {
+    whole_ = columns_.whole_schema();
+    without_truncates_ = without_truncates;
+    return whole_;
+  }
   StreamControl* streams() override { return this; }
 
   Result<Rows> next(size_t rows_max, TimePoint deadline) override {
@@ -99,6 +112,8 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   // ---- StreamControl ---------------------------------------------------------------------------
   void begin_run(bool by_sinks) override {
     by_sinks_ = by_sinks;
+    // The next run may be one with a query.
+    columns_.set_whole(std::exchange(whole_, nullptr), without_truncates_);
     leave();
     finishing_ = false;
   }
@@ -333,11 +348,14 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
       if (change_ || all_at_end()) return {};
       const bool enough = held_messages_ >= kHeldMessagesMax || held_bytes_ >= kHeldBytesMax ||
                           std::ranges::any_of(owned_, [&](const auto& one) {
-                            return one.second.messages.size() >= rows_max;
+                            return one.second.messages.size() >= rows_max && !waits(one.second);
                           });
       if (enough) return {};
-      const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
-      const bool some = held_messages_ > 0;
+      const bool some = std::ranges::any_of(owned_, [this](const auto& one) {
+        return !one.second.messages.empty() && !waits(one.second);
+      });
+      auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
+      if (held_messages_ > 0) left = std::min(left, kPairWait);
       const uint64_t before = polled_;
       if (auto done = poll_once(some ? milliseconds(0) : std::max(left, milliseconds(0))); !done) {
         return done;
@@ -404,7 +422,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     delivered_.clear();
     Rows rows;
     rows.end = true;
-    rows.batch = text_batch(std::make_shared<TextColumns>(columns_.no_texts()), 0);
+    rows.batch = columns_.batch(std::make_shared<TextColumns>(columns_.no_texts()));
     rows.batch.position = number_;
     return rows;
   }
@@ -414,12 +432,13 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     delivered_.clear();
     auto texts = std::make_shared<TextColumns>(columns_.no_texts());
     // The partition with the most messages, so that micro-batches are large.
-    const auto most = std::ranges::max_element(
-        owned_, {}, [](const auto& one) { return one.second.messages.size(); });
+    const auto most = std::ranges::max_element(owned_, {}, [this](const auto& one) {
+      return waits(one.second) ? 0 : one.second.messages.size();
+    });
     if (most != owned_.end() && !most->second.messages.empty()) {
       fill(most->first, most->second, rows_max, *texts, rows);
     }
-    rows.batch = text_batch(texts, texts->front().size());
+    rows.batch = columns_.batch(texts);
     rows.batch.position = number_;
     return rows;
   }
@@ -431,28 +450,65 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
       boundaries.erase(boundaries.begin());
     }
     const uint64_t boundary = boundaries.empty() ? UINT64_MAX : boundaries.front();
-    for (size_t i = 0; i < rows_max && !owned.messages.empty(); ++i) {
+    size_t taken = 0;
+    // What goes on to `unit_end` stays together, whatever the limit of rows is.
+    for (size_t unit_end = 0; !owned.messages.empty(); ++taken) {
+      if (taken >= unit_end) {
+        const size_t unit = unit_of(owned);
+        const bool fits = taken + unit <= rows_max || taken == 0;
+        if (unit == 0 || taken >= rows_max || !fits) break;
+        unit_end = taken + unit;
+      }
       if (owned.messages.front().offset() >= boundary) {
         owned.next = boundary;  // What is missing before it does not exist.
         break;
       }
-      KafkaMessage message = std::move(owned.messages.front());
-      owned.messages.pop_front();
-      --held_messages_;
-      held_bytes_ -= message.bytes();
-      owned.next = message.offset() + 1;
-      owned.read_ms = message.timestamp_ms().value_or(0);
-      ++records_;
-      if (auto read = columns_.append(message, texts); !read) {
-        ++rejected_;
-        rows.rejected.push_back(rejected(message, read.error()));
-      } else {
-        delivered_.push_back(std::move(message));
-      }
+      take(owned, texts, rows);
+    }
+    if (taken == 0 && owned.next < boundary) {  // A delete waits for its insert.
+      if (!owned.pair_waits) owned.pair_waits = steady_clock::now();
+      return;
     }
     rows.stream = stream_of(partition);
     rows.stream_position = owned.next;
     waiting_.push_back({++number_, {partition, owned.next}});
+  }
+
+  /// How many of the next messages belong into one micro-batch: 1, or more if a row got another
+  /// key, so that the delete of the old one and the insert of the new one are not separated; 0 if
+  /// the insert is not there yet.
+  size_t unit_of(const OwnedPartition& owned) const {
+    if (!columns_.are_changes() || !owned.messages.front().has_header(kNewKeyHeader)) return 1;
+    for (size_t i = 1; i < owned.messages.size(); ++i) {
+      if (!owned.messages[i].value()) continue;  // A tombstone of the old key.
+      // The new key may have gone to another partition.
+      return owned.messages[i].has_header(kOldKeyHeader) ? i + 1 : 1;
+    }
+    if (owned.at_end) return 1;
+    const TimePoint since = owned.pair_waits.value_or(steady_clock::now());
+    return steady_clock::now() < since + kPairWait ? 0 : 1;
+  }
+
+  /// Whether it has messages of which none can be taken yet.
+  bool waits(const OwnedPartition& owned) const { return owned.pair_waits && unit_of(owned) == 0; }
+
+  /// Takes the next message.
+  void take(OwnedPartition& owned, TextColumns& texts, Rows& rows) {
+    owned.pair_waits.reset();
+    KafkaMessage message = std::move(owned.messages.front());
+    owned.messages.pop_front();
+    --held_messages_;
+    held_bytes_ -= message.bytes();
+    owned.next = message.offset() + 1;
+    owned.read_ms = message.timestamp_ms().value_or(0);
+    ++records_;
+    auto appended = columns_.append(message, owned.deleted_key, texts);
+    if (!appended) {
+      ++rejected_;
+      rows.rejected.push_back(rejected(message, appended.error()));
+    } else if (*appended) {
+      delivered_.push_back(std::move(message));
+    }
   }
 
   static std::string place_of(const KafkaMessage& message) {
@@ -483,6 +539,8 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   Reporter& reporter_;
   std::unique_ptr<KafkaConsumer> consumer_;  ///< Null until the first rows are wanted.
   std::string cluster_;
+  std::shared_ptr<const Schema> whole_;  ///< Of the next run: report_unchanged() was called.
+  bool without_truncates_ = false;
   bool by_sinks_ = false;
   bool finishing_ = false, was_assigned_ = false, held_ = false;
   std::map<KafkaPartition, OwnedPartition> owned_;

@@ -42,6 +42,9 @@ std::string text_or_hex(std::string_view bytes) {
 }
 
 std::unique_ptr<RecordColumns> columns_of(KafkaOptions& options) {
+  if (options.format == KafkaFormat::kDebeziumJson) {
+    return std::make_unique<DebeziumColumns>(std::move(options.columns));
+  }
   if (options.format != KafkaFormat::kCsv) {
     return std::make_unique<JsonColumns>(std::move(options.columns));
   }
@@ -90,6 +93,27 @@ const std::array<MessageColumns::Meta, 6> MessageColumns::kMeta{{
 MessageColumns::MessageColumns(KafkaOptions& options) : raw_(options.format == KafkaFormat::kRaw) {
   if (raw_) options.columns.push_back(raw_column());
   columns_ = columns_of(options);
+  if (options.format == KafkaFormat::kDebeziumJson) {
+    debezium_ = static_cast<DebeziumColumns*>(columns_.get());
+  }
+}
+
+std::shared_ptr<const Schema> MessageColumns::whole_schema() const {
+  return debezium_ == nullptr ? nullptr : debezium_->whole_schema();
+}
+
+void MessageColumns::set_whole(std::shared_ptr<const Schema> schema, bool without_truncates) {
+  whole_ = std::move(schema);
+  without_truncates_ = without_truncates;
+  if (debezium_ != nullptr) debezium_->set_whole(whole_ != nullptr);
+}
+
+TextColumns MessageColumns::no_texts() const {
+  return TextColumns(whole_ ? whole_->size() : columns_->values() + kMeta.size());
+}
+
+RecordBatch MessageColumns::batch(const std::shared_ptr<TextColumns>& texts) const {
+  return text_batch(texts, texts->front().size(), whole_);
 }
 
 bool MessageColumns::select(std::string_view statement) {
@@ -127,25 +151,49 @@ SourceShape MessageColumns::shape() const {
   return shape;
 }
 
-std::expected<void, std::string> MessageColumns::append(const KafkaMessage& message,
-                                                        TextColumns& texts) {
+std::expected<std::optional<RecordValues>, std::string> MessageColumns::read(
+    const KafkaMessage& message) {
   const auto value = message.value();
   RecordValues values(columns_->values());
-  if (value && raw_) {
-    if (pgproto::utf8_fault_at(*value) != std::string_view::npos) {
-      return std::unexpected("it is not valid UTF-8, or holds a NUL byte");
-    }
-    values[0] = std::string(*value);
-  } else if (value) {
-    auto read = columns_->read(*value);
-    if (!read) return std::unexpected(std::move(read.error()));
-    values = std::move(*read);
+  if (!value) return values;
+  if (!raw_) return columns_->read(*value);
+  if (pgproto::utf8_fault_at(*value) != std::string_view::npos) {
+    return std::unexpected("it is not valid UTF-8, or holds a NUL byte");
   }
-  for (size_t i = 0; i < values.size(); ++i) texts[i].push_back(std::move(values[i]));
+  values[0] = std::string(*value);
+  return values;
+}
+
+/// A message without a value follows the delete of its key, and says no more. Without that delete
+/// it is one: ExtractNewRecordState leaves deletes out and keeps what follows them.
+std::expected<std::optional<RecordValues>, std::string> MessageColumns::read_change(
+    const KafkaMessage& message, std::optional<std::string>& deleted_key) {
+  const auto deleted = std::exchange(deleted_key, std::nullopt);
+  const auto value = message.value();
+  const auto key = message.key();
+  if (!value && (!key || deleted == key)) return std::nullopt;
+  auto values = value ? debezium_->read(*value) : debezium_->read_deleted(*key);
+  if (!values) return std::unexpected(std::move(values.error()));
+  const auto& operation = (*values)[debezium_->operation()];
+  if (operation == "T" && without_truncates_) return std::nullopt;
+  if (operation == "D" && key) deleted_key = std::string(*key);
+  return std::move(*values);
+}
+
+std::expected<bool, std::string> MessageColumns::append(const KafkaMessage& message,
+                                                        std::optional<std::string>& deleted_key,
+                                                        TextColumns& texts) {
+  auto read = debezium_ != nullptr ? read_change(message, deleted_key) : this->read(message);
+  if (!read) return std::unexpected(std::move(read.error()));
+  if (!*read) return false;
+  RecordValues& values = **read;
+  const size_t count = values.size();
+  for (size_t i = 0; i < count; ++i) texts[i].push_back(std::move(values[i]));
+  if (whole_) return true;
   for (size_t i = 0; i < kMeta.size(); ++i) {
-    texts[values.size() + i].push_back(wanted_[i] ? kMeta[i].text(message) : std::nullopt);
+    texts[count + i].push_back(wanted_[i] ? kMeta[i].text(message) : std::nullopt);
   }
-  return {};
+  return true;
 }
 
 }  // namespace pgsink::shell

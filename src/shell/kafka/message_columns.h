@@ -10,6 +10,7 @@
 
 #include <pgsink/record_batch.h>
 
+#include "shell/kafka/debezium_columns.h"
 #include "shell/kafka/kafka_consumer.h"
 #include "shell/records/record_columns.h"
 #include "shell/sources/text_batch.h"
@@ -26,9 +27,21 @@ class MessageColumns {
   bool select(std::string_view statement);
   SourceShape shape() const;
 
-  TextColumns no_texts() const { return TextColumns(columns_->values() + kMeta.size()); }
-  /// Appends a message. The error says why it is malformed: then nothing is appended.
-  std::expected<void, std::string> append(const KafkaMessage& message, TextColumns& texts);
+  /// Whether the messages are changes of Debezium.
+  bool are_changes() const { return debezium_ != nullptr; }
+  /// The schema of rows that pass whole into a changelog; null if messages are not changes.
+  std::shared_ptr<const Schema> whole_schema() const;
+  /// From now on rows pass whole into a changelog, if there is a schema, and have that one.
+  void set_whole(std::shared_ptr<const Schema> schema, bool without_truncates);
+
+  TextColumns no_texts() const;
+  RecordBatch batch(const std::shared_ptr<TextColumns>& texts) const;
+  /// Appends a message; false if it makes no row. The error says why it is malformed: then nothing
+  /// is appended. `deleted_key` is the key of the message before in its partition, if that was a
+  /// delete.
+  std::expected<bool, std::string> append(const KafkaMessage& message,
+                                          std::optional<std::string>& deleted_key,
+                                          TextColumns& texts);
 
  private:
   struct Meta {
@@ -37,9 +50,16 @@ class MessageColumns {
   };
   static const std::array<Meta, 6> kMeta;
 
+  std::expected<std::optional<RecordValues>, std::string> read(const KafkaMessage& message);
+  std::expected<std::optional<RecordValues>, std::string> read_change(
+      const KafkaMessage& message, std::optional<std::string>& deleted_key);
+
   const bool raw_;
   std::unique_ptr<RecordColumns> columns_;
+  DebeziumColumns* debezium_ = nullptr;  ///< columns_, if messages are changes.
   std::array<bool, 6> wanted_{};
+  std::shared_ptr<const Schema> whole_;  ///< Null: rows go through a query.
+  bool without_truncates_ = false;
 };
 
 }  // namespace pgsink::shell

@@ -6,7 +6,8 @@
 
 namespace pgsink::shell {
 
-RecordBatch text_batch(const std::shared_ptr<TextColumns>& texts, size_t rows) {
+RecordBatch text_batch(const std::shared_ptr<TextColumns>& texts, size_t rows,
+                       std::shared_ptr<const Schema> given) {
   auto schema = std::make_shared<Schema>();
   std::vector<ColumnView> columns;
   for (const auto& values : *texts) {
@@ -22,7 +23,8 @@ RecordBatch text_batch(const std::shared_ptr<TextColumns>& texts, size_t rows) {
     view.validity_stride_bytes = sizeof(Value);
     columns.push_back(view);
   }
-  return {std::move(schema), std::move(columns), rows, 0, [texts] {}};
+  if (given == nullptr) given = std::move(schema);
+  return {std::move(given), std::move(columns), rows, 0, [texts] {}};
 }
 
 }  // namespace pgsink::shell

@@ -14,7 +14,9 @@ namespace pgsink::shell {
 /// TextColumns has the values of each column; null where a record has none.
 using TextColumns = std::vector<RecordValues>;
 
-/// text_batch makes a batch of `rows` rows from them without copying: it keeps them alive.
-RecordBatch text_batch(const std::shared_ptr<TextColumns>& texts, size_t rows);
+/// text_batch makes a batch of `rows` rows from them without copying: it keeps them alive. The
+/// schema is given, or one without names.
+RecordBatch text_batch(const std::shared_ptr<TextColumns>& texts, size_t rows,
+                       std::shared_ptr<const Schema> given = nullptr);
 
 }  // namespace pgsink::shell
