@@ -23,6 +23,8 @@ constexpr int64_t kMicrosPerSecond = 1'000'000, kNanosPerSecond = 1'000'000'000;
 constexpr int64_t kSecondsPerDay = 86'400;
 /// A number of digits beyond that is a mistake: PostgreSQL's numeric has no more.
 constexpr int64_t kScaleMax = 16'383;
+/// The bytes of its largest number.
+constexpr size_t kDecimalBytesMax = 61'230;
 
 std::unexpected<std::string> is_not(const JsonNode& value, std::string_view what) {
   constexpr size_t kShownMax = 40;
@@ -108,6 +110,10 @@ std::string digits_of(const std::vector<std::byte>& magnitude) {
 Text decimal_text(const JsonNode& value, int64_t scale) {
   auto bytes = bytes_of(value);
   if (!bytes || bytes->empty()) return is_not(value, "a Decimal in base64");
+  if (bytes->size() > kDecimalBytesMax) {
+    return std::unexpected("a Decimal has " + std::to_string(bytes->size()) +
+                           " bytes, the limit is " + std::to_string(kDecimalBytesMax));
+  }
   if (scale > kScaleMax || scale < -kScaleMax) {
     return std::unexpected("the schema gives a Decimal the scale " + std::to_string(scale) +
                            ", the limit is " + std::to_string(kScaleMax));

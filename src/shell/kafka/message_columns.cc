@@ -42,9 +42,6 @@ std::string text_or_hex(std::string_view bytes) {
 }
 
 std::unique_ptr<RecordColumns> columns_of(KafkaOptions& options) {
-  if (options.format == KafkaFormat::kDebeziumJson) {
-    return std::make_unique<DebeziumColumns>(std::move(options.columns));
-  }
   if (options.format != KafkaFormat::kCsv) {
     return std::make_unique<JsonColumns>(std::move(options.columns));
   }
@@ -92,10 +89,13 @@ const std::array<MessageColumns::Meta, 6> MessageColumns::kMeta{{
 
 MessageColumns::MessageColumns(KafkaOptions& options) : raw_(options.format == KafkaFormat::kRaw) {
   if (raw_) options.columns.push_back(raw_column());
-  columns_ = columns_of(options);
-  if (options.format == KafkaFormat::kDebeziumJson) {
-    debezium_ = static_cast<DebeziumColumns*>(columns_.get());
+  if (options.format != KafkaFormat::kDebeziumJson) {
+    columns_ = columns_of(options);
+    return;
   }
+  auto changes = std::make_unique<DebeziumColumns>(std::move(options.columns));
+  debezium_ = changes.get();
+  columns_ = std::move(changes);
 }
 
 std::shared_ptr<const Schema> MessageColumns::whole_schema() const {
@@ -104,7 +104,7 @@ std::shared_ptr<const Schema> MessageColumns::whole_schema() const {
 
 void MessageColumns::set_whole(std::shared_ptr<const Schema> schema, bool without_truncates) {
   whole_ = std::move(schema);
-  without_truncates_ = without_truncates;
+  without_truncates_ = without_truncates && whole_ != nullptr;
   if (debezium_ != nullptr) debezium_->set_whole(whole_ != nullptr);
 }
 

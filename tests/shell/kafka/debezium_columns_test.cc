@@ -235,6 +235,8 @@ TEST(DebeziumValues, NumbersBitsAndBytes) {
   EXPECT_THAT(value(kNumeric, scaled("99999"), R"("MDk=")"), HasSubstr("the limit is 16383"));
   EXPECT_THAT(value(kNumeric, scaled("5"), R"("MDk=")"), HasSubstr("error: column 'v'"));
   EXPECT_THAT(value(kNumeric, scaled("2"), R"("?")"), HasSubstr("not a Decimal in base64"));
+  EXPECT_THAT(value(kNumeric, scaled("2"), '"' + std::string(81'644, 'A') + '"'),
+              HasSubstr("a Decimal has 61233 bytes, the limit is 61230"));
   const std::string variable = logical("struct", "io.debezium.data.VariableScaleDecimal");
   EXPECT_EQ(value(kNumeric, variable, R"({"scale":3,"value":"MDk="})"), "12.345");
   EXPECT_THAT(value(kNumeric, variable, R"({"scale":3})"), HasSubstr("VariableScaleDecimal"));
