@@ -19,6 +19,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "shell/connections/prometheus.h"
 #include "shell/shell_support.h"
 #include "support/patience.h"
 
@@ -58,9 +59,9 @@ struct Scrape {
   std::set<std::string> growing;         ///< Names of counters and histograms.
   double at = 0;                         ///< Seconds since 1970.
 
-  static Scrape take() {
+  static Scrape take() { return of(get_metrics()); }
+  static Scrape of(const std::string& text) {
     Scrape scrape;
-    const std::string text = get_metrics();
     scrape.at =
         std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
     std::istringstream lines(text);
@@ -383,6 +384,31 @@ TEST_F(Alerts, ServerTooSlow) {
   rows.join();
   EXPECT_THAT(firing(command.before, after, Then::kTheSame, 28),
               ElementsAre("PgsinkServerTooSlow"));
+}
+
+// tests/kafka provokes what these series count; here they have such values.
+TEST_F(Alerts, OfKafka) {
+  const auto scrape = [](const shell::SourceReport& report) {
+    return Scrape::of(shell::prometheus_text({}, {report}));
+  };
+  const shell::SourceReport calm{.name = "s", .streams = {{.topic = "t"}}};
+  const auto fired = [&](const shell::SourceReport& after) {
+    return firing(scrape(calm), scrape(after), Then::kNothing, 12);
+  };
+  shell::SourceReport lags = calm;
+  lags.streams.front().lag_seconds = 301;
+  EXPECT_THAT(fired(lags), ElementsAre("PgsinkKafkaLag"));
+  shell::SourceReport moves = calm;
+  moves.rebalances = 30;
+  EXPECT_THAT(fired(moves), ElementsAre("PgsinkKafkaRebalances"));
+  shell::SourceReport fenced = calm;
+  fenced.fenced = 4;
+  EXPECT_THAT(fired(fenced), ElementsAre("PgsinkKafkaFenced"));
+  shell::SourceReport malformed = calm;
+  malformed.rejected = 1;
+  EXPECT_THAT(firing(scrape(calm), scrape(malformed), Then::kNothing, 3),
+              ElementsAre("PgsinkKafkaMalformed"));
+  EXPECT_THAT(fired(calm), IsEmpty());
 }
 
 TEST_F(Alerts, EachOfTheDocumentsIsProvokedAbove) {

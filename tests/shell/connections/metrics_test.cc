@@ -264,9 +264,11 @@ TEST(Metrics, WhatTheDocumentationNamesIsServed) {
   shell::ConnectionReport report;
   report.metrics.connection_name = "c";
   report.metrics.count_error("53100");
-  const std::string text = shell::prometheus_text({report});
-  // Tables of the server, and the prefix of prepared transactions.
-  const std::set<std::string> others{"pgsink_epochs", "pgsink_writers", "pgsink_decisions"};
+  const shell::SourceReport source{.name = "s", .streams = {{.topic = "t"}}};
+  const std::string text = shell::prometheus_text({report}, {source});
+  // Tables of the server.
+  const std::set<std::string> others{"pgsink_epochs", "pgsink_writers", "pgsink_decisions",
+                                     "pgsink_offsets"};
   const std::regex name("pgsink_[a-z_]+");
   std::set<std::string> named;
   for (const char* page : {"reference/monitoring", "how-to/operations"}) {
