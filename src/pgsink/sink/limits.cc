@@ -17,7 +17,7 @@ constexpr size_t kKeyedEpochBytesMax = size_t{256} << 20;
 // Where the flights of arrays of all lanes stop growing by themselves. The client holds each flight
 // twice, as arrays and as what is sent, and the server once; larger flights gain little:
 // bench/python_rivals.py, `upsert` and `shuffled`. A lane's own are never smaller than the minimum.
-constexpr size_t kArraysFlightBytes = size_t{3} << 19;
+constexpr size_t kArraysFlightBytes = size_t{5} << 18;
 constexpr size_t kArraysFlightBytesMin = size_t{1} << 19;
 
 }  // namespace
