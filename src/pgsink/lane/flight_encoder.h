@@ -22,7 +22,7 @@ class FlightEncoder {
     /// `rows` leaves it to the server to check documents (JSON, XML): most loads have no fault in
     /// them, and looking for one takes longer than encoding the row.
     bool documents_unchecked = false;
-    std::optional<UnchangedRows> unchanged;  ///< If rows may leave columns unchanged.
+    std::optional<UnchangedRows> unchanged{};  ///< If rows may leave columns unchanged.
   };
   static Result<Codecs> make_codecs(const Plan& plan);
 

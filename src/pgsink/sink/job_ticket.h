@@ -18,17 +18,17 @@ struct JobColumn {
 };
 
 struct JobTicket {
-  std::string sink_id, schema, table;
-  std::string writer;  ///< The driver's claim.
-  std::string host;
+  std::string sink_id{}, schema{}, table{};
+  std::string writer{};  ///< The driver's claim.
+  std::string host{};
   uint64_t epoch = 0;
   bool numbered = false;  ///< The host gave the number of the epoch.
   Atomic atomic = Atomic::kStaging;
   bool replace = false;
   bool committed = false;
-  std::string stage;          ///< Name of the staging table, without schema and quotes.
-  std::string part, ordinal;  ///< Names of its further columns, not quoted.
-  std::vector<JobColumn> columns;
+  std::string stage{};            ///< Name of the staging table, without schema and quotes.
+  std::string part{}, ordinal{};  ///< Names of its further columns, not quoted.
+  std::vector<JobColumn> columns{};
 };
 /// The schema that the job was opened with.
 Schema schema_of(const JobTicket& ticket);
