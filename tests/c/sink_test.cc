@@ -403,7 +403,7 @@ struct Login {
   std::string password;
   int wrong_length = 0;
   int attempts = 0;
-  std::string waits;
+  std::string waits{};
   int give_up = 0;
 
   static int give(void* context, char* password) {

@@ -41,7 +41,7 @@ struct JobOptions {
   uint64_t epoch = 0;
   /// The counter of the epochs, such as the id of a query; "": none. If another host has numbered
   /// those before, open() fails, because what it wrote would count as done.
-  std::string host;
+  std::string host{};
   Atomic atomic = Atomic::kAuto;
   /// The table holds the rows of the job and nothing else afterwards. Not with kNone.
   bool replace = false;
