@@ -222,7 +222,7 @@ PGSINK_EXPORT int pgsink_sink_abort(pgsink_sink* sink, uint64_t epoch, pgsink_er
 // whose order counts, such as partitions of Kafka, files or shards. A process claims those that it
 // reads; each record is written once, whichever process reads it. See docs/how-to/streams.md.
 
-/// pgsink_sink_claim takes streams over from whoever has them. `positions` has `count` numbers:
+/// pgsink_sink_claim takes streams over from their owners. `positions` has `count` numbers:
 /// before the call, where a stream begins that nobody has claimed before; after it, up to where
 /// each is committed, which is where to read on. They are left as they are if the call fails.
 /// Former owners are fenced; a transaction of theirs that is open is waited for, and ended after a
@@ -240,7 +240,7 @@ PGSINK_EXPORT int pgsink_sink_write_claimed(pgsink_sink* sink, const char* strea
 
 /// pgsink_sink_release gives claimed streams up. With `discard` 0 it waits until everything
 /// accepted of them is committed, and keeps them if that fails; otherwise rows that were not sent
-/// are dropped, and whoever claims the streams next reads them again. Others may write meanwhile.
+/// are dropped, and the next owner of the streams reads them again. Others may write meanwhile.
 PGSINK_EXPORT int pgsink_sink_release(pgsink_sink* sink, const char* const* streams, size_t count,
                                       int discard, pgsink_error* error);
 

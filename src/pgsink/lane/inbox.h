@@ -61,7 +61,7 @@ class Inbox final : public DurableReports {
   Status close();
   /// The lanes must stop at once.
   void abort();
-  /// As abort(); and whoever waits here, now or later, fails with kInterrupted, unless a lane has
+  /// As abort(); and calls that wait here, now or later, fail with kInterrupted, unless a lane has
   /// failed before. The end of the lanes is waited for no longer than `patience`.
   void interrupt(Duration patience);
 

@@ -272,7 +272,7 @@ class Sink:
     # ---- streams: many processes write one table ---------------------------------------------------
 
     def claim(self, streams: Iterable[str] | Mapping[str, int]) -> dict[str, int]:
-        """Take streams over from whoever has them, with ``streams=True``.
+        """Take streams over from their owners, with ``streams=True``.
 
         A transaction of a former owner that is open is waited for, and ended after a second;
         nothing of it is committed later. The sink needs ``like``.
@@ -303,8 +303,8 @@ class Sink:
             Their names.
         discard : bool
             False: wait until everything written to them is committed. True: drop what was not sent;
-            whoever claims them next reads it again. So is a stream released that another writer has
-            taken over.
+            the next owner reads it again. A stream that another writer has taken over is released
+            in this way.
         """
         self._opened("release()")
         names = c_streams(_names(streams))

@@ -147,7 +147,7 @@ Outcome StreamRun::move_until_end() {
     if (holder_) {
       const auto rejoined = holder_->rejoin_if_fenced();
       if (!rejoined) return std::unexpected(rejoined.error());
-      if (*rejoined) continue;  // What was read is read again by whoever gets it.
+      if (*rejoined) continue;  // The next owner reads again what was read.
     }
     // Also while nothing comes: nobody else would say it before the next row.
     if (auto works = check_sinks(); !works) return works;

@@ -17,7 +17,7 @@ namespace pgsink::shell {
 struct Script {
   std::string name;  ///< As shown in errors.
   std::string text;
-  /// Changes an error to what helps whoever made the script; null: it stays as it is.
+  /// Changes an error to what helps the author of the script; null: it stays as it is.
   void (*advise)(Error& error) = nullptr;
 };
 
