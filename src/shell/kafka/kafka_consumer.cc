@@ -90,6 +90,8 @@ class RdConsumer final : public KafkaConsumer {
     while (!rebalances_.empty()) rebalances_.pop_front();
     if (unanswered_) answer_at_once(*unanswered_);
     leave_group();
+    taken_.clear();
+    messages_.reset();
     // Does not try to leave again.
     rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   }
@@ -110,6 +112,7 @@ class RdConsumer final : public KafkaConsumer {
                   std::string("the client of Kafka cannot be made: ") + why.data());
     }
     rd_kafka_poll_set_consumer(handle_);
+    messages_.reset(rd_kafka_queue_new(handle_));
     joins_ = joins;
     if (!joins) return {};
     std::vector<KafkaPartition> topics;
@@ -123,9 +126,21 @@ class RdConsumer final : public KafkaConsumer {
   }
 
   Result<Polled> poll(milliseconds wait) override {
+    if (taken_.empty()) {
+      auto polled = poll_group();
+      if (!polled || !std::holds_alternative<Nothing>(*polled)) return polled;
+      take_messages(wait);
+      if (taken_.empty()) return Polled(Nothing{});
+    }
+    KafkaMessage::Pointer message = std::move(taken_.front());
+    taken_.pop_front();
+    return polled_of(std::move(message));
+  }
+
+  Result<Polled> poll_group() override {
     if (rebalances_.empty()) {
-      rd_kafka_message_t* polled = rd_kafka_consumer_poll(handle_, static_cast<int>(wait.count()));
-      if (polled != nullptr) return take(KafkaMessage::Pointer(polled));
+      rd_kafka_message_t* polled = rd_kafka_consumer_poll(handle_, 0);
+      if (polled != nullptr) return polled_of(KafkaMessage::Pointer(polled));
     }
     if (auto fatal = fatal_error(); !fatal) return std::unexpected(fatal.error());
     if (rebalances_.empty()) return Polled(Nothing{});
@@ -136,6 +151,10 @@ class RdConsumer final : public KafkaConsumer {
 
   Status assign(const std::vector<KafkaOffset>& offsets) override {
     unanswered_.reset();
+    for (const KafkaOffset& one : offsets) {
+      forget_messages(one.partition);
+      forward_messages(one.partition);
+    }
     const Partitions list = list_of(offsets);
     if (is_cooperative()) {
       return status_of(rd_kafka_incremental_assign(handle_, list.get()), "cannot take partitions");
@@ -145,21 +164,13 @@ class RdConsumer final : public KafkaConsumer {
 
   Status unassign(const std::vector<KafkaPartition>& partitions) override {
     unanswered_.reset();
+    for (const KafkaPartition& one : partitions) forget_messages(one);
     if (is_cooperative()) {
       const Partitions list = list_of(partitions);
       return status_of(rd_kafka_incremental_unassign(handle_, list.get()),
                        "cannot give partitions up");
     }
     return checked(rd_kafka_assign(handle_, nullptr), "cannot give partitions up");
-  }
-
-  void pause(const std::vector<KafkaPartition>& partitions, bool paused) override {
-    const Partitions list = list_of(partitions);
-    if (paused) {
-      rd_kafka_pause_partitions(handle_, list.get());
-    } else {
-      rd_kafka_resume_partitions(handle_, list.get());
-    }
   }
 
   Status commit(const std::vector<KafkaOffset>& offsets, bool wait) override {
@@ -266,7 +277,11 @@ class RdConsumer final : public KafkaConsumer {
   }
 
   Status configure(const KafkaOptions& options, rd_kafka_conf_t* conf) {
-    std::vector<std::pair<std::string, std::string>> settings = options.properties;
+    std::vector<std::pair<std::string, std::string>> settings{
+        // librdkafka stops fetching for a second when it has more messages than that; its limit in
+        // bytes (queued.max.messages.kbytes) is enough.
+        {"queued.min.messages", "10000000"}};
+    settings.insert(settings.end(), options.properties.begin(), options.properties.end());
     const auto add = [&](std::string_view name, const std::string& value) {
       if (!value.empty()) settings.emplace_back(name, value);
     };
@@ -289,6 +304,9 @@ class RdConsumer final : public KafkaConsumer {
     } else {
       add("partition.assignment.strategy", "cooperative-sticky");
     }
+    // The same second, which only newer versions let us shorten.
+    std::array<char, 512> unknown{};
+    rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", unknown.data(), unknown.size());
     for (const auto& [name, value] : settings) {
       if (auto done = set(conf, name, value); !done) return done;
     }
@@ -367,20 +385,45 @@ class RdConsumer final : public KafkaConsumer {
     return kafka_fault(std::string("the client of Kafka has failed: ") + why.data());
   }
 
-  Result<Polled> take(KafkaMessage::Pointer polled) const {
+  // ---- messages --------------------------------------------------------------------------------
+  /// Messages go to a queue of their own, so that events of the group are not stuck after them. A
+  /// queue that is forwarded before its partition is assigned stays so.
+  void forward_messages(const KafkaPartition& partition) {
+    const Queue fetched(
+        rd_kafka_queue_get_partition(handle_, partition.topic.c_str(), partition.number));
+    if (fetched != nullptr) rd_kafka_queue_forward(fetched.get(), messages_.get());
+  }
+
+  /// Those that were taken, of an earlier assignment: the next one may begin before them.
+  void forget_messages(const KafkaPartition& partition) {
+    std::erase_if(taken_, [&](const KafkaMessage::Pointer& pointer) {
+      return partition_of(as_message(pointer)) == partition;
+    });
+  }
+
+  /// Many at once: each access to the queue is a lock that the thread that fetches wants too.
+  void take_messages(milliseconds wait) {
+    constexpr size_t kAtOnce = 1000;
+    std::array<rd_kafka_message_t*, kAtOnce> messages{};
+    const auto count = rd_kafka_consume_batch_queue(messages_.get(), static_cast<int>(wait.count()),
+                                                    messages.data(), messages.size());
+    for (ssize_t i = 0; i < count; ++i) taken_.emplace_back(messages[static_cast<size_t>(i)]);
+  }
+
+  static KafkaPartition partition_of(const rd_kafka_message_t& message) {
+    return {message.rkt == nullptr ? "" : rd_kafka_topic_name(message.rkt), message.partition};
+  }
+
+  static Result<Polled> polled_of(KafkaMessage::Pointer polled) {
     const rd_kafka_message_t& message = as_message(polled);
-    const auto partition = [&] {
-      return KafkaPartition{message.rkt == nullptr ? "" : rd_kafka_topic_name(message.rkt),
-                            message.partition};
-    };
     switch (message.err) {
       case RD_KAFKA_RESP_ERR_NO_ERROR:
         return Polled(KafkaMessage(std::move(polled)));
       case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-        return Polled(End{{partition(), static_cast<uint64_t>(message.offset)}});
+        return Polled(End{{partition_of(message), static_cast<uint64_t>(message.offset)}});
       case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-        return Polled(OffsetGone{partition()});
+        return Polled(OffsetGone{partition_of(message)});
       case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
       case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
       case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -393,8 +436,10 @@ class RdConsumer final : public KafkaConsumer {
 
   rd_kafka_t* handle_ = nullptr;
   bool closing_ = false, joins_ = false;
-  std::deque<Rebalance> rebalances_;     ///< Not returned by poll() yet.
-  std::optional<Rebalance> unanswered_;  ///< The last one, until it is answered.
+  Queue messages_;                           ///< Of all partitions that are assigned.
+  std::deque<KafkaMessage::Pointer> taken_;  ///< From messages_, and not returned by poll() yet.
+  std::deque<Rebalance> rebalances_;         ///< Not returned by poll() yet.
+  std::optional<Rebalance> unanswered_;      ///< The last one, until it is answered.
   std::string last_error_;
 };
 

@@ -90,14 +90,16 @@ class KafkaConsumer {
   /// this pgsink was built without Kafka, and with kOptionValue if librdkafka refuses a property.
   static Result<std::unique_ptr<KafkaConsumer>> create(const KafkaOptions& options, bool joins);
 
-  /// Waits up to `wait`. Errors that pass by themselves are not reported.
+  /// Waits up to `wait` for a message, and less long for anything else. Errors that pass by
+  /// themselves are not reported.
   virtual Result<Polled> poll(std::chrono::milliseconds wait) = 0;
+  /// As poll(0), but leaves messages where they are, for a member that cannot take more: it stays
+  /// in the group, and hears of rebalances.
+  virtual Result<Polled> poll_group() = 0;
   /// Reads these partitions too, from there. Answers a Rebalance.
   virtual Status assign(const std::vector<KafkaOffset>& offsets) = 0;
   /// Does not read these partitions any more. Answers a Rebalance.
   virtual Status unassign(const std::vector<KafkaPartition>& partitions) = 0;
-  /// Stops and continues fetching, without leaving the group.
-  virtual void pause(const std::vector<KafkaPartition>& partitions, bool paused) = 0;
   /// Stores offsets of the group; `wait`: until the broker has them.
   virtual Status commit(const std::vector<KafkaOffset>& offsets, bool wait) = 0;
   /// The offsets of the group, of those partitions that have one.

@@ -139,10 +139,8 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   }
 
   Status keep_alive() override {
-    // What comes is kept; when that is too much, nothing more is fetched.
     if (consumer_ == nullptr) return {};
-    hold(held_messages_ >= kHeldMessagesMax || held_bytes_ >= kHeldBytesMax);
-    return poll_once(milliseconds(0));
+    return answer(consumer_->poll_group());
   }
 
   Status restart() override {
@@ -176,7 +174,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     change_.reset();
     revoked_.reset();
     held_messages_ = held_bytes_ = 0;
-    was_assigned_ = held_ = false;
+    was_assigned_ = false;
     consumer_.reset();
   }
 
@@ -187,15 +185,6 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
     const size_t slash = stream.rfind('/');
     const size_t begin = cluster_.size() + 1;
     return {stream.substr(begin, slash - begin), std::stoi(stream.substr(slash + 1))};
-  }
-
-  void hold(bool held) {
-    if (held == held_) return;
-    held_ = held;
-    std::vector<KafkaPartition> partitions;
-    partitions.reserve(owned_.size());
-    for (const auto& [partition, owned] : owned_) partitions.push_back(partition);
-    consumer_->pause(partitions, held);
   }
 
   Status on_rebalance(const Rebalance& rebalance) {
@@ -343,7 +332,6 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
 
   // ---- messages --------------------------------------------------------------------------------
   Status poll_until(TimePoint deadline, size_t rows_max) {
-    hold(false);
     for (;;) {
       if (change_ || all_at_end()) return {};
       const bool enough = held_messages_ >= kHeldMessagesMax || held_bytes_ >= kHeldBytesMax ||
@@ -357,15 +345,13 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
       auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
       if (held_messages_ > 0) left = std::min(left, kPairWait);
       const uint64_t before = polled_;
-      if (auto done = poll_once(some ? milliseconds(0) : std::max(left, milliseconds(0))); !done) {
-        return done;
-      }
+      const auto wait = some ? milliseconds(0) : std::max(left, milliseconds(0));
+      if (auto done = answer(consumer_->poll(wait)); !done) return done;
       if (polled_ == before && (some || left.count() <= 0)) return {};
     }
   }
 
-  Status poll_once(milliseconds wait) {
-    auto polled = consumer_->poll(wait);
+  Status answer(Result<KafkaConsumer::Polled> polled) {
     if (!polled) return fail(polled.error());
     if (std::holds_alternative<KafkaConsumer::Nothing>(*polled)) return {};
     ++polled_;
@@ -542,7 +528,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   std::shared_ptr<const Schema> whole_;  ///< Of the next run: report_unchanged() was called.
   bool without_truncates_ = false;
   bool by_sinks_ = false;
-  bool finishing_ = false, was_assigned_ = false, held_ = false;
+  bool finishing_ = false, was_assigned_ = false;
   std::map<KafkaPartition, OwnedPartition> owned_;
   std::optional<StreamChange> change_;
   std::optional<Revocation> revoked_;        ///< Of those of owned_ that must be given up …
