@@ -141,6 +141,7 @@ void Session::terminate() {
     return state_->break_with(std::move(status.error()));
   }
   state_->say(Command::kTerminate);
+  state_->requests.end_copy();
 }
 
 // ---- COPY ---------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ void Session::copy_fail(std::string_view reason) {
   state_->end_copy(encode_copy_fail(state_->output, reason));
 }
 
-bool Session::copy_refused() const { return state_->copy_refused; }
+bool Session::copy_refused() const { return state_->requests.copy_refused(); }
 
 // ---- bytes --------------------------------------------------------------------------------------
 
@@ -223,16 +224,13 @@ bool Session::answers_due() const {
   if (state_->requests.empty()) return false;
   if (state_->phase == kQueryCopyBoth) return false;
   const bool takes_data = state_->phase == kQueryCopyIn || state_->phase == kExecuteCopyIn;
-  const bool open = state_->send_state == session_table::SendState::kCopyOpen &&
-                    state_->requests.front().id == state_->copy_request;
-  return !(takes_data && open);
+  return !(takes_data && state_->requests.front_copy_is_open());
 }
 std::string_view Session::parameter(std::string_view name) const {
-  const auto found = state_->parameters.find(name);
-  return found == state_->parameters.end() ? std::string_view{} : std::string_view(found->second);
+  return state_->server.parameter(name);
 }
-int32_t Session::protocol_version() const { return state_->protocol_version; }
-int32_t Session::backend_process_id() const { return state_->backend_process_id; }
-Bytes Session::cancel_key() const { return state_->cancel_key; }
+int32_t Session::protocol_version() const { return state_->server.protocol_version(); }
+int32_t Session::backend_process_id() const { return state_->server.backend_process_id(); }
+Bytes Session::cancel_key() const { return state_->server.cancel_key(); }
 
 }  // namespace pgproto

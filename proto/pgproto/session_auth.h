@@ -6,11 +6,12 @@
 
 #include <memory>
 
+#include <pgproto/backend.h>
 #include <pgproto/bytes.h>
 #include <pgproto/error.h>
 #include <pgproto/output_buffer.h>
 #include <pgproto/scram.h>
-#include <pgproto/session.h>
+#include <pgproto/session_config.h>
 
 namespace pgproto {
 

@@ -28,7 +28,7 @@ std::unexpected<Error> Session::State::broken(Errc code, std::string message) {
   Error error;
   error.code = code;
   error.message = std::move(message);
-  error.sent = !requests.empty() && output.sent_position() > requests.front().position;
+  error.sent = requests.front_is_sent(output.sent_position());
   break_with(error);
   return fail(std::move(error));
 }
@@ -92,30 +92,18 @@ Status Session::State::start(StartupConfig config) {
   if (auto status = encode_startup(output, config.protocol_version, sent); !status) {
     return status;
   }
-  protocol_version = config.protocol_version;
+  server.request_version(config.protocol_version);
   authenticator = std::make_unique<Authenticator>(std::move(config), limits);
   phase = Phase::kStartupSent;
   say(Command::kStartup);
   return {};
 }
 
-void Session::State::enqueue(const PendingRequest& pending) {
-  copy_header = nullptr;
-  if (pending.copy_announced) {
-    copy_request = pending.id;
-    copy_refused = skipping;
-  }
-  if (pending.kind == Phase::kSync) skipping = false;
-  if (skipping) return;  // The server will not answer it.
-  requests.push_back(pending);
-  if (phase == Phase::kIdle) phase = pending.kind;
-}
-
 void Session::State::end_copy(Status encoded) {
   copy_header = nullptr;
   if (!encoded) return break_with(std::move(encoded.error()));
   say(Command::kCopyEnd);
-  copy_request = 0;
+  requests.end_copy();
 }
 
 }  // namespace pgproto

@@ -2,17 +2,16 @@
 // The state of Session, and the steps of both directions. Not part of the interface.
 
 #include <array>
-#include <deque>
-#include <map>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <pgproto/framer.h>
 #include <pgproto/output_buffer.h>
+#include <pgproto/request_queue.h>
+#include <pgproto/server_report.h>
 #include <pgproto/session.h>
 #include <pgproto/session_auth.h>
 #include <pgproto/session_table.h>
@@ -22,18 +21,6 @@ namespace pgproto {
 /// CopyFail reasons are cut to this size: the server accepts only small messages, and the reason is
 /// a hint.
 inline constexpr size_t kCopyFailReasonBytesMax = 1'000;
-
-/// A request that awaits its answer, or the rest of it.
-struct PendingRequest {
-  RequestId id = 0;
-  session_table::Phase kind{};  ///< The phase in which its answer begins.
-  bool copy_announced = false;  ///< CopyData follow it, and the server has not started the COPY
-                                ///< yet.
-  uint64_t position = 0;        ///< Its position in the output.
-};
-
-/// is_utf8_name says whether the name of an encoding means UTF-8; case, '-' and '_' are ignored.
-bool is_utf8_name(std::string_view encoding);
 
 struct Session::State {
   explicit State(const SessionLimits& session_limits) : limits(session_limits) {}
@@ -53,25 +40,17 @@ struct Session::State {
   Status start(StartupConfig config);
   template <typename Encode>
   Result<RequestId> request(session_table::Phase kind, Copy copy, Encode encode);
-  void enqueue(const PendingRequest& pending);
   void end_copy(Status encoded);
 
   // Receiving.
   Result<std::optional<Event>> next_event();
   std::unexpected<Error> broken_frame(Error error);
   Result<bool> step(const BackendMessage& message);
-  session_table::Input classify(const BackendMessage& message) const;
-  session_table::Input classify_copy_in() const;
   Status apply(const BackendMessage& message);
   Status move_to(session_table::Phase to);
-  void finish_request();
-  void skip_to_sync();
-  void note_copy_refused(RequestId id);
+  void next_answer();
   std::unexpected<Error> illegal(session_table::Input input);
   Status check_row(const DataRow& row);
-  Status keep_parameter(const ParameterStatus& status);
-  Status keep_key(const BackendKeyData& key);
-  Status negotiate(const NegotiateProtocolVersion& answer);
   Status end_of_input();
 
   const SessionLimits limits;
@@ -80,15 +59,10 @@ struct Session::State {
   OutputBuffer output;
   session_table::SendState send_state = session_table::SendState::kNew;
   std::byte* copy_header = nullptr;  ///< The room that copy_space() reserved for the header.
-  RequestId copy_request = 0;        ///< The request whose COPY is open for sending.
-  bool copy_refused = false;
 
   Framer framer;
   session_table::Phase phase = session_table::Phase::kNew;
-  std::deque<PendingRequest> requests;
-  RequestId last_request = 0;
-  bool skipping = false;                ///< The server discards everything sent before the next
-                                        ///< Sync.
+  RequestQueue requests;
   std::optional<size_t> row_columns;    ///< Columns of the current result, once known.
   std::optional<Error> fatal;           ///< The last FATAL: the reason why the connection is about
                                         ///< to end.
@@ -97,11 +71,7 @@ struct Session::State {
   std::unique_ptr<Authenticator> authenticator;  ///< Until the startup is done.
   bool startup_done = false;
   ReadyForQuery::Status transaction_status = ReadyForQuery::Status::kIdle;
-  std::map<std::string, std::string, std::less<>> parameters;
-  size_t parameters_bytes = 0;
-  int32_t protocol_version = 0;
-  int32_t backend_process_id = 0;
-  std::vector<std::byte> cancel_key;
+  ServerReport server{limits};
 };
 
 // Runs a public function: a failed allocation breaks the session instead of throwing. Nothing else
@@ -138,9 +108,10 @@ Result<RequestId> Session::State::request(session_table::Phase kind, Copy copy, 
     return fail(std::move(status.error()));
   }
   say(command);
-  pending.id = ++last_request;
-  enqueue(pending);
-  return pending.id;
+  copy_header = nullptr;
+  const RequestId id = requests.add(pending);
+  if (phase == Phase::kIdle) phase = requests.next_phase();
+  return id;
 }
 
 }  // namespace pgproto

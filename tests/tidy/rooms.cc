@@ -361,7 +361,7 @@ std::vector<Circle> circles_between(std::span<const SourceFile> tree) {
 
 const std::vector<Circle>& known_circles() {
   static const std::vector<Circle> kCircles = {
-      {"pgproto/session", "pgproto/session_auth", "pgproto/session_state"},
+      {"pgproto/session", "pgproto/session_state"},
       {"pgsink/client/connect_options", "pgsink/client/keywords"},
       {"pgsink/client/tls", "pgsink/client/tls_state"},
       {"pgsink/client/connect", "pgsink/client/connection", "pgsink/client/identity",
