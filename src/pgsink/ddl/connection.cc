@@ -3,17 +3,18 @@
 // No message of this file shows the statement's text: it may be a password with a quote too many.
 // The position says where to look, and render_diagnostic() hides the value.
 
-#include "pgsink/ddl/token_parser.h"
+#include "pgsink/ddl/connection.h"
+
 #include "pgsink/options/names.h"
 
 namespace pgsink {
 
-// create_connection: CREATE [OR REPLACE] CONNECTION [IF NOT EXISTS] name TO system ( options )
-std::expected<Statement, std::vector<Diagnostic>> Parser::create_connection(bool or_replace) {
+// create: CREATE [OR REPLACE] CONNECTION [IF NOT EXISTS] name TO system ( options )
+std::expected<Statement, std::vector<Diagnostic>> ConnectionParser::create(bool or_replace) {
   std::vector<Diagnostic> faults;
-  auto connection = connection_head(or_replace);
+  auto connection = head(or_replace);
   if (connection) {
-    connection_options(*connection, faults);
+    options(*connection, faults);
     if (faults.empty()) return std::move(*connection);
   } else {
     faults.push_back(std::move(connection.error()));
@@ -21,7 +22,7 @@ std::expected<Statement, std::vector<Diagnostic>> Parser::create_connection(bool
   return std::unexpected(std::move(faults));
 }
 
-Parsed<CreateConnection> Parser::connection_head(bool or_replace) {
+Parsed<CreateConnection> ConnectionParser::head(bool or_replace) {
   if (auto text = check_text(DdlLimits::kConnectionBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }
@@ -54,7 +55,7 @@ Parsed<CreateConnection> Parser::connection_head(bool or_replace) {
 }
 
 // options: [ option { , option } ] )
-void Parser::connection_options(CreateConnection& connection, std::vector<Diagnostic>& faults) {
+void ConnectionParser::options(CreateConnection& connection, std::vector<Diagnostic>& faults) {
   const auto note = [&faults](Diagnostic fault) { faults.push_back(std::move(fault)); };
   while (!accept_symbol(')')) {
     if (faults.size() >= DdlLimits::kFaultsMax) return;
@@ -95,7 +96,7 @@ void Parser::connection_options(CreateConnection& connection, std::vector<Diagno
 }
 
 /// After a fault: skips to the comma or bracket that ends the option.
-void Parser::skip_to_next_option() {
+void ConnectionParser::skip_to_next_option() {
   size_t depth = inside_map_ ? 1 : 0;
   inside_map_ = false;
   while (peek().kind != TokenKind::kEnd && peek().kind != TokenKind::kUnclosed) {
@@ -109,7 +110,7 @@ void Parser::skip_to_next_option() {
 }
 
 // option: key = value
-Parsed<RawOption> Parser::option() {
+Parsed<RawOption> ConnectionParser::option() {
   auto key = name("an option such as host = 'localhost'");
   if (!key) return std::unexpected(std::move(key.error()));
   if (!accept_symbol('=')) return fail_here("expected '=' after the option's key");
@@ -122,12 +123,12 @@ Parsed<RawOption> Parser::option() {
   auto parsed = value();
   if (!parsed) return std::unexpected(std::move(parsed.error()));
   option.value = std::move(*parsed);
-  option.value_length = last_end_ - option.value_position.offset;
+  option.value_length = last_end() - option.value_position.offset;
   return option;
 }
 
 // value: 'text'  |  number  |  true  |  false  |  MAP { … }
-Parsed<OptionValue> Parser::value() {
+Parsed<OptionValue> ConnectionParser::value() {
   using Kind = OptionValue::Kind;
   if (peek().kind == TokenKind::kText) {
     auto text = decode_text(peek());
@@ -150,7 +151,7 @@ Parsed<OptionValue> Parser::value() {
 }
 
 // number: [+|-] digits [. digits] [e [+|-] digits]
-Parsed<OptionValue> Parser::number() {
+Parsed<OptionValue> ConnectionParser::number() {
   OptionValue value{.kind = OptionValue::Kind::kInteger};
   if (peek().is_symbol('-')) value.text = "-";
   if (peek().is_symbol('-') || peek().is_symbol('+')) take();
@@ -184,7 +185,7 @@ Parsed<OptionValue> Parser::number() {
 }
 
 // map: MAP { [ entry : entry { , entry : entry } ] }
-Parsed<OptionValue> Parser::map() {
+Parsed<OptionValue> ConnectionParser::map() {
   OptionValue value{.kind = OptionValue::Kind::kMap};
   if (!accept_symbol('{')) return fail_here("expected '{' after MAP");
   if (accept_symbol('}')) return value;
@@ -213,7 +214,7 @@ Parsed<OptionValue> Parser::map() {
 }
 
 // entry: 'text'  |  number  |  true  |  false
-Parsed<std::string> Parser::map_entry(std::string_view part) {
+Parsed<std::string> ConnectionParser::map_entry(std::string_view part) {
   const bool nested = peek().is_word("MAP");
   const bool bare_name = !nested && peek().kind == TokenKind::kWord && !peek().is_word("TRUE") &&
                          !peek().is_word("FALSE");
@@ -226,8 +227,8 @@ Parsed<std::string> Parser::map_entry(std::string_view part) {
   return std::move(parsed->text);
 }
 
-// drop_connection: DROP CONNECTION [IF EXISTS] name
-Parsed<Statement> Parser::drop_connection() {
+// drop: DROP CONNECTION [IF EXISTS] name
+Parsed<Statement> ConnectionParser::drop() {
   if (auto text = check_text(DdlLimits::kConnectionBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }

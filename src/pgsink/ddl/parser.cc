@@ -1,132 +1,12 @@
-#include <pgproto/utf8.h>
+// parse_statement: which rule reads the statement, by its first words.
 
 #include <pgsink/ddl.h>
 
+#include "pgsink/ddl/connection.h"
+#include "pgsink/ddl/pipeline.h"
 #include "pgsink/ddl/token_parser.h"
 
 namespace pgsink {
-
-std::unexpected<Diagnostic> fail_at(const Token& token, std::string message, Errc code) {
-  Diagnostic fault;
-  fault.error.code = code;
-  fault.error.message = std::move(message);
-  fault.begin = token.begin;
-  fault.length = token.text.size();
-  return std::unexpected(std::move(fault));
-}
-
-// ---- tokens --------------------------------------------------------------------------------
-
-Parser::Parser(const ScriptStatement& statement)
-    : statement_(statement),
-      lexer_(statement.text, statement.begin),
-      token_(lexer_.next()),
-      last_end_(statement.begin.offset) {}
-
-Token Parser::take() {
-  Token taken = token_;
-  last_end_ = taken.end_offset();
-  token_ = lexer_.next();
-  return taken;
-}
-
-bool Parser::accept_symbol(char symbol) {
-  if (!token_.is_symbol(symbol)) return false;
-  take();
-  return true;
-}
-
-bool Parser::accept_word(std::string_view upper) {
-  if (!token_.is_word(upper)) return false;
-  take();
-  return true;
-}
-
-bool Parser::words_follow(std::initializer_list<std::string_view> upper) const {
-  Lexer ahead = lexer_;
-  Token token = token_;
-  for (const std::string_view word : upper) {
-    if (!token.is_word(word)) return false;
-    token = ahead.next();
-  }
-  return true;
-}
-
-bool Parser::accept_words(std::initializer_list<std::string_view> upper) {
-  if (!words_follow(upper)) return false;
-  for (size_t i = 0; i < upper.size(); ++i) take();
-  return true;
-}
-
-std::unexpected<Diagnostic> Parser::fail_here(std::string message, Errc code) const {
-  if (token_.kind == TokenKind::kUnclosed) {
-    // Reported instead of what was expected: the quote or comment has swallowed it.
-    message = "this " + std::string(token_.unclosed) + " is never closed";
-  }
-  return fail_at(token_, std::move(message), code);
-}
-
-Parsed<void> Parser::expect_end(std::string_view after) const {
-  if (token_.kind == TokenKind::kEnd) return {};
-  return fail_here("expected ';' after " + std::string(after));
-}
-
-Parsed<Parser::Name> Parser::name(std::string_view of_what) {
-  const std::string expected = "expected " + std::string(of_what);
-  const bool keyword = token_.is_word("TO") || token_.is_word("AS") || token_.is_word("IF");
-  if (token_.kind == TokenKind::kText) {
-    return fail_here(expected + "; write the name without quotes or in double quotes");
-  }
-  if (keyword || (token_.kind != TokenKind::kWord && token_.kind != TokenKind::kQuotedName)) {
-    return fail_here(expected);
-  }
-  auto decoded = decode_name(token_);
-  if (!decoded) return fail_here(expected + ": " + decoded.error());
-  Name name{.text = std::move(*decoded), .begin = token_.begin, .length = token_.text.size()};
-  take();
-  return name;
-}
-
-std::string_view Parser::source(size_t begin, size_t end) const {
-  PGPROTO_ASSERT(begin >= statement_.begin.offset);
-  PGPROTO_ASSERT(end >= begin);
-  return statement_.text.substr(begin - statement_.begin.offset, end - begin);
-}
-
-// ---- dispatch ------------------------------------------------------------------------------
-
-/// A statement of pgsink must be text that PostgreSQL can hold, and of a sane size.
-Parsed<void> Parser::check_text(size_t bytes_max) const {
-  if (statement_.text.size() > bytes_max) {
-    return fail_here("the statement has " + std::to_string(statement_.text.size()) +
-                         " bytes; at most " + std::to_string(bytes_max) + " are taken",
-                     Errc::kLimit);
-  }
-  const size_t invalid = pgproto::utf8_fault_at(statement_.text);
-  if (invalid == std::string_view::npos) return {};
-  Diagnostic fault;
-  fault.error.code = Errc::kSyntax;
-  fault.error.message =
-      "this byte is not valid UTF-8, or is NUL; neither can be text in PostgreSQL";
-  fault.begin = position_after(statement_.begin, statement_.text.substr(0, invalid));
-  fault.length = 1;
-  return std::unexpected(std::move(fault));
-}
-
-/// A statement of the engine. Only an unclosed quote or comment is reported here: it swallows the
-/// rest of the script, which the engine cannot know because it gets this statement alone.
-Parsed<Statement> Parser::engine_statement() const {
-  if (!statement_.terminated) {
-    Lexer lexer(statement_.text, statement_.begin);
-    for (Token token = lexer.next(); token.kind != TokenKind::kEnd; token = lexer.next()) {
-      if (token.kind == TokenKind::kUnclosed) {
-        return fail_at(token, "this " + std::string(token.unclosed) + " is never closed");
-      }
-    }
-  }
-  return EngineStatement{};
-}
-
 namespace {
 
 std::expected<Statement, std::vector<Diagnostic>> one_fault(Parsed<Statement> parsed) {
@@ -140,24 +20,25 @@ std::expected<Statement, std::vector<Diagnostic>> one_fault(Parsed<Statement> pa
 
 // statement: CREATE [OR REPLACE] CONNECTION …  |  CREATE [OR REPLACE] PIPELINE …
 //          | DROP CONNECTION …  |  [WITH …] INSERT INTO …  |  anything else
-std::expected<Statement, std::vector<Diagnostic>> Parser::statement() {
-  const bool replace = words_follow({"CREATE", "OR", "REPLACE"});
-  if (words_follow({"CREATE", "CONNECTION"}) ||
-      words_follow({"CREATE", "OR", "REPLACE", "CONNECTION"})) {
-    return create_connection(replace);
-  }
-  if (words_follow({"CREATE", "PIPELINE"}) ||
-      words_follow({"CREATE", "OR", "REPLACE", "PIPELINE"})) {
-    return one_fault(create_pipeline(replace));
-  }
-  if (words_follow({"DROP", "CONNECTION"})) return one_fault(drop_connection());
-  if (token_.is_word("WITH") || words_follow({"INSERT", "INTO"})) return one_fault(bare_insert());
-  return one_fault(engine_statement());
-}
-
 std::expected<Statement, std::vector<Diagnostic>> parse_statement(
     const ScriptStatement& statement) {
-  return Parser(statement).statement();
+  const TokenParser head(statement);
+  const bool replace = head.words_follow({"CREATE", "OR", "REPLACE"});
+  if (head.words_follow({"CREATE", "CONNECTION"}) ||
+      head.words_follow({"CREATE", "OR", "REPLACE", "CONNECTION"})) {
+    return ConnectionParser(statement).create(replace);
+  }
+  if (head.words_follow({"CREATE", "PIPELINE"}) ||
+      head.words_follow({"CREATE", "OR", "REPLACE", "PIPELINE"})) {
+    return one_fault(PipelineParser(statement).create(replace));
+  }
+  if (head.words_follow({"DROP", "CONNECTION"})) {
+    return one_fault(ConnectionParser(statement).drop());
+  }
+  if (head.peek().is_word("WITH") || head.words_follow({"INSERT", "INTO"})) {
+    return one_fault(PipelineParser(statement).bare_insert());
+  }
+  return one_fault(engine_statement(statement));
 }
 
 }  // namespace pgsink

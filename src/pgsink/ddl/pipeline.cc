@@ -1,42 +1,14 @@
 // CREATE PIPELINE and INSERT INTO. The queries inside stay text: only brackets, quotes and comments
 // are followed, to find the end of a branch.
 
-#include "pgsink/ddl/token_parser.h"
+#include "pgsink/ddl/pipeline.h"
+
+#include "pgsink/ddl/brackets.h"
 
 namespace pgsink {
 
-Parsed<void> Brackets::follow(const Token& token) {
-  if (token.kind == TokenKind::kUnclosed) {
-    return fail_at(token, "this " + std::string(token.unclosed) + " is never closed");
-  }
-  if (token.is_symbol('(') || token.is_symbol('[') || token.is_symbol('{')) {
-    if (open_.size() == DdlLimits::kNestingMax) {
-      const std::string limit = std::to_string(DdlLimits::kNestingMax);
-      return fail_at(token, "more than " + limit + " brackets are open here", Errc::kLimit);
-    }
-    open_.push_back(token);
-    return {};
-  }
-  const char opening = token.is_symbol(')')   ? '('
-                       : token.is_symbol(']') ? '['
-                       : token.is_symbol('}') ? '{'
-                                              : '\0';
-  if (opening == '\0') return {};
-  if (open_.empty() || !open_.back().is_symbol(opening)) {
-    return fail_at(token,
-                   "this '" + std::string(token.text) + "' has no matching '" + opening + "'");
-  }
-  open_.pop_back();
-  return {};
-}
-
-Parsed<void> Brackets::check_closed() const {
-  if (open_.empty()) return {};
-  return fail_at(open_.back(), "this '" + std::string(open_.back().text) + "' is never closed");
-}
-
-// create_pipeline: CREATE [OR REPLACE] PIPELINE [IF NOT EXISTS] name AS [WITH …] branches
-Parsed<Statement> Parser::create_pipeline(bool or_replace) {
+// create: CREATE [OR REPLACE] PIPELINE [IF NOT EXISTS] name AS [WITH …] branches
+Parsed<Statement> PipelineParser::create(bool or_replace) {
   if (auto text = check_text(DdlLimits::kStatementBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }
@@ -59,7 +31,7 @@ Parsed<Statement> Parser::create_pipeline(bool or_replace) {
     auto found = with_before_insert();
     if (!found) return std::unexpected(std::move(found.error()));
     if (!*found) return fail_here("expected INSERT INTO and the name of a connection");
-    pipeline.with = source(pipeline.with_position.offset, last_end_);
+    pipeline.with = source(pipeline.with_position.offset, last_end());
   }
   if (auto done = branches(pipeline); !done) return std::unexpected(std::move(done.error()));
   return pipeline;
@@ -67,17 +39,17 @@ Parsed<Statement> Parser::create_pipeline(bool or_replace) {
 
 // bare_insert: [WITH …] branches. Any other shape is left to the engine, whose tables can be named
 // in more ways than a connection.
-Parsed<Statement> Parser::bare_insert() {
+Parsed<Statement> PipelineParser::bare_insert() {
   CreatePipeline pipeline;
   pipeline.name_position = peek().begin;
   if (peek().is_word("WITH")) {
     pipeline.with_position = peek().begin;
     auto found = with_before_insert();
     if (!found) return std::unexpected(std::move(found.error()));
-    if (!*found) return engine_statement();
-    pipeline.with = source(pipeline.with_position.offset, last_end_);
+    if (!*found) return engine_statement(statement());
+    pipeline.with = source(pipeline.with_position.offset, last_end());
   }
-  if (!insert_head_is_ours()) return engine_statement();
+  if (!insert_head_is_ours()) return engine_statement(statement());
   if (auto text = check_text(DdlLimits::kStatementBytesMax); !text) {
     return std::unexpected(std::move(text.error()));
   }
@@ -87,7 +59,7 @@ Parsed<Statement> Parser::bare_insert() {
 
 /// Skips WITH a AS (…), b AS (…) up to the statement after it: after a bracket that closes at the
 /// top level, only AS or a comma continues the list. Says whether that statement is an INSERT.
-Parsed<bool> Parser::with_before_insert() {
+Parsed<bool> PipelineParser::with_before_insert() {
   Brackets brackets;
   bool after_bracket = false;
   take();
@@ -107,7 +79,7 @@ Parsed<bool> Parser::with_before_insert() {
 }
 
 // branches: branch { UNION ALL [BY NAME] branch }
-Parsed<void> Parser::branches(CreatePipeline& pipeline) {
+Parsed<void> PipelineParser::branches(CreatePipeline& pipeline) {
   while (true) {
     if (pipeline.branches.size() == DdlLimits::kBranchesMax) {
       const std::string limit = std::to_string(DdlLimits::kBranchesMax);
@@ -123,7 +95,7 @@ Parsed<void> Parser::branches(CreatePipeline& pipeline) {
 }
 
 // branch: INSERT INTO connection [( columns )] [BY NAME] query
-Parsed<InsertBranch> Parser::branch() {
+Parsed<InsertBranch> PipelineParser::branch() {
   if (!accept_words({"INSERT", "INTO"})) {
     return fail_here("expected INSERT INTO and the name of a connection");
   }
@@ -149,17 +121,16 @@ Parsed<InsertBranch> Parser::branch() {
 }
 
 /// Whether the '(' here opens a column list, not a query in brackets.
-bool Parser::columns_follow() const {
-  if (!token_.is_symbol('(')) return false;
-  Lexer ahead = lexer_;
-  const Token first = ahead.next();
+bool PipelineParser::columns_follow() const {
+  if (!peek().is_symbol('(')) return false;
+  const Token first = peek_next();
   const bool query = first.is_symbol('(') || first.is_word("SELECT") || first.is_word("WITH") ||
                      first.is_word("VALUES") || first.is_word("FROM") || first.is_word("TABLE");
   return !query;
 }
 
 // columns: ( name { , name } )
-Parsed<std::vector<std::string>> Parser::columns() {
+Parsed<std::vector<std::string>> PipelineParser::columns() {
   std::vector<std::string> columns;
   accept_symbol('(');
   while (true) {
@@ -172,10 +143,8 @@ Parsed<std::vector<std::string>> Parser::columns() {
 }
 
 /// Whether a bare INSERT has the shape of branch(): one plain target, and plain columns if any.
-bool Parser::insert_head_is_ours() const {
-  Parser trial(statement_);
-  trial.lexer_ = lexer_;
-  trial.token_ = token_;
+bool PipelineParser::insert_head_is_ours() const {
+  PipelineParser trial(*this);
   if (!trial.accept_words({"INSERT", "INTO"}) || !trial.name("")) return false;
   if (trial.columns_follow() && !trial.columns()) return false;
   const bool alias_or_schema = trial.peek().is_word("AS") || trial.peek().is_symbol('.');
@@ -184,7 +153,7 @@ bool Parser::insert_head_is_ours() const {
 
 /// The query of a branch: up to the end, or to a UNION ALL outside of all brackets that is followed
 /// by an INSERT INTO. Any other UNION belongs to the query.
-Parsed<std::string_view> Parser::query() {
+Parsed<std::string_view> PipelineParser::query() {
   const Token first = peek();
   Brackets brackets;
   while (peek().kind != TokenKind::kEnd) {
@@ -205,10 +174,10 @@ Parsed<std::string_view> Parser::query() {
   if (auto closed = brackets.check_closed(); !closed) {
     return std::unexpected(std::move(closed.error()));
   }
-  if (last_end_ <= first.begin.offset) {
+  if (last_end() <= first.begin.offset) {
     return fail_here("expected a query such as SELECT … FROM … after the connection");
   }
-  return source(first.begin.offset, last_end_);
+  return source(first.begin.offset, last_end());
 }
 
 }  // namespace pgsink

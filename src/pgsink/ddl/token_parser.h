@@ -1,13 +1,13 @@
 #pragma once
-// Parser: recursive descent over one pgsink statement. Each function is one rule of the grammar,
-// written above it; a rule fails with the fault and its position.
+// TokenParser: the current token of one pgsink statement, and what every rule of the grammar does
+// with tokens. The rules are in connection.h and pipeline.h; each function there is one rule,
+// written above it, and fails with the fault and its position.
 
 #include <expected>
-#include <optional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <pgsink/ddl.h>
 
@@ -19,22 +19,30 @@ namespace pgsink {
 template <typename T>
 using Parsed = std::expected<T, Diagnostic>;
 
-class Parser {
+/// A fault at a token.
+std::unexpected<Diagnostic> fail_at(const Token& token, std::string message,
+                                    Errc code = Errc::kSyntax);
+
+/// A statement of the engine. Only an unclosed quote or comment is reported here: it swallows the
+/// rest of the script, which the engine cannot know because it gets this statement alone.
+Parsed<Statement> engine_statement(const ScriptStatement& statement);
+
+class TokenParser {
  public:
-  explicit Parser(const ScriptStatement& statement);
-
-  /// The whole statement; EngineStatement if it is not one of pgsink's.
-  std::expected<Statement, std::vector<Diagnostic>> statement();
-
- private:
   struct Name {
     std::string text;
     SourcePosition begin;
     size_t length = 0;
   };
 
-  // ---- tokens -----------------------------------------------------------------------------------
+  /// `statement` must live as long as the parser and its copies. A copy reads on from here, on its
+  /// own.
+  explicit TokenParser(const ScriptStatement& statement);
+
+  const ScriptStatement& statement() const { return statement_; }
   const Token& peek() const { return token_; }
+  /// The token after the current one.
+  Token peek_next() const;
   Token take();
   bool accept_symbol(char symbol);
   bool accept_word(std::string_view upper);
@@ -45,55 +53,18 @@ class Parser {
   Parsed<Name> name(std::string_view of_what);
   /// A fault at the current token.
   std::unexpected<Diagnostic> fail_here(std::string message, Errc code = Errc::kSyntax) const;
-
-  // ---- rules, in parser.cc, connection.cc and pipeline.cc ---------------------------------------
+  /// A statement of pgsink must be text that PostgreSQL can hold, and of a sane size.
   Parsed<void> check_text(size_t bytes_max) const;
-  Parsed<Statement> engine_statement() const;
-  std::expected<Statement, std::vector<Diagnostic>> create_connection(bool or_replace);
-  Parsed<CreateConnection> connection_head(bool or_replace);
-  void connection_options(CreateConnection& connection, std::vector<Diagnostic>& faults);
-  Parsed<RawOption> option();
-  Parsed<OptionValue> value();
-  Parsed<OptionValue> number();
-  Parsed<OptionValue> map();
-  Parsed<std::string> map_entry(std::string_view part);
-  void skip_to_next_option();
-  Parsed<Statement> drop_connection();
-
-  Parsed<Statement> create_pipeline(bool or_replace);
-  Parsed<Statement> bare_insert();
-  Parsed<bool> with_before_insert();
-  Parsed<void> branches(CreatePipeline& pipeline);
-  Parsed<InsertBranch> branch();
-  Parsed<std::vector<std::string>> columns();
-  bool columns_follow() const;
-  bool insert_head_is_ours() const;
-  Parsed<std::string_view> query();
+  /// Offset after the last token taken.
+  size_t last_end() const { return last_end_; }
+  /// The statement's text between two offsets of the script.
   std::string_view source(size_t begin, size_t end) const;
 
+ private:
   const ScriptStatement& statement_;
   Lexer lexer_;
   Token token_;
-  size_t last_end_ = 0;      ///< Offset after the last token taken.
-  bool inside_map_ = false;  ///< A MAP { is open; after a fault inside its } must be skipped.
+  size_t last_end_ = 0;
 };
-
-/// Brackets follows the ( [ { of a query, to know whether a word is outside of all of them.
-class Brackets {
- public:
-  bool empty() const { return open_.empty(); }
-  /// Processes a token. Fails on a closing bracket without its opening one, on too many open ones,
-  /// and on an unclosed quote or comment.
-  Parsed<void> follow(const Token& token);
-  /// Fails at the innermost bracket that is still open.
-  Parsed<void> check_closed() const;
-
- private:
-  std::vector<Token> open_;
-};
-
-/// A fault at a token.
-std::unexpected<Diagnostic> fail_at(const Token& token, std::string message,
-                                    Errc code = Errc::kSyntax);
 
 }  // namespace pgsink
