@@ -6,7 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "pgsink/delivery/two_phase.h"
+#include "pgsink/delivery/in_doubt.h"
+#include "pgsink/delivery/prepared.h"
 #include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "shell/connections/connections.h"

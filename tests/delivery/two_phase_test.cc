@@ -13,6 +13,8 @@
 #include <gtest/gtest.h>
 
 #include "pgsink/client/catalog.h"
+#include "pgsink/delivery/check.h"
+#include "pgsink/delivery/in_doubt.h"
 #include "pgsink/sql/control.h"
 #include "support/client_fixture.h"
 #include "support/patience.h"

@@ -1,6 +1,8 @@
 #pragma once
 // What server and table must offer for the delivery of the options.
 
+#include <string_view>
+
 #include <pgsink/options.h>
 
 #include "pgsink/client/catalog.h"
@@ -12,6 +14,18 @@ namespace pgsink {
 /// table.
 Status check_delivery(const SinkOptions& options, Connection& connection, const CatalogTable& table,
                       Deadline deadline);
+
+/// check_two_phase reports at open what would fail later, and what to do: no prepared transactions
+/// on this server, fewer than lanes, a foreign table or partition, a gid that is too long. Fails
+/// with kCannotPrepare or kOptionValue.
+Status check_two_phase(Connection& connection, const SinkOptions& options,
+                       const CatalogTable& table, Deadline deadline);
+
+/// check_local_table refuses a foreign table, and one with foreign partitions: rows on another
+/// server do not commit together with the state on this one. `option` is the option that needs
+/// that. Fails with kCannotPrepare.
+Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
+                         Deadline deadline);
 
 /// commits_asynchronously says whether the transactions of the sink commit without waiting for the
 /// disk: its own variables override those of role, database and server.

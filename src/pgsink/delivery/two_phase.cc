@@ -20,71 +20,7 @@ std::string whole(uint64_t key) {
   return "'" + std::to_string(static_cast<int64_t>(key)) + "'::pg_catalog.int8";
 }
 
-// ---- checks at open -----------------------------------------------------------------------------
-
-std::unexpected<Error> cannot_prepare(const std::string& why) {
-  return fail(Errc::kCannotPrepare, "use_2pc: " + why);
-}
-
-std::unexpected<Error> not_local(const CatalogTable& table, std::string_view option,
-                                 const std::string& what) {
-  return fail(Errc::kCannotPrepare,
-              std::string(option) + ": table " + table.schema + "." + table.name + " " + what +
-                  ". A transaction that wrote a foreign table cannot be prepared, and does not "
-                  "commit together with the progress stored on this server: leave " +
-                  std::string(option) + " out, or write to the other server directly");
-}
-
-Result<QueryResult> prepared_limits(Connection& connection, const CatalogTable& table,
-                                    Deadline deadline) {
-  Quoted quoted;
-  const std::string statement =
-      sql_text(Sql::kPreparedLimits, {quoted.literal(table.schema), quoted.literal(table.name)});
-  if (!quoted.status()) return fail(quoted.status().error());
-  return run_control(connection, statement, deadline);
-}
-
-Status check_server(uint64_t slots, const SinkOptions& options) {
-  if (slots == 0) {
-    return cannot_prepare(
-        "the server has max_prepared_transactions = 0: set it to at least the number of "
-        "transactions that are prepared at once (parallelism and more) in postgresql.conf and "
-        "restart the server, or leave use_2pc out");
-  }
-  if (slots < static_cast<uint64_t>(options.parallelism)) {
-    return cannot_prepare("parallelism = " + std::to_string(options.parallelism) +
-                          " prepares that many transactions at once, but the server has "
-                          "max_prepared_transactions = " +
-                          std::to_string(slots) +
-                          ": raise max_prepared_transactions or lower parallelism");
-  }
-  return {};
-}
-
 }  // namespace
-
-Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
-                         Deadline deadline) {
-  if (table.kind == CatalogTable::Kind::kForeign) {
-    return not_local(table, option, "is a foreign table");
-  }
-  const auto limits = prepared_limits(connection, table, deadline);
-  if (!limits) return fail(limits.error());
-  const std::string partitions = cell(*limits, 0, 0);
-  if (partitions == "0") return {};
-  return not_local(table, option, "has " + partitions + " foreign partitions");
-}
-
-Status check_two_phase(Connection& connection, const SinkOptions& options,
-                       const CatalogTable& table, Deadline deadline) {
-  const auto gids =
-      GidMaker::create(options.prepared_transaction_id, "", table.schema, stored_sink_id(options));
-  if (!gids) return fail(gids.error());
-  if (auto local = check_local_table(connection, table, "use_2pc", deadline); !local) return local;
-  const auto limits = prepared_limits(connection, table, deadline);
-  if (!limits) return fail(limits.error());
-  return check_server(parse_number(cell(*limits, 0, 1)), options);
-}
 
 // ---- claim and fence ---------------------------------------------------------------------------
 
@@ -301,6 +237,157 @@ Status TwoPhase::finish(Connection& connection, Deadline deadline) const {
   const auto now = read(connection, deadline);
   if (!now) return fail(now.error());
   return fail(fenced(*now));
+}
+
+// ---- resolving ---------------------------------------------------------------------------------
+
+Result<std::vector<Decision>> TwoPhase::decisions(Connection& connection, Deadline deadline) const {
+  return read_decisions(connection, quoted_schema_, quoted_sink_, deadline);
+}
+
+Result<std::optional<uint64_t>> TwoPhase::first_waiting(Connection& connection,
+                                                        Deadline deadline) const {
+  const auto found = decisions(connection, deadline);
+  if (!found) return fail(found.error());
+  for (const Decision& decision : *found) {
+    if (!decision.decided) return decision.epoch;
+  }
+  return std::nullopt;
+}
+
+Result<size_t> TwoPhase::commit_decided(Env& env, Connection& connection, Deadline deadline) const {
+  const auto found = decisions(connection, deadline);
+  if (!found) return fail(found.error());
+  std::vector<PreparedTransaction> present;
+  uint64_t last = 0;
+  bool any = false;
+  for (const Decision& decision : *found) {
+    if (!decision.decided) continue;
+    any = true;
+    last = decision.epoch;
+    present.insert(present.end(), decision.present.begin(), decision.present.end());
+  }
+  if (!any) return 0;
+  const auto committed = resolve_prepared(env, connection, present, Resolution::kCommit, deadline);
+  if (!committed) return committed;
+  // Only now, and only what was read: a new writer relies on the row.
+  const auto dropped =
+      run_control(connection,
+                  sql_text(Sql::kDecisionDrop, {quoted_schema_, quoted_schema_, quoted_sink_,
+                                                std::to_string(generation_), std::to_string(last)}),
+                  deadline);
+  if (!dropped) return fail(dropped.error());
+  return committed;
+}
+
+Status TwoPhase::abort(Env& env, Connection& connection, uint64_t epoch, Deadline deadline) const {
+  // First make sure that nothing more is prepared, then that nothing recorded is committed, then
+  // roll back.
+  if (auto alone = fence_others(connection, deadline); !alone) return alone;
+  const auto now = read(connection, deadline);
+  if (!now) return fail(now.error());
+  if (!*now || (*now)->generation != generation_) return fail(fenced(*now));
+  if ((*now)->epoch >= epoch) {
+    return fail(Errc::kResolveRefused, "epoch " + std::to_string(epoch) + " of sink \"" + sink_id_ +
+                                           "\" is decided: it will be committed");
+  }
+  const auto forgotten = run_control(
+      connection,
+      sql_text(Sql::kDecisionForget, {quoted_schema_, quoted_schema_, quoted_sink_,
+                                      std::to_string(generation_), std::to_string(epoch)}),
+      deadline);
+  if (!forgotten) return fail(forgotten.error());
+  const auto done = roll_back_unnamed(env, connection, std::span(&gid_prefix(), 1), deadline);
+  if (!done) return fail(done.error());
+  return {};
+}
+
+/// Rolls back every transaction with one of the prefixes that no row of pgsink_decisions names.
+Result<size_t> TwoPhase::roll_back_unnamed(Env& env, Connection& connection,
+                                           std::span<const std::string> prefixes,
+                                           Deadline deadline) const {
+  const auto named = decisions(connection, deadline);
+  if (!named) return fail(named.error());
+  const auto array = sql_array(prefixes);
+  if (!array) return fail(array.error());
+  const auto rows = run_control(connection, sql_text(Sql::kPreparedList, {*array}), deadline);
+  if (!rows) return fail(rows.error());
+  std::vector<PreparedTransaction> left;
+  for (size_t i = 0; i < rows->rows.size(); ++i) {
+    const std::string gid = cell(*rows, i, 0);
+    const bool has_name = std::ranges::any_of(*named, [&](const Decision& decision) {
+      return std::ranges::find(decision.gids, gid) != decision.gids.end();
+    });
+    if (!has_name) left.push_back({gid, cell(*rows, i, 1)});
+  }
+  return resolve_prepared(env, connection, left, Resolution::kRollback, deadline);
+}
+
+// The host knows that these epochs are complete; the decision did not come through to us.
+Status TwoPhase::decide_recorded(Connection& connection, uint64_t host_epoch,
+                                 Deadline deadline) const {
+  const auto found = decisions(connection, deadline);
+  if (!found) return fail(found.error());
+  const Decision* last = nullptr;
+  for (const Decision& decision : *found) {
+    if (decision.decided || decision.epoch > host_epoch) continue;
+    last = &decision;
+    if (decision.present.size() == decision.gids.size()) continue;
+    return fail(Errc::kNoPreparedTransaction,
+                "epoch " + std::to_string(decision.epoch) + " of sink \"" + sink_id_ +
+                    "\" is to be committed, but only " + std::to_string(decision.present.size()) +
+                    " of its " + std::to_string(decision.gids.size()) +
+                    " prepared transactions are there: somebody resolved the others by hand. "
+                    "Compare the table with the source; then delete the epoch's row in " +
+                    quoted_schema_ + "." +
+                    std::string(control_table_name(ControlTable::kDecisions)) +
+                    " and go back to an epoch before it");
+  }
+  if (last == nullptr) return {};
+  return decide(connection, last->epoch, last->position, last->gids, deadline);
+}
+
+Result<TwoPhase::Recovered> TwoPhase::recover(Env& env, Connection& connection,
+                                              std::optional<uint64_t> host_epoch,
+                                              Deadline deadline) const {
+  Recovered recovered;
+  if (host_epoch) {
+    if (auto done = decide_recorded(connection, *host_epoch, deadline); !done) {
+      return fail(done.error());
+    }
+  }
+  const auto committed = commit_decided(env, connection, deadline);
+  if (!committed) return fail(committed.error());
+  recovered.committed = *committed;
+  // The rest was never decided. First remove it from the records, then roll it back.
+  const auto forgotten = run_control(
+      connection,
+      sql_text(Sql::kDecisionForget,
+               {quoted_schema_, quoted_schema_, quoted_sink_, std::to_string(generation_), "0"}),
+      deadline);
+  if (!forgotten) return fail(forgotten.error());
+  const auto row = read(connection, deadline);
+  if (!row) return fail(row.error());
+  if (!*row || (*row)->generation != generation_) return fail(fenced(*row));
+  recovered.epoch = (*row)->epoch;
+  recovered.position = (*row)->position;
+  const auto prefixes = run_control(
+      connection, sql_text(Sql::kWriterPrefixes, {quoted_schema_, quoted_sink_}), deadline);
+  if (!prefixes) return fail(prefixes.error());
+  std::vector<std::string> fixed;
+  fixed.reserve(prefixes->rows.size());
+  for (size_t i = 0; i < prefixes->rows.size(); ++i) fixed.push_back(cell(*prefixes, i, 0));
+  const auto rolled_back = roll_back_unnamed(env, connection, fixed, deadline);
+  if (!rolled_back) return fail(rolled_back.error());
+  recovered.rolled_back = *rolled_back;
+  Quoted quoted;
+  const auto tidy =
+      run_control(connection,
+                  sql_text(Sql::kWriterTidy, {quoted_schema_, quoted.literal(gid_prefix()),
+                                              quoted_sink_, std::to_string(generation_)}),
+                  deadline);
+  if (!tidy) return fail(tidy.error());
+  return recovered;
 }
 
 }  // namespace pgsink

@@ -28,13 +28,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include <pgsink/options.h>
 #include <pgsink/record_batch.h>
 
-#include "pgsink/client/catalog.h"
 #include "pgsink/client/connection.h"
+#include "pgsink/delivery/decisions.h"
 #include "pgsink/delivery/gid.h"
 
 namespace pgsink {
@@ -44,24 +44,6 @@ struct TwoPhaseConfig {
   std::string sink_id;  ///< Tells sinks of one schema apart: see stored_sink_id().
   std::string gid_template = "pgsink_${uuid}";
   uint32_t table_oid = 0;  ///< Of the target; 0: not known.
-};
-
-/// check_two_phase reports at open what would fail later, and what to do: no prepared transactions
-/// on this server, fewer than lanes, a foreign table or partition, a gid that is too long. Fails
-/// with kCannotPrepare or kOptionValue.
-Status check_two_phase(Connection& connection, const SinkOptions& options,
-                       const CatalogTable& table, Deadline deadline);
-
-/// check_local_table refuses a foreign table, and one with foreign partitions: rows on another
-/// server do not commit together with the state on this one. `option` is the option that needs
-/// that. Fails with kCannotPrepare.
-Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
-                         Deadline deadline);
-
-/// PreparedTransaction is one row of pg_prepared_xacts.
-struct PreparedTransaction {
-  std::string gid;
-  std::string owner;  ///< "" if the role is gone.
 };
 
 /// WriterRow is what the sink's row says about the epochs.
@@ -143,13 +125,6 @@ class TwoPhase {
   uint64_t generation() const { return generation_; }
 
  private:
-  struct Decision {
-    uint64_t epoch = 0;
-    HostPosition position;
-    bool decided = false;
-    std::vector<std::string> gids;
-    std::vector<PreparedTransaction> present;
-  };
   Status fence_others(Connection& connection, Deadline deadline) const;
   Status check_table(Connection& connection, uint32_t table_oid, Deadline deadline) const;
   Result<std::vector<Decision>> decisions(Connection& connection, Deadline deadline) const;
@@ -164,28 +139,5 @@ class TwoPhase {
   uint64_t lock_key_ = 0;
   uint64_t generation_ = 0;
 };
-
-/// What to do with a prepared transaction.
-enum class Resolution : uint8_t { kCommit, kRollback };
-/// resolve_prepared commits or rolls back each transaction by a separate statement, as the role
-/// that owns it, and waits for those that another session is resolving. Those that are gone are
-/// done. Returns how many it resolved itself. Fails with kPrivilege if the session's role may not
-/// become the owner.
-Result<size_t> resolve_prepared(Env& env, Connection& connection,
-                                std::span<const PreparedTransaction> transactions,
-                                Resolution resolution, Deadline deadline);
-
-/// InDoubt is a prepared transaction as `pgsink recover` shows it.
-struct InDoubt {
-  PreparedTransaction transaction;
-  std::string prepared_at;  ///< UTC.
-  std::string schema, sink_id;
-  std::optional<uint64_t> epoch;  ///< Of the row that lists it.
-  bool decided = false;
-  std::string writer;  ///< The session that writes for the sink now; "" if none does.
-};
-/// list_in_doubt lists the prepared transactions of this database that belong to sinks, by all
-/// control tables that the role may read.
-Result<std::vector<InDoubt>> list_in_doubt(Connection& connection, Deadline deadline);
 
 }  // namespace pgsink

@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "pgsink/delivery/two_phase.h"
 #include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/sql/control.h"
