@@ -30,17 +30,17 @@ Error error_of(Errc code, std::string_view sqlstate = "00000") {
 Error transient_error() { return error_of(Errc::kServer, "40001"); }
 Error permanent_error() { return error_of(Errc::kServer, "23505"); }
 
-FlightLog::Config config_of(bool ordered, Truth truth = Truth::kXid) {
+FlightLog::Config config_of(bool ordered, OutcomeSource outcome_source = OutcomeSource::kXid) {
   return {.window_max = 3,
           .ordered = ordered,
-          .truth = truth,
+          .outcome_source = outcome_source,
           .retry = {.retries_max = 3},
           .jitter_seed = 42};
 }
 
 // ---- every order of answers, errors and cuts ---------------------------------------------------
 
-/// The truth that the log must find out: what the server did with each attempt.
+/// What the log must find out: what the server did with each attempt.
 struct Attempt {
   Seq seq = 0;
   int connection = 0;
@@ -51,12 +51,12 @@ struct Attempt {
 };
 
 struct World {
-  World(bool is_ordered, Truth which_truth)
-      : log(config_of(is_ordered, which_truth)), ordered(is_ordered), truth(which_truth) {}
+  World(bool is_ordered, OutcomeSource source)
+      : log(config_of(is_ordered, source)), ordered(is_ordered), outcome_source(source) {}
 
   FlightLog log;
   bool ordered;
-  Truth truth;
+  OutcomeSource outcome_source;
   TimePoint now = kStart;
   int connection = 0;
   int life = 0;
@@ -164,7 +164,7 @@ class Explorer {
       const bool same_life = world.life_of_connection[attempt.connection] == world.life;
       knowable &= attempt.identified && same_life;
     }
-    if (world.truth != Truth::kXid) {
+    if (world.outcome_source != OutcomeSource::kXid) {
       EXPECT_EQ(committed_before, 0) << "sent again what the target can tell to be there";
       EXPECT_FALSE(action.possible_duplicate);
     } else if (committed_before > 0) {
@@ -173,7 +173,8 @@ class Explorer {
           << "sent again what could be known to be committed";
     }
     if (may_still_commit) {
-      EXPECT_TRUE(world.fence_failed && !world.ordered && world.truth == Truth::kXid)
+      EXPECT_TRUE(world.fence_failed && !world.ordered &&
+                  world.outcome_source == OutcomeSource::kXid)
           << "sent again past an unfenced backend";
     }
     world.attempts.push_back(
@@ -193,7 +194,7 @@ class Explorer {
   /// The server finishes an attempt. In ordered mode the guard lets it commit only right after its
   /// predecessor of the same session.
   static bool may_commit(const World& world, size_t index) {
-    if (world.truth == Truth::kEpoch) {
+    if (world.outcome_source == OutcomeSource::kEpoch) {
       return world.attempts[index].sent_as == world.commits.size() + 1;
     }
     if (!world.ordered) return true;
@@ -366,7 +367,7 @@ class Explorer {
   /// An epoch row's new writer waits for what runs, or ends it; the list of prepared transactions
   /// is asked after the fence. Then they are final.
   void resolves(const World& world, const FlightLog::Action& action, int depth) {
-    if (world.truth == Truth::kGid) {
+    if (world.outcome_source == OutcomeSource::kGid) {
       EXPECT_TRUE(open_attempts(world).empty()) << "asked while a backend may still prepare";
     }
     const size_t open = open_attempts(world).size();
@@ -422,8 +423,8 @@ class Explorer {
   std::unordered_map<std::string, int> seen_;  ///< The least depth at which a world was reached.
 };
 
-void enumerate(bool ordered, Truth truth, int depth, bool salvages = false) {
-  World world(ordered, truth);
+void enumerate(bool ordered, OutcomeSource outcome_source, int depth, bool salvages = false) {
+  World world(ordered, outcome_source);
   for (int i = 0; i < 3; ++i) world.log.step(FlightLog::Added{}, kStart);
   Explorer explorer(depth, salvages);
   explorer.explore(world, 0);
@@ -432,26 +433,28 @@ void enumerate(bool ordered, Truth truth, int depth, bool salvages = false) {
 }
 
 TEST(FlightLog, AcknowledgesOnlyTheCommittedAndRepeatsOnlyTheUnknownInEveryOrderOfEvents) {
-  enumerate(false, Truth::kXid, 10);
+  enumerate(false, OutcomeSource::kXid, 10);
 }
 
-TEST(FlightLog, KeepsTheOrderInEveryOrderOfEvents) { enumerate(true, Truth::kXid, 10); }
+TEST(FlightLog, KeepsTheOrderInEveryOrderOfEvents) { enumerate(true, OutcomeSource::kXid, 10); }
 
 TEST(FlightLog, WritesEachFlightOnceByItsEpochInEveryOrderOfEvents) {
-  enumerate(true, Truth::kEpoch, 10);
+  enumerate(true, OutcomeSource::kEpoch, 10);
 }
 
 TEST(FlightLog, PreparesEachFlightOnceByItsGidInEveryOrderOfEvents) {
-  enumerate(false, Truth::kGid, 9);
+  enumerate(false, OutcomeSource::kGid, 9);
 }
 
-TEST(FlightLog, PreparesInOrderByGidInEveryOrderOfEvents) { enumerate(true, Truth::kGid, 9); }
+TEST(FlightLog, PreparesInOrderByGidInEveryOrderOfEvents) {
+  enumerate(true, OutcomeSource::kGid, 9);
+}
 
 TEST(FlightLog, KeepsAllThatWhileRowsAreLeftOut) {
-  enumerate(false, Truth::kXid, 8, true);
-  enumerate(true, Truth::kXid, 9, true);
-  enumerate(true, Truth::kEpoch, 9, true);
-  enumerate(true, Truth::kGid, 8, true);
+  enumerate(false, OutcomeSource::kXid, 8, true);
+  enumerate(true, OutcomeSource::kXid, 9, true);
+  enumerate(true, OutcomeSource::kEpoch, 9, true);
+  enumerate(true, OutcomeSource::kGid, 8, true);
 }
 
 // ---- single facts -------------------------------------------------------------------------------

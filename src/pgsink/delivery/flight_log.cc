@@ -55,8 +55,8 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
   backend_ = event.backend;
   fenced_.reset();
   if (flights_.empty()) limit_.succeeded();  // Nothing waits to succeed.
-  if (config_.truth == Truth::kEpoch) return std::nullopt;
-  const bool by_xid = config_.truth == Truth::kXid;
+  if (config_.outcome_source == OutcomeSource::kEpoch) return std::nullopt;
+  const bool by_xid = config_.outcome_source == OutcomeSource::kXid;
   for (Flight& flight : flights_) {
     if (flight.state != State::kUnknown) continue;
     if (by_xid && flight.incarnation != incarnation_) {
@@ -170,9 +170,10 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
     Flight& sent = flights_[i];
     if (sent.state != State::kOnWire) continue;
     // Without COMMIT it cannot be committed; but its backend may still hold the epoch row.
-    const bool began =
-        !event.last_word || config_.truth != Truth::kXid || config_.idempotent || sent.xid != 0;
-    const bool ask = (sent.commit_handed && began) || config_.truth == Truth::kEpoch;
+    const bool began = !event.last_word || config_.outcome_source != OutcomeSource::kXid ||
+                       config_.idempotent || sent.xid != 0;
+    const bool ask =
+        (sent.commit_handed && began) || config_.outcome_source == OutcomeSource::kEpoch;
     if (ask) {
       set_state(sent, State::kUnknown);
     } else {
@@ -194,7 +195,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Fenced& event, TimePoint) {
   const auto unknown = first_unknown();
   PGPROTO_ASSERT(connected_ && unknown);
   fenced_ = flight(*unknown).backend;
-  if (config_.truth != Truth::kXid) return std::nullopt;
+  if (config_.outcome_source != OutcomeSource::kXid) return std::nullopt;
   for (Flight& lost : flights_) {
     // Without its xid nothing can be asked.
     const bool fenced = lost.state == State::kUnknown && lost.backend == *fenced_;
@@ -394,10 +395,10 @@ FlightLog::Action FlightLog::next(TimePoint now) const {
     action.seq = *unknown;
     action.xid = lost.xid;
     action.backend = lost.backend;
-    const bool fence_first = config_.truth != Truth::kEpoch;
+    const bool fence_first = config_.outcome_source != OutcomeSource::kEpoch;
     if (fence_first && fenced_ != lost.backend) {
       action.kind = Action::Kind::kFence;
-    } else if (config_.truth != Truth::kXid) {
+    } else if (config_.outcome_source != OutcomeSource::kXid) {
       action.kind = Action::Kind::kResolve;
     } else if (now >= lost.not_before) {
       action.kind = Action::Kind::kAskStatus;

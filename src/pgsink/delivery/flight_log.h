@@ -11,8 +11,8 @@
 // unchanged: after a crash an xid whose WAL was lost is assigned again. What cannot be known is
 // sent again and reported (possible_duplicate).
 //
-// If the target keeps a better Truth than transaction ids, that is asked instead, and then no
-// outcome stays unknown. Under two-phase commit "committed" means "prepared".
+// If the target has a better source of the outcome than transaction ids (OutcomeSource), that is
+// asked instead, and then no outcome stays unknown. Under two-phase commit "committed" means "prepared".
 
 #include <deque>
 #include <optional>
@@ -24,8 +24,8 @@
 
 namespace pgsink {
 
-/// Truth is the source of the outcome of a flight whose answer was lost.
-enum class Truth : uint8_t {
+/// OutcomeSource is the source of the outcome of a flight whose answer was lost.
+enum class OutcomeSource : uint8_t {
   kXid,    ///< pg_xact_status(), after the fence and only in the same incarnation.
   kEpoch,  ///< The epoch row, which itself fences the previous writer: no kFence. Implies an order
            ///< that also holds behind a pooler.
@@ -52,8 +52,8 @@ class FlightLog {
     /// the server roll them back, and the log sends all of them again, in order. Guards do not work
     /// behind a pooler, and are not needed there.
     bool ordered = false;
-    Truth truth = Truth::kXid;
-    /// Repeating it changes nothing (deletes). Flights need no order and, by Truth::kXid, no xid:
+    OutcomeSource outcome_source = OutcomeSource::kXid;
+    /// Repeating it changes nothing (deletes). Flights need no order and, by OutcomeSource::kXid, no xid:
     /// what is unknown is sent again and is not a duplicate. But the old backend must be gone, or
     /// it could undo later changes of others.
     bool idempotent = false;
@@ -231,7 +231,7 @@ class FlightLog {
   /// Whether continuing next to a backend that may still work would break a guarantee: an older
   /// value over a newer, or a prepared transaction that is not recorded.
   bool must_fence() const {
-    return config_.ordered || config_.idempotent || config_.truth == Truth::kGid;
+    return config_.ordered || config_.idempotent || config_.outcome_source == OutcomeSource::kGid;
   }
   void stop(const Error& error, Seq seq);
   std::optional<Seq> first_unknown() const;

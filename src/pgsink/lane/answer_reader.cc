@@ -66,7 +66,7 @@ bool AnswerReader::read(const Event& event, Flight& oldest, LaneSession& session
   count(event, oldest);
   const bool identifies = event.request == requests.identify;
   if (const auto* row = std::get_if<pgproto::DataRow>(&event.message)) {
-    const bool awaited = !attempt.is_identified && plan().truth != Truth::kEpoch;
+    const bool awaited = !attempt.is_identified && plan().outcome_source != OutcomeSource::kEpoch;
     if (identifies && awaited) on_row(*row, oldest, session);
   } else if (const auto* error = std::get_if<pgproto::ErrorResponse>(&event.message)) {
     if (!attempt.failure) attempt.failure = failure_of(event, *error, attempt, session);

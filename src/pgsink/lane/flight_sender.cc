@@ -39,9 +39,9 @@ bool FlightSender::may_begin(const Flight& flight, const LaneSession& session) c
   const Path path = path_of(flight, session);
   const bool looks_at_rows =
       plan().order.together != Together::kAlways || plan().has_unchanged() || flight.rejects.any();
-  const bool needs_all_rows = path == Path::kArrays || plan().truth == Truth::kEpoch ||
-                              looks_at_rows || setup_.leaves.serves(path) ||
-                              (setup_.partitioner != nullptr && path == Path::kCopy);
+  const bool needs_all_rows =
+      path == Path::kArrays || plan().outcome_source == OutcomeSource::kEpoch || looks_at_rows ||
+      setup_.leaves.serves(path) || (setup_.partitioner != nullptr && path == Path::kCopy);
   if (needs_all_rows && flight.is_open()) return false;
   if (path == Path::kArrays && session.unsent() > kUnsentBeforeArraysMax) return false;
   return session.wire().empty() || (!flight.in_doubt && !setup_.leaves.wants_look(flight, path));
@@ -60,7 +60,8 @@ Status FlightSender::begin(Flight& flight, LaneSession& session, uint64_t number
   Attempt& attempt = flight.attempt;
   attempt.path = path;
   // Behind a pooler another client's query may be the last one.
-  if (plan().truth == Truth::kXid && session.connection().is_direct()) attempt.number = number;
+  if (plan().outcome_source == OutcomeSource::kXid && session.connection().is_direct())
+    attempt.number = number;
   attempt.began = setup_.clock.now();
   if (setup_.partitioner != nullptr) attempt.partitions_known = setup_.partitioner->generation();
   session.prepare_for(path, flight.seq);

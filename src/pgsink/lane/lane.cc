@@ -70,7 +70,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
                .ends_for_memory = !target_->plan.atomic}),
       sizes_({.grow = target_->plan.transactions_grow,
               .rows_first = static_cast<size_t>(target_->plan.batch_rows),
-              .whole_batches = target_->plan.truth == Truth::kEpoch},
+              .whole_batches = target_->plan.outcome_source == OutcomeSource::kEpoch},
              flights_, log_),
       rejects_(env_.clock, setup_.dead_letters, setup_.name, target_->plan.table),
       leaves_(env_.clock),

@@ -98,7 +98,7 @@ Result<TargetPlanPointer> TargetPlans::read(const Plan& known, Connection& conne
 Status TargetPlans::check(const Plan& known, const Plan& now, const CatalogTable& table) const {
   const SinkOptions& options = setup_.options;
   if (now.shape.table_oid() != known.shape.table_oid()) {
-    if (now.truth != Truth::kXid) {
+    if (now.outcome_source != OutcomeSource::kXid) {
       return fail(
           Errc::kNoSuchTable,
           "the stored position belongs to the previous table; open the sink again: its error "

@@ -257,8 +257,8 @@ Status write_sql(const SinkOptions& options, Plan& plan) {
         {role, sql_text(Sql::kStaged), statements.stage.session, plan.shape.proof_sql(false)});
   }
   // The epoch row of a lane orders its flights; flights of different streams share no row.
-  direct.guarded = plan.ordered && (plan.truth != Truth::kEpoch || plan.by_stream);
-  direct.series = session->empty() && plan.truth == Truth::kXid && !one_snapshot;
+  direct.guarded = plan.ordered && (plan.outcome_source != OutcomeSource::kEpoch || plan.by_stream);
+  direct.series = session->empty() && plan.outcome_source == OutcomeSource::kXid && !one_snapshot;
   if (plan.ordered) {
     if (!plan.idempotent) direct.open_series = sql_text(Sql::kIdentifyGuarded);
   } else {
@@ -437,17 +437,17 @@ namespace {
 /// How rows form transactions, and what is guaranteed about them.
 Status cut_transactions(const SinkOptions& options, Plan& plan) {
   const WriteMode mode = options.write_mode;
-  plan.truth = options.use_2pc                              ? Truth::kGid
-               : options.delivery == Delivery::kExactlyOnce ? Truth::kEpoch
-                                                            : Truth::kXid;
+  plan.outcome_source = options.use_2pc                              ? OutcomeSource::kGid
+                        : options.delivery == Delivery::kExactlyOnce ? OutcomeSource::kEpoch
+                                                                     : OutcomeSource::kXid;
   plan.by_stream = options.streams;
-  plan.idempotent = mode == WriteMode::kDelete && plan.truth == Truth::kXid &&
+  plan.idempotent = mode == WriteMode::kDelete && plan.outcome_source == OutcomeSource::kXid &&
                     plan.order.together == Together::kAlways;
   // A row that waits for others to be left out beside it must not be overtaken by one that it
   // meets.
   const bool overtaken = takes_dead_letters(options) && !plan.order.meeting_place.empty();
-  plan.ordered =
-      plan.truth == Truth::kEpoch || (mode == WriteMode::kInsert ? overtaken : !plan.idempotent);
+  plan.ordered = plan.outcome_source == OutcomeSource::kEpoch ||
+                 (mode == WriteMode::kInsert ? overtaken : !plan.idempotent);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
   plan.atomic = options.atomic;

@@ -78,7 +78,7 @@ struct Plan {
   bool idempotent = false;
   /// How the outcome of a flight is found. kEpoch: each moves the epoch row of its lane, so it is
   /// made of whole batches. kGid: it ends in PREPARE TRANSACTION.
-  Truth truth = Truth::kXid;
+  OutcomeSource outcome_source = OutcomeSource::kXid;
   /// kEpoch: each moves the rows of its streams instead.
   bool by_stream = false;
   /// Two-phase commit: the rows that a lane gets in one epoch are one transaction, and the next

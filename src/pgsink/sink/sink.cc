@@ -97,7 +97,7 @@ class SinkImpl final : public Sink {
                 .batch_rows = static_cast<size_t>(plan_.batch_rows),
                 .batch_bytes = static_cast<size_t>(options_.batch_bytes),
                 .batch_timeout = std::chrono::milliseconds(options_.batch_timeout_ms),
-                .whole_batches = plan_.truth == Truth::kEpoch,
+                .whole_batches = plan_.outcome_source == OutcomeSource::kEpoch,
                 .ends_by_age = !plan_.atomic,
                 .committed = claim_ ? claim_->positions() : std::vector<uint64_t>{},
                 .streams = streams_ ? &streams_->claims() : nullptr,
@@ -305,9 +305,9 @@ class SinkImpl final : public Sink {
     }
     if (auto takes = input_rejects_.check_takes(batch.rejected); !takes) return takes;
     // Rows that exactly-once knows to be delivered are not written again.
-    const bool replayed =
-        streams_ ? streams_->claims().is_replayed(batch)
-                 : plan_.truth == Truth::kEpoch && batch.position <= inbox_.durable_position();
+    const bool replayed = streams_ ? streams_->claims().is_replayed(batch)
+                                   : plan_.outcome_source == OutcomeSource::kEpoch &&
+                                         batch.position <= inbox_.durable_position();
     return partitioner_ && !replayed ? ensure_partitions(batch) : Status();
   }
 
@@ -438,7 +438,7 @@ class SinkImpl final : public Sink {
                       .plans = plans_,
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
-                                  .truth = plan_.truth,
+                                  .outcome_source = plan_.outcome_source,
                                   .idempotent = plan_.idempotent,
                                   .retry = RetryPolicy::from(options_),
                                   .jitter_seed = env_.random.next_u64()},
@@ -549,13 +549,13 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     auto opened_rows = open_streams(options, env, opened.table, connection);
     if (!opened_rows) return fail_at(options, opened_rows.error());
     streams = std::move(*opened_rows);
-  } else if (plan.truth == Truth::kEpoch) {
+  } else if (plan.outcome_source == OutcomeSource::kEpoch) {
     auto claimed = claim_epochs(options, env, opened.table, router, connection);
     if (!claimed) return fail_at(options, claimed.error());
     claim = std::move(*claimed);
   }
   std::optional<TwoPhaseClaim> two_phase;
-  if (plan.truth == Truth::kGid) {
+  if (plan.outcome_source == OutcomeSource::kGid) {
     auto claimed = claim_two_phase(options, env, opened.table, std::move(places->front()));
     if (!claimed) return fail_at(options, claimed.error());
     two_phase = std::move(*claimed);
