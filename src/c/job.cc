@@ -128,6 +128,12 @@ int pgsink_job_committed(const pgsink_job* job) {
   return job != nullptr && job->job->committed() ? 1 : 0;
 }
 
+int pgsink_job_number(pgsink_job* job, uint64_t epoch, const char* host, pgsink_error* error) {
+  return call_job(job, error, [&](pgsink::Job& driver) {
+    return driver.number(epoch, host == nullptr ? "" : host);
+  });
+}
+
 int pgsink_job_commit(pgsink_job* job, const char* const* tokens, size_t count, char** report,
                       pgsink_error* error) {
   if (report != nullptr) *report = nullptr;

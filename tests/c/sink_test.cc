@@ -50,6 +50,8 @@ TEST_F(CTest, AJobCommitsItsParts) {
       << error.message;
   EXPECT_EQ(schema.release, nullptr);
   EXPECT_EQ(pgsink_job_epoch(job), 7U);
+  EXPECT_EQ(pgsink_job_number(job, 8, "host", &error), 9003);
+  EXPECT_EQ(pgsink_job_number(nullptr, 8, nullptr, &error), 9003);
   EXPECT_EQ(pgsink_job_committed(job), 0);
   const std::string ticket = pgsink_job_ticket(job);
   pgsink_sink* part = nullptr;

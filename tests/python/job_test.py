@@ -243,6 +243,36 @@ class JobTest(unittest.TestCase):
             self.assertTrue(job.commit(self.parts(job, 9)).repeated)
         self.assertEqual(self.table(), self.all_of())
 
+    def test_an_engine_may_say_the_number_at_the_end(self):
+        """As streams of Spark do: parts are written before the number of the batch is known."""
+        def batch(number, host="query", value=0):
+            with pgsink.job(self.url, "t", like=rows_of(0), mode="upsert", conflict_columns="id",
+                            sink_id="clicks") as job:
+                tokens = [write_part(job.ticket, n, self.url, value, mode="upsert",
+                                     conflict_columns="id") for n in range(PARTS)]
+                with pgsink.resume(job.ticket, self.url, "t", mode="upsert",
+                                   conflict_columns="id") as end:
+                    end.number(number, host)
+                    self.assertEqual(end.epoch, number)
+                    with self.assertRaisesRegex(pgsink.UsageError, "has epoch"):
+                        end.number(number + 1, host)
+                    return end.commit(tokens)
+
+        self.assertFalse(batch(5).repeated)
+        self.assertTrue(batch(5, value=1).repeated)
+        self.assertTrue(batch(4, value=1).repeated)
+        self.assertEqual(self.table(), self.all_of())
+        with self.assertRaisesRegex(pgsink.Error, 'by host "query", and this is host "another"'):
+            batch(6, "another", 1)
+        self.assertEqual(self.table(), self.all_of())
+        self.assertFalse(batch(7, value=2).repeated)
+        self.assertEqual(self.table(), self.all_of(2))
+        self.assertEqual(self.sql("SELECT epoch || ' ' || host FROM pgsink_jobs"), [("7 query",)])
+        self.assertEqual(self.stages(), 0)
+        with pgsink.job(self.url, "t", like=rows_of(0), sink_id="other") as job:
+            with self.assertRaisesRegex(pgsink.UsageError, "from 1"):
+                job.number(0)
+
     def test_another_host_is_an_error_that_names_both(self):
         with self.job(epoch=1, host="checkpoint-a") as job:
             job.commit(self.parts(job))

@@ -82,6 +82,11 @@ class Job {
   /// committed says whether the epoch is known to be committed: then the parts need not write, and
   /// what they are given is dropped.
   virtual bool committed() const = 0;
+  /// number gives a job that was opened without a number its epoch and host, for engines that say
+  /// them only when a write ends, such as streams of Spark. It does not connect: commit() finds
+  /// whether the epoch is committed, and fails with kCannotResume if another host numbers them.
+  /// Fails with kUsage if the job has a number, or if `epoch` is 0.
+  virtual Status number(uint64_t epoch, std::string host) = 0;
   /// commit makes the rows of these parts visible, all or none. The tokens must be those of all
   /// partitions, one for each: what is missing is not written. Idempotent, also in another process:
   /// a lost answer is looked up. Fails with kFenced if another driver has taken over, with

@@ -292,6 +292,12 @@ PGSINK_EXPORT uint64_t pgsink_job_epoch(const pgsink_job* job);
 /// pgsink_job_committed is 1 if the epoch is known to be committed: then parts need not write.
 PGSINK_EXPORT int pgsink_job_committed(const pgsink_job* job);
 
+/// pgsink_job_number gives a job that was opened with epoch 0 its number and host, for engines that
+/// say them only when a write ends. pgsink_job_commit() finds whether the epoch is committed, and
+/// fails if another host numbers them. It does not connect. `host` may be NULL.
+PGSINK_EXPORT int pgsink_job_number(pgsink_job* job, uint64_t epoch, const char* host,
+                                    pgsink_error* error);
+
 /// pgsink_job_commit makes the rows of these parts visible, all or none: the tokens of all
 /// partitions, one for each. Calling it again, also in another process, does nothing more.
 /// `*report`, unless `report` is NULL, is a JSON object: epoch, rows, changed, rejected, repeated.

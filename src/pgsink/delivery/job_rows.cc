@@ -70,34 +70,39 @@ Result<JobRow> JobRows::claim(Env& env, Connection& connection, const std::strin
                                    ", at the same moment: run one at a time, or give each its own "
                                    "sink_id");
   }
-  return fail(refused(*row, host, table_oid));
+  // It found the row and did not take it.
+  if (auto known = check_host(*row, host); !known) return fail(known.error());
+  return fail(check_table(*row, table_oid).error());
 }
 
-/// Why a claim found the row and did not take it.
-Error JobRows::refused(const JobRow& row, const std::string& host, uint32_t table_oid) const {
-  if (host.empty() || row.host.empty() || row.host == host) {
-    const Status same = check_same_table({.sink_id = sink_id_,
-                                          .control_table = table_,
-                                          .stored_oid = row.table_oid,
-                                          .oid = table_oid,
-                                          .position = row.epoch});
-    if (!same) return same.error();
-  }
-  Error error;
-  error.code = Errc::kCannotResume;
-  error.message = "the epochs of job \"" + sink_id_ + "\" up to " + std::to_string(row.epoch) +
+Status JobRows::check_table(const JobRow& row, uint32_t table_oid) const {
+  return check_same_table({.sink_id = sink_id_,
+                           .control_table = table_,
+                           .stored_oid = row.table_oid,
+                           .oid = table_oid,
+                           .position = row.epoch});
+}
+
+Status JobRows::check_host(const JobRow& row, const std::string& host) const {
+  if (host.empty() || row.host.empty() || row.host == host) return {};
+  return fail(Errc::kCannotResume,
+              "the epochs of job \"" + sink_id_ + "\" up to " + std::to_string(row.epoch) +
                   " were numbered by host \"" + row.host + "\", and this is host \"" + host +
                   "\": its epochs with the same numbers would count as written. Use another "
                   "sink_id; or, if the former host has ended for good, run DELETE FROM " +
-                  table_ + " WHERE sink_id = " + sink_;
-  return error;
+                  table_ + " WHERE sink_id = " + sink_);
 }
 
 std::string JobRows::lock_sql() const { return sql_text(Sql::kJobLock, {table_, sink_}); }
 
-std::string JobRows::decide_sql(uint64_t epoch, const std::string& writer) const {
+Result<std::string> JobRows::decide_sql(uint64_t epoch, const std::string& host,
+                                        const std::string& writer) const {
+  Quoted quoted;
   // A claim consists of hexadecimal digits.
-  return sql_text(Sql::kJobDecide, {table_, std::to_string(epoch), "'" + writer + "'", sink_});
+  std::string text = sql_text(Sql::kJobDecide, {table_, std::to_string(epoch), quoted.literal(host),
+                                                "'" + writer + "'", sink_});
+  if (!quoted.status()) return fail(quoted.status().error());
+  return text;
 }
 
 std::optional<JobRow> JobRows::parse(const QueryResult& result) {

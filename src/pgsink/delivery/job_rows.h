@@ -38,7 +38,11 @@ class JobRows {
                        uint32_t table_oid, Deadline deadline) const;
   /// For transactions of a driver, with any search path. lock_sql() returns a row for parse().
   std::string lock_sql() const;
-  std::string decide_sql(uint64_t epoch, const std::string& writer) const;
+  /// A row without a host gets `host`. Fails with kUsage on what cannot be quoted.
+  Result<std::string> decide_sql(uint64_t epoch, const std::string& host,
+                                 const std::string& writer) const;
+  /// Fails with kCannotResume if another host numbers the epochs.
+  Status check_host(const JobRow& row, const std::string& host) const;
   /// nullopt if the row is gone.
   static std::optional<JobRow> parse(const QueryResult& result);
 
@@ -56,7 +60,7 @@ class JobRows {
   const std::string& table() const { return table_; }
 
  private:
-  Error refused(const JobRow& row, const std::string& host, uint32_t table_oid) const;
+  Status check_table(const JobRow& row, uint32_t table_oid) const;
 
   std::string schema_, sink_id_;
   std::string table_, sink_, quoted_schema_;  // quoted

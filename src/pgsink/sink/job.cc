@@ -124,7 +124,9 @@ class JobCommit {
       const auto left = query(connection, sql_text(Sql::kAbandon));
       return left ? Result<JobReport>(report) : fail(left.error());
     }
-    const auto decided = query(connection, rows_.decide_sql(ticket_.epoch, ticket_.writer));
+    const auto decide = rows_.decide_sql(ticket_.epoch, ticket_.host, ticket_.writer);
+    if (!decide) return fail(decide.error());
+    const auto decided = query(connection, *decide);
     if (!decided) return fail(decided.error());
     if (plan != nullptr) {
       const auto changed = move(connection, *plan);
@@ -145,6 +147,7 @@ class JobCommit {
                                      ": it was deleted, and with it what is committed");
     }
     if (row->decided_by == ticket_.writer) return true;
+    if (auto known = rows_.check_host(*row, ticket_.host); !known) return fail(known.error());
     const bool owns = row->writer == ticket_.writer;
     // The host gives a number to one input only: who wrote it does not matter.
     if (row->epoch >= ticket_.epoch && ticket_.numbered) return true;
@@ -226,6 +229,19 @@ class JobImpl final : public Job {
   const std::string& ticket() const override { return text_; }
   uint64_t epoch() const override { return ticket_.epoch; }
   bool committed() const override { return committed_; }
+
+  Status number(uint64_t epoch, std::string host) override {
+    if (epoch == 0) return fail(Errc::kUsage, "number(): epochs are numbered from 1");
+    if (ticket_.numbered) {
+      return fail(Errc::kUsage, "number(): the job has epoch " + std::to_string(ticket_.epoch) +
+                                    " already: open it without a number");
+    }
+    ticket_.epoch = epoch;
+    ticket_.host = std::move(host);
+    ticket_.numbered = true;
+    text_ = write_ticket(ticket_);
+    return {};
+  }
 
   Result<JobReport> commit(std::span<const std::string> tokens) override {
     return guarded([&]() -> Result<JobReport> {
@@ -310,9 +326,9 @@ class JobImpl final : public Job {
 
   const SinkOptions options_;
   const std::shared_ptr<Pool> pool_;
-  const JobTicket ticket_;
+  JobTicket ticket_;
   const JobRows rows_;
-  const std::string text_;
+  std::string text_;
   bool committed_;
 };
 

@@ -395,7 +395,8 @@ constexpr auto kTemplates = std::to_array<Template>({
      "SELECT j.epoch, j.host, j.writer, j.decided_by, j.writer_name, j.table_oid"
      " FROM {table} AS j WHERE j.sink_id OPERATOR(pg_catalog.=) {sink} FOR UPDATE"},
     {Sql::kJobDecide,
-     "UPDATE {table} SET epoch = {epoch}, decided_by = {writer}, updated_at = pg_catalog.now()"
+     "UPDATE {table} SET epoch = {epoch}, host = CASE host WHEN '' THEN {host} ELSE host END,"
+     " decided_by = {writer}, updated_at = pg_catalog.now()"
      " WHERE sink_id OPERATOR(pg_catalog.=) {sink}"},
     {Sql::kJobStages,
      "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"

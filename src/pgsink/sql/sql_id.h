@@ -157,7 +157,7 @@ enum class Sql : uint8_t {
   kJobClaim,
   kJobRead,    ///< {table}, {sink}. Row: epoch, host, writer, decided_by, writer_name, table oid.
   kJobLock,    ///< As kJobRead, with any search path; the row stays locked.
-  kJobDecide,  ///< Any search path. {table}, {epoch}, {writer}, {sink}
+  kJobDecide,  ///< Any search path. {table}, {epoch}, {host}, {writer}, {sink}
   kJobStages,  ///< {schema}, {prefix} as literals. Rows: name of each staging table.
   kJobStage,   ///< {stage}, {columns}, {table}
   kJobStageNotNull,  ///< {stage}, {column}

@@ -66,6 +66,19 @@ class Job:
         """Whether the epoch is known to be committed: then parts need not write."""
         return bool(lib.job_committed(self._known()))
 
+    def number(self, epoch: int, host: str = "") -> None:
+        """Give a job that was opened without a number its epoch and host.
+
+        For engines that say them only when a write ends, such as streams of Spark. ``commit()``
+        finds whether the epoch is committed, and fails if another host numbers the epochs.
+
+        Raises
+        ------
+        UsageError
+            The job has a number.
+        """
+        lib.call(lib.job_number, self._known(), epoch, host.encode())
+
     def commit(self, tokens: Iterable[str]) -> JobReport:
         """Make the rows of these parts visible, all or none.
 

@@ -211,6 +211,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "job_ticket": (ctypes.c_char_p, [_JOB]),
     "job_epoch": (ctypes.c_uint64, [_JOB]),
     "job_committed": (ctypes.c_int, [_JOB]),
+    "job_number": (ctypes.c_int, [_JOB, ctypes.c_uint64, ctypes.c_char_p, _ERROR]),
     "job_commit": (
         ctypes.c_int,
         [_JOB, ctypes.POINTER(ctypes.c_char_p), ctypes.c_size_t, _TEXT, _ERROR],
