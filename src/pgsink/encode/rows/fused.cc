@@ -12,6 +12,8 @@ constexpr uint32_t kSegmentLanesMax = 8;
 constexpr size_t kSegmentsMax = 8;
 constexpr uint32_t kLaneBytes = 8;
 constexpr uint32_t kCountBytes = 2;
+/// 64 forms of 256 bytes are half of the first-level cache, and few of them are used.
+constexpr uint32_t kNullFormColumnsMax = 6;
 
 }  // namespace
 
@@ -38,6 +40,7 @@ std::unique_ptr<FusedRows> FusedRows::plan(std::span<FieldCodec* const> columns)
   for (FusedSegment& segment : rows->segments_) {
     segment.byte_mask = ~uint64_t{0} >> (kSegmentBytesMax - segment.bytes);
     rows->row_bytes_max_ += segment.bytes;
+    if (segment.column_count <= kNullFormColumnsMax) add_null_forms(segment);
   }
   rows->scratch_.resize(rows->lanes_.size() * kBlockRowsMax);
   rows->null_bits_.resize(rows->segments_.size() * kBlockRowsMax);
@@ -117,6 +120,25 @@ void FusedRows::add_field(uint32_t width, const Place& place) {
   segment.bytes += static_cast<uint32_t>(kLengthBytes) + width;
 }
 
+void FusedRows::add_null_forms(FusedSegment& segment) {
+  segment.null_forms.resize(size_t{1} << segment.column_count);
+  for (size_t bits = 0; bits < segment.null_forms.size(); ++bits) {
+    const FusedSegment::NullMasks& masks = segment.low_nulls[bits];
+    FusedSegment::NullForm& form = segment.null_forms[bits];
+    for (uint32_t byte = 0; byte < segment.bytes; ++byte) {
+      const auto is_in = [byte](uint64_t mask) { return (mask >> byte & 1) != 0; };
+      if (is_in(masks.drop)) continue;
+      if (is_in(segment.value_mask)) {
+        form.first[form.bytes] = segment.first[byte] | FusedSegment::kFromLanes;
+        form.second[form.bytes] = segment.second[byte] | FusedSegment::kFromLanes;
+      } else {
+        form.pattern[form.bytes] = is_in(masks.length) ? 0xff : segment.pattern[byte];
+      }
+      ++form.bytes;
+    }
+  }
+}
+
 /// In the registers that the kernels permute, lanes 0, 1 of a pair's first row are followed by
 /// those of its second row, then come lanes 2, 3 of both; lanes 4 to 7 are in a second register of
 /// the same order.
@@ -161,12 +183,13 @@ bool FusedRows::note_nulls(size_t count) {
                                [](const FixedField* column) { return column->valid() != nullptr; });
   if (!any) return false;
   for (size_t s = 0; s < segments_.size(); ++s) {
-    uint16_t* const bits = null_bits_.data() + s * kBlockRowsMax;
-    std::fill_n(bits, count, uint16_t{0});
-    for (uint32_t k = 0; k < segments_[s].column_count; ++k) {
-      const uint8_t* const valid = columns_[segments_[s].first_column + k]->valid();
-      if (valid != nullptr) fused_null_bits(valid, k, bits, count);
+    std::array<const uint8_t*, FusedSegment::kColumnsMax> valid{};
+    const uint32_t count_here = segments_[s].column_count;
+    for (uint32_t k = 0; k < count_here; ++k) {
+      valid[k] = columns_[segments_[s].first_column + k]->valid();
     }
+    fused_null_bits(std::span(valid).first(count_here), null_bits_.data() + s * kBlockRowsMax,
+                    count);
   }
   return true;
 }

@@ -6,7 +6,8 @@
 // The row is cut into segments of at most 64 bytes. The columns of a segment are packed into at
 // most eight lanes of eight bytes; eight rows of lanes are transposed in registers, and one permute
 // puts every byte of a row in its place, swapped, over a pattern of length words. NULLs turn length
-// words into -1 and squeeze out the bytes of their values.
+// words into -1 and leave out the bytes of their values: each combination of NULLs in a segment of
+// few columns has a permutation of its own; in longer segments the bytes are squeezed out.
 
 #include <array>
 #include <memory>
@@ -41,6 +42,17 @@ struct FusedSegment {
   };
   std::array<NullMasks, 64> low_nulls{};
   std::array<NullMasks, 64> high_nulls{};
+
+  static constexpr uint8_t kFromLanes = 0x80;  ///< Of a source byte: not from the pattern.
+  /// A row with NULLs, its bytes after one another.
+  struct NullForm {
+    alignas(64) std::array<uint8_t, 64> first{};  ///< As above, and kFromLanes.
+    alignas(64) std::array<uint8_t, 64> second{};
+    alignas(64) std::array<uint8_t, 64> pattern{};
+    size_t bytes = 0;
+  };
+  /// By NULL bits; empty if the segment has more than six columns.
+  std::vector<NullForm> null_forms{};
 };
 
 /// FusedLane is eight bytes of each row.
@@ -81,6 +93,7 @@ class FusedRows {
   bool find_place(uint32_t width, Place& place);
   void begin_segment();
   void add_field(uint32_t width, const Place& place);
+  static void add_null_forms(FusedSegment& segment);
   static void set_source(FusedSegment& segment, uint32_t out_byte, uint32_t lane, uint32_t byte);
   void load_lanes(size_t count);
   void pack(const Lanes& from, const Place& place, size_t count);
@@ -98,8 +111,9 @@ class FusedRows {
 // The kernels, for processors that FusedRows::supported() accepts.
 /// Puts the values of a column of at most eight bytes into a lane, `shift` bits up.
 void fused_pack(const Lanes& from, unsigned shift, uint64_t* to, size_t count);
-/// Sets bit `bit` of each row that is not valid.
-void fused_null_bits(const uint8_t* valid, unsigned bit, uint16_t* bits, size_t count);
+/// Sets `bits` of each row: bit k is 1 where valid[k] (null: no NULL) has 0. Rows after `count` in
+/// the block may be read and written.
+void fused_null_bits(std::span<const uint8_t* const> valid, uint16_t* bits, size_t count);
 void fused_write_equal(std::span<const FusedSegment> segments, const FusedLane* lanes, size_t count,
                        std::byte* out, const std::byte* limit);
 std::byte* fused_write_nullable(std::span<const FusedSegment> segments, const FusedLane* lanes,

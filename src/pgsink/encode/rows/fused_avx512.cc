@@ -193,31 +193,64 @@ PGSINK_AVX512_PART std::byte* store_nullable(const FusedSegment& segment, __m512
   return to + size;
 }
 
+/// The bytes of one row of a segment that has a form for each combination of NULLs.
 template <bool wide>
+PGSINK_AVX512_PART __m512i formed_bytes(const FusedSegment::NullForm& form, const Transposed& from,
+                                        size_t row) {
+  const size_t pair = row / 4 * 2 + row % 2;
+  const __m512i index = _mm512_load_si512(row % 4 < 2 ? form.first.data() : form.second.data());
+  const __mmask64 from_lanes = _mm512_movepi8_mask(index);
+  const __m512i values =
+      wide ? _mm512_maskz_permutex2var_epi8(from_lanes, from.low[pair], index, from.high[pair])
+           : _mm512_maskz_permutexvar_epi8(from_lanes, index, from.low[pair]);
+  return _mm512_or_si512(values, _mm512_load_si512(form.pattern.data()));
+}
+
+/// Rows of one segment, each by its form or squeezed.
+template <bool wide, bool formed>
 PGSINK_AVX512 std::byte* nullable_one_segment(const FusedSegment& segment, const FusedLane* lanes,
                                               const uint16_t* null_bits, size_t count,
                                               std::byte* out, const std::byte* limit) {
   const Recipe recipe = load_recipe(segment);
+  const FusedSegment::NullForm* const forms = segment.null_forms.data();
   const uint32_t lane_count = segment.lane_count;
+  const size_t group_bytes = kGroupRows * recipe.bytes;
   Transposed transposed;
-  for (size_t row = 0; row < count; row += kGroupRows) {
+  size_t row = 0;
+  // Groups whose last store ends before the limit need no check.
+  for (; formed && row + kGroupRows <= count && out + group_bytes + kStoreBytes <= limit;
+       row += kGroupRows) {
+    transpose(lanes, lane_count, row, 0xff, transposed);
+    prefetch_to_write(out, kPrefetchBytes);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < kGroupRows; ++i) {
+      const FusedSegment::NullForm& form = forms[null_bits[row + i]];
+      _mm512_storeu_si512(out, formed_bytes<wide>(form, transposed, i));
+      out += form.bytes;
+    }
+  }
+  while (row < count) {
     const size_t rows = count - row < kGroupRows ? count - row : kGroupRows;
     transpose(lanes, lane_count, row, static_cast<__mmask8>((1U << rows) - 1), transposed);
     prefetch_to_write(out, kPrefetchBytes);
-    if (rows == kGroupRows) {
 #pragma GCC unroll 8
-      for (size_t i = 0; i < kGroupRows; ++i) {
-        out = store_nullable(segment, row_bytes<wide>(recipe, transposed, i), recipe.byte_mask,
-                             null_bits[row + i], out, limit);
-      }
-    } else {
-      for (size_t i = 0; i < rows; ++i) {
-        out = store_nullable(segment, row_bytes<wide>(recipe, transposed, i), recipe.byte_mask,
-                             null_bits[row + i], out, limit);
-      }
+    for (size_t i = 0; i < kGroupRows; ++i) {
+      if (i >= rows) break;
+      out = store_nullable(segment, row_bytes<wide>(recipe, transposed, i), recipe.byte_mask,
+                           null_bits[row + i], out, limit);
     }
+    row += rows;
   }
   return out;
+}
+
+/// The kernel for rows of one segment.
+PGSINK_AVX512 auto nullable_kernel(const FusedSegment& segment) {
+  const bool wide = segment.lane_count > 4;
+  if (segment.null_forms.empty()) {
+    return wide ? nullable_one_segment<true, false> : nullable_one_segment<false, false>;
+  }
+  return wide ? nullable_one_segment<true, true> : nullable_one_segment<false, true>;
 }
 
 template <class T, bool first>
@@ -262,10 +295,19 @@ void fused_pack(const Lanes& from, unsigned shift, uint64_t* to, size_t count) {
   }
 }
 
-PGSINK_AVX512 void fused_null_bits(const uint8_t* valid, unsigned bit, uint16_t* bits,
+PGSINK_AVX512 void fused_null_bits(std::span<const uint8_t* const> valid, uint16_t* bits,
                                    size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    bits[i] = static_cast<uint16_t>(bits[i] | (valid[i] ^ 1U) << bit);
+  constexpr size_t kAtOnce = 32;
+  static_assert(kBlockRowsMax % kAtOnce == 0);
+  for (size_t i = 0; i < count; i += kAtOnce) {
+    __m512i all = _mm512_setzero_si512();
+    for (size_t k = 0; k < valid.size(); ++k) {
+      if (valid[k] == nullptr) continue;
+      const __m256i flags = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(valid[k] + i));
+      const __m512i bit = _mm512_set1_epi16(static_cast<int16_t>(1U << k));
+      all = _mm512_mask_add_epi16(all, _mm256_testn_epi8_mask(flags, flags), all, bit);
+    }
+    _mm512_storeu_si512(bits + i, all);
   }
 }
 
@@ -284,9 +326,7 @@ PGSINK_AVX512 std::byte* fused_write_nullable(std::span<const FusedSegment> segm
                                               size_t count, std::byte* out,
                                               const std::byte* limit) {
   if (segments.size() == 1) {
-    return segments[0].lane_count > 4
-               ? nullable_one_segment<true>(segments[0], lanes, null_bits, count, out, limit)
-               : nullable_one_segment<false>(segments[0], lanes, null_bits, count, out, limit);
+    return nullable_kernel(segments[0])(segments[0], lanes, null_bits, count, out, limit);
   }
   Group group;
   for (size_t row = 0; row < count; row += kGroupRows) {
@@ -310,7 +350,7 @@ PGSINK_AVX512 std::byte* fused_write_nullable(std::span<const FusedSegment> segm
 namespace pgsink::encode {
 
 void fused_pack(const Lanes&, unsigned, uint64_t*, size_t) {}
-void fused_null_bits(const uint8_t*, unsigned, uint16_t*, size_t) {}
+void fused_null_bits(std::span<const uint8_t* const>, uint16_t*, size_t) {}
 void fused_write_equal(std::span<const FusedSegment>, const FusedLane*, size_t, std::byte*,
                        const std::byte*) {}
 std::byte* fused_write_nullable(std::span<const FusedSegment>, const FusedLane*, const uint16_t*,
