@@ -42,17 +42,6 @@ inline RecordBatch writer_batch(int64_t writer, uint64_t n) {
   return made;
 }
 
-inline void make_synchronous(PostgresServer& primary) {
-  primary.configure({{"synchronous_standby_names", "*"}});
-  for (int i = 0; i < 1000; ++i) {
-    const auto in_sync =
-        primary.scalar("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'");
-    if (in_sync == "1") return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  FAIL() << "the standby does not become synchronous";
-}
-
 /// One sink from open to close; `half_way` counts the writers that are, or that ended before.
 inline void write_batches(const SinkOptions& options, int64_t writer, uint64_t batches,
                           std::latch& opened, std::atomic<int64_t>& half_way,

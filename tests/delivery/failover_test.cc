@@ -52,7 +52,7 @@ class FailoverTest : public ::testing::Test {
 };
 
 TEST_F(FailoverTest, ToASynchronousStandbyWritesEverythingOnce) {
-  test::make_synchronous(*primary_);
+  primary_->make_synchronous();
   options_.delivery = Delivery::kExactlyOnce;
   write_through_a_failover(200);
   EXPECT_EQ(standby_->scalar("SELECT count(*) || ' ' || count(DISTINCT (writer, id)) FROM t"),
@@ -60,7 +60,7 @@ TEST_F(FailoverTest, ToASynchronousStandbyWritesEverythingOnce) {
 }
 
 TEST_F(FailoverTest, ToASynchronousStandbyLosesNothingAtLeastOnce) {
-  test::make_synchronous(*primary_);
+  primary_->make_synchronous();
   const uint64_t duplicates = write_through_a_failover(200);
   EXPECT_EQ(standby_->scalar("SELECT count(DISTINCT (writer, id)) FROM t"), "100000");
   const auto rows = std::stoull(standby_->scalar("SELECT count(*) FROM t"));

@@ -53,7 +53,7 @@ class PoolerFailover : public ::testing::Test {
   void SetUp() override {
     primary_->sql("CREATE TABLE t (writer bigint, id bigint)");
     standby_ = primary_->start_standby();
-    test::make_synchronous(*primary_);
+    primary_->make_synchronous();
   }
 
   /// Not one sink is opened again: write_through() would fail.

@@ -470,20 +470,44 @@ std::unique_ptr<PostgresServer> PostgresServer::start_standby() {
   standby->later_settings_ = later_settings_;
   standby->certificates_ = certificates_;
   standby->make_directories();
-  standby->clone_from(*this);
   standby->port_ = free_port();
-  standby->config_.settings.emplace_back("hot_standby", "on");
-  standby->config_.settings.emplace_back("primary_conninfo", conninfo());
-  standby->write_settings();
-  standby->launch();
-  const std::string written = scalar("SELECT pg_current_wal_lsn()");
+  standby->launch_as_standby(*this);
+  return standby;
+}
+
+void PostgresServer::follow(PostgresServer& primary) {
+  fs::remove_all(data_dir_);
+  launch_as_standby(primary);
+}
+
+void PostgresServer::launch_as_standby(PostgresServer& primary) {
+  clone_from(primary);
+  config_.settings.emplace_back("hot_standby", "on");
+  config_.settings.emplace_back("primary_conninfo", primary.conninfo());
+  // When it is promoted, it has no standby that its commits could wait for.
+  later_settings_.emplace_back("synchronous_standby_names", "");
+  write_settings();
+  launch();
+  const std::string written = primary.scalar("SELECT pg_current_wal_lsn()");
   for (int step = 0; step < kWaitSteps; ++step) {
-    if (standby->scalar("SELECT pg_last_wal_replay_lsn() >= '" + written + "'") == "t") {
-      return standby;
+    if (scalar("SELECT pg_last_wal_replay_lsn() >= '" + written + "'") == "t") return;
+    pause_step();
+  }
+  raise("the standby does not catch up:\n" + log());
+}
+
+void PostgresServer::make_synchronous() {
+  configure({{"synchronous_standby_names", "*"}});
+  for (int step = 0; step < kWaitSteps; ++step) {
+    const std::string in_sync =
+        scalar("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'");
+    if (in_sync == "1") {
+      sql("SELECT txid_current()");  // Its commit waits, also for what was written before it.
+      return;
     }
     pause_step();
   }
-  raise("the standby does not catch up:\n" + standby->log());
+  raise("the standby does not become synchronous:\n" + log());
 }
 
 void PostgresServer::promote() { sql("SELECT pg_promote(true)"); }

@@ -112,6 +112,11 @@ class PostgresServer {
   std::unique_ptr<PostgresServer> start_standby();
   /// Makes a standby a primary and waits until it is one.
   void promote();
+  /// A stopped server becomes a hot standby of another one, at its former address and in sync with
+  /// that one when this returns. Its own files are lost.
+  void follow(PostgresServer& primary);
+  /// Commits of this server wait for its standby from now on; that standby has all earlier ones.
+  void make_synchronous();
 
  private:
   PostgresServer() = default;
@@ -119,6 +124,7 @@ class PostgresServer {
   void write_settings();
   void launch();
   void clone_from(PostgresServer& primary);
+  void launch_as_standby(PostgresServer& primary);
   void reload_and_wait();
   void drop_databases();
   std::optional<std::string> try_scalar(const std::string& text, std::string_view database,
