@@ -148,6 +148,24 @@ class KafkaBroker {
                   : rd_kafka_abort_transaction(producer, 60'000));
     rd_kafka_destroy(producer);
   }
+  /// Waits until the marks of earlier transactions are in their partitions.
+  void finish_transactions() {
+    rd_kafka_t* const producer = make_client({{"transactional.id", "tests"}});
+    check(rd_kafka_init_transactions(producer, 60'000));
+    rd_kafka_destroy(producer);
+  }
+
+  /// The sum of the offsets after the last message of each partition.
+  int64_t end_of(const std::string& topic, int partitions) {
+    int64_t sum = 0, first = 0, end = 0;
+    for (int partition = 0; partition < partitions; ++partition) {
+      const auto asked = rd_kafka_query_watermark_offsets(client(), topic.c_str(), partition,
+                                                          &first, &end, 60'000);
+      require(asked == RD_KAFKA_RESP_ERR_NO_ERROR, rd_kafka_err2str(asked));
+      sum += end;
+    }
+    return sum;
+  }
 
  private:
   static std::vector<std::string> java(const std::vector<std::string>& arguments) {
