@@ -185,6 +185,19 @@ TEST_F(KafkaDebeziumTest, ATombstoneWithoutADeleteIsOne) {
   EXPECT_EQ(rows(), "2|b|first");
 }
 
+// A micro-batch that has nothing but a tombstone, or a truncate that is left out, moves the position.
+TEST_F(KafkaDebeziumTest, MessagesThatSayNothingMoveThePosition) {
+  send(change('c', "null", row(1, "\"body\"", "null", kPrice)), 1);
+  send(change('c', "null", row(2, "\"body\"", "null", kPrice)), 2);
+  send(change('d', only_id(1), "null"), 1);
+  send_tombstone(1);
+  send(R"({"before":null,"after":null,"op":"t"})", 0);
+  const auto ran = run(kWhole, std::string(kExactlyOnce), ", batch_size = 1");
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(rows(), "2|body|1.00" + kRest);
+  EXPECT_EQ(scalar("SELECT position FROM pgsink_offsets"), "5");
+}
+
 TEST_F(KafkaDebeziumTest, AQuerySeesTypedValuesAndNoPlaceholders) {
   send(change('c', "null", row(1, "\"body\"", "\"AP9h\"", kPrice)), 1);
   send(change('u', "null", row(1, kUnavailable, kUnavailableBytes, kOtherPrice)), 1);

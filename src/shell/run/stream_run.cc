@@ -296,7 +296,7 @@ Outcome StreamRun::write_of_stream(size_t part, Made made,
                        source_.name + "'")));
   }
   RecordBatch batch =
-      made.empty() ? empty_batch(pipeline_.branches[part].rows.schema()) : std::move(made.front());
+      made.empty() ? empty_batch(pipeline_.branches[part].schema()) : std::move(made.front());
   batch.stream = stream_;
   batch.position = stream_position_;
   if (takes_dead_letters(*sink.branch().options)) batch.rejected = rejected;
