@@ -241,6 +241,14 @@ Text time_text(const DebeziumType&, const JsonNode& value, DebeziumReader) {
   return time_of(*number / per_second, *number % per_second * (kNanosPerSecond / per_second));
 }
 
+/// "2026-06-01Z" or "10:20:30Z" of time.precision.mode = 'isostring', without its offset: the
+/// engine reads none in a DATE and a TIME.
+Text iso_text(const JsonNode& value) {
+  std::string content = value.content();
+  if (content.ends_with('Z')) content.pop_back();
+  return content;
+}
+
 /// "P1Y2M3DT4H5M6.7S", as words that the engine and PostgreSQL know.
 Text interval_text(const DebeziumType&, const JsonNode& value, DebeziumReader) {
   struct Unit {
@@ -329,7 +337,9 @@ std::optional<Text> text_by_schema(const ExactType& column, const DebeziumType& 
 std::optional<Text> text_by_column(const ExactType& column, const DebeziumType& type,
                                    const JsonNode& value, DebeziumReader reader) {
   const bool number = value.value.kind == JsonKind::kNumber;
+  const bool text = value.value.kind == JsonKind::kString;
   if (number && column.kind == Kind::kDate) return date_text(value, reader);
+  if (text && (column.kind == Kind::kDate || column.name == "TIME")) return iso_text(value);
   if (number && column.kind == Kind::kTime) {
     return Text(std::unexpected(
         "the number " + std::string(value.value.text) + " has no unit as a " + column.name +

@@ -28,6 +28,7 @@ const ExactType kText{.kind = Kind::kText, .name = "VARCHAR"};
 const ExactType kBigint{.kind = Kind::kInteger, .name = "BIGINT"};
 const ExactType kDate{.kind = Kind::kDate, .name = "DATE"};
 const ExactType kTimestamp{.kind = Kind::kTime, .name = "TIMESTAMP", .scale = 6};
+const ExactType kTimeOfDay{.kind = Kind::kTime, .name = "TIME", .scale = 6};
 const ExactType kNumeric{.kind = Kind::kDecimal, .name = "DECIMAL(38,4)", .scale = 4};
 const ExactType kBlob{.kind = Kind::kOther, .name = "BLOB"};
 const ExactType kJson{.kind = Kind::kJson, .name = "JSON"};
@@ -256,6 +257,10 @@ TEST(DebeziumValues, TextsAndArrays) {
   EXPECT_EQ(value(kJson, logical("string", "io.debezium.data.Json"), R"("{\"a\": 1.0}")"),
             "{\"a\": 1.0}");
   EXPECT_EQ(value(kJson, logical("string", "io.debezium.data.Json"), R"("\"text\"")"), "\"text\"");
+  EXPECT_EQ(value(kDate, logical("string", "io.debezium.time.IsoDate"), R"("2015-05-27Z")"),
+            "2015-05-27");
+  EXPECT_EQ(value(kTimeOfDay, logical("string", "io.debezium.time.IsoTime"), R"("10:20:30Z")"),
+            "10:20:30");
   const std::string dates =
       R"("type":"array","items":{)" + logical("int32", "io.debezium.time.Date") + "}";
   EXPECT_EQ(value(kDates, dates, "[0,null,-1]"), R"(["1970-01-01",null,"1969-12-31"])");
@@ -267,6 +272,10 @@ TEST(DebeziumValues, WithoutASchemaTheColumnDecides) {
   EXPECT_EQ(bare_value(kDate, R"("2026-06-01")"), "2026-06-01");
   EXPECT_EQ(bare_value(kTimestamp, R"("2026-06-01T10:20:30Z")"), "2026-06-01T10:20:30Z");
   EXPECT_THAT(bare_value(kTimestamp, "1780272000123"), HasSubstr("has no unit as a TIMESTAMP"));
+  // time.precision.mode = 'isostring' writes the offset, which is always that of UTC.
+  EXPECT_EQ(bare_value(kDate, R"("2015-05-27Z")"), "2015-05-27");
+  EXPECT_THAT(bare_value(kDate, R"("2015-05-27+02:00")"), HasSubstr("is not of type DATE"));
+  EXPECT_EQ(bare_value(kTimeOfDay, R"("10:20:30.123456Z")"), "10:20:30.123456");
   EXPECT_EQ(bare_value(kBlob, R"("AP9h")"), "\\x00ff61");
   EXPECT_THAT(bare_value(kBlob, R"("?")"), HasSubstr("not bytes in base64"));
   EXPECT_EQ(bare_value(kNumeric, R"("123.45")"), "123.45");
