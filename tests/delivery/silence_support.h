@@ -37,10 +37,12 @@ inline RecordBatch rows(uint64_t position) {
 
 class SilenceBase : public testing::Test {
  protected:
-  void SetUp() override {
-    database_ = shared_server().create_database("silence");
-    shared_server().sql("CREATE TABLE t (id bigint)", database_);
-    proxy_ = std::make_unique<WireProxy>(shared_server().socket_dir(), shared_server().port());
+  void SetUp() override { use(shared_server()); }
+  void use(PostgresServer& server) {
+    used_ = &server;
+    database_ = server.create_database("silence");
+    server.sql("CREATE TABLE t (id bigint)", database_);
+    proxy_ = std::make_unique<WireProxy>(server.socket_dir(), server.port());
     options_.connection_name = "test";
     options_.host = "127.0.0.1";
     options_.port = std::to_string(proxy_->port());
@@ -63,12 +65,13 @@ class SilenceBase : public testing::Test {
     ASSERT_TRUE(sink) << sink.error().to_string();
     sink_ = std::move(*sink);
   }
-  std::string scalar(const std::string& text) { return shared_server().scalar(text, database_); }
+  std::string scalar(const std::string& text) { return used_->scalar(text, database_); }
   void expect_once(uint64_t batches) {
     EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT id) FROM t"),
               std::to_string(batches * kRows) + " " + std::to_string(batches * kRows));
   }
 
+  PostgresServer* used_ = nullptr;
   std::string database_;
   std::unique_ptr<WireProxy> proxy_;
   SinkOptions options_;

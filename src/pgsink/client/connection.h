@@ -45,6 +45,8 @@ struct ServerIdentity {
   bool synchronous_commit = true;     ///< False: an acknowledged commit may be lost in a crash.
   bool synchronous_standbys = false;  ///< False: an acknowledged commit may be lost in a failover.
   int max_prepared_transactions = 0;
+  /// Above the ids of all transactions that had ended before; 0: unknown.
+  uint64_t xid_end = 0;
 };
 
 /// QueryResult has the rows of a simple Query in text format: those of its last statement that

@@ -28,7 +28,8 @@ constexpr const char* kIncarnationColumns =
     " CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby'"
     "  ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"
     "  END,"
-    " (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter b)";
+    " (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter b),"
+    " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())";
 
 // IntervalStyle, extra_float_digits and quote_all_identifiers have these values unless they were
 // changed for the role; the texts that pgsink writes and reads must not depend on that. A pooler
@@ -58,6 +59,7 @@ enum Column : size_t {
   kSystemIdentifier,
   kTimeline,
   kStatsReset,
+  kXidEnd,
   kSettings,
   kColumnCount,
 };
@@ -94,7 +96,8 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
   if (!answer && may_not_or_cannot(answer.error())) {
     // A hardened server hides these values: pgsink works, but after a lost COMMIT the outcome is
     // always unknown.
-    answer = connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL" + rest, deadline);
+    answer =
+        connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL, NULL" + rest, deadline);
   }
   if (!answer) return fail(answer.error());
   if (answer->rows.size() != 1 || answer->rows[0].size() != kColumnCount) {
@@ -115,6 +118,7 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
   identity.incarnation = {life(kSystemIdentifier), life(kTimeline), life(kPostmasterStart),
                           life(kStatsReset)};
   identity.incarnation_known = row[kSystemIdentifier] && row[kTimeline] && row[kStatsReset];
+  identity.xid_end = to_int<uint64_t>(text(kXidEnd));
   read_only = text(kReadOnly) == "on";
   return identity;
 }

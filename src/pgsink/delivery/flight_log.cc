@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pgsink {
 namespace {
@@ -11,6 +13,7 @@ namespace {
 // A backend that is gone may hold its place in the list of running transactions a little longer.
 constexpr Duration kStatusAgainAfter = std::chrono::milliseconds(100);
 constexpr uint32_t kStatusAskedMax = 50;
+constexpr Duration kCountAgainAfter = std::chrono::milliseconds(20);
 
 Error rolled_back() {
   Error error;
@@ -53,14 +56,16 @@ std::optional<FlightLog::Seq> FlightLog::on(const Connected& event, TimePoint) {
   connected_ = true;
   incarnation_ = event.incarnation;
   backend_ = event.backend;
+  xid_begin_ = event.xid_begin;
   fenced_.reset();
   if (flights_.empty()) limit_.succeeded();  // Nothing waits to succeed.
   if (config_.outcome_source == OutcomeSource::kEpoch) return std::nullopt;
   const bool by_xid = config_.outcome_source == OutcomeSource::kXid;
   for (Flight& flight : flights_) {
     if (flight.state != State::kUnknown) continue;
-    if (by_xid && flight.incarnation != incarnation_) {
-      // That backend ended with its server or is on another timeline; its xid means nothing here.
+    const bool same_system = flight.incarnation.system_identifier == incarnation_.system_identifier;
+    if (by_xid && !same_system) {
+      // Ids mean nothing here.
       send_again_as_unknown(flight);
     } else if (flight.backend.pid == 0) {
       if (must_fence()) {
@@ -96,6 +101,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const SendBegan& event, TimePoint) {
   Flight& sent = flight(event.seq);
   PGPROTO_ASSERT(connected_ && sent.state == State::kToSend);
   if (sent.failures > 0 || sent.possible_duplicate) ++retry_count_;
+  sent.duplicate_said = sent.possible_duplicate;
   set_state(sent, State::kOnWire);
   sent.commit_handed = false;
   sent.xid = 0;
@@ -112,12 +118,15 @@ std::optional<FlightLog::Seq> FlightLog::on(const Identified& event, TimePoint) 
   PGPROTO_ASSERT(sent.state == State::kOnWire);
   sent.xid = event.xid;
   sent.backend = event.backend;
+  // A backend executes what it is sent in order.
+  xid_begin_ = std::max(xid_begin_, event.xid + 1);
   return std::nullopt;
 }
 
 std::optional<FlightLog::Seq> FlightLog::on(const CommitHanded& event, TimePoint) {
   PGPROTO_ASSERT(flight(event.seq).state == State::kOnWire);
   flight(event.seq).commit_handed = true;
+  flight(event.seq).rows = event.rows;
   return std::nullopt;
 }
 
@@ -176,6 +185,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const Lost& event, TimePoint now) {
         (sent.commit_handed && began) || config_.outcome_source == OutcomeSource::kEpoch;
     if (ask) {
       set_state(sent, State::kUnknown);
+      sent.xid_begin = xid_begin_;
     } else {
       send_again(sent, event.error);
     }
@@ -195,14 +205,14 @@ std::optional<FlightLog::Seq> FlightLog::on(const Fenced& event, TimePoint) {
   const auto unknown = first_unknown();
   PGPROTO_ASSERT(connected_ && unknown);
   fenced_ = flight(*unknown).backend;
+  fenced_xid_end_ = event.xid_end;
   if (config_.outcome_source != OutcomeSource::kXid) return std::nullopt;
   for (Flight& lost : flights_) {
-    // Without its xid nothing can be asked.
-    const bool fenced = lost.state == State::kUnknown && lost.backend == *fenced_;
-    if (!fenced || lost.xid != 0) continue;
+    if (!lacks_xid(lost)) continue;
+    const bool can_count = lost.xid_begin != 0 && event.xid_end != 0 && !config_.idempotent;
     if (event.last_attempt != 0 && lost.attempt > event.last_attempt) {
       send_again(lost, rolled_back());
-    } else {
+    } else if (!can_count) {
       send_again_as_unknown(lost);
     }
   }
@@ -213,7 +223,9 @@ std::optional<FlightLog::Seq> FlightLog::on(const FenceFailed& event, TimePoint)
   const auto unknown = first_unknown();
   PGPROTO_ASSERT(connected_ && unknown);
   const BackendIdentity backend = flight(*unknown).backend;
-  if (must_fence()) {
+  // Of another life of the server it has ended, whoever has its pid now.
+  const bool may_run = flight(*unknown).incarnation == incarnation_;
+  if (must_fence() && (may_run || config_.outcome_source != OutcomeSource::kXid)) {
     stop(event.error, 0);
     gave_up_connecting_ = true;
     return std::nullopt;
@@ -229,7 +241,10 @@ std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoi
   PGPROTO_ASSERT(connected_ && asked.state == State::kUnknown && fenced_ == asked.backend);
   switch (event.status) {
     case XactStatus::kCommitted:
-      return commit(event.seq);
+      if (asked.incarnation == incarnation_) return commit(event.seq);
+      // After a crash it may be another transaction's.
+      send_again_as_unknown(asked);
+      break;
     case XactStatus::kAborted:
       send_again(asked, rolled_back());
       break;
@@ -237,10 +252,34 @@ std::optional<FlightLog::Seq> FlightLog::on(const StatusAnswered& event, TimePoi
       asked.not_before = now + kStatusAgainAfter;
       if (++asked.status_asked >= kStatusAskedMax) send_again_as_unknown(asked);
       break;
-    case XactStatus::kTooOld:
     case XactStatus::kInFuture:
+      if (asked.incarnation != incarnation_) {
+        send_again(asked, rolled_back());  // The crash has forgotten it, and its rows.
+        break;
+      }
+      [[fallthrough]];
+    case XactStatus::kTooOld:
       send_again_as_unknown(asked);
       break;
+  }
+  return std::nullopt;
+}
+
+std::optional<FlightLog::Seq> FlightLog::on(const CommitsCounted& event, TimePoint now) {
+  PGPROTO_ASSERT(connected_ && fenced_);
+  std::vector<Flight*> lost;
+  for (Flight& flight : flights_) {
+    if (lacks_xid(flight)) lost.push_back(&flight);
+  }
+  PGPROTO_ASSERT(!lost.empty());
+  if (!event.is_final && ++lost.front()->status_asked < kStatusAskedMax) {
+    lost.front()->not_before = now + kCountAgainAfter;
+    return std::nullopt;
+  }
+  // Which of them committed is not known, so those with the most rows are assumed.
+  std::ranges::stable_sort(lost, std::greater(), &Flight::rows);
+  for (size_t i = 0; i < lost.size(); ++i) {
+    i < event.others ? send_again_as_unknown(*lost[i]) : send_again(*lost[i], rolled_back());
   }
   return std::nullopt;
 }
@@ -286,6 +325,10 @@ void FlightLog::send_again(Flight& flight, const Error& why) {
   if (flight.let_go) stop(why, seq_of(flight));
 }
 
+bool FlightLog::lacks_xid(const Flight& flight) const {
+  return flight.state == State::kUnknown && flight.xid == 0 && flight.backend == fenced_;
+}
+
 FlightLog::Seq FlightLog::seq_of(const Flight& flight) const {
   const auto found =
       std::ranges::find_if(flights_, [&](const Flight& one) { return &one == &flight; });
@@ -295,6 +338,7 @@ FlightLog::Seq FlightLog::seq_of(const Flight& flight) const {
 void FlightLog::send_again_as_unknown(Flight& lost) {
   send_again(lost, unknown_outcome());
   lost.possible_duplicate = !config_.idempotent;
+  lost.duplicate_said = false;
 }
 
 void FlightLog::stop(const Error& error, Seq seq) {
@@ -369,6 +413,9 @@ std::string FlightLog::describe(TimePoint now) const {
     text += ", backend " + std::to_string(f.backend.pid) + ", life " + f.incarnation.stats_reset;
     if (f.commit_handed) text += ", commit handed";
     if (f.possible_duplicate) text += ", possible duplicate";
+    if (f.duplicate_said) text += " (said)";
+    if (f.status_asked > 0) text += ", asked";
+    if (f.xid_begin > 0) text += ", after others";
     if (f.set_aside) text += ", deferred";
     if (f.let_go) text += ", let go";
     if (f.not_before > now) text += ", waits";
@@ -400,17 +447,21 @@ FlightLog::Action FlightLog::next(TimePoint now) const {
       action.kind = Action::Kind::kFence;
     } else if (config_.outcome_source != OutcomeSource::kXid) {
       action.kind = Action::Kind::kResolve;
-    } else if (now >= lost.not_before) {
+    } else if (now < lost.not_before) {
+      action.until = lost.not_before;
+    } else if (lost.xid != 0) {
       action.kind = Action::Kind::kAskStatus;
     } else {
-      action.until = lost.not_before;
+      action.kind = Action::Kind::kCountCommits;
+      action.xid = lost.xid_begin;
+      action.xid_end = fenced_xid_end_;
     }
     return action;
   }
   if (const auto seq = sendable(now, action.until)) {
     action.kind = Action::Kind::kSend;
     action.seq = *seq;
-    action.possible_duplicate = flight(*seq).possible_duplicate;
+    action.possible_duplicate = flight(*seq).possible_duplicate && !flight(*seq).duplicate_said;
   }
   return action;
 }

@@ -7,9 +7,13 @@
 // The rule of outcomes: a flight is committed if the tag COMMIT and the ReadyForQuery after it
 // came. If the connection broke after COMMIT was handed over, the flight is unknown until, on a new
 // connection, the old backend is fenced (it may still be executing what its receive buffer holds)
-// and then pg_xact_status() is asked. That answer counts only if the server incarnation is
-// unchanged: after a crash an xid whose WAL was lost is assigned again. What cannot be known is
-// sent again and reported (possible_duplicate).
+// and then pg_xact_status() is asked. "Committed" counts only if the server incarnation is
+// unchanged: after a crash an xid whose WAL was lost is assigned again. "Not committed" always
+// counts. What cannot be known is sent again and reported (possible_duplicate).
+//
+// A flight whose xid never arrived has one above those that the server had assigned before. So the
+// transactions that committed between there and the fence, without those that the sink knows to be
+// others of its own, are an upper limit for how many of these flights can be committed.
 //
 // If the target has a better source of the outcome than transaction ids (OutcomeSource), that is
 // asked instead, and then no outcome stays unknown. Under two-phase commit "committed" means "prepared".
@@ -37,8 +41,8 @@ enum class XactStatus : uint8_t {
   kCommitted,
   kAborted,
   kInProgress,
-  kTooOld,    ///< NULL: the server no longer remembers.
-  kInFuture,  ///< The server never handed out that xid: another timeline.
+  kTooOld,    ///< NULL: the server no longer remembers, or does not say.
+  kInFuture,  ///< The server never handed out that xid, or has forgotten it in a crash.
 };
 
 class FlightLog {
@@ -66,6 +70,8 @@ class FlightLog {
   struct Connected {
     Incarnation incarnation;
     BackendIdentity backend;  ///< pid 0 behind a pooler: each flight has another one.
+    /// Transactions of this connection have ids from this one on; 0: unknown.
+    uint64_t xid_begin = 0;
   };
   struct ConnectFailed {
     Error error;
@@ -80,6 +86,7 @@ class FlightLog {
   };
   struct CommitHanded {  ///< The last byte of its COMMIT left this process.
     Seq seq;
+    uint64_t rows = 0;  ///< How many it writes.
   };
   struct Answered {  ///< ReadyForQuery after COMMIT; no error: the tag was COMMIT.
     Seq seq;
@@ -111,6 +118,8 @@ class FlightLog {
     /// It was waiting for its client, and this is the last attempt of which it had done anything;
     /// 0: unknown. Attempts with a higher number cannot be committed.
     uint64_t last_attempt = 0;
+    /// Above the ids of all transactions that had ended then; 0: unknown.
+    uint64_t xid_end = 0;
   };
   struct FenceFailed {
     Error error;
@@ -118,6 +127,10 @@ class FlightLog {
   struct StatusAnswered {
     Seq seq;
     XactStatus status;
+  };
+  struct CommitsCounted {  ///< The answer to kCountCommits.
+    uint64_t others = 0;   ///< So many that are not known to be of this sink.
+    bool is_final = true;  ///< False: more of them will be known soon.
   };
   struct Resolved {  ///< The target's answer about a flight that kResolve asked for.
     Seq seq;
@@ -131,25 +144,27 @@ class FlightLog {
   };
   using Event = std::variant<Added, Connected, ConnectFailed, SendBegan, Identified, CommitHanded,
                              Answered, SetAside, LetGo, Divided, Lost, Fenced, FenceFailed,
-                             StatusAnswered, Resolved, ResolveFailed, Stopped>;
+                             StatusAnswered, CommitsCounted, Resolved, ResolveFailed, Stopped>;
 
   // ---- actions ----------------------------------------------------------------------------------
   struct Action {
     enum class Kind : uint8_t {
       kWait,  ///< For answers or new flights, at most until `until`.
       kConnect,
-      kFence,      ///< Make sure that `backend` has ended.
-      kAskStatus,  ///< Ask pg_xact_status(`xid`) for `seq`.
-      kResolve,    ///< Ask the epoch row or the list of prepared transactions for `seq`.
-      kSend,       ///< Send `seq`.
-      kFinished,   ///< Stopped, and nothing on the wire: stop_error() is final.
+      kFence,         ///< Make sure that `backend` has ended.
+      kAskStatus,     ///< Ask pg_xact_status(`xid`) for `seq`.
+      kCountCommits,  ///< Count the committed transactions from `xid` to before `xid_end`.
+      kResolve,       ///< Ask the epoch row or the list of prepared transactions for `seq`.
+      kSend,          ///< Send `seq`.
+      kFinished,      ///< Stopped, and nothing on the wire: stop_error() is final.
     };
     Kind kind = Kind::kWait;
     Seq seq = 0;
-    uint64_t xid = 0;
+    uint64_t xid = 0, xid_end = 0;
     BackendIdentity backend;
     Deadline until = kNoDeadline;
-    bool possible_duplicate = false;  ///< kSend: an earlier attempt may have committed.
+    /// kSend: an earlier attempt may have committed, for which this was not said yet.
+    bool possible_duplicate = false;
   };
 
   explicit FlightLog(Config config);
@@ -189,12 +204,15 @@ class FlightLog {
   struct Flight {
     State state = State::kToSend;
     bool commit_handed = false;
-    bool possible_duplicate = false;
+    bool possible_duplicate = false;  ///< An attempt may have committed …
+    bool duplicate_said = false;      ///< … and the one after it was told so.
     bool set_aside = false;
     bool let_go = false;
     uint32_t failures = 0;
     uint32_t status_asked = 0;
-    uint64_t xid = 0;  ///< 0: unknown.
+    uint64_t xid = 0;        ///< 0: unknown.
+    uint64_t xid_begin = 0;  ///< Unknown outcome: it is not lower; 0: unknown.
+    uint64_t rows = 0;
     uint64_t attempt = 0;
     BackendIdentity backend;
     Incarnation incarnation;
@@ -215,6 +233,7 @@ class FlightLog {
   std::optional<Seq> on(const Fenced&, TimePoint);
   std::optional<Seq> on(const FenceFailed&, TimePoint);
   std::optional<Seq> on(const StatusAnswered&, TimePoint);
+  std::optional<Seq> on(const CommitsCounted&, TimePoint);
   std::optional<Seq> on(const Resolved&, TimePoint);
   std::optional<Seq> on(const ResolveFailed&, TimePoint);
   std::optional<Seq> on(const Stopped&, TimePoint);
@@ -227,6 +246,8 @@ class FlightLog {
   void fail_flight(Seq seq, const Error& error, bool repeat, TimePoint now);
   void send_again(Flight& flight, const Error& why);
   void send_again_as_unknown(Flight& flight);
+  /// Whether it is unknown, ran on the backend that is fenced, and its xid never arrived.
+  bool lacks_xid(const Flight& flight) const;
   Seq seq_of(const Flight& flight) const;
   /// Whether continuing next to a backend that may still work would break a guarantee: an older
   /// value over a newer, or a prepared transaction that is not recorded.
@@ -247,7 +268,9 @@ class FlightLog {
   bool connected_ = false;
   Incarnation incarnation_;
   BackendIdentity backend_;
+  uint64_t xid_begin_ = 0;  ///< Transactions to come on this connection have no lower id.
   std::optional<BackendIdentity> fenced_;
+  uint64_t fenced_xid_end_ = 0;
   uint32_t connect_failures_ = 0;
   TimePoint connect_not_before_{};
   bool gave_up_connecting_ = false;

@@ -92,9 +92,9 @@ void AnswerReader::on_row(const pgproto::DataRow& row, Flight& flight, LaneSessi
     backend = {.pid = static_cast<int32_t>(parse_number(value_text(row, 1))),
                .backend_start = std::string(value_text(row, 2))};
   }
-  setup_.log.step(
-      FlightLog::Identified{flight.seq, parse_number(value_text(row, 0)), std::move(backend)},
-      setup_.clock.now());
+  const uint64_t xid = parse_number(value_text(row, 0));
+  setup_.transactions.add(xid);
+  setup_.log.step(FlightLog::Identified{flight.seq, xid, std::move(backend)}, setup_.clock.now());
 }
 
 void AnswerReader::on_complete(const Event& event, std::string_view tag, Attempt& attempt) {

@@ -6,6 +6,7 @@
 #include "pgsink/lane/flight.h"
 #include "pgsink/lane/lane_metrics.h"
 #include "pgsink/lane/lane_session.h"
+#include "pgsink/lane/own_transactions.h"
 #include "pgsink/lane/target_plan.h"
 
 namespace pgsink {
@@ -17,6 +18,7 @@ class AnswerReader {
     const TargetPlanPointer& target;  ///< The plan in use.
     FlightLog& log;                   ///< Learns the ids of transactions.
     LaneMetrics& metrics;
+    OwnTransactions& transactions;    ///< Learns them too.
     std::string insert_letters;       ///< The statement that inserts dead letters; "": none.
     bool creates_partitions = false;  ///< The sink may create missing ones.
   };

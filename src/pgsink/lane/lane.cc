@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "pgsink/lane/lane_messages.h"
-#include "pgsink/lane/outcome.h"
 #include "pgsink/lane/stop_report.h"
 #include "pgsink/sql/control.h"
 
@@ -85,6 +84,7 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
                 .target = target_,
                 .log = log_,
                 .metrics = metrics_,
+                .transactions = setup_.transactions,
                 .insert_letters = std::string(rejects_.insert_sql()),
                 .creates_partitions = setup_.partitioner != nullptr}),
       settler_({.clock = env_.clock,
@@ -99,7 +99,8 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
                 .leaves = leaves_,
                 .sender = sender_,
                 .partitioner = setup_.partitioner,
-                .reports = setup_.reports}) {
+                .reports = setup_.reports}),
+      own_({.own = setup_.transactions, .lane = setup_.number}) {
   leaves_.adopt(target_->leaves.get(), std::move(tools.finder), flights_);
 }
 
@@ -176,6 +177,7 @@ void Lane::perform(const FlightLog::Action& action) {
       return connect();
     case Kind::kFence:
     case Kind::kAskStatus:
+    case Kind::kCountCommits:
     case Kind::kResolve:
       return ask_outcome(action);
     case Kind::kSend:
@@ -216,7 +218,7 @@ void Lane::begin_session() {
 
 void Lane::ask_outcome(const FlightLog::Action& action) {
   const auto answer = pgsink::ask_outcome(action, flights_.at(action.seq), log_.committed_prefix(),
-                                          *delivery_, link_->connection(), env_);
+                                          *delivery_, link_->connection(), env_, own_);
   if (!answer) return lost(answer.error());
   if (const auto* failed = std::get_if<FlightLog::FenceFailed>(&*answer)) {
     metrics_.error(failed->error);
@@ -348,7 +350,10 @@ Status Lane::handle_answers() {
   for (;;) {
     const auto event = session.connection().ready_event();
     if (!event) return fail(event.error());
-    if (!*event) return {};
+    if (!*event) {
+      tell_progress();
+      return {};
+    }
     if (session.observe(**event) && !session.wire().empty()) {
       Flight& oldest = flights_.at(session.wire().front());
       if (answers_.read(**event, oldest, session)) {
@@ -375,7 +380,7 @@ void Lane::lost(Error error) {
   for (const FlightLog::Seq seq : link_->wire()) {
     const Attempt& attempt = flights_.at(seq).attempt;
     const bool handed = attempt.commit_end > 0 && sent >= attempt.commit_end;
-    if (handed) step(FlightLog::CommitHanded{seq});
+    if (handed) step(FlightLog::CommitHanded{seq, flights_.at(seq).rows_kept()});
   }
   const bool last_word = link_->fatal() && link_->connection().is_direct();
   if (link_->fatal()) error = *link_->fatal();
@@ -392,6 +397,20 @@ void Lane::count_in_flight() {
     for (const FlightLog::Seq seq : link_->wire()) rows += flights_.at(seq).rows;
   }
   metrics_.in_flight(rows);
+  tell_progress();
+}
+
+void Lane::tell_progress() {
+  OwnTransactions::Progress now{.sent = log_.next_attempt() - 1, .settled = 0};
+  now.settled = now.sent;
+  if (link_) {
+    for (const FlightLog::Seq seq : link_->wire()) {
+      now.settled -= flights_.at(seq).attempt.is_identified ? 0 : 1;
+    }
+  }
+  if (now == told_) return;
+  told_ = now;
+  setup_.transactions.progress(setup_.number, now);
 }
 
 // ---- the end -----------------------------------------------------------------------------------
@@ -411,6 +430,7 @@ void Lane::end() {
   }
   link_.leave(!stopped);
   metrics_.disconnected();
+  setup_.transactions.progress(setup_.number, {.sent = told_.sent, .settled = told_.sent});
   flights_.clear();
   setup_.inbox.lanes().ended();
 }

@@ -18,6 +18,8 @@
 #include "pgsink/lane/flight_sizes.h"
 #include "pgsink/lane/intake.h"
 #include "pgsink/lane/lane_link.h"
+#include "pgsink/lane/outcome.h"
+#include "pgsink/lane/own_transactions.h"
 #include "pgsink/lane/target_plan.h"
 
 namespace pgsink {
@@ -29,6 +31,7 @@ class Lane {
     Inbox& inbox;
     size_t number = 0;  ///< Of the lane, in the inbox.
     TargetPlans& plans;
+    OwnTransactions& transactions;  ///< Of all lanes.
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
     std::string name;             ///< The connection's, for messages.
@@ -83,6 +86,7 @@ class Lane {
   void continue_rows(Deadline until);
   Status handle_answers();
   void count_in_flight();
+  void tell_progress();
 
   void end();
   Error stop_cause();
@@ -103,6 +107,8 @@ class Lane {
   FlightSender sender_;
   AnswerReader answers_;
   FlightSettler settler_;
+  OwnAtFence own_;
+  OwnTransactions::Progress told_;
   std::unique_ptr<Task> task_;
 };
 

@@ -51,7 +51,8 @@ void LaneLink::leave(bool is_clean) {
 
 FlightLog::Connected LaneLink::connected() const {
   return {place_->server().incarnation,
-          place_->is_direct() ? place_->server().backend : BackendIdentity{}};
+          place_->is_direct() ? place_->server().backend : BackendIdentity{},
+          place_->server().xid_end};
 }
 
 }  // namespace pgsink

@@ -104,6 +104,7 @@ class SinkImpl final : public Sink {
                 .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
                std::move(router)),
+        transactions_(env_),
         input_rejects_({.env = env_,
                         .connect = pool_->config().connect,
                         .salted_keys = &pool_->salted_keys(),
@@ -436,6 +437,7 @@ class SinkImpl final : public Sink {
                       .inbox = inbox_,
                       .number = lanes_.size(),
                       .plans = plans_,
+                      .transactions = transactions_,
                       .flights = {.window_max = static_cast<size_t>(options_.in_flight_max),
                                   .ordered = plan_.ordered,
                                   .outcome_source = plan_.outcome_source,
@@ -492,6 +494,7 @@ class SinkImpl final : public Sink {
   std::optional<WriterSessions> sessions_;
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
+  OwnTransactions transactions_;
   InputRejects input_rejects_;
   std::unique_ptr<EpochCommitter> committer_;
   std::unique_ptr<SlotConfirmer> confirmer_;

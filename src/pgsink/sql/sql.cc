@@ -50,6 +50,12 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},
+    {Sql::kXidEnd, "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"},
+    {Sql::kCommitsBetween,
+     "SELECT x.id FROM pg_catalog.generate_series($1::pg_catalog.int8,"
+     " $2::pg_catalog.int8 OPERATOR(pg_catalog.-) 1::pg_catalog.int8) AS x(id) WHERE"
+     " COALESCE(pg_catalog.pg_xact_status(x.id::pg_catalog.text::pg_catalog.xid8), 'committed')"
+     " OPERATOR(pg_catalog.=) 'committed'"},
     {Sql::kAbandon, "ROLLBACK"},
     // A session setting is rolled back with its transaction, so it names the last flight that
     // committed.

@@ -29,7 +29,9 @@ enum class Sql : uint8_t {
   kGrant,         ///< {privileges}, {table}, {role}
   kCopyIn,        ///< {table}, {columns}
   kCommit,
-  kXactStatus,  ///< $1 = xid8
+  kXactStatus,      ///< $1 = xid8
+  kXidEnd,          ///< Above the ids of all transactions that have ended.
+  kCommitsBetween,  ///< Those that committed of the ids from $1 to before $2, as numbers.
   kAbandon,
   kSetFlight,  ///< {number}: records the last flight that committed, for the session.
   kGuard,      ///< {before}, {number}: fails unless flight `before` committed.
