@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import unittest
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -184,6 +185,26 @@ class JobTest(unittest.TestCase):
         self.assertEqual((report.rows, report.rejected), (1, 1))
         self.assertEqual([letter["row"]["id"] for letter in letters], [1])
         self.assertEqual(self.sql("SELECT * FROM narrow"), [(2, "ok")])
+
+    def test_values_that_the_server_reads_as_text(self):
+        """A part writes them as a sink does: keys and values for hstore, not an object of JSON."""
+        self.sql("CREATE EXTENSION hstore")
+        self.sql("CREATE TABLE m (id bigint PRIMARY KEY, tags hstore, price money)")
+        rows = pyarrow.table({
+            "id": [1, 2],
+            "tags": pyarrow.array([[("a", "1"), ("b", None)], None],
+                                  pyarrow.map_(pyarrow.string(), pyarrow.string())),
+            "price": ["12.50", None],
+        })
+        for mode in ("insert", "upsert"):
+            keys = {"conflict_columns": "id"} if mode == "upsert" else {}
+            with pgsink.job(self.url, "m", like=rows, mode=mode, **keys) as job:
+                with pgsink.part(job.ticket, 0, self.url, "m", mode=mode, **keys) as part:
+                    part.write(rows)
+                    job.commit([part.finish()])
+        self.assertEqual(
+            self.sql("SELECT id, tags->'a', tags ? 'b', price::numeric FROM m ORDER BY id"),
+            [(1, "1", True, Decimal("12.50")), (2, None, None, None)])
 
     def test_a_partition_may_have_no_rows(self):
         with self.job() as job:

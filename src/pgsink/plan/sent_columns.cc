@@ -30,10 +30,10 @@ std::string unbounded_name(const TypeInfo& type) {
 }  // namespace
 
 SentColumns::SentColumns(const CatalogTable& table, const std::vector<EncodeColumn>& columns,
-                         const std::vector<std::string>& names)
+                         const std::vector<std::string>& names, bool own_types)
     : table_(table), columns_(columns), names_(names) {
   for (const EncodeColumn& column : columns) {
-    wires_.push_back(encode::column_wire(column, table.types));
+    wires_.push_back(own_types ? Wire::kOwn : encode::column_wire(column, table.types));
   }
 }
 

@@ -11,9 +11,10 @@ namespace pgsink {
 
 class SentColumns {
  public:
-  /// `names` are the quoted names of `columns`. All three must live as long as this.
+  /// `names` are the quoted names of `columns`. All three must live as long as this. With
+  /// `own_types`, others have brought the values into the columns' types.
   SentColumns(const CatalogTable& table, const std::vector<EncodeColumn>& columns,
-              const std::vector<std::string>& names);
+              const std::vector<std::string>& names, bool own_types = false);
 
   /// Whether some columns are sent as another type than their own.
   bool casts() const;

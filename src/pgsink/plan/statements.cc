@@ -528,7 +528,9 @@ Result<JobStatements> Composer::compose_job() {
   }
   if (auto quoted = quote_names(); !quoted) return fail(quoted.error());
   if (auto chosen = choose_assignments(); !chosen) return fail(chosen.error());
-  sent_.emplace(table_, columns_, all_);
+  // A part writes into the staging table as into any table, and what a value becomes depends on the
+  // type there.
+  sent_.emplace(table_, columns_, all_, true);
   JobStatements made;
   made.columns = sent_->staged();
   made.part = free_name(table_, "pgsink_part");
