@@ -18,7 +18,7 @@ namespace {
 using test::shared_server;
 using testing::HasSubstr;
 
-constexpr int64_t kRows = 5'000;  // Of a batch: 1,000 for each of five partitions.
+constexpr int64_t kRows = 1'000;  // Of a batch: 200 for each of five partitions.
 
 struct Item {
   int64_t id = 0, v = 0;
@@ -58,7 +58,7 @@ class TableShapeTest : public testing::TestWithParam<Case> {
     options_.table = "t";
     options_.batch_size = 100'000;
     if (way != Way::kInsertSeries) options_.copy_batch_size = 100'000;
-    options_.partition_copy_min_rows = 1000;
+    options_.partition_copy_min_rows = kRows / 5;
     options_.retry_backoff_ms = 1;
     if (keyed_) {
       options_.write_mode = WriteMode::kUpsert;
@@ -155,7 +155,7 @@ TEST_P(TableShapeTest, AnotherOrderOfColumns) {
 }
 
 TEST_P(TableShapeTest, ANarrowerModifierRejects) {
-  expect_stop("ALTER TABLE t ALTER n TYPE numeric(20,1)", "5000.1250");
+  expect_stop("ALTER TABLE t ALTER n TYPE numeric(20,1)", "1000.1250");
 }
 
 TEST_P(TableShapeTest, ANarrowerModifierRejectsIntoDeadLetters) {
@@ -263,7 +263,7 @@ TEST_P(TableShapeTest, ColumnsThatAreNotSentMayChange) {
 TEST_P(TableShapeTest, AChangeThatIsUndoneBeforeTheRowsGetThere) {
   options_.batch_size = 100;
   if (options_.use_copy == true) options_.copy_batch_size = 100;
-  options_.transaction_size = 2 * kRows;
+  options_.transaction_size = 4 * kRows;
   auto sink = open();
   sql("ALTER TABLE t ALTER v TYPE float8");
   ASSERT_TRUE(sink->write(items(0, 1000)));

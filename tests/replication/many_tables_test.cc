@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <random>
 #include <sys/wait.h>
 #include <thread>
@@ -15,7 +16,7 @@
 #include <libpq-fe.h>
 
 #include "pgsink/sink.h"
-#include "replication/source_support.h"
+#include "replication/pair_fixture.h"
 #include "support/patience.h"
 
 namespace pgsink {
@@ -33,31 +34,18 @@ int wanted(const char* variable, int otherwise) {
 /// "sales.t3": every third table is in another schema.
 std::string table_name(int i) { return (i % 3 == 2 ? "sales.t" : "public.t") + std::to_string(i); }
 
-class ManyTablesTest : public testing::Test {
+class ManyTablesTest : public test::PairTest {
  protected:
   void SetUp() override {
-    from_ =
-        PostgresServer::start({.settings = {{"wal_level", "logical"}, {"max_connections", "300"}}});
-    to_ = PostgresServer::start({.settings = {{"max_connections", "300"}}, .own_initdb = true});
-    source_database_ = from_->create_database("origin");
-    target_database_ = to_->create_database("copy");
+    PairTest::SetUp();
     change("CREATE SCHEMA sales");
-    source_ = test::source_options(*from_, source_database_, "");
+    source_.table.clear();
     source_.tables = "*.t*";
-    target_.connection_name = "copy";
-    target_.host = to_->socket_dir();
-    target_.port = std::to_string(to_->port());
-    target_.database = target_database_;
-    target_.username = "postgres";
+    target_.table.clear();
     target_.target_tables = "{schema}.{table}";
-    target_.write_mode = WriteMode::kChangelog;
     target_.create_table = true;
-    target_.batch_timeout_ms = 20;
-    target_.retry_backoff_ms = source_.retry_backoff_ms = 20;
-    target_.max_retries = source_.max_retries = 10'000;
   }
 
-  void change(const std::string& sql) { from_->sql(sql, source_database_); }
   /// Tables from the last one on, with some rows each.
   void create_tables(int count) {
     for (int i = 0; i < count; ++i) {
@@ -98,40 +86,7 @@ class ManyTablesTest : public testing::Test {
     EXPECT_EQ(is, should);
   }
 
-  void wait_for_stream() {
-    EXPECT_TRUE(test::eventually([&] {
-      return from_->scalar(
-                 "SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name = "
-                 "'" +
-                 source_.replication_slot + "'") == "1";
-    }));
-  }
-
-  Status replicate_once(const std::function<bool()>& goes_on) const {
-    auto source = Source::open(source_);
-    return source ? replicate(**source, target_, goes_on) : fail(source.error());
-  }
-  /// Replicates in this process while `body` runs.
-  template <typename Body>
-  Status replicate_while(Body body) {
-    std::atomic<bool> ends = false;
-    Status outcome;
-    returned_ = false;
-    std::thread thread([&] {
-      outcome = replicate_once([&] { return !ends; });
-      returned_ = true;
-    });
-    body();
-    ends = true;
-    thread.join();
-    return outcome;
-  }
-
-  std::unique_ptr<PostgresServer> from_, to_;
-  std::string source_database_, target_database_;
-  SinkOptions source_, target_;
   int tables_ = 0;
-  std::atomic<bool> returned_ = false;  ///< The last replicate().
 };
 
 TEST_F(ManyTablesTest, AreCopiedAndKeptEqualThroughOneSlot) {
@@ -158,7 +113,9 @@ TEST_F(ManyTablesTest, AreCopiedAndKeptEqualThroughOneSlot) {
     const Status again = replicate_while([&] { expect_equal(); });
     EXPECT_TRUE(again) << again.error().to_string();
   }
-  EXPECT_EQ(from_->scalar("SELECT count(*) FROM pg_replication_slots"), "2");
+  EXPECT_EQ(from_->scalar("SELECT count(*) FROM pg_replication_slots WHERE database = '" +
+                          source_database_ + "'"),
+            "2");
   EXPECT_EQ(to_->scalar("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid "
                         "= 't0'::regclass AND attname = 'amount'",
                         target_database_),
@@ -205,7 +162,7 @@ TEST_F(ManyTablesTest, AnOldTransactionDelaysOnlyTheNewTableAndIsNotLost) {
   };
   const Status done = replicate_while([&] {
     expect_equal();
-    wait_for_stream();
+    wait_for_slot();
     in_old("BEGIN; UPDATE t1 SET name = 'old' WHERE id = 1");
     change("CREATE TABLE t_later (id bigint PRIMARY KEY, name text)");
     in_old("INSERT INTO t_later VALUES (1, 'old')");
@@ -227,10 +184,43 @@ TEST_F(ManyTablesTest, AnOldTransactionDelaysOnlyTheNewTableAndIsNotLost) {
 
 // ---- what must not be lost silently ------------------------------------------------------------
 
+struct Loss {
+  std::string sql, message;
+};
+
+/// One loss, in databases of its own.
+class LossOfATable : public ManyTablesTest {
+ public:
+  void SetUp() override { ManyTablesTest::SetUp(); }
+  void TearDown() override { ManyTablesTest::TearDown(); }
+  void TestBody() override {}
+
+  void while_it_runs(const Loss& loss) {
+    SCOPED_TRACE(loss.sql + ", running");
+    create_tables(3);
+    const Status stopped = replicate_while([&] {
+      expect_equal();
+      wait_for_slot();
+      change(loss.sql);
+      EXPECT_TRUE(test::eventually([&] { return returned_.load(); }));
+    });
+    ASSERT_FALSE(stopped);
+    EXPECT_THAT(stopped.error().message, HasSubstr(loss.message));
+  }
+  void while_it_is_stopped(const Loss& loss) {
+    SCOPED_TRACE(loss.sql + ", stopped");
+    create_tables(3);
+    const Status stopped = replicate_while([&] { expect_equal(); });
+    EXPECT_TRUE(stopped) << stopped.error().to_string();
+    change(loss.sql);
+    const auto end = std::chrono::steady_clock::now() + test::kPatience;
+    const Status again = replicate_once([&] { return std::chrono::steady_clock::now() < end; });
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, Errc::kReplication) << again.error().to_string();
+  }
+};
+
 TEST_F(ManyTablesTest, WhatWouldLoseChangesOfOneTableStopsItWhileItRuns) {
-  struct Loss {
-    std::string sql, message;
-  };
   const std::string pub = "ALTER PUBLICATION pub ";
   const std::vector<Loss> losses = {
       {pub + "DROP TABLE t1", "table public.t1: publication \"pub\" does not hold it any more"},
@@ -242,39 +232,25 @@ TEST_F(ManyTablesTest, WhatWouldLoseChangesOfOneTableStopsItWhileItRuns) {
        "table public.t1: column \"more\" was added"},
       {"DROP PUBLICATION pub", "publication \"pub\" was dropped"},
   };
+  // Each mostly waits for what is looked at once a second: so all at the same time.
   for (const bool running : {true, false}) {
-    for (const Loss& loss : losses) {
-      SCOPED_TRACE(loss.sql + (running ? ", running" : ", stopped"));
-      if (!running && loss.message.find("\"more\"") != std::string::npos) continue;
-      from_->sql(
-          "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA sales CASCADE;"
-          "CREATE SCHEMA sales; DROP PUBLICATION IF EXISTS pub;"
-          "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots",
-          source_database_);
-      to_->sql(
-          "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS sales CASCADE",
-          target_database_);
-      tables_ = 0;
-      create_tables(3);
-      const Status stopped = replicate_while([&] {
-        expect_equal();
-        if (!running) return;
-        wait_for_stream();
-        change(loss.sql);
-        EXPECT_TRUE(test::eventually([&] { return returned_.load(); }));
-      });
-      if (running) {
-        ASSERT_FALSE(stopped);
-        EXPECT_THAT(stopped.error().message, HasSubstr(loss.message));
-        continue;
-      }
-      EXPECT_TRUE(stopped) << stopped.error().to_string();
-      change(loss.sql);
-      const auto end = std::chrono::steady_clock::now() + test::kPatience;
-      const Status again = replicate_once([&] { return std::chrono::steady_clock::now() < end; });
-      ASSERT_FALSE(again);
-      EXPECT_EQ(again.error().code, Errc::kReplication) << again.error().to_string();
+    std::vector<std::unique_ptr<LossOfATable>> cases;
+    for (size_t i = 0; i < losses.size(); ++i) {
+      cases.push_back(std::make_unique<LossOfATable>());
+      cases.back()->SetUp();
     }
+    {
+      std::vector<std::jthread> threads;
+      for (size_t i = 0; i < losses.size(); ++i) {
+        const bool is_followed = losses[i].message.find("\"more\"") != std::string::npos;
+        if (!running && is_followed) continue;
+        threads.emplace_back([&, i] {
+          if (running) return cases[i]->while_it_runs(losses[i]);
+          cases[i]->while_it_is_stopped(losses[i]);
+        });
+      }
+    }
+    for (const auto& one : cases) one->TearDown();
   }
 }
 
@@ -326,8 +302,6 @@ TEST_F(ManyTablesTest, TwoTablesOfTheSourceDoNotShareATarget) {
 
 TEST_F(ManyTablesTest, TheLogIsDecodedOnceForAllOfThem) {
   const int count = wanted("PGSINK_MANY_TABLES", 6);
-  from_->configure({{"max_replication_slots", "80"}, {"max_wal_senders", "80"}});
-  from_->restart();
   create_tables(count);
   EXPECT_TRUE(replicate_while([&] { expect_equal(); }));
   // The same tables through a slot each, into another database.

@@ -14,7 +14,7 @@
 #include <libpq-fe.h>
 
 #include "pgsink/sink.h"
-#include "replication/source_support.h"
+#include "replication/pair_fixture.h"
 #include "support/patience.h"
 #include "support/wire_proxy.h"
 
@@ -38,29 +38,14 @@ constexpr const char* kTable =
 constexpr const char* kDigest =
     "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY id)), '') FROM t";
 
-class ReplicateTest : public testing::Test {
+class ReplicateTest : public test::PairTest {
  protected:
   void SetUp() override {
-    from_ = PostgresServer::start({.settings = {{"wal_level", "logical"}}});
-    to_ = PostgresServer::start({.own_initdb = true});
-    source_database_ = from_->create_database("origin");
-    target_database_ = to_->create_database("copy");
+    PairTest::SetUp();
     from_->sql(kTable, source_database_);
     to_->sql(kTable, target_database_);
-    source_ = test::source_options(*from_, source_database_);
-    target_.connection_name = "copy";
-    target_.host = to_->socket_dir();
-    target_.port = std::to_string(to_->port());
-    target_.database = target_database_;
-    target_.username = "postgres";
-    target_.table = "t";
-    target_.write_mode = WriteMode::kChangelog;
-    target_.batch_timeout_ms = 20;
-    target_.retry_backoff_ms = source_.retry_backoff_ms = 20;
-    target_.max_retries = source_.max_retries = 10'000;
   }
 
-  void change(const std::string& sql) { from_->sql(sql, source_database_); }
   std::string source_digest() { return from_->scalar(kDigest, source_database_); }
   std::string target_digest() { return to_->scalar(kDigest, target_database_); }
   void expect_equal() {
@@ -70,37 +55,6 @@ class ReplicateTest : public testing::Test {
     }
     EXPECT_EQ(source_digest(), target_digest());
   }
-  void wait_for_slot() {
-    const auto end = std::chrono::steady_clock::now() + kPatience;
-    while (
-        from_->scalar("SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name = '" +
-                      source_.replication_slot + "'") != "1" &&
-        std::chrono::steady_clock::now() < end) {
-      std::this_thread::sleep_for(20ms);
-    }
-  }
-
-  /// Replicates in this process while `body` runs.
-  template <typename Body>
-  Status replicate_while(Body body) {
-    std::atomic<bool> ends = false;
-    Status outcome;
-    returned_ = false;
-    std::thread thread([&] {
-      auto source = Source::open(source_);
-      outcome = source ? replicate(**source, target_, [&] { return !ends; }) : fail(source.error());
-      returned_ = true;
-    });
-    body();
-    ends = true;
-    thread.join();
-    return outcome;
-  }
-
-  std::unique_ptr<PostgresServer> from_, to_;
-  std::string source_database_, target_database_;
-  SinkOptions source_, target_;
-  std::atomic<bool> returned_ = false;  ///< The last replicate().
 };
 
 TEST_F(ReplicateTest, KeepsTwoTablesEqual) {
