@@ -380,7 +380,10 @@ std::string PostgresServer::create_database(std::string_view prefix, bool for_al
   if (test != nullptr && test != std::exchange(databases_of_, test)) drop_databases();
   static std::atomic<int> number = 0;
   const std::string name = std::string(prefix) + "_" + std::to_string(++number);
-  sql("CREATE DATABASE " + quote_name(name));
+  // In memory and without fsync, copying the files takes half as long as writing them as WAL, which
+  // PostgreSQL does by default since 15; before, it always copied.
+  const std::string strategy = version() >= 150000 ? " STRATEGY file_copy" : "";
+  sql("CREATE DATABASE " + quote_name(name) + strategy);
   if (test != nullptr && !for_all_tests) databases_.push_back(name);
   return name;
 }
