@@ -178,7 +178,7 @@ Error StreamRows::fenced(std::string_view stream, const StreamRow* now) const {
   if (now != nullptr) {
     error.message = which + "is fenced by " + now->writer_name +
                     ": it has claimed the stream, so this writer must release() it; its other "
-                    "streams go on";
+                    "streams continue";
   } else {
     error.message = which + "has no row in " + table_ +
                     ": the row was deleted, and with it the record of what is committed";

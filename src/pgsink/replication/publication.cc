@@ -176,7 +176,7 @@ Status check_slot(const SinkOptions& options, const Facts& facts) {
   } else if (facts.text(Facts::kSlotDatabase) != facts.text(Facts::kDatabase)) {
     wrong = " belongs to database " + facts.text(Facts::kSlotDatabase);
   } else if (facts.is(Facts::kSlotTemporary)) {
-    wrong = " is temporary and goes with the session that made it";
+    wrong = " is temporary, and is dropped with the session that created it";
   }
   if (!wrong.empty()) return fail(Errc::kReplication, slot + wrong + ": use another name");
   if (facts.text(Facts::kSlotWal) != "lost") return {};

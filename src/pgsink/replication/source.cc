@@ -91,7 +91,7 @@ class SourceImpl final : public Source, SnapshotRows {
     if (after.size() != tables_.size() || (many_ && !memory)) {
       return fail(Errc::kUsage,
                   "Source::start(): a source with the option tables needs a position for each of "
-                  "tables(), and a memory");
+                  "tables(), and a SourceMemory");
     }
     if (auto loaded = checks_.record().load(std::move(memory), warnings_); !loaded) {
       return fail_at(options_, loaded.error());
