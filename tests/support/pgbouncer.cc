@@ -57,6 +57,8 @@ void PgBouncer::write_settings() const {
        // A server that is away is looked for again at once, as the tests have no time to lose.
        << "server_login_retry = 0.05\n"
        << "server_check_delay = 0\n"
+       // A proxy between it and the server reads the messages.
+       << "server_tls_sslmode = disable\n"
        << "ignore_startup_parameters = extra_float_digits\n";
   file.close();
   if (!file) throw std::runtime_error("cannot write the settings of pgbouncer in " + root_);

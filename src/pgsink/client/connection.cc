@@ -112,7 +112,7 @@ Result<bool> Connection::moved(const Transport::Moved& moved) {
 
 void Connection::watch_silence(const SilenceWatch& watch) {
   watch_.reset();
-  if (watch.longest <= Duration::zero() || !is_direct()) return;
+  if (watch.longest <= Duration::zero()) return;
   if (server_.backend.backend_start.empty()) return;
   watch_ = std::make_unique<SilenceWatch>(watch);
 }
@@ -126,7 +126,7 @@ Status Connection::check_silence() {
   using Kind = BackendLook::Kind;
   const Duration silent = env_.clock.now() - *due_since_;
   due_since_.reset();
-  BackendLook look = look_at_backend(*watch_, server_);
+  BackendLook look = look_at_backend(*watch_, server_, is_direct());
   if (look.kind == Kind::kWaits) {
     // Its answer may be on the way at this moment.
     const auto late =
@@ -139,7 +139,7 @@ Status Connection::check_silence() {
     } else if (late.error().code != Errc::kTimeout) {
       return fail(lost(&late.error()).error());
     }
-    const BackendLook again = look_at_backend(*watch_, server_);
+    const BackendLook again = look_at_backend(*watch_, server_, is_direct());
     if (again.kind == Kind::kWaits && again.since != look.since) return {};
     look = again;
   }

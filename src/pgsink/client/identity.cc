@@ -233,7 +233,40 @@ bool is_of_transport(const Error& error) {
 
 }  // namespace
 
-BackendLook look_at_backend(const SilenceWatch& watch, const ServerIdentity& server) {
+namespace {
+
+constexpr const char* kLookBehindPooler =
+    "SELECT pg_catalog.count(*) FILTER (WHERE"
+    "  pg_catalog.left(a.state, 4) OPERATOR(pg_catalog.<>) 'idle'"
+    "  AND COALESCE(a.wait_event_type, '') OPERATOR(pg_catalog.<>) 'Client'),"
+    " pg_catalog.max(a.state_change)"
+    " FROM pg_catalog.pg_stat_get_activity(NULL) a,"
+    " pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) me"
+    " WHERE a.usesysid OPERATOR(pg_catalog.=) me.usesysid"
+    " AND a.application_name OPERATOR(pg_catalog.=) $1"
+    " AND a.pid OPERATOR(pg_catalog.<>) me.pid";
+
+/// A pooler that has no session to lend answers as late as a dead one.
+BackendLook look_behind_pooler(const SilenceWatch& watch) {
+  using Kind = BackendLook::Kind;
+  const auto opened = Connection::open(*watch.env, *watch.options, watch.salted_keys);
+  if (!opened) return {};
+  const std::string& name = watch.options->application_name;
+  const std::optional<std::string> parameters[] = {name};
+  const auto row =
+      (*opened)->query(kLookBehindPooler, parameters, watch.env->clock.now() + kLookTimeout);
+  if (!row || row->rows.empty() || row->rows[0][0] != "0") return {};
+  const std::string since = row->rows[0][1].value_or("");
+  return {Kind::kWaits, since,
+          "behind the pooler no session of \"" + name + "\" works" +
+              (since.empty() ? "" : " (since " + since + ")")};
+}
+
+}  // namespace
+
+BackendLook look_at_backend(const SilenceWatch& watch, const ServerIdentity& server,
+                            bool is_direct) {
+  if (!is_direct) return look_behind_pooler(watch);
   using Kind = BackendLook::Kind;
   const auto opened = Connection::open(*watch.env, *watch.options, watch.salted_keys);
   if (!opened) {

@@ -46,7 +46,10 @@ struct BackendLook {
   std::string why;    ///< For the message.
 };
 
-/// look_at_backend opens a connection for one question.
-BackendLook look_at_backend(const SilenceWatch& watch, const ServerIdentity& server);
+/// look_at_backend opens a connection for one question. Behind a pooler it cannot be told which
+/// backend serves a client: there the question is whether any session of this application name
+/// works, and who cannot be asked works.
+BackendLook look_at_backend(const SilenceWatch& watch, const ServerIdentity& server,
+                            bool is_direct);
 
 }  // namespace pgsink
