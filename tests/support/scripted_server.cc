@@ -161,6 +161,7 @@ std::string identity_answer() {
                                            "7000000000000000001",
                                            "00000001",
                                            "2026-01-01 00:00:00+00",
+                                           "1000",
                                            "postgres1"};
   pgproto::RowDescription description;
   pgproto::DataRow row;

@@ -455,6 +455,8 @@ FlightLog::Action FlightLog::next(TimePoint now) const {
       action.kind = Action::Kind::kCountCommits;
       action.xid = lost.xid_begin;
       action.xid_end = fenced_xid_end_;
+      action.without_xid = static_cast<uint64_t>(
+          std::ranges::count_if(flights_, [&](const Flight& one) { return lacks_xid(one); }));
     }
     return action;
   }

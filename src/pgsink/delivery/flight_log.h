@@ -162,6 +162,7 @@ class FlightLog {
     Kind kind = Kind::kWait;
     Seq seq = 0;
     uint64_t xid = 0, xid_end = 0;
+    uint64_t without_xid = 0;  ///< kCountCommits: so many flights are in question.
     BackendIdentity backend;
     Deadline until = kNoDeadline;
     /// kSend: an earlier attempt may have committed, for which this was not said yet.

@@ -51,7 +51,7 @@ Result<FlightLog::Event> fence_backend(const FlightLog::Action& action, Connecti
 
 /// Which transactions committed since one that is known to be older than those without an id.
 Result<FlightLog::Event> count_commits(const FlightLog::Action& action, Connection& connection,
-                                       Env& env, const OwnAtFence& own) {
+                                       Env& env, OwnAtFence& own) {
   const FlightLog::CommitsCounted any{.others = std::numeric_limits<uint64_t>::max()};
   if (action.xid >= action.xid_end) return FlightLog::CommitsCounted{};
   if (action.xid_end - action.xid > kIdsCountedMax) return any;
@@ -66,9 +66,11 @@ Result<FlightLog::Event> count_commits(const FlightLog::Action& action, Connecti
     committed.push_back(parse_number(cell(*answer, row, 0)));
   }
   // In this order: an id may become known in between.
-  const bool is_final = own.own.knows_all(own.sent, own.lane);
-  const uint64_t others = own.own.count_others(committed);
-  return FlightLog::CommitsCounted{.others = others, .is_final = is_final || others == 0};
+  const bool is_final =
+      own.own.knows_all(own.sent, own.lane) || own.own.count_others(committed) == 0;
+  const uint64_t others = is_final ? own.own.claim_others(committed, action.without_xid)
+                                   : own.own.count_others(committed);
+  return FlightLog::CommitsCounted{.others = others, .is_final = is_final};
 }
 
 Result<FlightLog::Event> ask_status(const FlightLog::Action& action, Connection& connection,

@@ -9,7 +9,7 @@ namespace pgsink {
 
 /// OwnAtFence is what the sink had sent when a lane fenced its old backend.
 struct OwnAtFence {
-  const OwnTransactions& own;
+  OwnTransactions& own;
   size_t lane = 0;
   std::vector<uint64_t> sent{};
 };

@@ -12,6 +12,10 @@ constexpr size_t kKnownMax = 20'000;
 
 void OwnTransactions::add(uint64_t xid) {
   const Monitor::Lock lock(*monitor_);
+  keep(xid);
+}
+
+void OwnTransactions::keep(uint64_t xid) {
   if (!known_.insert(xid).second) return;
   order_.push_back(xid);
   if (order_.size() <= kKnownMax) return;
@@ -44,6 +48,19 @@ uint64_t OwnTransactions::count_others(const std::vector<uint64_t>& xids) const 
   const Monitor::Lock lock(*monitor_);
   return static_cast<uint64_t>(
       std::ranges::count_if(xids, [&](uint64_t xid) { return !known_.contains(xid); }));
+}
+
+uint64_t OwnTransactions::claim_others(const std::vector<uint64_t>& xids, uint64_t without_id) {
+  const uint64_t others = count_others(xids);
+  const Monitor::Lock lock(*monitor_);
+  if (others > without_id) return others;
+  // Another lane may have claimed some of them in between.
+  uint64_t claimed = 0;
+  for (const uint64_t xid : xids) {
+    if (!known_.contains(xid)) ++claimed;
+    keep(xid);
+  }
+  return claimed;
 }
 
 }  // namespace pgsink

@@ -31,10 +31,15 @@ class OwnTransactions {
   std::vector<uint64_t> sent() const;
   /// Whether of all that was sent then, by other lanes than this one, the ids are known.
   bool knows_all(const std::vector<uint64_t>& sent, size_t lane) const;
-  /// How many of these ids are of others.
+  /// How many of these ids are not known.
   uint64_t count_others(const std::vector<uint64_t>& xids) const;
+  /// The same. If a lane has at least as many transactions without an id, all of these ids are
+  /// explained by them and known from now on, so that no other lane counts them again.
+  uint64_t claim_others(const std::vector<uint64_t>& xids, uint64_t without_id);
 
  private:
+  void keep(uint64_t xid);
+
   const std::unique_ptr<Monitor> monitor_;
   std::unordered_set<uint64_t> known_;  ///< The last ones.
   std::deque<uint64_t> order_;          ///< As they came.
