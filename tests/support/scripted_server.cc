@@ -162,6 +162,7 @@ std::string identity_answer() {
                                            "00000001",
                                            "2026-01-01 00:00:00+00",
                                            "1000",
+                                           "0",
                                            "postgres1"};
   pgproto::RowDescription description;
   pgproto::DataRow row;

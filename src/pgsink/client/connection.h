@@ -47,6 +47,7 @@ struct ServerIdentity {
   int max_prepared_transactions = 0;
   /// Above the ids of all transactions that had ended before; 0: unknown.
   uint64_t xid_end = 0;
+  int client_port = 0;  ///< Of the connection as the server sees it; 0: a Unix socket, or unknown.
 };
 
 /// QueryResult has the rows of a simple Query in text format: those of its last statement that
@@ -97,6 +98,9 @@ class Connection {
   /// backends among its clients: each transaction may run in another one, so session state
   /// (settings, locks, temporary tables, prepared statements) cannot be relied on.
   bool is_direct() const { return server_.backend.pid == session_->backend_process_id(); }
+  /// Whether the server sees another client than this one: there is a proxy, a pooler or a
+  /// translation of addresses in between.
+  bool is_relayed() const { return server_.client_port != transport_->local_port(); }
   /// The endpoint of the connection, for messages: "127.0.0.1:5432" or
   /// "/run/postgresql/.s.PGSQL.5432".
   const std::string& endpoint() const { return endpoint_; }

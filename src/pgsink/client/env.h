@@ -114,6 +114,8 @@ class Transport {
   virtual Result<Moved> exchange(Bytes out, MutableBytes in, Deadline deadline) = 0;
   /// Makes the running or the next exchange() return with `interrupted`. Thread-safe.
   virtual void interrupt() = 0;
+  /// The TCP port of this side; 0: it has none, or it is not known.
+  virtual uint16_t local_port() const { return 0; }
   /// Announces that nothing more will be sent, if the transport has a message for that (TLS:
   /// close_notify) and sending it does not block.
   virtual void end_stream() {}

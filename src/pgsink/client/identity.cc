@@ -29,7 +29,8 @@ constexpr const char* kIncarnationColumns =
     "  ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"
     "  END,"
     " (SELECT b.stats_reset FROM pg_catalog.pg_stat_bgwriter b),"
-    " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())";
+    " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()),"
+    " pg_catalog.inet_client_port()";
 
 // IntervalStyle, extra_float_digits and quote_all_identifiers have these values unless they were
 // changed for the role; the texts that pgsink writes and reads must not depend on that. A pooler
@@ -60,6 +61,7 @@ enum Column : size_t {
   kTimeline,
   kStatsReset,
   kXidEnd,
+  kClientPort,
   kSettings,
   kColumnCount,
 };
@@ -96,8 +98,8 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
   if (!answer && may_not_or_cannot(answer.error())) {
     // A hardened server hides these values: pgsink works, but after a lost COMMIT the outcome is
     // always unknown.
-    answer =
-        connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL, NULL" + rest, deadline);
+    answer = connection.query(std::string(kCommonColumns) + ", NULL, NULL, NULL, NULL, NULL" + rest,
+                              deadline);
   }
   if (!answer) return fail(answer.error());
   if (answer->rows.size() != 1 || answer->rows[0].size() != kColumnCount) {
@@ -119,6 +121,7 @@ Result<ServerIdentity> read_identity(Connection& connection, Random& random, boo
                           life(kStatsReset)};
   identity.incarnation_known = row[kSystemIdentifier] && row[kTimeline] && row[kStatsReset];
   identity.xid_end = to_int<uint64_t>(text(kXidEnd));
+  identity.client_port = to_int(text(kClientPort));
   read_only = text(kReadOnly) == "on";
   return identity;
 }

@@ -64,6 +64,7 @@ class SocketTransport final : public Transport {
     [[maybe_unused]] const ssize_t written = ::write(wakeup_.get(), &one, sizeof one);
   }
 
+  uint16_t local_port() const override;
   void close() override { socket_.reset(); }
 
  private:
@@ -81,6 +82,15 @@ class SocketTransport final : public Transport {
   bool send_blocked_ = false;  // the kernel is full: ask poll() before the next send
   int send_error_ = 0;         // kept: what the server sent before it left is received first
 };
+
+uint16_t SocketTransport::local_port() const {
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  if (::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) return 0;
+  if (name.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in&>(name).sin_port);
+  if (name.ss_family != AF_INET6) return 0;
+  return ntohs(reinterpret_cast<const sockaddr_in6&>(name).sin6_port);
+}
 
 // An interrupt that comes between the two lines is reported again by the next call: a spurious
 // report does no harm, a missed one would.

@@ -28,6 +28,7 @@ class OpenSslTransport final : public TlsTransport {
   Result<Moved> exchange(Bytes out, MutableBytes in, Deadline deadline) override;
   void interrupt() override { plain_->interrupt(); }
   void end_stream() override;
+  uint16_t local_port() const override { return plain_->local_port(); }
   void close() override { plain_->close(); }
   const std::vector<std::byte>& server_end_point() const override { return end_point_; }
   std::string description() const override {

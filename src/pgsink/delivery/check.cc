@@ -91,6 +91,18 @@ Status check_delivery(const SinkOptions& options, Connection& connection, const 
   return check_two_phase(connection, options, table, deadline);
 }
 
+Status check_path(Connection& connection, Deadline deadline) {
+  if (!connection.is_relayed()) return {};
+  // A server has no setting of that name, and says so.
+  const auto version = connection.query(sql_text(Sql::kPgpoolVersion), deadline);
+  if (connection.broken()) return version ? Status() : fail(version.error());
+  if (!version) return {};
+  return fail(Errc::kOptionConflict,
+              "the connection goes through pgpool-II " + version->scalar() +
+                  ", which loses rows and answers while several transactions are in flight: "
+                  "connect to the server itself, or through PgBouncer");
+}
+
 bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server) {
   // Source: PostgreSQL documentation, "Setting Parameters": how a boolean may be written.
   constexpr std::array<std::string_view, 4> kOff{"off", "false", "no", "0"};

@@ -27,6 +27,10 @@ Status check_two_phase(Connection& connection, const SinkOptions& options,
 Status check_local_table(Connection& connection, const CatalogTable& table, std::string_view option,
                          Deadline deadline);
 
+/// check_path fails with kOptionConflict if there is something between the client and the server
+/// through which rows would get lost: pgpool-II. Only where something is in between is it asked.
+Status check_path(Connection& connection, Deadline deadline);
+
 /// commits_asynchronously says whether the transactions of the sink commit without waiting for the
 /// disk: its own variables override those of role, database and server.
 bool commits_asynchronously(const SinkOptions& options, const ServerIdentity& server);

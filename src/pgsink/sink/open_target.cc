@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "pgsink/delivery/check.h"
 #include "pgsink/lane/dead_letters.h"
 #include "pgsink/options/server.h"
 #include "pgsink/plan/keys.h"
@@ -51,6 +52,7 @@ Result<CatalogTable> find_table(const SinkOptions& options, const Schema* schema
 
 Result<Opened> open_target(const SinkOptions& options, const Schema* schema, Connection& connection,
                            Deadline deadline) {
+  if (auto path = check_path(connection, deadline); !path) return fail(path.error());
   auto table = find_table(options, schema, connection, deadline);
   if (!table) return fail_at(options, table.error());
   if (auto can = check_writable(*table); !can) return fail_at(options, can.error());

@@ -50,6 +50,7 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kCopyIn, "COPY {table} ({columns}) FROM STDIN (FORMAT binary)"},
     {Sql::kCommit, "COMMIT"},
     {Sql::kXactStatus, "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8)"},
+    {Sql::kPgpoolVersion, "SHOW pool_version"},
     {Sql::kXidEnd, "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"},
     {Sql::kCommitsBetween,
      "SELECT x.id FROM pg_catalog.generate_series($1::pg_catalog.int8,"

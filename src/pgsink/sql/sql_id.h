@@ -30,6 +30,7 @@ enum class Sql : uint8_t {
   kCopyIn,        ///< {table}, {columns}
   kCommit,
   kXactStatus,      ///< $1 = xid8
+  kPgpoolVersion,   ///< pgpool-II answers it itself.
   kXidEnd,          ///< Above the ids of all transactions that have ended.
   kCommitsBetween,  ///< Those that committed of the ids from $1 to before $2, as numbers.
   kAbandon,
