@@ -117,7 +117,14 @@ int exit_code(const std::vector<SinkReport>& reports, const Signals& signals, bo
   return kDone;
 }
 
+/// W3C: what does not have the form is ignored.
+std::string trace_of_environment() {
+  const char* const trace = std::getenv("TRACEPARENT");
+  return trace != nullptr && is_traceparent(trace) ? trace : "";
+}
+
 int run(Flags flags) {
+  if (flags.traceparent.empty()) flags.traceparent = trace_of_environment();
   Reporter reporter(flags.color, flags.log_level, flags.log_format);
   const bool load = flags.command == Flags::Command::kLoad;
   const bool interactive =

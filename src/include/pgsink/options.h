@@ -77,9 +77,15 @@ struct SinkOptions {
   /// A libpq URI or keyword/value string instead of `host`, `port`, `database`, `username`,
   /// `password`, `target_session_attrs`, `load_balance_hosts` and the TLS options.
   std::string url;
+  /// A service of libpq's service file (`PGSERVICEFILE`, `~/.pg_service.conf`, `pg_service.conf` in
+  /// `PGSYSCONFDIR`), which says what the other options leave out.
+  std::string service;
   /// Host name or address, a comma list of them to be tried in order, or a directory
   /// (`/var/run/postgresql`) for a Unix socket.
   std::string host;
+  /// Address to connect to, or a comma list with one for each of `host`: no name is looked up. The
+  /// names in `host` are those of certificates and of the password file; they may be left out.
+  std::string hostaddr;
   /// TCP port, or the number in a Unix socket's name. With several hosts also a text of ports
   /// separated by commas, one for each host.
   std::string port = "5432";
@@ -90,6 +96,9 @@ struct SinkOptions {
   /// Password. Empty or left out: `PGPASSWORD`, then the password file as in libpq; trust, peer and
   /// certificate logins need none.
   std::string password;
+  /// Password file instead of `PGPASSFILE` and `~/.pgpass`. As in libpq, nobody but its owner may
+  /// be allowed to read it.
+  std::string passfile;
   /// Command that a shell runs for each login; the first line that it writes is the password. For
   /// tokens that expire.
   std::string password_command;
@@ -112,6 +121,9 @@ struct SinkOptions {
   std::string load_balance_hosts = "disable";
   /// What `pg_stat_activity` shows.
   std::string application_name;
+  /// The trace that the sink's transactions belong to, as in W3C's header `traceparent`. It is shown
+  /// as the application name, `pgsink/<traceparent>`, in `pg_stat_activity` and the server's log.
+  std::string traceparent;
   /// Whether TLS is used and what is verified, as libpq's sslmode. Only `verify-full` protects
   /// against an impostor.
   std::string ssl_mode = "prefer";
@@ -371,7 +383,7 @@ struct OptionInfo {
   int64_t min = 0, max = 0;         ///< kInteger and kDecimal only; both ends are allowed.
   std::string_view choices{};  ///< kChoice only: "insert|upsert|…"; case, '_' or ' ' do not matter.
   std::string_view aliases{};  ///< Names in other programs, "user|login"; used to suggest the key.
-  bool required = false;       ///< Required unless `url` is given.
+  bool required = false;       ///< Required unless `url` or `service` is given.
   bool secret = false;         ///< The value is never shown.
   bool in_specification = false;  ///< Part of the specification; otherwise an extension ("+").
   bool replaced_by_url = false;   ///< Excludes `url`, which contains it.
@@ -399,6 +411,10 @@ std::string option_json();
 /// check_options checks what involves more than one option: required ones, contradictions (url with
 /// host, use_2pc with a foreign table, …). It returns all faults, not only the first.
 std::vector<Error> check_options(const SinkOptions& options);
+
+/// is_traceparent says whether a text has the form of W3C's traceparent, which the option of that
+/// name demands.
+bool is_traceparent(std::string_view text);
 
 /// stored_sink_id is the name under which the database remembers a sink with delivery exactly_once
 /// or use_2pc: the option sink_id, else the connection's name and the table, or target_tables.

@@ -42,7 +42,7 @@ connection string. What was substituted appears in no error, log, metric or trac
 
 **Marks.** An option with `+` exists in pgsink only; the others are those that the specification of
 `CREATE CONNECTION … TO postgresql` has. **Bold** options are required, unless
-`url` contains the same.
+`url` or a `service` contains the same; `hostaddr` may stand for `host`.
 )";
 
 std::string integer_range(const OptionInfo& info) {

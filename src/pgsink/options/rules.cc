@@ -1,6 +1,7 @@
 #include "pgsink/options/rules.h"
 
 #include <algorithm>
+#include <array>
 
 #include <pgsink/options.h>
 
@@ -74,6 +75,7 @@ class Faults {
     missing();
     names();
     passwords();
+    traces();
     beside_url();
     modes();
     amounts();
@@ -129,7 +131,9 @@ class Faults {
 
   void missing() {
     for (const OptionInfo& info : option_table()) {
-      const bool in_url = info.replaced_by_url && !options_.url.empty();
+      const bool in_url =
+          info.replaced_by_url && (!options_.url.empty() || !options_.service.empty());
+      if (info.key == "host" && is_set("hostaddr")) continue;
       const bool by_many = info.key == "table" && (is_set("tables") || is_set("target_tables"));
       if (!info.required || in_url || by_many || is_set(info.key)) continue;
       add(Errc::kMissingOption,
@@ -140,6 +144,13 @@ class Faults {
     if (options_.schema.empty()) {
       add(Errc::kOptionValue, "schema takes the name of a schema, for example 'public'", "schema");
     }
+  }
+
+  void traces() {
+    conflict_if(
+        is_set("traceparent") && is_set("application_name"), "traceparent", "application_name",
+        "traceparent and application_name exclude each other: the server shows the trace as "
+        "the application name");
   }
 
   void passwords() {
@@ -353,9 +364,17 @@ class Faults {
                 "ssl_mode", "channel_binding = 'require' needs TLS, which ssl_mode switches off");
     const auto count = [](const std::string& list) { return std::ranges::count(list, ',') + 1; };
     const auto ports = count(options_.port);
-    conflict_if(ports != 1 && ports != count(options_.host), "port", "host",
+    const bool by_address = options_.host.empty();
+    const std::string& hosts = by_address ? options_.hostaddr : options_.host;
+    conflict_if(ports != 1 && !hosts.empty() && ports != count(hosts), "port",
+                by_address ? "hostaddr" : "host",
                 "port takes one number, or as many as host has names (" +
-                    std::to_string(count(options_.host)) + "), not " + std::to_string(ports));
+                    std::to_string(count(hosts)) + "), not " + std::to_string(ports));
+    const auto addresses = count(options_.hostaddr);
+    conflict_if(is_set("hostaddr") && is_set("host") && addresses != count(options_.host),
+                "hostaddr", "host",
+                "hostaddr takes as many addresses as host has names (" +
+                    std::to_string(count(options_.host)) + "), not " + std::to_string(addresses));
   }
 
   void failures() {
@@ -391,6 +410,25 @@ std::vector<Error> check_options(const SinkOptions& options) {
     errors.push_back(std::move(fault.error));
   }
   return errors;
+}
+
+bool is_traceparent(std::string_view text) {
+  // Version, trace, parent, flags.
+  constexpr std::array<size_t, 4> kDigits{2, 32, 16, 2};
+  std::array<std::string_view, kDigits.size()> parts;
+  for (size_t i = 0; i < kDigits.size(); ++i) {
+    if (text.size() < kDigits[i]) return false;
+    parts[i] = text.substr(0, kDigits[i]);
+    if (parts[i].find_first_not_of("0123456789abcdef") != std::string_view::npos) return false;
+    text.remove_prefix(kDigits[i]);
+    const bool last = i + 1 == kDigits.size();
+    if (last ? !text.empty() : !text.starts_with('-')) return false;
+    if (!last) text.remove_prefix(1);
+  }
+  const auto is_zero = [](std::string_view part) {
+    return part.find_first_not_of('0') == std::string_view::npos;
+  };
+  return parts[0] != "ff" && !is_zero(parts[1]) && !is_zero(parts[2]);
 }
 
 std::string stored_sink_id(const SinkOptions& options) {

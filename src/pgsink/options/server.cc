@@ -56,7 +56,10 @@ std::vector<std::string> split_list(std::string_view list) {
 }
 
 Result<std::vector<Address>> to_addresses(const SinkOptions& options) {
-  const std::vector<std::string> hosts = split_list(options.host);
+  std::vector<std::string> addresses_given = split_list(options.hostaddr);
+  std::vector<std::string> hosts = split_list(options.host);
+  if (options.host.empty()) hosts.resize(addresses_given.size());
+  addresses_given.resize(hosts.size());
   const std::vector<std::string> ports = split_list(options.port);
   if (ports.size() != 1 && ports.size() != hosts.size()) {
     return fail(Errc::kOptionConflict, "option port: " + std::to_string(ports.size()) +
@@ -66,7 +69,7 @@ Result<std::vector<Address>> to_addresses(const SinkOptions& options) {
   std::vector<Address> addresses;
   for (size_t i = 0; i < hosts.size(); ++i) {
     const std::string& text = ports.size() == 1 ? ports[0] : ports[i];
-    Address address{.host = hosts[i], .port = 0, .host_address = {}};
+    Address address{.host = hosts[i], .port = 0, .host_address = addresses_given[i]};
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), address.port);
     if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || address.port == 0) {
       return fail(Errc::kOptionValue, "option port: '" + text + "' is not a port from 1 to 65535");
@@ -102,6 +105,7 @@ constexpr std::array kKeywords{Keyword{"application_name", "application_name"},
                                Keyword{"channel_binding", "channel_binding"},
                                Keyword{"connection_timeout_ms", "connect_timeout"},
                                Keyword{"load_balance_hosts", "load_balance_hosts"},
+                               Keyword{"traceparent", "application_name"},
                                Keyword{"require_auth", "require_auth"},
                                Keyword{"ssl_cert", "sslcert"},
                                Keyword{"ssl_crl", "sslcrl"},
@@ -136,6 +140,33 @@ std::shared_ptr<const PasswordSource> password_source(const SinkOptions& options
 
 }  // namespace
 
+namespace {
+
+/// What the service may not change, by libpq's keywords; it says the rest.
+Status place_beside_service(const SinkOptions& options, ConnectOptions& connect) {
+  const bool port_given =
+      options.port != SinkOptions{}.port ||
+      std::ranges::find(options.given, std::string_view("port")) != options.given.end();
+  const std::pair<std::string_view, std::string> given[] = {
+      {"service", options.service},   {"host", options.host},
+      {"hostaddr", options.hostaddr}, {"port", port_given ? options.port : std::string()},
+      {"dbname", options.database},   {"user", options.username},
+      {"password", options.password}};
+  for (const auto& [keyword, text] : given) {
+    if (text.empty()) continue;
+    if (auto set = set_connect_option(connect, keyword, text); !set) return set;
+  }
+  return {};
+}
+
+std::string application_name(const SinkOptions& options) {
+  if (!options.application_name.empty()) return options.application_name;
+  if (!options.traceparent.empty()) return "pgsink/" + options.traceparent;
+  return "pgsink/" + options.connection_name;
+}
+
+}  // namespace
+
 Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files) {
   ConnectOptions connect;
   connect.password_source = password_source(options, files);
@@ -145,8 +176,7 @@ Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& fil
     }
   }
   connect.target_session_attrs = value_of(kTargets, options.target_session_attrs);
-  connect.application_name = options.application_name.empty() ? "pgsink/" + options.connection_name
-                                                              : options.application_name;
+  connect.application_name = application_name(options);
   connect.connect_timeout = std::chrono::milliseconds(options.connection_timeout_ms);
   connect.scram_iterations_max = static_cast<uint32_t>(options.scram_iterations_max);
   connect.socket.keepalives_idle_s = static_cast<int>(options.keepalives_idle_s);
@@ -158,12 +188,17 @@ Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& fil
     if (!parsed) return fail(parsed.error());
     return apply_environment(std::move(*parsed), files);
   }
-  auto addresses = to_addresses(options);
-  if (!addresses) return fail(addresses.error());
-  connect.hosts = std::move(*addresses);
-  connect.database = options.database;
-  connect.user = options.username;
-  connect.password = options.password;
+  if (options.service.empty()) {
+    auto addresses = to_addresses(options);
+    if (!addresses) return fail(addresses.error());
+    connect.hosts = std::move(*addresses);
+    connect.database = options.database;
+    connect.user = options.username;
+    connect.password = options.password;
+  } else if (auto placed = place_beside_service(options, connect); !placed) {
+    return fail(placed.error());
+  }
+  connect.passfile = options.passfile;
   connect.ssl_mode = value_of(kSslModes, options.ssl_mode);
   connect.ssl_direct = options.ssl_negotiation == "direct";
   connect.ssl_cert = options.ssl_cert;

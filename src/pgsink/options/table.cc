@@ -39,12 +39,22 @@ constexpr OptionInfo kTable[] = {
         .meaning = "A libpq URI or keyword/value string instead of `host`, `port`, `database`, "
                    "`username`, `password`, `target_session_attrs`, `load_balance_hosts` and the "
                    "TLS options.", .example = "'postgresql://user@localhost:5432/analytics'"}),
+    text<&O::service>({.key = "service", .group = kServer, .aliases = "pgservice|service_name",
+        .replaced_by_url = true,
+        .meaning = "A service of libpq's service file (`PGSERVICEFILE`, `~/.pg_service.conf`, "
+                   "`pg_service.conf` in `PGSYSCONFDIR`), which says what the other options leave "
+                   "out.", .example = "'analytics'"}),
     read_by<&O::host, read_hosts>(OptionType::kText, {.key = "host", .group = kServer,
-        .aliases = "hostname|server|hosts|hostaddr|address", .required = true,
+        .aliases = "hostname|server|hosts|address", .required = true,
         .in_specification = true, .replaced_by_url = true,
         .meaning = "Host name or address, a comma list of them to be tried in order, or a "
                    "directory (`/var/run/postgresql`) for a Unix socket.",
         .example = "'localhost'"}),
+    text<&O::hostaddr>({.key = "hostaddr", .group = kServer, .aliases = "host_address|ip|ip_address",
+        .replaced_by_url = true,
+        .meaning = "Address to connect to, or a comma list with one for each of `host`: no name is "
+                   "looked up. The names in `host` are those of certificates and of the password "
+                   "file; they may be left out.", .example = "'192.0.2.7'"}),
     read_by<&O::port, read_ports>(OptionType::kInteger, {.key = "port", .group = kServer,
         .default_text = "5432", .min = 1, .max = 65535, .aliases = "ports",
         .in_specification = true, .replaced_by_url = true,
@@ -62,6 +72,11 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Password. Empty or left out: `PGPASSWORD`, then the password file as in libpq; "
                    "trust, peer and certificate logins need none.",
         .example = "'${secret:pg_password}'"}),
+    text<&O::passfile>({.key = "passfile", .group = kServer,
+        .unset = "`PGPASSFILE`, then `~/.pgpass`",
+        .aliases = "pgpass|password_file|passwordfile", .replaced_by_url = true,
+        .meaning = "Password file instead of `PGPASSFILE` and `~/.pgpass`. As in libpq, nobody but "
+                   "its owner may be allowed to read it.", .example = "'/etc/pgsink/pgpass'"}),
     text<&O::password_command>({.key = "password_command", .group = kServer,
         .aliases = "password_cmd|passwordcommand|token_command",
         .meaning = "Command that a shell runs for each login; the first line that it writes is "
@@ -107,6 +122,12 @@ constexpr OptionInfo kTable[] = {
         .unset = "`pgsink/<connection>`",
         .aliases = "app_name|application|fallback_application_name",
         .meaning = "What `pg_stat_activity` shows.", .example = "'nightly load'"}),
+    read_by<&O::traceparent, read_traceparent>(OptionType::kText, {.key = "traceparent",
+        .group = kServer, .aliases = "trace_parent|trace|traceid|trace_id",
+        .meaning = "The trace that the sink's transactions belong to, as in W3C's header "
+                   "`traceparent`. It is shown as the application name, `pgsink/<traceparent>`, in "
+                   "`pg_stat_activity` and the server's log.",
+        .example = "'00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'"}),
 
     // ---- TLS and authentication
     choice<&O::ssl_mode>({.key = "ssl_mode", .group = kSecurity, .default_text = "prefer",

@@ -226,6 +226,17 @@ Result<std::string> read_hosts(const OptionValue& value, const OptionInfo& info)
   return join(hosts, ',');
 }
 
+Result<std::string> read_traceparent(const OptionValue& value, const OptionInfo& info) {
+  auto text = read_text(value, info);
+  if (!text || text->empty()) return text;
+  if (!is_traceparent(*text)) {
+    return refuse(info,
+                  "version, trace, parent and flags in lower-case hexadecimal digits, such as " +
+                      std::string(info.example));
+  }
+  return text;
+}
+
 Result<std::string> read_ports(const OptionValue& value, const OptionInfo& info) {
   std::vector<std::string> ports;
   for (const std::string_view part : split_list(value.text, ',')) {

@@ -47,6 +47,8 @@ Result<std::string> read_transaction_id(const OptionValue& value, const OptionIn
 Result<std::vector<std::string>> read_conditions(const OptionValue& value, const OptionInfo& info);
 /// A position in the server's log as it prints one, "16/B374D848"; "" is none.
 Result<std::string> read_position(const OptionValue& value, const OptionInfo& info);
+/// W3C's traceparent: version, trace, parent and flags in lower-case hexadecimal digits.
+Result<std::string> read_traceparent(const OptionValue& value, const OptionInfo& info);
 /// day, hour, week, month, year, or a whole number of at least 1.
 Result<std::string> read_partition_interval(const OptionValue& value, const OptionInfo& info);
 

@@ -6,6 +6,8 @@
 #include <optional>
 #include <system_error>
 
+#include <pgsink/options.h>
+
 #include "pgsink/options/names.h"
 
 namespace pgsink::shell {
@@ -46,6 +48,14 @@ Refusal set_shutdown_timeout(std::string_view value, size_t, Flags& flags) {
   const bool fits = flags.shutdown_timeout_s >= 0 && flags.shutdown_timeout_s <= 86400;
   if (!value.empty() && read.ec == std::errc() && read.ptr == end && fits) return {};
   return "--shutdown-timeout takes seconds from 0 to 86400, not '" + std::string(value) + "'";
+}
+
+Refusal set_traceparent(std::string_view value, size_t, Flags& flags) {
+  flags.traceparent = value;
+  if (is_traceparent(value)) return {};
+  return "--traceparent takes version, trace, parent and flags as in W3C's header traceparent, "
+         "such "
+         "as 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 }
 
 Refusal set_dry_run(std::string_view value, size_t, Flags& flags) {
@@ -167,6 +177,10 @@ constexpr Flag kFlags[] = {
        return {};
      },
      kOfRun | kOfLoad},
+    {"traceparent", '\0', "TRACE",
+     "the W3C trace that the run belongs to, shown as the application name of\n"
+     "its sessions (without the flag: TRACEPARENT)",
+     set_traceparent, kOfRun | kOfLoad},
     {"shutdown-timeout", '\0', "SECONDS",
      "the longest time from SIGTERM or SIGINT to the end (60; 0: no limit)", set_shutdown_timeout,
      kOfRun | kOfLoad},

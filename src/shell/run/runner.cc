@@ -170,6 +170,9 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
     };
   }
   options->on_server_wait = server_wait(options->connection_name, signals_, reporter_);
+  if (options->application_name.empty() && options->traceparent.empty()) {
+    options->traceparent = flags_.traceparent;
+  }
   if (flags_.check_online || flags_.dry_run) {
     if (const auto tested = test_connection(*options); !tested) {
       return std::unexpected(
