@@ -46,6 +46,13 @@ ServerWaitCallback wait_callback(const pgsink_callbacks& callbacks) {
       };
 }
 
+FlightCallback flight_callback(const pgsink_callbacks& callbacks) {
+  return [function = callbacks.on_flight, context = callbacks.context](const FlightEvent& event) {
+    const std::string json = event_as_json(event);
+    function(context, json.c_str(), json.size());
+  };
+}
+
 /// Copies what the caller's struct has, which may be of an older version of the header.
 Result<pgsink_callbacks> read_callbacks(const pgsink_callbacks& given) {
   if (given.size < offsetof(pgsink_callbacks, on_password)) {
@@ -65,6 +72,7 @@ Status set_callbacks(const pgsink_callbacks& given, SinkOptions& options) {
     options.on_dead_letters = dead_letter_callback(*callbacks);
   }
   if (callbacks->on_password != nullptr) options.on_password = password_callback(*callbacks);
+  if (callbacks->on_flight != nullptr) options.on_flight = flight_callback(*callbacks);
   if (callbacks->on_server_wait != nullptr) options.on_server_wait = wait_callback(*callbacks);
   return {};
 }

@@ -164,4 +164,28 @@ std::string letters_as_json(std::span<const DeadLetter> letters) {
   return json;
 }
 
+std::string event_as_json(const FlightEvent& event) {
+  static constexpr std::array<std::string_view, 4> kKinds{"sent", "committed", "failed", "lost"};
+  std::string json;
+  {
+    Object object(json);
+    object.add("kind", kKinds[static_cast<size_t>(event.kind)]);
+    object.add("connection", event.connection);
+    object.add("table", event.table);
+    object.add("lane", event.lane);
+    object.add("flight", event.flight);
+    object.add("attempt", uint64_t{event.attempt});
+    object.add("rows", event.rows);
+    object.add("bytes", event.bytes);
+    object.add("queued_us", event.queued_wall_us);
+    object.add("sent_us", event.sent_wall_us);
+    object.add("time_us", event.wall_us);
+    if (event.error != nullptr) {
+      object.add("message", std::string_view(event.error->message));
+      object.add("sqlstate", event.error->sqlstate.view());
+    }
+  }
+  return json;
+}
+
 }  // namespace pgsink::c

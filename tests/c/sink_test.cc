@@ -181,7 +181,8 @@ TEST_F(CTest, RejectedRowsGoToTheCallback) {
                                    .context = &letters,
                                    .on_dead_letters = Letters::take,
                                    .on_password = nullptr,
-                                   .on_server_wait = nullptr};
+                                   .on_server_wait = nullptr,
+                                   .on_flight = nullptr};
   pgsink_sink* const sink = open(&callbacks);
   EXPECT_EQ(write(sink, 1, 10), 0);
   CError error;
@@ -201,7 +202,8 @@ TEST_F(CTest, ACallbackThatRefusesStopsTheSink) {
                                    .context = &letters,
                                    .on_dead_letters = Letters::take,
                                    .on_password = nullptr,
-                                   .on_server_wait = nullptr};
+                                   .on_server_wait = nullptr,
+                                   .on_flight = nullptr};
   pgsink_sink* const sink = open(&callbacks);
   EXPECT_EQ(write(sink, 1, 10), 0);
   CError error;
@@ -209,6 +211,28 @@ TEST_F(CTest, ACallbackThatRefusesStopsTheSink) {
   EXPECT_THAT(error.message, HasSubstr("on_dead_letters returned 3"));
   EXPECT_EQ(scalar("SELECT count(*) FROM t"), "0");
   pgsink_sink_free(sink);
+}
+
+TEST_F(CTest, ACallbackHearsOfEachTransaction) {
+  std::string events;
+  const pgsink_callbacks callbacks{
+      .size = sizeof(pgsink_callbacks),
+      .context = &events,
+      .on_dead_letters = nullptr,
+      .on_password = nullptr,
+      .on_server_wait = nullptr,
+      .on_flight = [](void* context, const char* json, size_t length) {
+        static_cast<std::string*>(context)->append(json, length).append("\n");
+      }};
+  pgsink_sink* const sink = open(&callbacks);
+  EXPECT_EQ(write(sink, 1, 10), 0);
+  CError error;
+  EXPECT_EQ(pgsink_sink_close(sink, &error), 0) << error.message;
+  pgsink_sink_free(sink);
+  EXPECT_THAT(events,
+              AllOf(HasSubstr("{\"kind\":\"sent\",\"connection\":\"pgsink\",\"table\":\"public.t\","
+                              "\"lane\":0,\"flight\":1,\"attempt\":1,\"rows\":10,"),
+                    HasSubstr("{\"kind\":\"committed\",")));
 }
 
 TEST_F(CTest, TheCallerDecidesEpochs) {
@@ -247,7 +271,8 @@ TEST_F(CTest, TwoSinksOnTwoThreads) {
                                      .context = &letters,
                                      .on_dead_letters = Letters::take,
                                      .on_password = nullptr,
-                                     .on_server_wait = nullptr};
+                                     .on_server_wait = nullptr,
+                                     .on_flight = nullptr};
     CError error;
     CText described, known, metrics, warnings;
     EXPECT_EQ(pgsink_test(options.data(), options.size(), &error), 0) << error.message;
@@ -426,7 +451,8 @@ struct Login {
             .context = this,
             .on_dead_letters = nullptr,
             .on_password = give,
-            .on_server_wait = wait};
+            .on_server_wait = wait,
+            .on_flight = nullptr};
   }
 };
 
@@ -515,7 +541,8 @@ TEST_F(CTest, AStructOfAnotherSizeIsNotWritten) {
                                    .context = nullptr,
                                    .on_dead_letters = nullptr,
                                    .on_password = nullptr,
-                                   .on_server_wait = nullptr};
+                                   .on_server_wait = nullptr,
+                                   .on_flight = nullptr};
   ArrowSchema schema;
   make_schema(&schema);
   pgsink_sink* sink = nullptr;

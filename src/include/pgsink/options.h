@@ -17,6 +17,7 @@
 #include <pgproto/error.h>
 
 #include <pgsink/dead_letter.h>
+#include <pgsink/flight_event.h>
 
 namespace pgsink {
 
@@ -358,6 +359,10 @@ struct SinkOptions {
   PasswordCallback on_password;
   /// Hears of it while open() waits for a server, and can end that. C++ only.
   ServerWaitCallback on_server_wait;
+  /// Hears of every transaction, for traces. C++ only. See FlightCallback.
+  FlightCallback on_flight;
+  /// Hears what happens to the sink's connections, for a log. C++ only. See LogCallback.
+  LogCallback on_log;
 };
 
 /// OptionType is the type of an option's value.

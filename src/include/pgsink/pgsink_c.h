@@ -128,6 +128,13 @@ typedef struct pgsink_callbacks {
   /// waiting: pgsink_sink_open() fails with 2010. May be NULL.
   int (*on_server_wait)(void* context, const char* message, uint32_t failures, uint64_t pause_ms,
                         int begins);
+  /// Hears of every transaction, for traces: a JSON object with kind ("sent", "committed",
+  /// "failed", "lost"), connection, table, lane, flight, attempt, rows, bytes, queued_us, sent_us,
+  /// time_us (microseconds since 1970), and of an error message and sqlstate. A span begins at
+  /// queued_us and ends at time_us of the event that is not "sent"; "lost" may be followed by
+  /// "committed" of the same attempt. Called in a thread of the sink, with `parallelism` above 1 in
+  /// several at once; must return soon and not call the sink. May be NULL.
+  void (*on_flight)(void* context, const char* json, size_t length);
 } pgsink_callbacks;
 
 /// PGSINK_PASSWORD_MAX is how long a password of pgsink_callbacks.on_password may be, in bytes.

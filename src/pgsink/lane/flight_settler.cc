@@ -43,6 +43,7 @@ FlightSettler::Verdict FlightSettler::verdict(const Flight& flight) const {
 
 void FlightSettler::settle(Flight& flight, LaneSession& session) {
   session.set_demoted(false);
+  if (!flight.attempt.is_committed()) setup_.trace.failed(flight);
   if (flight.attempt.yields && log_.fails_by_itself(flight.seq)) return set_aside(flight);
   if (doubts(flight, session)) {
     flight.in_doubt = true;
@@ -237,6 +238,8 @@ void FlightSettler::set_aside(const Flight& flight) {
 void FlightSettler::committed(FlightLog::Seq seq) {
   Flight& done = setup_.flights.at(seq);
   setup_.metrics.committed(done);
+  setup_.trace.committed(done);
+  setup_.lines.committed(done);
   setup_.sizes.committed();
   setup_.delivery.committed(done);
   done.state = FlightState::kCommitted;

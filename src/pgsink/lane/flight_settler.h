@@ -4,7 +4,9 @@
 #include "pgsink/lane/durable_reports.h"
 #include "pgsink/lane/flight_sender.h"
 #include "pgsink/lane/flight_sizes.h"
+#include "pgsink/lane/flight_trace.h"
 #include "pgsink/lane/lane_delivery.h"
+#include "pgsink/lane/lane_log.h"
 #include "pgsink/lane/lane_metrics.h"
 #include "pgsink/lane/leaf_copier.h"
 #include "pgsink/lane/rejected_rows.h"
@@ -22,6 +24,8 @@ class FlightSettler {
     FlightLog& log;
     FlightQueue& flights;
     LaneMetrics& metrics;
+    const FlightTrace& trace;
+    LaneLog& lines;
     LaneDelivery& delivery;
     FlightSizes& sizes;
     const RejectedRows& rejects;

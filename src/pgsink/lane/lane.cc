@@ -53,6 +53,15 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
       env_(setup_.env),
       log_(setup_.flights),
       metrics_(env_),
+      trace_({.clock = env_.clock,
+              .callback = setup_.on_flight,
+              .connection = setup_.name,
+              .table = setup_.plans.first()->plan.table,
+              .lane = setup_.number}),
+      lines_({.callback = setup_.on_log,
+              .connection = setup_.name,
+              .table = setup_.plans.first()->plan.table,
+              .lane = setup_.number}),
       delivery_(std::move(delivery)),
       target_(setup_.plans.first()),
       link_({.env = env_,
@@ -93,6 +102,8 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
                 .log = log_,
                 .flights = flights_,
                 .metrics = metrics_,
+                .trace = trace_,
+                .lines = lines_,
                 .delivery = *delivery_,
                 .sizes = sizes_,
                 .rejects = rejects_,
@@ -214,12 +225,14 @@ void Lane::connect() {
 void Lane::begin_session() {
   step(link_.connected());
   metrics_.connected();
+  lines_.connected(link_->connection());
 }
 
 void Lane::ask_outcome(const FlightLog::Action& action) {
   const auto answer = pgsink::ask_outcome(action, flights_.at(action.seq), log_.committed_prefix(),
                                           *delivery_, link_->connection(), env_, own_);
   if (!answer) return lost(answer.error());
+  if (std::holds_alternative<FlightLog::Fenced>(*answer)) lines_.fenced(action.backend);
   if (const auto* failed = std::get_if<FlightLog::FenceFailed>(&*answer)) {
     metrics_.error(failed->error);
   }
@@ -244,6 +257,7 @@ void Lane::send(const FlightLog::Action& action) {
   link_->put_on_wire(action.seq);
   count_in_flight();
   metrics_.began(next, action.possible_duplicate, log_.retry_count());
+  trace_.sent(next);
   if (const Status opened = sender_.open_rows(next, *link_); !opened) lost(opened.error());
 }
 
@@ -386,6 +400,8 @@ void Lane::lost(Error error) {
   if (link_->fatal()) error = *link_->fatal();
   metrics_.error(error);
   metrics_.lost(link_->wire().size());
+  lines_.lost(error, link_->wire().size());
+  for (const FlightLog::Seq seq : link_->wire()) trace_.lost(flights_.at(seq), error);
   link_.drop();
   step(FlightLog::Lost{std::move(error), last_word});
   count_in_flight();

@@ -16,8 +16,10 @@
 #include "pgsink/lane/flight_sender.h"
 #include "pgsink/lane/flight_settler.h"
 #include "pgsink/lane/flight_sizes.h"
+#include "pgsink/lane/flight_trace.h"
 #include "pgsink/lane/intake.h"
 #include "pgsink/lane/lane_link.h"
+#include "pgsink/lane/lane_log.h"
 #include "pgsink/lane/outcome.h"
 #include "pgsink/lane/own_transactions.h"
 #include "pgsink/lane/target_plan.h"
@@ -35,8 +37,10 @@ class Lane {
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
     std::string name;             ///< The connection's, for messages.
-    std::string origin;           ///< The replication origin of its transactions; "": none.
-    size_t statements_max = 0;    ///< Prepared statements kept; 0: none is named.
+    FlightCallback on_flight;     ///< See SinkOptions.
+    LogCallback on_log;
+    std::string origin;         ///< The replication origin of its transactions; "": none.
+    size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
     /// Receives the lane's reports of durable batches.
     DurableReports& reports;
     /// Where rejected rows go; null: one stops the sink.
@@ -97,6 +101,8 @@ class Lane {
   FlightLog log_;
   FlightQueue flights_;
   LaneMetrics metrics_;
+  FlightTrace trace_;
+  LaneLog lines_;
   const std::unique_ptr<LaneDelivery> delivery_;
   TargetPlanPointer target_;  ///< The plan in use.
   LaneLink link_;

@@ -446,6 +446,8 @@ class SinkImpl final : public Sink {
                                   .jitter_seed = env_.random.next_u64()},
                       .flight_bytes_max = flight_bytes_max(options_, plan_),
                       .name = options_.connection_name,
+                      .on_flight = options_.on_flight,
+                      .on_log = options_.on_log,
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)

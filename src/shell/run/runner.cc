@@ -9,6 +9,7 @@
 #include "shell/kafka/kafka_source.h"
 #include "shell/output/result_printer.h"
 #include "shell/run/batch_run.h"
+#include "shell/run/log_events.h"
 #include "shell/run/pipe_files.h"
 #include "shell/run/pipeline_binder.h"
 #include "shell/run/rehearsal_run.h"
@@ -170,6 +171,9 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
     };
   }
   options->on_server_wait = server_wait(options->connection_name, signals_, reporter_);
+  options->on_log = [&reporter = reporter_](const LogEvent& event) {
+    report_event(event, reporter);
+  };
   if (options->application_name.empty() && options->traceparent.empty()) {
     options->traceparent = flags_.traceparent;
   }
