@@ -80,6 +80,14 @@ std::shared_ptr<const Schema> DebeziumColumns::whole_schema() const {
   return std::make_shared<const Schema>(std::move(schema));
 }
 
+bool DebeziumColumns::is_null(std::string_view record) {
+  if (record == "null") return true;
+  if (!record.ends_with("null}")) return false;
+  const auto members = outer_.read_object(record);
+  return members && members->size() == 2 && members->front().key == "schema" &&
+         members->back().key == "payload" && members->back().value.kind == JsonKind::kNull;
+}
+
 std::expected<void, std::string> DebeziumColumns::sample(std::string_view record) {
   if (auto values = read(record); !values) return Fault(std::move(values.error()));
   return {};

@@ -30,6 +30,10 @@ class DebeziumColumns final : public RecordColumns {
   /// The index of `_op` in the values.
   size_t operation() const { return columns_.size() - 1; }
 
+  /// Whether a message says no more than that there is no value: as a tombstone does. Kafka
+  /// Connect's JsonConverter writes "null", or a schema around it, where the value has a schema.
+  bool is_null(std::string_view record);
+
   std::expected<void, std::string> sample(std::string_view record) override;
   std::expected<RecordValues, std::string> read(std::string_view record) override;
   /// The delete of the row that has the key of a message without a value.

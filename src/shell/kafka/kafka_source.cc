@@ -466,7 +466,7 @@ class KafkaSource final : public UnboundedSource, public StreamControl {
   size_t unit_of(const OwnedPartition& owned) const {
     if (!columns_.are_changes() || !owned.messages.front().has_header(kNewKeyHeader)) return 1;
     for (size_t i = 1; i < owned.messages.size(); ++i) {
-      if (!owned.messages[i].value()) continue;  // A tombstone of the old key.
+      if (!columns_.change_of(owned.messages[i])) continue;  // A tombstone of the old key.
       // The new key may have gone to another partition.
       return owned.messages[i].has_header(kOldKeyHeader) ? i + 1 : 1;
     }

@@ -164,12 +164,17 @@ std::expected<std::optional<RecordValues>, std::string> MessageColumns::read(
   return values;
 }
 
+std::optional<std::string_view> MessageColumns::change_of(const KafkaMessage& message) const {
+  const auto value = message.value();
+  return value && debezium_->is_null(*value) ? std::nullopt : value;
+}
+
 /// A message without a value follows the delete of its key, and says no more. Without that delete
 /// it is one: ExtractNewRecordState leaves deletes out and keeps what follows them.
 std::expected<std::optional<RecordValues>, std::string> MessageColumns::read_change(
     const KafkaMessage& message, std::optional<std::string>& deleted_key) {
   const auto deleted = std::exchange(deleted_key, std::nullopt);
-  const auto value = message.value();
+  const auto value = change_of(message);
   const auto key = message.key();
   if (!value && (!key || deleted == key)) return std::nullopt;
   auto values = value ? debezium_->read(*value) : debezium_->read_deleted(*key);

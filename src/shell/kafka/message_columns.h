@@ -29,6 +29,8 @@ class MessageColumns {
 
   /// Whether the messages are changes of Debezium.
   bool are_changes() const { return debezium_ != nullptr; }
+  /// The value of a change; nullopt for a tombstone, in any of its forms.
+  std::optional<std::string_view> change_of(const KafkaMessage& message) const;
   /// The schema of rows that pass whole into a changelog; null if messages are not changes.
   std::shared_ptr<const Schema> whole_schema() const;
   /// From now on rows pass whole into a changelog, if there is a schema, and have that one.

@@ -156,6 +156,16 @@ TEST(DebeziumColumns, WhatTheSourceLeftOutIsNamed) {
             "1|a __debezium_unavailable_value|U|NULL");
 }
 
+TEST(DebeziumColumns, AValueMayBeNullAroundASchema) {
+  DebeziumColumns columns({column("id", kBigint)});
+  EXPECT_TRUE(columns.is_null("null"));
+  EXPECT_TRUE(columns.is_null(
+      R"({"schema":{"type":"struct","fields":[],"optional":true,"name":"t.Value"},"payload":null})"));
+  EXPECT_FALSE(columns.is_null(R"({"schema":null,"payload":{"id":null}})"));
+  EXPECT_FALSE(columns.is_null(R"({"id":1,"payload":null})"));
+  EXPECT_FALSE(columns.is_null(R"({"schema":1,"x":2,"payload":null})"));
+}
+
 TEST(DebeziumColumns, ATombstoneNamesTheKeyOfADelete) {
   DebeziumColumns columns({column("id", kDate), column("name", kText)});
   EXPECT_EQ(shown(columns.read_deleted(
