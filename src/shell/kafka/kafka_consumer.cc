@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <future>
 #include <librdkafka/rdkafka.h>
+#include <thread>
 #include <tuple>
 
 #include "shell/text/json_text.h"
@@ -20,8 +22,8 @@ constexpr int kAskMs = 10'000;
 /// How long to wait for a cluster that may be starting, when joining and when only checking.
 constexpr int kReachMs = 60'000;
 constexpr int kCheckMs = 10'000;
-/// How long to wait until the offsets are stored, and then until the group is left: the end of this
-/// process does not wait for a broker that hangs.
+/// How long to wait until the offsets are stored, then until the group is left, and then until the
+/// client has ended: the end of this process does not wait for a broker that hangs.
 constexpr milliseconds kLeaveWait{5000};
 
 struct FreePartitions {
@@ -92,8 +94,7 @@ class RdConsumer final : public KafkaConsumer {
     leave_group();
     taken_.clear();
     messages_.reset();
-    // Does not try to leave again.
-    rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    destroy(handle_);
   }
   RdConsumer(const RdConsumer&) = delete;
   RdConsumer& operator=(const RdConsumer&) = delete;
@@ -339,6 +340,20 @@ class RdConsumer final : public KafkaConsumer {
       rebalance.partitions = partitions_of(rd_kafka_event_topic_partition_list(event.get()));
       answer_at_once(rebalance);
     }
+  }
+
+  /// librdkafka waits until what it has asked a broker is answered or has timed out, up to a minute.
+  /// After kLeaveWait a thread does that alone: nobody polls the client any more, so it calls nobody
+  /// back.
+  static void destroy(rd_kafka_t* handle) {
+    std::promise<void> destroyed;
+    const std::future<void> done = destroyed.get_future();
+    std::thread([handle, destroyed = std::move(destroyed)]() mutable {
+      // Does not try to leave the group again.
+      rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+      destroyed.set_value();
+    }).detach();
+    std::ignore = done.wait_for(kLeaveWait);
   }
 
   /// Called in poll(), or while the consumer is closed: then the answer must be given at once.
