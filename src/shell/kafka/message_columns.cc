@@ -181,6 +181,12 @@ std::expected<std::optional<RecordValues>, std::string> MessageColumns::read_cha
   if (!values) return std::unexpected(std::move(values.error()));
   const auto& operation = (*values)[debezium_->operation()];
   if (operation == "T" && without_truncates_) return std::nullopt;
+  if (operation == "T" && whole_) {
+    return std::unexpected(
+        "the source's table was truncated, which a changelog does not do: empty the target and let "
+        "the position be the offset after this message, or leave such messages out with WHERE _op "
+        "<> 'T'");
+  }
   if (operation == "D" && key) deleted_key = std::string(*key);
   return std::move(*values);
 }
