@@ -254,37 +254,56 @@ fetch_postgres18() {
   printf '%s\n' "$bindir"
 }
 
+# fetch_jars TITLE VERSION FOLDER SUMS GROUP:ARTIFACT...: fetches artifacts of that version and what
+# they need, by Maven, into FOLDER, unless they are there; 1 if Java, Maven or the network is not to
+# be had.
+fetch_jars() {
+  local title=$1 version=$2 folder=$3 sums=$4 work artifact
+  shift 4
+  has java || return 1
+  if [ "$(cat "$folder/.fetched" 2>/dev/null)" = "$version" ]; then return; fi
+  has mvn || return 1
+  say "Fetching $title $version into ${folder#"$PWD"/}"
+  mkdir -p "$(dirname "$folder")"
+  work=$(mktemp -d "$folder.XXXXXX")
+  {
+    echo '<project><modelVersion>4.0.0</modelVersion>'
+    echo '<groupId>pgsink</groupId><artifactId>tests</artifactId><version>1</version><dependencies>'
+    for artifact in "$@"; do
+      echo "<dependency><groupId>${artifact%:*}</groupId><artifactId>${artifact#*:}</artifactId>"
+      echo "<version>$version</version></dependency>"
+    done
+    echo '</dependencies></project>'
+  } >"$work/pom.xml"
+  if ! timeout 600 mvn -q -B -f "$work/pom.xml" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+    -DoutputDirectory="$work/jars" -DincludeScope=runtime >&2; then
+    rm -rf "$work"
+    return 1
+  fi
+  if ! (cd "$work/jars" && sha256sum --check --strict --status "$sums"); then
+    rm -rf "$work"
+    die "$title $version is not what was pinned in ${sums#"$PWD"/}"
+  fi
+  echo "$version" >"$work/jars/.fetched"
+  rm -rf "$folder"
+  mv "$work/jars" "$folder"
+  rm -rf "$work"
+}
+
 # fetch_kafka: prints the folder of the jars of Apache Kafka, fetched by Maven if need be; 1 if
 # Java, Maven or the network is not to be had: the tests that need a broker are skipped then.
 fetch_kafka() {
-  local version=4.1.0 folder=$PWD/third_party/download/kafka sums work
-  sums=$PWD/third_party/kafka-$version.sha256
-  has java || return 1
-  if [ "$(cat "$folder/.fetched" 2>/dev/null)" != "$version" ]; then
-    has mvn || return 1
-    say "Fetching Apache Kafka $version into ${folder#"$PWD"/}"
-    mkdir -p "$(dirname "$folder")"
-    work=$(mktemp -d "$folder.XXXXXX")
-    cat >"$work/pom.xml" <<END
-<project><modelVersion>4.0.0</modelVersion>
-<groupId>pgsink</groupId><artifactId>tests</artifactId><version>1</version>
-<dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
-<version>$version</version></dependency></dependencies></project>
-END
-    if ! timeout 600 mvn -q -B -f "$work/pom.xml" \
-      org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
-      -DoutputDirectory="$work/jars" -DincludeScope=runtime >&2; then
-      rm -rf "$work"
-      return 1
-    fi
-    if ! (cd "$work/jars" && sha256sum --check --strict --status "$sums"); then
-      rm -rf "$work"
-      die "Apache Kafka $version is not what was pinned in ${sums#"$PWD"/}"
-    fi
-    echo "$version" >"$work/jars/.fetched"
-    rm -rf "$folder"
-    mv "$work/jars" "$folder"
-    rm -rf "$work"
-  fi
+  local version=4.1.0 folder=$PWD/third_party/download/kafka
+  fetch_jars 'Apache Kafka' "$version" "$folder" "$PWD/third_party/kafka-$version.sha256" \
+    org.apache.kafka:kafka_2.13 || return 1
+  printf '%s\n' "$folder"
+}
+
+# fetch_debezium: the same for Debezium's engine and its connector for PostgreSQL.
+fetch_debezium() {
+  local version=3.3.1.Final folder=$PWD/third_party/download/debezium
+  fetch_jars Debezium "$version" "$folder" "$PWD/third_party/debezium-$version.sha256" \
+    io.debezium:debezium-embedded io.debezium:debezium-connector-postgres || return 1
   printf '%s\n' "$folder"
 }

@@ -49,7 +49,7 @@ class KafkaStormTest : public KafkaGroupTest {
     const int64_t kills = number("PGSINK_KAFKA_KILLS", 8);
     // About half of the strikes kill.
     const int64_t round = std::max<int64_t>(records / (2 * kills + 2), kKeys);
-    const auto until = Clock::now() + std::chrono::seconds(number("PGSINK_KAFKA_SECONDS", 3600));
+    const auto until = Clock::now() + std::chrono::seconds(number("PGSINK_KAFKA_SECONDS", 86'400));
     while (kills_ < kills && Clock::now() < until) {
       const int64_t before = positions();
       send_more(round);
