@@ -8,64 +8,14 @@ tests/soak does that.
 
 import os
 import signal
-import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-import psycopg
-
-from server import Server
-
-try:
-    import pyspark
-    from pyspark.sql import SparkSession
-except ImportError:
-    pyspark = None
+from spark_support import SparkCase
 
 
-@unittest.skipIf(pyspark is None, "PySpark is not installed")
-class SparkTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server()
-        cls.url = cls.server.url("postgres")
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        os.environ["PGSINK_TEST_URL"] = cls.url
-        cls.spark = (
-            SparkSession.builder.master("local-cluster[2,1,1024]")
-            .config("spark.ui.enabled", "false")
-            .config("spark.sql.shuffle.partitions", "4")
-            .config("spark.executorEnv.PGSINK_TEST_URL", cls.url)
-            .config("spark.log.level", "ERROR")
-            .getOrCreate()
-        )
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.spark.stop()
-        cls.server.stop()
-
-    def setUp(self):
-        self.sql("DROP TABLE IF EXISTS t; CREATE TABLE t (id bigint PRIMARY KEY, name text)")
-
-    def sql(self, text):
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(text)
-            return cursor.fetchall() if cursor.description else []
-
-    def rows(self, first, count, name="n"):
-        frame = self.spark.range(first, first + count, 1, 4)
-        return frame.selectExpr("id", f"'{name}' AS name")
-
-    def writer(self, frame, **options):
-        # The secret is looked up on each machine.
-        given = {"url": "${env:PGSINK_TEST_URL}", "table": "t", **options}
-        return frame.write.format("pgsink").options(**given)
-
-    def staged(self):
-        return self.sql("SELECT relname FROM pg_class WHERE relname LIKE 'pgsink_stage%'")
-
+class SparkTest(SparkCase):
     def test_appends_upserts_and_overwrites(self):
         self.writer(self.rows(0, 1000)).mode("append").save()
         self.assertEqual(self.sql("SELECT count(*), sum(id) FROM t"), [(1000, 499500)])
@@ -105,16 +55,6 @@ class SparkTest(unittest.TestCase):
         self.writer(frame).mode("append").save()
         self.assertTrue(os.listdir(marks))
         self.assertEqual(self.sql("SELECT count(*), sum(id) FROM t"), [(40_000, 799_980_000)])
-
-    def test_micro_batches_are_written_once(self):
-        """A replayed batch has its number again, and is not written again."""
-        for batch in (0, 1, 1, 2):
-            self.writer(self.rows(batch * 100, 100), sink_id="clicks", epoch=str(batch + 1),
-                        numbered_by="query").mode("append").save()
-        self.assertEqual(self.sql("SELECT count(*) FROM t"), [(300,)])
-        with self.assertRaisesRegex(Exception, "another query"):
-            self.writer(self.rows(900, 100), sink_id="clicks", epoch="1",
-                        numbered_by="another query").mode("append").save()
 
 
 if __name__ == "__main__":
