@@ -5,9 +5,11 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 from decimal import Decimal
 from pathlib import Path
@@ -250,6 +252,28 @@ class JobTest(unittest.TestCase):
         self.assertIn("JobReport(epoch=1, rows=4000, changed=4000", done.stdout)
         self.assertEqual(self.sql("SELECT count(*) FROM events"), [(4000,)])
         self.assertEqual(self.sql("SELECT epoch FROM pgsink_jobs"), [(2,)])
+
+    def test_the_examples(self):
+        folder = Path(tempfile.mkdtemp(prefix="pgsink-examples."))
+        self.addCleanup(shutil.rmtree, folder)
+        paths = []
+        for number in range(3):
+            paths.append(folder / f"{number}.csv")
+            lines = [f"{number * 10 + row},{number}" for row in range(10)]
+            paths[-1].write_text("\n".join(["id,value", *lines]))
+
+        def run(example, *arguments):
+            done = subprocess.run([sys.executable, ROOT / "examples" / example, self.url, "t",
+                                   *arguments, *paths], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        for epoch in (1, 2):
+            self.assertIn(f"epoch={epoch}, rows=30, changed=30", run("job_multiprocessing.py"))
+        self.sql("INSERT INTO t VALUES (1000, 1000)")
+        self.assertIn("epoch=20261201, rows=30", run("job_futures.py", "20261201"))
+        self.assertIn("is loaded already", run("job_futures.py", "20261201"))
+        self.assertEqual(self.table(), (30, 30, 30))
 
     # ---- who may write ---------------------------------------------------------------------------
 
