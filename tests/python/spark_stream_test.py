@@ -158,6 +158,8 @@ class SparkStreamTest(SparkCase):
                 self.assertEqual(count % ROWS, 0)
                 if restart % 5 == 4 and self.commits():
                     self.forget_the_last_commit()
+        self.wait_for_the_dead()
+        self.add_files(1)  # What is left is dropped when the next batch begins.
         self.run_to_the_end()
         self.expect_input()
 

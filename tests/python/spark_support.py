@@ -143,6 +143,12 @@ class SparkCase(unittest.TestCase):
         """Names of staging tables."""
         return self.sql("SELECT relname FROM pg_class WHERE relname LIKE 'pgsink_stage%'")
 
+    def wait_for_the_dead(self):
+        """Until the server has ended the sessions of processes that are gone."""
+        wait_until(lambda: not self.sql(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'pgsink/%'"),
+            "the server has ended all sessions")
+
     def expect_rows(self, count):
         """The table has the rows 0 … count - 1, each once; nothing else is left."""
         self.assertEqual(self.sql("SELECT count(*), count(DISTINCT id), min(id), max(id) FROM t"),
