@@ -45,13 +45,14 @@ Result<pgsink::JobOptions> job_options(const pgsink_job_options* given) {
   };
   static constexpr Word kWords[] = {{"auto", pgsink::Atomic::kAuto},
                                     {"staging", pgsink::Atomic::kStaging},
+                                    {"2pc", pgsink::Atomic::kTwoPhase},
                                     {"none", pgsink::Atomic::kNone}};
   for (const auto& [word, meaning] : kWords) {
     if (word != atomic) continue;
     options.atomic = meaning;
     return options;
   }
-  return fail(Errc::kOptionValue, "atomic: use one of auto, staging, none");
+  return fail(Errc::kOptionValue, "atomic: use one of auto, staging, 2pc, none");
 }
 
 /// The options of a job. Its name is the option sink_id, in modes too where a sink has none.

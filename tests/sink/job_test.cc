@@ -3,12 +3,8 @@
 
 #include "pgsink/job.h"
 
-#include <csignal>
-#include <cstdlib>
 #include <functional>
 #include <string>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vector>
 
 #include <pgsink/batch_of.h>
@@ -16,44 +12,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "sink/job_support.h"
 #include "support/pgbouncer.h"
-#include "support/postgres_server.h"
-#include "support/wire_proxy.h"
 
-namespace pgsink {
+namespace pgsink::test {
 namespace {
 
-using test::PgBouncer;
-using test::PostgresServer;
-using test::StopMode;
-using test::WireProxy;
 using ::testing::HasSubstr;
-
-constexpr uint32_t kParts = 3;
-constexpr int64_t kRows = 500;  // Of a part.
-
-struct Row {
-  int64_t id = 0;
-  int64_t value = 0;
-};
-
-RecordBatch rows_of(uint32_t partition, int64_t value) {
-  std::vector<Row> rows;
-  for (int64_t i = 0; i < kRows; ++i) rows.push_back({partition * kRows + i, value});
-  return batch_of(std::move(rows), column("id", &Row::id), column("value", &Row::value));
-}
-std::shared_ptr<const Schema> schema() { return rows_of(0, 0).schema(); }
-
-/// A task: one part from begin to end.
-Result<std::string> write_part(const SinkOptions& options, const std::string& ticket,
-                               uint32_t partition, int64_t value) {
-  auto part = open_part(options, ticket, partition, schema());
-  if (!part) return fail(part.error());
-  if (auto written = (*part)->write(rows_of(partition, value)); !written) {
-    return fail(written.error());
-  }
-  return finish_part(**part);
-}
 
 /// A driver with its tasks, from begin to end. "" for success.
 std::string run_job(const SinkOptions& driver, const SinkOptions& tasks, const JobOptions& wanted,
@@ -73,22 +38,6 @@ std::string run_job(const SinkOptions& options, const JobOptions& wanted, int64_
   return run_job(options, options, wanted, value);
 }
 
-/// How often each death is tried: tests/soak tries more.
-int rounds() {
-  const char* const given = std::getenv("PGSINK_JOB_ROUNDS");
-  return given == nullptr ? 1 : std::atoi(given);
-}
-
-/// The statements before which somebody dies, by texts that only they hold.
-struct Point {
-  const char* name;
-  bool of_task;
-  std::string_view text;
-};
-using namespace std::literals;
-constexpr std::string_view kCommit =
-    "Q\0\0\0\x0b"
-    "COMMIT\0"sv;  // The whole message.
 constexpr Point kPoints[] = {
     {"claim", false, "INSERT INTO \"public\".pgsink_jobs"},
     {"leftovers", false, "starts_with"},
@@ -104,29 +53,8 @@ constexpr Point kPoints[] = {
     {"drop", false, "DROP TABLE IF EXISTS \"public\".\"pgsink_stage_"},
 };
 
-class JobTest : public ::testing::TestWithParam<Point> {
+class JobTest : public JobFixture {
  protected:
-  void SetUp() override {
-    server_ = PostgresServer::start();
-    sql("CREATE TABLE t (id bigint PRIMARY KEY, value bigint)");
-    proxy_ = std::make_unique<WireProxy>(server_->socket_dir(), server_->port());
-    direct_.connection_name = "test";
-    direct_.host = server_->socket_dir();
-    direct_.port = std::to_string(server_->port());
-    direct_.database = "postgres";
-    direct_.username = "postgres";
-    direct_.table = "t";
-    direct_.retry_backoff_ms = 20;
-    direct_.max_retries = 1000;
-    direct_.connection_timeout_ms = 60'000;
-    proxied_ = direct_;
-    proxied_.host = "127.0.0.1";
-    proxied_.port = std::to_string(proxy_->port());
-    proxied_.ssl_mode = "disable";
-  }
-  void sql(const std::string& text) { server_->sql(text); }
-  std::string scalar(const std::string& text) { return server_->scalar(text); }
-
   /// Every row once, all of one job; no staging table, no lock, no prepared transaction.
   void expect_written(int64_t value) {
     const std::string rows = std::to_string(kParts * kRows);
@@ -139,10 +67,6 @@ class JobTest : public ::testing::TestWithParam<Point> {
               "0");
     EXPECT_EQ(scalar("SELECT count(*) FROM pg_prepared_xacts"), "0");
   }
-
-  std::unique_ptr<PostgresServer> server_;
-  std::unique_ptr<WireProxy> proxy_;
-  SinkOptions direct_, proxied_;
 };
 
 /// Replaces the table each time, so that the rows of two jobs in it would show.
@@ -157,18 +81,10 @@ class JobDeath : public JobTest {
 TEST_P(JobDeath, OfTheProcessLosesAndDoublesNothing) {
   for (int round = 1; round <= rounds(); ++round) {
     const auto epoch = static_cast<uint64_t>(round);
-    const pid_t child = fork();
-    if (child == 0) {
-      raise(SIGSTOP);  // Until the proxy is told what to do.
-      const std::string failed = run_job(driver(), tasks(), numbered(epoch), round);
-      _exit(failed.empty() ? 0 : 1);
-    }
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, WUNTRACED), child);
-    proxy_->call_before(std::string(GetParam().text), [child] { kill(child, SIGKILL); });
-    kill(child, SIGCONT);
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << GetParam().name << " was not met";
+    ASSERT_TRUE(
+        kill_before(*proxy_, GetParam().text,
+                    [&] { return run_job(driver(), tasks(), numbered(epoch), round).empty(); }))
+        << GetParam().name << " was not met";
     // What the driver has sent is still on its way; the next one deals with it.
     EXPECT_EQ(run_job(direct_, numbered(epoch), round), "");
     expect_written(round);
@@ -265,12 +181,12 @@ TEST_F(JobTest, WhatAPartHoldsIsDroppedByTheNextJob) {
 TEST_F(JobTest, RefusesPartsThatLackColumns) {
   auto job = Job::open(direct_, schema(), {});
   ASSERT_TRUE(job) << job.error().to_string();
-  const auto ids = batch_of(std::vector<Row>{}, column("id", &Row::id)).schema();
+  const auto ids = batch_of(std::vector<JobInput>{}, column("id", &JobInput::id)).schema();
   const auto lacking = open_part(direct_, (*job)->ticket(), 0, ids);
   ASSERT_FALSE(lacking);
   EXPECT_THAT(lacking.error().message, HasSubstr("\"value\""));
-  const auto more = batch_of(std::vector<Row>{}, column("id", &Row::id),
-                             column("value", &Row::value), column("other", &Row::value))
+  const auto more = batch_of(std::vector<JobInput>{}, column("id", &JobInput::id),
+                             column("value", &JobInput::value), column("other", &JobInput::value))
                         .schema();
   const auto unknown = open_part(direct_, (*job)->ticket(), 0, more);
   ASSERT_FALSE(unknown);
@@ -281,4 +197,4 @@ TEST_F(JobTest, RefusesPartsThatLackColumns) {
 }
 
 }  // namespace
-}  // namespace pgsink
+}  // namespace pgsink::test

@@ -29,9 +29,12 @@ struct Env;
 
 /// Atomic says how the rows of all parts become visible together.
 enum class Atomic : uint8_t {
-  kAuto,     ///< The best way that the options allow: at present kStaging.
-  kStaging,  ///< Parts write into a staging table; commit() moves the rows in one transaction.
-  kNone      ///< Parts write into the target, and their rows are visible before commit().
+  kAuto,      ///< kStaging, which needs nothing of the server and shows all rows at one moment.
+  kStaging,   ///< Parts write into a staging table; commit() moves the rows in one transaction.
+  kTwoPhase,  ///< Each part writes the target in one transaction, which it prepares; commit()
+              ///< decides that they are committed, and commits one after the other. For
+              ///< WriteMode::kInsert.
+  kNone       ///< Parts write into the target, and their rows are visible before commit().
 };
 
 /// JobOptions are what distinguishes a job from a sink.

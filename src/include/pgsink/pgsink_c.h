@@ -273,7 +273,7 @@ typedef struct pgsink_job_options {
   uint64_t epoch;      ///< The number of this write; one that is committed is not written again.
                        ///< 0: the next one.
   const char* host;    ///< The counter of the epochs; NULL or "": none.
-  const char* atomic;  ///< "auto", "staging" or "none"; NULL: "auto".
+  const char* atomic;  ///< "auto", "staging", "2pc" or "none"; NULL: "auto".
   int replace;         ///< 1: the table holds the rows of the job and nothing else afterwards.
 } pgsink_job_options;
 

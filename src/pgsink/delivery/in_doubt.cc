@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <utility>
 
 #include "pgsink/delivery/gid.h"
+#include "pgsink/delivery/job_rows.h"
+#include "pgsink/delivery/prepared_parts.h"
 #include "pgsink/delivery/writer_sessions.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
@@ -14,6 +17,7 @@ namespace {
 
 struct KnownSink {
   std::string schema, sink_id, prefix, writer;
+  std::optional<std::string> open_claim{};  ///< Of a job; "": none that may still decide.
 };
 struct KnownGid {
   std::string sink_id;
@@ -25,18 +29,11 @@ struct KnownGid {
 Result<std::string> current_writer(Connection& connection, const std::string& schema,
                                    const std::string& sink_id, Deadline deadline) {
   const uint64_t key = writer_lock_key(schema, sink_id);
-  const auto rows = run_control(
+  return find_session(
       connection,
       sql_text(Sql::kWriterSessions,
                {std::to_string(key >> 32), "=", std::to_string(key & 0xffffffffU), kBothForms}),
       deadline);
-  if (!rows) return fail(rows.error());
-  if (rows->rows.empty()) return std::string();
-  std::string text = "server process " + cell(*rows, 0, 0);
-  if (!cell(*rows, 0, 3).empty()) {
-    text += " of \"" + cell(*rows, 0, 3) + "\" from " + cell(*rows, 0, 4);
-  }
-  return text;
 }
 
 Status read_schema(Connection& connection, const std::string& schema, std::vector<KnownSink>& sinks,
@@ -62,6 +59,47 @@ Status read_schema(Connection& connection, const std::string& schema, std::vecto
   return {};
 }
 
+/// Reads the jobs of one schema.
+Status read_jobs(Connection& connection, const std::string& schema, const std::string& database,
+                 std::vector<KnownSink>& sinks, std::map<std::string, KnownGid>& gids,
+                 Deadline deadline) {
+  const auto table = JobRows::create(schema, "");
+  if (!table) return fail(table.error());
+  const auto rows = run_control(connection, sql_text(Sql::kJobList, {table->table()}), deadline);
+  if (!rows) return fail(rows.error());
+  for (size_t i = 0; i < rows->rows.size(); ++i) {
+    const std::string sink_id = cell(*rows, i, 0);
+    const std::string claim = cell(*rows, i, 2);
+    auto writer = find_session(connection, PreparedParts::sessions_sql(schema, sink_id), deadline);
+    if (!writer) return fail(writer.error());
+    sinks.push_back({.schema = schema,
+                     .sink_id = sink_id,
+                     .prefix = PreparedParts::prefix_of(database, schema, sink_id),
+                     .writer = *std::move(writer),
+                     .open_claim = claim == cell(*rows, i, 3) ? "" : claim});
+    std::istringstream decided(cell(*rows, i, 6));
+    for (std::string gid; decided >> gid;) {
+      gids[gid] = {sink_id, parse_number(cell(*rows, i, 1)), true};
+    }
+  }
+  return {};
+}
+
+Status read_all_jobs(Connection& connection, std::vector<KnownSink>& sinks,
+                     std::map<std::string, KnownGid>& gids, Deadline deadline) {
+  const auto schemas = run_control(connection, sql_text(Sql::kJobTables), deadline);
+  if (!schemas) return fail(schemas.error());
+  if (schemas->rows.empty()) return {};
+  const auto database = connection.query(sql_text(Sql::kDatabase), deadline);
+  if (!database) return fail(database.error());
+  for (size_t i = 0; i < schemas->rows.size(); ++i) {
+    const Status read =
+        read_jobs(connection, cell(*schemas, i, 0), database->scalar(), sinks, gids, deadline);
+    if (!read) return read;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<InDoubt>> list_in_doubt(Connection& connection, Deadline deadline) {
@@ -74,6 +112,9 @@ Result<std::vector<InDoubt>> list_in_doubt(Connection& connection, Deadline dead
       return fail(read.error());
     }
   }
+  if (auto read = read_all_jobs(connection, sinks, gids, deadline); !read) {
+    return fail(read.error());
+  }
   const auto rows = run_control(connection, sql_text(Sql::kPreparedAll), deadline);
   if (!rows) return fail(rows.error());
   std::vector<InDoubt> found;
@@ -82,13 +123,17 @@ Result<std::vector<InDoubt>> list_in_doubt(Connection& connection, Deadline dead
     const auto sink = std::ranges::find_if(
         sinks, [&](const KnownSink& one) { return gid.starts_with(one.prefix); });
     if (sink == sinks.end()) continue;
-    InDoubt one{{gid, cell(*rows, i, 1)},
-                cell(*rows, i, 2),
-                sink->schema,
-                sink->sink_id,
-                {},
-                false,
-                sink->writer};
+    InDoubt one{.transaction = {gid, cell(*rows, i, 1)},
+                .prepared_at = cell(*rows, i, 2),
+                .schema = sink->schema,
+                .sink_id = sink->sink_id,
+                .epoch = {},
+                .writer = sink->writer,
+                .of_job = sink->open_claim.has_value()};
+    if (one.of_job) {
+      const std::string_view claim = PreparedParts::claim_of_gid(gid, sink->prefix);
+      one.ended = claim != *sink->open_claim;
+    }
     if (const auto known = gids.find(gid); known != gids.end()) {
       one.epoch = known->second.epoch;
       one.decided = known->second.decided;

@@ -19,9 +19,11 @@ struct InDoubt {
   std::optional<uint64_t> epoch;  ///< Of the row that lists it.
   bool decided = false;
   std::string writer;  ///< The session that writes for the sink now; "" if none does.
+  bool of_job = false;
+  bool ended = false;  ///< Of a job: its driver cannot decide on it any more.
 };
-/// list_in_doubt lists the prepared transactions of this database that belong to sinks, by all
-/// control tables that the role may read.
+/// list_in_doubt lists the prepared transactions of this database that belong to sinks or jobs,
+/// by all control tables that the role may read.
 Result<std::vector<InDoubt>> list_in_doubt(Connection& connection, Deadline deadline);
 
 }  // namespace pgsink

@@ -1,5 +1,6 @@
 #include "pgsink/delivery/job_rows.h"
 
+#include <sstream>
 #include <utility>
 
 #include "pgsink/delivery/resume.h"
@@ -24,11 +25,15 @@ std::string hashed(std::string_view text) {
   return digits;
 }
 
-std::string stage_prefix(std::string_view sink_id) {
-  return "pgsink_stage_" + hashed(sink_id) + "_";
-}
-
 }  // namespace
+
+bool is_stage_name(std::string_view name) {
+  constexpr size_t kHashDigits = 16;
+  if (!name.starts_with(kStagePrefix)) return false;
+  name.remove_prefix(kStagePrefix.size());
+  if (name.size() != kHashDigits + 1 + kClaimDigits || name[kHashDigits] != '_') return false;
+  return name.find_first_not_of("0123456789abcdef_") == std::string_view::npos;
+}
 
 Result<JobRows> JobRows::create(std::string_view schema, std::string_view sink_id) {
   JobRows rows;
@@ -60,9 +65,9 @@ Result<JobRow> JobRows::claim(Env& env, Connection& connection, const std::strin
                                        .rows = "the row of job \"" + sink_id_ + "\" in " + table_},
                                       deadline);
   if (!claimed) return fail(claimed.error());
-  const auto read = run_control(connection, sql_text(Sql::kJobRead, {table_, sink_}), deadline);
+  auto read = this->read(connection, deadline);
   if (!read) return fail(read.error());
-  auto row = parse(*read);
+  std::optional<JobRow>& row = *read;
   if (row && row->writer == writer) return *std::move(row);
   if (!claimed->rows.empty() || !row) {
     return fail(Errc::kFenced, "job \"" + sink_id_ + "\" was opened by another driver" +
@@ -93,30 +98,64 @@ Status JobRows::check_host(const JobRow& row, const std::string& host) const {
                   table_ + " WHERE sink_id = " + sink_);
 }
 
+Result<std::optional<JobRow>> JobRows::read(Connection& connection, Deadline deadline) const {
+  const auto row = run_control(connection, sql_text(Sql::kJobRead, {table_, sink_}), deadline);
+  if (!row) return fail(row.error());
+  return parse(*row);
+}
+
+Result<std::string> JobRows::abandon_sql(const std::string& writer) const {
+  Quoted quoted;
+  std::string sql = sql_text(Sql::kJobAbandon, {table_, sink_, quoted.literal(writer)});
+  if (!quoted.status()) return fail(quoted.status().error());
+  return sql;
+}
+
 std::string JobRows::lock_sql() const { return sql_text(Sql::kJobLock, {table_, sink_}); }
 
 Result<std::string> JobRows::decide_sql(uint64_t epoch, const std::string& host,
-                                        const std::string& writer) const {
+                                        const std::string& writer,
+                                        std::span<const std::string> prepared) const {
+  const auto gids = sql_array(prepared);
+  if (!gids) return fail(gids.error());
   Quoted quoted;
   // A claim consists of hexadecimal digits.
   std::string text = sql_text(Sql::kJobDecide, {table_, std::to_string(epoch), quoted.literal(host),
-                                                "'" + writer + "'", sink_});
+                                                "'" + writer + "'", *gids, sink_});
   if (!quoted.status()) return fail(quoted.status().error());
   return text;
 }
 
+Status JobRows::settled(Connection& connection, std::span<const std::string> prepared,
+                        Deadline deadline) const {
+  if (prepared.empty()) return {};
+  const auto gids = sql_array(prepared);
+  if (!gids) return fail(gids.error());
+  const auto done =
+      run_control(connection, sql_text(Sql::kJobSettled, {table_, sink_, *gids}), deadline);
+  return done ? Status() : fail(done.error());
+}
+
 std::optional<JobRow> JobRows::parse(const QueryResult& result) {
   if (result.rows.empty()) return std::nullopt;
-  return JobRow{.epoch = parse_number(cell(result, 0, 0)),
-                .host = cell(result, 0, 1),
-                .writer = cell(result, 0, 2),
-                .decided_by = cell(result, 0, 3),
-                .writer_name = cell(result, 0, 4),
-                .table_oid = static_cast<uint32_t>(parse_number(cell(result, 0, 5)))};
+  JobRow row{.epoch = parse_number(cell(result, 0, 0)),
+             .host = cell(result, 0, 1),
+             .writer = cell(result, 0, 2),
+             .decided_by = cell(result, 0, 3),
+             .writer_name = cell(result, 0, 4),
+             .table_oid = static_cast<uint32_t>(parse_number(cell(result, 0, 5))),
+             .prepared = {}};
+  std::istringstream gids(cell(result, 0, 6));  // None has a space.
+  for (std::string gid; gids >> gid;) row.prepared.push_back(gid);
+  return row;
 }
 
 std::string JobRows::stage_name(const std::string& writer) const {
-  return stage_prefix(sink_id_) + writer.substr(0, kClaimDigits);
+  return stage_prefix() + writer.substr(0, kClaimDigits);
+}
+
+std::string JobRows::stage_prefix() const {
+  return std::string(kStagePrefix) + hashed(sink_id_) + "_";
 }
 
 Result<std::string> JobRows::quoted_stage(const std::string& name) const {
@@ -130,7 +169,7 @@ Status JobRows::drop_stages(Connection& connection, const std::string& role,
                             Deadline deadline) const {
   Quoted quoted;
   const std::string list =
-      sql_text(Sql::kJobStages, {quoted.literal(schema_), quoted.literal(stage_prefix(sink_id_))});
+      sql_text(Sql::kJobStages, {quoted.literal(schema_), quoted.literal(stage_prefix())});
   if (!quoted.status()) return quoted.status();
   const auto found = run_control(connection, list, deadline);
   if (!found) return fail(found.error());

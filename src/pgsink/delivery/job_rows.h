@@ -5,7 +5,9 @@
 // a job stores a new claim, and from then on the driver before it finds another claim than its own.
 
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pgsink/client/connection.h"
@@ -17,11 +19,18 @@ namespace pgsink {
 struct JobRow {
   uint64_t epoch = 0;       ///< Committed; 0: none yet.
   std::string host;         ///< Who numbers the epochs; "": nobody.
-  std::string writer;       ///< The claim that may commit.
+  std::string writer;       ///< The claim that may commit; "": the job was abandoned.
   std::string decided_by;   ///< The claim that committed `epoch`.
   std::string writer_name;  ///< For people.
   uint32_t table_oid = 0;   ///< Of the target.
+  /// Prepared transactions that `epoch` consists of, and that may not be committed yet.
+  std::vector<std::string> prepared;
 };
+
+/// What the names of all staging tables begin with.
+inline constexpr std::string_view kStagePrefix = "pgsink_stage_";
+/// Whether a name is as JobRows::stage_name() makes them, of any job.
+bool is_stage_name(std::string_view name);
 
 class JobRows {
  public:
@@ -36,18 +45,28 @@ class JobRows {
   /// the commit of the driver before cannot be ended.
   Result<JobRow> claim(Env& env, Connection& connection, const std::string& host, bool numbered,
                        uint32_t table_oid, Deadline deadline) const;
+  /// The row; nullopt if there is none.
+  Result<std::optional<JobRow>> read(Connection& connection, Deadline deadline) const;
+  /// abandon_sql takes a claim back, unless it has committed: its driver finds that it was aborted.
+  Result<std::string> abandon_sql(const std::string& writer) const;
   /// For transactions of a driver, with any search path. lock_sql() returns a row for parse().
   std::string lock_sql() const;
-  /// A row without a host gets `host`. Fails with kUsage on what cannot be quoted.
-  Result<std::string> decide_sql(uint64_t epoch, const std::string& host,
-                                 const std::string& writer) const;
+  /// A row without a host gets `host`. `prepared`: the transactions to commit after this one. Fails
+  /// with kUsage on what cannot be quoted.
+  Result<std::string> decide_sql(uint64_t epoch, const std::string& host, const std::string& writer,
+                                 std::span<const std::string> prepared) const;
   /// Fails with kCannotResume if another host numbers the epochs.
   Status check_host(const JobRow& row, const std::string& host) const;
+  /// Forgets prepared transactions that are committed, unless the row names others now.
+  Status settled(Connection& connection, std::span<const std::string> prepared,
+                 Deadline deadline) const;
   /// nullopt if the row is gone.
   static std::optional<JobRow> parse(const QueryResult& result);
 
   /// The name of the staging table of a claim.
   std::string stage_name(const std::string& writer) const;
+  /// What the names of all staging tables of this job's name begin with.
+  std::string stage_prefix() const;
   /// Its name quoted, with the schema.
   Result<std::string> quoted_stage(const std::string& name) const;
   /// drop_stages drops all staging tables of this name, but for those that are in use. `role` is a

@@ -38,6 +38,18 @@ Status end_sessions(Connection& connection, const std::string& list, std::string
   }
 }
 
+Result<std::string> find_session(Connection& connection, const std::string& list,
+                                 Deadline deadline) {
+  const auto rows = run_control(connection, list, deadline);
+  if (!rows) return fail(rows.error());
+  if (rows->rows.empty()) return std::string();
+  std::string text = "server process " + cell(*rows, 0, 0);
+  if (!cell(*rows, 0, 3).empty()) {
+    text += " of \"" + cell(*rows, 0, 3) + "\" from " + cell(*rows, 0, 4);
+  }
+  return text;
+}
+
 WriterSessions::WriterSessions(std::string_view schema, std::string_view sink_id, Random& random)
     : schema_(schema),
       sink_id_(sink_id),

@@ -294,7 +294,7 @@ Status FlightSender::conclude(Flight& flight, LaneSession& session) {
     if (!checked) return fail(checked.error());
     return undo(flight, session);
   }
-  const auto sql = setup_.delivery.end_sql(flight.attempt);
+  const auto sql = setup_.delivery.end_sql(flight);
   if (!sql) return fail(sql.error());
   return end_transaction(flight, session, *sql);
 }

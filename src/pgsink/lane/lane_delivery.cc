@@ -23,8 +23,8 @@ class AtLeastOnce final : public LaneDelivery {
     if (sessions_ == nullptr || !sql.pooled) return sql.identify;
     return sql.identify + sessions_->transaction_sql(sql.one_snapshot);
   }
-  Result<std::string> end_sql(Attempt& attempt) const override {
-    attempt.ending = EndingKind::kCommit;
+  Result<std::string> end_sql(Flight& flight) const override {
+    flight.attempt.ending = EndingKind::kCommit;
     return commit_;
   }
   Result<bool> is_done(Connection&, const Flight&, FlightLog::Seq) override {
@@ -66,8 +66,8 @@ class ExactlyOnce final : public LaneDelivery {
     if (guard) *guard += "; ";
     return guard;
   }
-  Result<std::string> end_sql(Attempt& attempt) const override {
-    attempt.ending = EndingKind::kCommit;
+  Result<std::string> end_sql(Flight& flight) const override {
+    flight.attempt.ending = EndingKind::kCommit;
     return commit_;
   }
   Result<bool> is_done(Connection& connection, const Flight& flight,
@@ -129,10 +129,10 @@ class TwoPhaseDelivery final : public LaneDelivery {
     return sql.identify;
   }
   /// A gid is never used twice.
-  Result<std::string> end_sql(Attempt& attempt) const override {
-    attempt.ending = EndingKind::kPrepare;
-    attempt.gid = committer_.two_phase().make_gid(env_.random);
-    return committer_.two_phase().prepare_sql(attempt.gid);
+  Result<std::string> end_sql(Flight& flight) const override {
+    flight.attempt.ending = EndingKind::kPrepare;
+    flight.attempt.gid = committer_.two_phase().make_gid(env_.random);
+    return committer_.two_phase().prepare_sql(flight.attempt.gid);
   }
   Result<bool> is_done(Connection& connection, const Flight& flight, FlightLog::Seq) override {
     return committer_.two_phase().is_prepared(connection, flight.attempt.gid,

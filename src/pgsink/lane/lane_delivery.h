@@ -11,6 +11,7 @@
 #include "pgsink/delivery/writer_sessions.h"
 #include "pgsink/lane/epoch_committer.h"
 #include "pgsink/lane/flight.h"
+#include "pgsink/lane/part_ending.h"
 #include "pgsink/lane/stream_claims.h"
 
 namespace pgsink {
@@ -28,9 +29,9 @@ class LaneDelivery {
   virtual Status attach(Connection& connection) = 0;
   /// What follows BEGIN, ending in "; ": asks for the transaction's id, or is the fence.
   virtual Result<std::string> begin_sql(const Flight& flight, const TransactionSql& sql) const = 0;
-  /// How a transaction that is to be kept ends. Fills in Attempt::ending, and the gid if it has
-  /// one.
-  virtual Result<std::string> end_sql(Attempt& attempt) const = 0;
+  /// How a transaction that is to be kept ends. Fills in the attempt's ending, and its gid if it
+  /// has one.
+  virtual Result<std::string> end_sql(Flight& flight) const = 0;
 
   /// Whether a flight whose answer was lost has committed, if something better than its transaction
   /// id tells. All flights up to `committed_prefix` were acknowledged.
@@ -71,5 +72,8 @@ std::unique_ptr<LaneDelivery> deliver_by_stream(Env& env, std::string commit,
                                                 size_t lane);
 /// Two-phase commit: each flight ends in PREPARE TRANSACTION, and `committer` commits it.
 std::unique_ptr<LaneDelivery> deliver_two_phase(Env& env, EpochCommitter& committer);
+/// A part of a two-phase job: its one transaction ends in PREPARE TRANSACTION, and `ending` learns
+/// what is prepared.
+std::unique_ptr<LaneDelivery> deliver_part(Env& env, std::shared_ptr<PartEnding> ending);
 
 }  // namespace pgsink

@@ -60,8 +60,8 @@ class ExactlyOnceByStream final : public LaneDelivery {
     return guard;
   }
 
-  Result<std::string> end_sql(Attempt& attempt) const override {
-    attempt.ending = EndingKind::kCommit;
+  Result<std::string> end_sql(Flight& flight) const override {
+    flight.attempt.ending = EndingKind::kCommit;
     return commit_;
   }
 

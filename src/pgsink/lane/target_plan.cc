@@ -87,6 +87,7 @@ Result<TargetPlanPointer> TargetPlans::read(const Plan& known, Connection& conne
   }
   auto plan = make_plan(options, *table, *setup_.schema);
   if (!plan) return fail(plan.error());
+  plan->outcome_source = known.outcome_source;  // That of a part of a job is not in the options.
   if (auto same = check(known, *plan, *table); !same) return fail(same.error());
   if (known.one_transaction) plan->take_whole_epochs();
   auto leaves = LeafCatalog::open(options, *plan, *table, setup_.env, connection, deadline);

@@ -1,18 +1,18 @@
 #include "pgsink/job.h"
 
-#include <algorithm>
-#include <charconv>
-#include <map>
 #include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "pgsink/delivery/job_rows.h"
+#include "pgsink/delivery/prepared_parts.h"
 #include "pgsink/options/open_retry.h"
 #include "pgsink/options/retry.h"
 #include "pgsink/options/server.h"
 #include "pgsink/plan/plan.h"
 #include "pgsink/sink/claim.h"
+#include "pgsink/sink/job_commit.h"
 #include "pgsink/sink/job_target.h"
 #include "pgsink/sink/job_ticket.h"
 #include "pgsink/sink/open_target.h"
@@ -46,173 +46,13 @@ Result<PoolLease> connect(const SinkOptions& options, Pool& pool) {
   return lease ? std::move(lease) : fail_at(options, lease.error());
 }
 
-/// The tokens of a commit, one of each partition.
-struct Winners {
-  std::string parts = "{";  ///< As an array of the server.
-  uint64_t rows = 0, rejected = 0;
-};
-Result<Winners> read_tokens(std::span<const std::string> texts, const JobTicket& ticket) {
-  Winners winners;
-  std::map<uint32_t, int64_t> parts;
-  for (const std::string& text : texts) {
-    const auto token = read_token(text);
-    if (!token) return fail(token.error());
-    const std::string partition = std::to_string(token->partition);
-    if (token->writer != ticket.writer) {
-      return fail(Errc::kUsage, "commit(): the token of partition " + partition +
-                                    " is one of another job: pass those that parts of this ticket "
-                                    "returned");
-    }
-    const auto [known, added] = parts.emplace(token->partition, token->part);
-    if (!added && known->second == token->part) continue;
-    if (!added) {
-      return fail(Errc::kUsage, "commit(): two parts of partition " + partition +
-                                    ": pass the token of one of its attempts");
-    }
-    if (winners.parts.size() > 1) winners.parts += ",";
-    winners.parts += std::to_string(token->part);
-    winners.rows += token->rows;
-    winners.rejected += token->rejected;
-  }
-  winners.parts += "}";
-  return winners;
+/// Commits the transactions that a driver has decided to commit.
+Status commit_decided(Env& env, Connection& connection, const JobRows& rows, const JobRow& row,
+                      Deadline deadline) {
+  if (row.prepared.empty()) return {};
+  const auto done = PreparedParts::commit(env, connection, row.prepared, deadline);
+  return done ? rows.settled(connection, row.prepared, deadline) : done;
 }
-
-/// The number in a command's tag: "INSERT 0 5" is 5.
-uint64_t rows_of_tag(std::string_view tag) {
-  uint64_t rows = 0;
-  const size_t last = tag.rfind(' ');
-  if (last != std::string_view::npos) {
-    std::from_chars(tag.data() + last + 1, tag.data() + tag.size(), rows);
-  }
-  return rows;
-}
-
-// ---- the last transaction -----------------------------------------------------------------------
-
-/// JobCommit moves the rows of the winners into the target, and the job's row with them.
-class JobCommit {
- public:
-  JobCommit(const JobTicket& ticket, const JobRows& rows, const Winners& winners)
-      : ticket_(ticket), rows_(rows), winners_(winners) {}
-
-  /// A transaction from begin to end. After an error it is rolled back, or its outcome is unknown
-  /// and the connection broken; run() may be called again.
-  Result<JobReport> run(Connection& connection, const JobPlan* plan) {
-    auto done = attempt(connection, plan);
-    if (!done && !connection.broken()) {
-      std::ignore = connection.query(sql_text(Sql::kAbandon), kNoDeadline);
-    }
-    return done;
-  }
-
- private:
-  Result<QueryResult> query(Connection& connection, const std::string& text) {
-    return connection.query(text, kNoDeadline);
-  }
-
-  Result<JobReport> attempt(Connection& connection, const JobPlan* plan) {
-    JobReport report{.epoch = ticket_.epoch, .rows = winners_.rows, .rejected = winners_.rejected};
-    // The first transaction that has this row decides: it is locked until the end.
-    const auto locked = query(connection, sql_text(Sql::kBegin, {"READ COMMITTED"}) + "; " +
-                                              sql_text(Sql::kDurable) + "; " + rows_.lock_sql());
-    if (!locked) return fail(locked.error());
-    const auto before = check_row(JobRows::parse(*locked));
-    if (!before) return fail(before.error());
-    if (*before) {
-      report.repeated = true;
-      const auto left = query(connection, sql_text(Sql::kAbandon));
-      return left ? Result<JobReport>(report) : fail(left.error());
-    }
-    const auto decide = rows_.decide_sql(ticket_.epoch, ticket_.host, ticket_.writer);
-    if (!decide) return fail(decide.error());
-    const auto decided = query(connection, *decide);
-    if (!decided) return fail(decided.error());
-    if (plan != nullptr) {
-      const auto changed = move(connection, *plan);
-      if (!changed) return fail(changed.error());
-      report.changed = *changed;
-    }
-    const auto committed = query(connection, sql_text(Sql::kCommit));
-    if (!committed) return fail(committed.error());
-    if (committed->tag == "COMMIT") return report;
-    return fail(Errc::kRolledBack, "the server answered COMMIT with " + committed->tag);
-  }
-
-  /// Whether the epoch is committed already.
-  Result<bool> check_row(const std::optional<JobRow>& row) const {
-    const std::string job = "job \"" + ticket_.sink_id + "\"";
-    if (!row) {
-      return fail(Errc::kFenced, job + " has no row in " + rows_.table() +
-                                     ": it was deleted, and with it what is committed");
-    }
-    if (row->decided_by == ticket_.writer) return true;
-    if (auto known = rows_.check_host(*row, ticket_.host); !known) return fail(known.error());
-    const bool owns = row->writer == ticket_.writer;
-    // The host gives a number to one input only: who wrote it does not matter.
-    if (row->epoch >= ticket_.epoch && ticket_.numbered) return true;
-    if (owns) return false;
-    if (row->epoch > ticket_.epoch) {
-      return fail(Errc::kOutcomeUnknown,
-                  job + " was continued by " + row->writer_name + ", up to epoch " +
-                      std::to_string(row->epoch) + ": whether this driver's epoch " +
-                      std::to_string(ticket_.epoch) +
-                      " was committed before is not known. Run one driver at a time, and give "
-                      "epochs numbers of your own");
-    }
-    return fail(Errc::kFenced, job + " was taken over by " + row->writer_name +
-                                   ": nothing of this driver's epoch " +
-                                   std::to_string(ticket_.epoch) +
-                                   " is written. Run only one of the two, or give each its own "
-                                   "sink_id");
-  }
-
-  Result<uint64_t> move(Connection& connection, const JobPlan& plan) {
-    const JobStatements& statements = plan.statements;
-    const auto stage = rows_.quoted_stage(ticket_.stage);
-    if (!stage) return fail(stage.error());
-    // As long as this transaction holds the staging table, nobody drops it.
-    const auto staged = query(
-        connection,
-        plan.settings + sql_text(Sql::kJobCount, {*stage, statements.quoted_part, winners_.parts}));
-    if (!staged && staged.error().sqlstate == "42P01") return fail(gone());
-    if (!staged) return fail(staged.error());
-    const uint64_t found = parse_number(staged->scalar());
-    if (found != winners_.rows) return fail(lost(found));
-    if (ticket_.replace) {
-      const auto emptied =
-          query(connection,
-                sql_text(Sql::kJobEmpty, {statements.quoted_target, statements.quoted_target}));
-      if (!emptied) return fail(emptied.error());
-    }
-    const auto moved = query(
-        connection, sql_text(Sql::kJobRows, {*stage, statements.quoted_part, winners_.parts}) +
-                        statements.merge);
-    if (!moved) return fail(moved.error());
-    return rows_of_tag(moved->tag);
-  }
-
-  Error gone() const {
-    return fail(Errc::kRolledBack, "the staging table of job \"" + ticket_.sink_id +
-                                       "\" is gone: the job was aborted. Nothing of epoch " +
-                                       std::to_string(ticket_.epoch) +
-                                       " is written: run the job again")
-        .error();
-  }
-  Error lost(uint64_t found) const {
-    return fail(Errc::kRolledBack,
-                "the parts of job \"" + ticket_.sink_id + "\" have staged " +
-                    std::to_string(winners_.rows) + " rows, and " + std::to_string(found) +
-                    " are there: the server has crashed or failed over since, which empties a "
-                    "staging table. Nothing of epoch " +
-                    std::to_string(ticket_.epoch) + " is written: run the job again")
-        .error();
-  }
-
-  const JobTicket& ticket_;
-  const JobRows& rows_;
-  const Winners& winners_;
-};
 
 // ---- the job ------------------------------------------------------------------------------------
 
@@ -257,10 +97,12 @@ class JobImpl final : public Job {
 
   Status abort() override {
     const auto done = guarded([&]() -> Result<JobReport> {
-      if (!staged() || ticket_.committed) return JobReport{};
+      if (ticket_.atomic == Atomic::kNone || committed_) return JobReport{};
       const auto connection = connect(options_, *pool_);
       if (!connection) return fail(connection.error());
-      if (auto dropped = drop(**connection); !dropped) return fail(dropped.error());
+      if (auto ended = abandon(**connection); !ended) return fail(ended.error());
+      const Status undone = staged() ? drop(**connection) : finish_parts(**connection);
+      if (!undone) return fail(undone.error());
       return JobReport{};
     });
     return done ? Status() : fail(done.error());
@@ -268,6 +110,7 @@ class JobImpl final : public Job {
 
  private:
   bool staged() const { return ticket_.atomic == Atomic::kStaging; }
+  Deadline soon() const { return pool_->env().clock.now() + kClaimTimeout; }
 
   JobReport repeated(const Winners& winners) const {
     return {.epoch = ticket_.epoch,
@@ -301,7 +144,32 @@ class JobImpl final : public Job {
     if (!report) return report;
     // The next job drops it otherwise.
     if (staged()) std::ignore = drop(**connection);
+    if (ticket_.atomic != Atomic::kTwoPhase) return report;
+    if (auto finished = finish_parts(**connection); !finished) return fail(finished.error());
     return report;
+  }
+
+  /// Commits the parts that were decided, and rolls back all others of this claim. REQUIRES: nothing
+  /// is decided for this claim any more.
+  Status finish_parts(Connection& connection) const {
+    const auto row = rows_.read(connection, soon());
+    if (!row) return fail(row.error());
+    if (*row) {
+      const auto done = commit_decided(pool_->env(), connection, rows_, **row, soon());
+      if (!done) return done;
+    }
+    const auto parts =
+        PreparedParts::create(connection, ticket_.schema, ticket_.sink_id, ticket_.writer, soon());
+    if (!parts) return fail(parts.error());
+    return parts->clear(pool_->env(), connection, PreparedParts::Whose::kOfThisClaim, {}, soon());
+  }
+
+  /// From now on no driver of this ticket commits it.
+  Status abandon(Connection& connection) const {
+    const auto sql = rows_.abandon_sql(ticket_.writer);
+    if (!sql) return fail(sql.error());
+    const auto done = run_control(connection, *sql, soon(), true);
+    return done ? Status() : fail(done.error());
   }
 
   Status drop(Connection& connection) const {
@@ -311,8 +179,7 @@ class JobImpl final : public Job {
       role = sql_text(Sql::kSetRole, {quoted.identifier(options_.set_role)}) + "; ";
       if (!quoted.status()) return quoted.status();
     }
-    return rows_.drop_stage(connection, ticket_.stage, role,
-                            pool_->env().clock.now() + kClaimTimeout);
+    return rows_.drop_stage(connection, ticket_.stage, role, soon());
   }
 
   template <typename F>
@@ -360,6 +227,19 @@ Status make_stage(Connection& connection, const JobRows& rows, const JobTicket& 
   return fail(std::move(error));
 }
 
+/// Ends what two-phase jobs of this name have left: what is decided is committed, the rest rolled
+/// back.
+Status recover_parts(Env& env, Connection& connection, const JobRows& rows, const JobTicket& ticket,
+                     const JobRow& row, Deadline deadline) {
+  if (auto done = commit_decided(env, connection, rows, row, deadline); !done) return done;
+  if (connection.server().max_prepared_transactions == 0) return {};
+  const auto parts =
+      PreparedParts::create(connection, ticket.schema, ticket.sink_id, ticket.writer, deadline);
+  if (!parts) return fail(parts.error());
+  return parts->clear(env, connection, PreparedParts::Whose::kOfOtherClaims, row.prepared,
+                      deadline);
+}
+
 void name_columns(JobTicket& ticket, const JobPlan& plan, const Schema& schema) {
   for (const Field& field : schema) ticket.columns.push_back({field, ""});
   for (const EncodeColumn& column : plan.columns) {
@@ -377,21 +257,9 @@ Result<std::unique_ptr<Job>> open_job(SinkOptions options, const Schema& schema,
                    .table = options.table,
                    .host = job.host,
                    .numbered = job.epoch > 0,
-                   .atomic = job.atomic == Atomic::kNone ? Atomic::kNone : Atomic::kStaging,
+                   .atomic = job.atomic == Atomic::kAuto ? Atomic::kStaging : job.atomic,
                    .replace = job.replace};
-  if (job.replace && ticket.atomic == Atomic::kNone) {
-    return fail_at(options, fail(Errc::kOptionConflict,
-                                 "replace empties the table in the transaction that fills it, "
-                                 "and with atomic = 'none' each part has its own: use 'staging'")
-                                .error());
-  }
-  if (job.replace &&
-      (options.write_mode == WriteMode::kUpdate || options.write_mode == WriteMode::kDelete)) {
-    return fail_at(options, fail(Errc::kOptionConflict,
-                                 "replace: an emptied table has no row to update or delete: use "
-                                 "write_mode = 'insert' or 'upsert'")
-                                .error());
-  }
+  if (auto fits = check_job(options, job); !fits) return fail(fits.error());
   auto pool = make_sink_pool(options, env, false);
   if (!pool) return fail_at(options, pool.error());
   Clock& clock = (*pool)->env().clock;
@@ -403,6 +271,11 @@ Result<std::unique_ptr<Job>> open_job(SinkOptions options, const Schema& schema,
   auto rows = JobRows::create(options.schema, ticket.sink_id);
   if (!rows) return fail_at(options, rows.error());
   const Deadline deadline = clock.now() + kClaimTimeout;
+  if (ticket.atomic == Atomic::kTwoPhase) {
+    const auto can =
+        check_two_phase_job(options, schema, target->opened.table, connection, deadline);
+    if (!can) return fail_at(options, can.error());
+  }
   if (auto made = rows->ensure_table(connection, deadline); !made) {
     return fail_at(options, made.error());
   }
@@ -414,7 +287,8 @@ Result<std::unique_ptr<Job>> open_job(SinkOptions options, const Schema& schema,
   ticket.committed = ticket.epoch <= row->epoch;
   ticket.stage = rows->stage_name(ticket.writer);
   name_columns(ticket, target->plan, schema);
-  Status ready = rows->drop_stages(connection, target->plan.role, deadline);
+  Status ready = recover_parts((*pool)->env(), connection, *rows, ticket, *row, deadline);
+  if (ready) ready = rows->drop_stages(connection, target->plan.role, deadline);
   if (ready && !ticket.committed && ticket.atomic == Atomic::kStaging) {
     ready = make_stage(connection, *rows, ticket, *target, deadline);
   }

@@ -183,6 +183,7 @@ std::string write_token(const PartToken& token) {
   to.put(token.part);
   to.put(token.rows);
   to.put(token.rejected);
+  to.put(token.gid);
   return to.take();
 }
 
@@ -194,6 +195,7 @@ Result<PartToken> read_token(std::string_view text) {
   token.part = from.number<int64_t>();
   token.rows = from.number<uint64_t>();
   token.rejected = from.number<uint64_t>();
+  token.gid = from.text();
   if (from.at_end()) return token;
   return fail(Errc::kUsage,
               "that is not a token of a part of this version of pgsink: pass the texts of "

@@ -37,10 +37,11 @@ std::string write_ticket(const JobTicket& ticket);
 Result<JobTicket> read_ticket(std::string_view text);
 
 struct PartToken {
-  std::string writer;  ///< Of the job.
+  std::string writer{};  ///< Of the job.
   uint32_t partition = 0;
   int64_t part = 0;  ///< Random.
   uint64_t rows = 0, rejected = 0;
+  std::string gid{};  ///< Of a two-phase job: what the part has prepared; "": it has no rows.
 };
 std::string write_token(const PartToken& token);
 /// Fails with kUsage if the text is not a token of this version.

@@ -1,7 +1,9 @@
 // The parts of a job: sinks that write rows into its staging table, each row with the number of the
-// part and its place in the order of all rows.
+// part and its place in the order of all rows; or straight into the target, and in a two-phase job
+// in one transaction, which is prepared.
 
 #include <atomic>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <utility>
@@ -12,6 +14,8 @@
 #include "pgsink/sink/batch_checks.h"
 #include "pgsink/sink/job_target.h"
 #include "pgsink/sink/job_ticket.h"
+#include "pgsink/sink/part_attempt.h"
+#include "pgsink/sink/part_sink.h"
 
 namespace pgsink {
 namespace {
@@ -64,33 +68,38 @@ Result<Projection> project(const Schema& input, const JobTicket& ticket) {
 class Part final : public Sink {
  public:
   Part(JobTicket ticket, uint32_t partition, int64_t number, std::shared_ptr<const Schema> schema,
-       Projection projection, std::unique_ptr<Sink> inner)
+       Projection projection, std::unique_ptr<PartAttempt> attempt, std::unique_ptr<Sink> inner)
       : ticket_(std::move(ticket)),
         partition_(partition),
         number_(number),
         schema_(std::move(schema)),
         projection_(std::move(projection)),
+        attempt_(std::move(attempt)),
         inner_(std::move(inner)) {}
 
   Status write(RecordBatch batch) override {
     if (auto fits = check_schema(batch, *schema_); !fits) return fits;
-    if (!inner_) return {};
+    if (drops_rows()) return {};
     auto staged = stage(batch);
-    return staged ? inner_->write(*std::move(staged)) : fail(staged.error());
+    return staged ? unless_prepared(inner_->write(*std::move(staged))) : fail(staged.error());
   }
   Result<bool> try_write(RecordBatch& batch) override {
     if (auto fits = check_schema(batch, *schema_); !fits) return fail(fits.error());
-    if (!inner_) return true;
+    if (drops_rows()) return true;
     if (!projection_.staged) return inner_->try_write(batch);
     return fail(Errc::kUsage, "try_write(): a part of a job takes rows by write()");
   }
   Status reject(std::span<const RejectedInput> inputs) override {
     return inner_ ? inner_->reject(inputs) : Status();
   }
-  Status status() const override { return inner_ ? inner_->status() : Status(); }
-  Status flush() override { return inner_ ? inner_->flush() : Status(); }
+  Status status() const override { return drops_rows() ? Status() : inner_->status(); }
+  /// A part of a two-phase job is one transaction, which finish_part() ends.
+  Status flush() override { return inner_ && !attempt_ ? inner_->flush() : status(); }
   Status finish() override { return close(); }
-  Status close() override { return inner_ ? inner_->close() : Status(); }
+  Status close() override {
+    if (!inner_ || drops_rows()) return {};
+    return unless_prepared(inner_->close());
+  }
   void interrupt() override {
     if (inner_) inner_->interrupt();
   }
@@ -113,6 +122,7 @@ class Part final : public Sink {
 
   Result<std::string> token() {
     if (auto closed = close(); !closed) return fail(closed.error());
+    if (attempt_) return token_of(attempt_->prepared());
     const SinkMetrics counted = metrics();
     if (projection_.staged && counted.possible_duplicates > 0) {
       return fail(Errc::kOutcomeUnknown,
@@ -130,6 +140,33 @@ class Part final : public Sink {
  private:
   static Error unfit() {
     return fail(Errc::kUsage, "the parts of a job are committed by Job::commit()").error();
+  }
+
+  /// Whether what is written counts for nothing: the job is committed already, or another attempt
+  /// of this partition has prepared its rows.
+  bool drops_rows() const { return !inner_ || other_.load(); }
+
+  /// A failure does not matter if another attempt has prepared its rows: it may be the reason, if
+  /// it holds the keys of this one's.
+  Status unless_prepared(Status outcome) {
+    if (outcome || !attempt_) return outcome;
+    const std::lock_guard lock(looking_);
+    if (const Status looked = attempt_->look_for_other(); !looked) return outcome;
+    if (!attempt_->has_other()) return outcome;
+    other_ = true;
+    return {};
+  }
+
+  std::string token_of(const std::optional<PreparedPart>& prepared) const {
+    PartToken token{.writer = ticket_.writer, .partition = partition_, .part = number_};
+    if (prepared) {
+      token.part = prepared->part;
+      token.rows = prepared->rows;
+      token.rejected = prepared->rejected;
+      token.gid = prepared->gid;
+    }
+    if (!drops_rows()) token.rejected = metrics().rejected_rows;
+    return write_token(token);
   }
 
   /// The batch with the columns of the staging table. It owns the given one.
@@ -178,8 +215,11 @@ class Part final : public Sink {
   const int64_t number_;
   const std::shared_ptr<const Schema> schema_;
   const Projection projection_;
-  const std::unique_ptr<Sink> inner_;  ///< Null: the job is committed already.
+  const std::unique_ptr<PartAttempt> attempt_;  ///< Null but in a two-phase job.
+  const std::unique_ptr<Sink> inner_;           ///< Null: the job is committed already.
   std::atomic<int64_t> next_ = 0;
+  std::atomic<bool> other_ = false;  ///< attempt_ has found another one.
+  std::mutex looking_;               ///< Guards attempt_.
 };
 
 Result<std::unique_ptr<Sink>> open_one(SinkOptions options, std::string_view text,
@@ -198,12 +238,19 @@ Result<std::unique_ptr<Sink>> open_one(SinkOptions options, std::string_view tex
   OsEnv own_env;
   Random& random = env != nullptr ? env->random : own_env.env().random;
   const auto number = static_cast<int64_t>(random.next_u64() >> 1);
-  const bool direct = ticket->atomic == Atomic::kNone;
+  const bool direct = ticket->atomic != Atomic::kStaging;
   if (direct) *projection = {};
+  std::unique_ptr<PartAttempt> attempt;
   std::unique_ptr<Sink> inner;
-  if (!ticket->committed) {
-    auto opened = Sink::open(part_options(std::move(options), *ticket),
-                             direct ? schema : projection->staged, env);
+  if (!ticket->committed && ticket->atomic == Atomic::kTwoPhase) {
+    auto begun = PartAttempt::open(options, *ticket, partition, number, env);
+    if (!begun) return fail(begun.error());
+    attempt = *std::move(begun);
+  }
+  if (!ticket->committed && !(attempt && attempt->has_other())) {
+    auto opened = open_part_sink(part_options(std::move(options), *ticket),
+                                 direct ? schema : projection->staged, env,
+                                 attempt ? attempt->ending() : nullptr, nullptr);
     if (!opened && opened.error().code == Errc::kNoSuchTable && !direct) {
       return fail(Errc::kFenced, "open_part: the staging table of job \"" + ticket->sink_id +
                                      "\" is gone: the job was committed or aborted, or another "
@@ -213,7 +260,7 @@ Result<std::unique_ptr<Sink>> open_one(SinkOptions options, std::string_view tex
     inner = *std::move(opened);
   }
   return std::make_unique<Part>(*std::move(ticket), partition, number, std::move(schema),
-                                *std::move(projection), std::move(inner));
+                                *std::move(projection), std::move(attempt), std::move(inner));
 }
 
 }  // namespace

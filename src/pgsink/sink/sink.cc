@@ -33,6 +33,8 @@
 #include "pgsink/sink/lane_connections.h"
 #include "pgsink/sink/limits.h"
 #include "pgsink/sink/open_target.h"
+#include "pgsink/sink/part_sink.h"
+#include "pgsink/sink/planned_target.h"
 #include "pgsink/sink/pool.h"
 #include "pgsink/sink/warnings.h"
 
@@ -147,6 +149,9 @@ class SinkImpl final : public Sink {
   void use_partitions(std::unique_ptr<Partitioner> partitioner) {
     partitioner_ = std::move(partitioner);
   }
+
+  /// The lane ends its transaction that way, unless it is null. REQUIRES: not started.
+  void use_ending(std::shared_ptr<PartEnding> ending) { part_ = std::move(ending); }
 
   /// Starts a lane on each connection.
   Status start(std::vector<PoolLease> connections, std::optional<WriterSessions> sessions) {
@@ -419,6 +424,7 @@ class SinkImpl final : public Sink {
 
   /// The delivery of a lane.
   std::unique_ptr<LaneDelivery> make_delivery(size_t lane) {
+    if (part_) return deliver_part(env_, part_);
     if (committer_) return deliver_two_phase(env_, *committer_);
     if (streams_) {
       return deliver_by_stream(env_, plan_.commit, streams_->rows(), streams_->claims(), lane);
@@ -501,6 +507,7 @@ class SinkImpl final : public Sink {
   std::unique_ptr<EpochCommitter> committer_;
   std::unique_ptr<SlotConfirmer> confirmer_;
   std::unique_ptr<Partitioner> partitioner_;
+  std::shared_ptr<PartEnding> part_;
   std::vector<HostPosition> resume_points_;
   std::optional<Status> closed_;
   std::atomic<bool> interrupted_ = false;
@@ -508,29 +515,10 @@ class SinkImpl final : public Sink {
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
-/// The target with the first plan for it.
-struct PlannedTarget {
-  Opened opened;
-  Plan plan;
-  Router router;
-  std::unique_ptr<LeafCatalog> leaves;
-};
-Result<PlannedTarget> plan_target(const SinkOptions& options, const Schema& schema, Env& env,
-                                  Connection& connection, Deadline deadline) {
-  auto opened = open_target(options, &schema, connection, deadline);
-  if (!opened) return fail(opened.error());
-  auto plan = make_plan(options, opened->table, schema);
-  if (!plan) return fail_at(options, plan.error());
-  auto router = Router::create(options, opened->table, *plan);
-  if (!router) return fail_at(options, router.error());
-  auto leaves = LeafCatalog::open(options, *plan, opened->table, env, connection, deadline);
-  if (!leaves) return fail_at(options, leaves.error());
-  return PlannedTarget{std::move(*opened), std::move(*plan), std::move(*router),
-                       std::move(*leaves)};
-}
-
+/// `part`: null but for a part of a two-phase job.
 Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<const Schema> schema,
-                                        std::shared_ptr<Pool> pool, OpenRetry& retry) {
+                                        std::shared_ptr<Pool> pool, OpenRetry& retry,
+                                        const std::shared_ptr<PartEnding>& part) {
   Env& env = pool->env();
   auto places = take_places(options, *pool, retry);
   if (!places) return fail(places.error());
@@ -541,6 +529,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   });
   if (!target) return fail(target.error());
   auto& [opened, plan, router, leaves] = *target;
+  if (part) plan.outcome_source = OutcomeSource::kGid;
   auto dead_letters = open_dead_letters(options, env);
   if (!dead_letters) return fail_at(options, dead_letters.error());
   auto partitioner = open_partitioner(options, opened, plan, leaves.get(), *pool, connection);
@@ -560,7 +549,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
     claim = std::move(*claimed);
   }
   std::optional<TwoPhaseClaim> two_phase;
-  if (plan.outcome_source == OutcomeSource::kGid) {
+  if (plan.outcome_source == OutcomeSource::kGid && !part) {
     auto claimed = claim_two_phase(options, env, opened.table, std::move(places->front()));
     if (!claimed) return fail_at(options, claimed.error());
     two_phase = std::move(*claimed);
@@ -580,6 +569,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
                                          std::move(claim), std::move(two_phase), std::move(streams),
                                          std::move(*dead_letters));
   sink->use_partitions(std::move(*partitioner));
+  sink->use_ending(part);
   if (auto started = sink->start(std::move(*places), std::move(sessions)); !started) {
     return fail(started.error());
   }
@@ -588,16 +578,23 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
 
 }  // namespace
 
-Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<const Schema> schema,
-                                         Env* env, const std::shared_ptr<ConnectionPool>& pool) {
+Result<std::unique_ptr<Sink>> open_part_sink(SinkOptions options,
+                                             std::shared_ptr<const Schema> schema, Env* env,
+                                             const std::shared_ptr<PartEnding>& part,
+                                             const std::shared_ptr<ConnectionPool>& pool) {
   try {
     auto chosen = choose_pool(options, schema.get(), env, pool.get());
     if (!chosen) return fail(chosen.error());
     OpenRetry retry(options, (*chosen)->env());
-    return retry.run_whole([&] { return open_sink(options, schema, *chosen, retry); });
+    return retry.run_whole([&] { return open_sink(options, schema, *chosen, retry, part); });
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, "out of memory");
   }
+}
+
+Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<const Schema> schema,
+                                         Env* env, const std::shared_ptr<ConnectionPool>& pool) {
+  return open_part_sink(std::move(options), std::move(schema), env, nullptr, pool);
 }
 
 }  // namespace pgsink

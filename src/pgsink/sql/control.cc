@@ -53,7 +53,7 @@ constexpr std::array<Shape, 6> kShapes{{
      Sql::kCreateOffsets, ""},
     {"pgsink_jobs", Sql::kCreateJobs,
      "sink_id text, epoch numeric(20,0), host text, writer text, decided_by text, "
-     "writer_name text, updated_at timestamp with time zone, table_oid oid",
+     "writer_name text, updated_at timestamp with time zone, table_oid oid, prepared text[]",
      Sql::kCreateJobs, ""},
 }};
 // If an attempt fails because another session created the table, the next one finds it.

@@ -317,7 +317,8 @@ constexpr auto kTemplates = std::to_array<Template>({
      "CREATE TABLE IF NOT EXISTS {schema}.pgsink_jobs (sink_id text PRIMARY KEY,"
      " epoch numeric(20,0) NOT NULL, host text NOT NULL, writer text NOT NULL,"
      " decided_by text NOT NULL, writer_name text NOT NULL, updated_at timestamptz NOT NULL,"
-     " table_oid oid NOT NULL) WITH (fillfactor = 50)"},
+     " table_oid oid NOT NULL, prepared text[] NOT NULL DEFAULT ARRAY[]::text[])"
+     " WITH (fillfactor = 50)"},
     {Sql::kEpochInsert,
      "INSERT INTO {table} (sink_id, lane, epoch, host_position, writer, writer_name, updated_at)"
      " SELECT {sink}, l, 0, 0, {writer}, '', now() FROM generate_series(0, {lanes} - 1) AS l"
@@ -396,15 +397,19 @@ constexpr auto kTemplates = std::to_array<Template>({
      " WHERE (excluded.host = '' OR j.host IN ('', excluded.host))"
      " AND (NOT {numbered} OR j.epoch = 0 OR j.table_oid = excluded.table_oid) RETURNING epoch"},
     {Sql::kJobRead,
-     "SELECT j.epoch, j.host, j.writer, j.decided_by, j.writer_name, j.table_oid"
+     "SELECT j.epoch, j.host, j.writer, j.decided_by, j.writer_name, j.table_oid,"
+     " pg_catalog.array_to_string(j.prepared, ' ')"
      " FROM {table} AS j WHERE j.sink_id OPERATOR(pg_catalog.=) {sink}"},
     {Sql::kJobLock,
-     "SELECT j.epoch, j.host, j.writer, j.decided_by, j.writer_name, j.table_oid"
+     "SELECT j.epoch, j.host, j.writer, j.decided_by, j.writer_name, j.table_oid,"
+     " pg_catalog.array_to_string(j.prepared, ' ')"
      " FROM {table} AS j WHERE j.sink_id OPERATOR(pg_catalog.=) {sink} FOR UPDATE"},
     {Sql::kJobDecide,
      "UPDATE {table} SET epoch = {epoch}, host = CASE host WHEN '' THEN {host} ELSE host END,"
-     " decided_by = {writer}, updated_at = pg_catalog.now()"
+     " decided_by = {writer}, updated_at = pg_catalog.now(), prepared = {gids}"
      " WHERE sink_id OPERATOR(pg_catalog.=) {sink}"},
+    {Sql::kJobSettled,
+     "UPDATE {table} SET prepared = ARRAY[]::text[] WHERE sink_id = {sink} AND prepared = {gids}"},
     {Sql::kJobStages,
      "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
      " WHERE n.nspname = {schema} AND starts_with(c.relname::text, {prefix})"
@@ -414,6 +419,29 @@ constexpr auto kTemplates = std::to_array<Template>({
      " FROM {table} WITH NO DATA"},
     {Sql::kJobStageNotNull, "ALTER TABLE {stage} ALTER COLUMN {column} SET NOT NULL"},
     {Sql::kJobDrop, "DROP TABLE IF EXISTS {stage}"},
+    {Sql::kJobAbandon,
+     "UPDATE {table} SET writer = '', updated_at = now()"
+     " WHERE sink_id = {sink} AND writer = {writer} AND decided_by <> writer"},
+    {Sql::kJobTables,
+     "SELECT n.nspname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n"
+     " ON n.oid = c.relnamespace WHERE c.relname = 'pgsink_jobs' AND c.relkind = 'r'"
+     " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+     " ORDER BY n.nspname"},
+    {Sql::kJobList,
+     "SELECT j.sink_id, j.epoch, j.writer, j.decided_by, j.writer_name,"
+     " to_char(j.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
+     " array_to_string(j.prepared, ' ')"
+     " FROM {table} AS j ORDER BY j.sink_id"},
+    {Sql::kJobStageList,
+     "SELECT c.relname, pg_get_userbyid(c.relowner), pg_total_relation_size(c.oid), c.oid"
+     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+     " WHERE n.nspname = {schema} AND starts_with(c.relname::text, {prefix})"
+     " AND c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY 1"},
+    {Sql::kTableUsers,
+     "SELECT l.pid, a.backend_start, a.usesysid, a.application_name,"
+     " coalesce(host(a.client_addr), 'the local socket') FROM pg_catalog.pg_locks AS l"
+     " LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = l.pid WHERE l.locktype = 'relation'"
+     " AND l.relation = {oid} AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()"},
     {Sql::kJobCount,
      "SELECT pg_catalog.count(*) FROM {stage}"
      " WHERE {part} OPERATOR(pg_catalog.=) ANY ('{parts}'::pg_catalog.int8[])"},
@@ -423,6 +451,16 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kJobSource, "pgsink_staged AS given"},
     // DELETE, not TRUNCATE: see docs/how-to/jobs.md.
     {Sql::kJobEmpty, "LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; DELETE FROM {table}"},
+    {Sql::kPartsPrepared,
+     "SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts AS p"
+     " WHERE p.database OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+     " AND p.gid OPERATOR(pg_catalog.=) ANY ({gids})"},
+    // As kGenerationGuard.
+    {Sql::kPartGuard,
+     "INSERT INTO {table} (sink_id) SELECT {sink} WHERE NOT EXISTS (SELECT FROM {table} AS j"
+     " WHERE j.sink_id OPERATOR(pg_catalog.=) {sink}"
+     " AND j.writer OPERATOR(pg_catalog.=) {writer}"
+     " AND j.decided_by OPERATOR(pg_catalog.<>) j.writer)"},
     {Sql::kDatabase, "SELECT pg_catalog.current_database()"},
     {Sql::kPreparedLimits,
      "SELECT count(*) FILTER (WHERE c.relkind = 'f'), current_setting('max_prepared_transactions')"

@@ -251,7 +251,7 @@ def job(
     host : str
         Who numbers the epochs, such as the id of a query. Another host than before is an error.
     atomic : str
-        ``auto``, ``staging`` or ``none``: see the page about jobs.
+        ``auto``, ``staging``, ``2pc`` or ``none``: see the page about jobs.
     replace : bool
         The table holds the rows of the job and nothing else afterwards.
     **options

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "pgsink/delivery/prepared_parts.h"
+
+namespace pgsink {
+
+/// PartEnding is what a part of a two-phase job and its lane share. Thread-safe.
+class PartEnding {
+ public:
+  /// `numbers`: partition and part; its rows are counted when it ends.
+  PartEnding(PreparedParts parts, PreparedPart numbers)
+      : parts_(std::move(parts)), numbers_(std::move(numbers)) {}
+
+  const PreparedParts& parts() const { return parts_; }
+  /// The part with these rows, and its gid.
+  PreparedPart counted(uint64_t rows, uint64_t rejected) const {
+    PreparedPart part = numbers_;
+    part.rows = rows;
+    part.rejected = rejected;
+    part.gid = parts_.gid(part);
+    return part;
+  }
+  void prepared(PreparedPart part) {
+    const std::lock_guard lock(mutex_);
+    prepared_ = std::move(part);
+  }
+  /// nullopt if nothing is prepared.
+  std::optional<PreparedPart> outcome() const {
+    const std::lock_guard lock(mutex_);
+    return prepared_;
+  }
+
+ private:
+  const PreparedParts parts_;
+  const PreparedPart numbers_;
+  mutable std::mutex mutex_;
+  std::optional<PreparedPart> prepared_;
+};
+
+}  // namespace pgsink
