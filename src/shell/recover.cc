@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pgsink/delivery/in_doubt.h"
+#include "pgsink/delivery/job_leftovers.h"
 #include "pgsink/delivery/prepared.h"
 #include "pgsink/options/open_retry.h"
 #include "pgsink/options/server.h"
@@ -97,6 +98,10 @@ Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Sc
 std::string decision_text(const InDoubt& one) {
   const std::string epoch = one.epoch ? " epoch " + std::to_string(*one.epoch) : "";
   if (one.decided) return "decided:" + epoch + " is to be committed";
+  if (one.of_job) {
+    return one.ended ? "undecided: a part of a job that has ended without it"
+                     : "undecided: a part of an open job, whose driver may still commit it";
+  }
   if (one.epoch) return "undecided:" + epoch + " is completely prepared";
   return "undecided: its epoch was not completely prepared";
 }
@@ -110,6 +115,30 @@ void print_text(const std::vector<InDoubt>& list, Output& output) {
                  printable(one.transaction.owner) + "\n");
     output.write(one.writer.empty() ? "  no process has this sink open\n"
                                     : "  written now by " + printable(one.writer) + "\n");
+  }
+}
+
+std::string leftover_text(const JobLeftover& one) {
+  const std::string job = "job " + printable(one.sink_id) + " in schema " + printable(one.schema);
+  if (!one.open && one.sink_id.empty()) return "ended: its job has no row any more";
+  if (!one.open) return "ended: " + job + " cannot commit these rows any more";
+  return "open: " + job + " may still be committed by its driver, " + printable(one.writer_name) +
+         ", which opened it at " + one.since + " UTC";
+}
+
+void print_text(const std::vector<JobLeftover>& list, Output& output) {
+  for (const JobLeftover& one : list) {
+    output.write(one.stage.empty() ? "job " + printable(one.sink_id) + "\n"
+                                   : printable(one.schema + "." + one.stage) + "\n");
+    output.write("  " + leftover_text(one) + "\n");
+    if (one.stage.empty()) {
+      if (!one.used_by.empty()) output.write("  written now by " + printable(one.used_by) + "\n");
+      continue;
+    }
+    output.write("  staging table of " + std::to_string(one.bytes) + " bytes, owned by role " +
+                 printable(one.owner) + "\n");
+    output.write(one.used_by.empty() ? "  no session uses it\n"
+                                     : "  used now by " + printable(one.used_by) + "\n");
   }
 }
 
@@ -133,9 +162,28 @@ std::string json_object(const InDoubt& one) {
   return out + "}";
 }
 
-void print_json(const std::vector<InDoubt>& list, Output& output) {
+std::string json_object(const JobLeftover& one) {
+  std::string out = "{";
+  append_member(out, "staging_table", one.stage);
+  append_member(out, "schema", one.schema);
+  append_member(out, "sink_id", one.sink_id);
+  append_member(out, "owner", one.owner);
+  append_member(out, "opened_at", one.open ? one.since : "");
+  append_member(out, "driver", one.writer_name);
+  append_member(out, "used_by", one.used_by);
+  out += ",\"bytes\":" + std::to_string(one.bytes);
+  out += std::string(",\"open\":") + (one.open ? "true" : "false");
+  return out + "}";
+}
+
+void print_json(const std::vector<InDoubt>& list, const std::vector<JobLeftover>& leftovers,
+                Output& output) {
   std::string out = "[";
-  for (const InDoubt& one : list) out += (out == "[" ? "\n" : ",\n") + json_object(one);
+  const auto append = [&](const auto& one) {
+    out += (out == "[" ? "\n" : ",\n") + json_object(one);
+  };
+  for (const InDoubt& one : list) append(one);
+  for (const JobLeftover& one : leftovers) append(one);
   output.write(out + "\n]\n");
 }
 
@@ -173,30 +221,114 @@ class Recoverer {
         OpenRetry(options, env_).run([&] { return Connection::open(env_, database.connect); });
     if (!connection) return at(database, connection.error());
     const Deadline deadline = env_.clock.now() + kResolveMax;
-    auto found = list_in_doubt(**connection, deadline);
-    if (!found) return at(database, found.error());
-    std::erase_if(*found, [&](const InDoubt& one) {
+    const auto elsewhere = [&](const auto& one) {
       return (database.schema && one.schema != *database.schema) ||
              (database.sink_id && one.sink_id != *database.sink_id);
-    });
+    };
+    auto found = list_in_doubt(**connection, deadline);
+    if (!found) return at(database, found.error());
+    std::erase_if(*found, elsewhere);
+    auto leftovers = list_job_leftovers(**connection, deadline);
+    if (!leftovers) return at(database, leftovers.error());
+    std::erase_if(*leftovers, elsewhere);
+    Status done;
     if (flags_.recover.what == Recovery::kList) {
-      // Two connections of a script may belong to the same sink.
-      for (InDoubt& one : *found) {
-        if (!listed(one.transaction.gid)) list_.push_back(std::move(one));
-      }
-      return {};
+      keep(std::move(*found), std::move(*leftovers));
+    } else if (of_jobs()) {
+      done = clear(**connection, *leftovers, *found, deadline);
+    } else {
+      done = resolve(**connection, *found, deadline);
     }
-    if (auto done = resolve(**connection, *found, deadline); !done) {
-      return at(database, done.error());
-    }
-    return {};
+    return done ? done : at(database, done.error());
   }
 
   const std::vector<InDoubt>& list() const { return list_; }
+  const std::vector<JobLeftover>& leftovers() const { return leftovers_; }
   /// The requested gid was found and resolved.
   bool found_gid() const { return found_gid_; }
+  /// The requested job was found and ended.
+  bool found_job() const { return found_job_; }
 
  private:
+  bool of_jobs() const {
+    return flags_.recover.what == Recovery::kLeftovers || flags_.recover.what == Recovery::kAbandon;
+  }
+
+  /// Two connections of a script may belong to the same sink.
+  void keep(std::vector<InDoubt> found, std::vector<JobLeftover> leftovers) {
+    for (InDoubt& one : found) {
+      if (!listed(one.transaction.gid)) list_.push_back(std::move(one));
+    }
+    for (JobLeftover& one : leftovers) {
+      const bool known = std::ranges::any_of(leftovers_, [&](const JobLeftover& other) {
+        return other.schema == one.schema && other.sink_id == one.sink_id &&
+               other.stage == one.stage;
+      });
+      if (!known) leftovers_.push_back(std::move(one));
+    }
+  }
+
+  /// Drops what ended jobs have left. With --abandon the named one is ended first.
+  Status clear(Connection& connection, const std::vector<JobLeftover>& leftovers,
+               const std::vector<InDoubt>& in_doubt, Deadline deadline) {
+    const bool abandons = flags_.recover.what == Recovery::kAbandon;
+    size_t dropped = 0;
+    for (const JobLeftover& one : leftovers) {
+      if (abandons && one.sink_id != flags_.recover.job) continue;
+      if (one.open && !abandons) continue;
+      if (one.open) {
+        const auto ended = abandon(connection, one, deadline);
+        if (!ended) return pgproto::fail(ended.error());
+        if (!*ended) continue;
+      }
+      if (one.stage.empty()) continue;
+      const auto gone = drop_leftover(connection, one, deadline);
+      if (!gone) return pgproto::fail(gone.error());
+      dropped += *gone ? 1 : 0;
+      if (!*gone) {
+        reporter_.info("pgsink: note: a session uses " + printable(one.schema + "." + one.stage) +
+                       ", which stays until that has ended");
+      }
+    }
+    reporter_.info("pgsink: " + std::to_string(dropped) + " staging table" +
+                   (dropped == 1 ? "" : "s") + " dropped");
+    return roll_back_parts(connection, in_doubt, deadline);
+  }
+
+  /// Rolls back what parts of ended jobs have prepared. REQUIRES: with --abandon the named job was
+  /// ended.
+  Status roll_back_parts(Connection& connection, const std::vector<InDoubt>& in_doubt,
+                         Deadline deadline) {
+    const bool abandons = flags_.recover.what == Recovery::kAbandon;
+    std::vector<PreparedTransaction> chosen;
+    for (const InDoubt& one : in_doubt) {
+      const bool wanted = abandons ? found_job_ && one.sink_id == flags_.recover.job : one.ended;
+      if (one.of_job && !one.decided && wanted) chosen.push_back(one.transaction);
+    }
+    if (chosen.empty()) return {};
+    const auto done = resolve_prepared(env_, connection, chosen, Resolution::kRollback, deadline);
+    if (!done) return pgproto::fail(done.error());
+    report_resolved(*done, Resolution::kRollback);
+    return {};
+  }
+
+  void report_resolved(size_t count, Resolution resolution) {
+    reporter_.info("pgsink: " + std::to_string(count) + " prepared transaction" +
+                   (count == 1 ? "" : "s") +
+                   (resolution == Resolution::kCommit ? " committed" : " rolled back"));
+  }
+
+  Result<bool> abandon(Connection& connection, const JobLeftover& one, Deadline deadline) {
+    if (!one.used_by.empty()) {
+      return pgproto::fail(Errc::kResolveRefused, "a part of job \"" + one.sink_id +
+                                                      "\" is being written by " + one.used_by +
+                                                      ": stop it first");
+    }
+    const auto ended = abandon_job(connection, one, deadline);
+    if (ended && *ended) found_job_ = true;
+    return ended;
+  }
+
   bool listed(const std::string& gid) const {
     return std::ranges::any_of(list_,
                                [&](const InDoubt& one) { return one.transaction.gid == gid; });
@@ -222,9 +354,7 @@ class Recoverer {
         what == Recovery::kRollback ? Resolution::kRollback : Resolution::kCommit;
     const auto done = resolve_prepared(env_, connection, chosen, resolution, deadline);
     if (!done) return pgproto::fail(done.error());
-    reporter_.info("pgsink: " + std::to_string(*done) + " prepared transaction" +
-                   (*done == 1 ? "" : "s") +
-                   (resolution == Resolution::kCommit ? " committed" : " rolled back"));
+    report_resolved(*done, resolution);
     return {};
   }
 
@@ -232,7 +362,8 @@ class Recoverer {
   Env& env_;
   Reporter& reporter_;
   std::vector<InDoubt> list_;
-  bool found_gid_ = false;
+  std::vector<JobLeftover> leftovers_;
+  bool found_gid_ = false, found_job_ = false;
 };
 
 }  // namespace
@@ -261,11 +392,18 @@ bool recover(const Flags& flags, const std::vector<Script>& scripts, Output& out
                    "' there: it may be resolved already; `pgsink recover` lists them");
     return false;
   }
+  if (flags.recover.what == Recovery::kAbandon && !recoverer.found_job()) {
+    reporter.error(pgproto::errc_name(Errc::kUsage) + ": no job '" + flags.recover.job +
+                   "' is open there: it may be committed or abandoned already; `pgsink recover` "
+                   "lists them");
+    return false;
+  }
   if (flags.recover.what == Recovery::kList) {
     if (flags.json) {
-      print_json(recoverer.list(), output);
+      print_json(recoverer.list(), recoverer.leftovers(), output);
     } else {
       print_text(recoverer.list(), output);
+      print_text(recoverer.leftovers(), output);
       if (recoverer.list().empty()) reporter.info("pgsink: no prepared transaction is in doubt");
     }
   }

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "pgsink/delivery/two_phase.h"
+#include "pgsink/delivery/check.h"
 #include "pgsink/options/rules.h"
 #include "pgsink/options/server.h"
 #include "pgsink/plan/plan.h"

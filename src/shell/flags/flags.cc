@@ -69,12 +69,11 @@ Refusal set_dry_run(std::string_view value, size_t, Flags& flags) {
   return "--dry-run takes a number of rows, not '" + std::string(value) + "'";
 }
 
-Refusal set_recovery(Recovery recovery, std::string_view gid, Flags& flags) {
+Refusal set_recovery(Recovery recovery, Flags& flags) {
   if (flags.recover.what != Recovery::kList) {
-    return "only one of --decided, --commit and --rollback";
+    return "only one of --decided, --commit, --rollback, --leftovers and --abandon";
   }
   flags.recover.what = recovery;
-  flags.recover.gid = gid;
   return {};
 }
 
@@ -184,7 +183,7 @@ constexpr Flag kFlags[] = {
     {"shutdown-timeout", '\0', "SECONDS",
      "the longest time from SIGTERM or SIGINT to the end (60; 0: no limit)", set_shutdown_timeout,
      kOfRun | kOfLoad},
-    {"json", '\0', "", "print the options, or the transactions in doubt, as JSON",
+    {"json", '\0', "", "print the options, or what is in doubt, as JSON",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
        flags.json = true;
        return {};
@@ -204,17 +203,30 @@ constexpr Flag kFlags[] = {
      kOfRecover},
     {"decided", '\0', "", "commit everything that was decided and is not committed yet",
      [](std::string_view, size_t, Flags& flags) -> Refusal {
-       return set_recovery(Recovery::kCommitDecided, {}, flags);
+       return set_recovery(Recovery::kCommitDecided, flags);
      },
      kOfRecover},
     {"commit", '\0', "GID", "commit this one prepared transaction",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
-       return set_recovery(Recovery::kCommit, value, flags);
+       flags.recover.gid = value;
+       return set_recovery(Recovery::kCommit, flags);
      },
      kOfRecover},
     {"rollback", '\0', "GID", "roll this one prepared transaction back",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
-       return set_recovery(Recovery::kRollback, value, flags);
+       flags.recover.gid = value;
+       return set_recovery(Recovery::kRollback, flags);
+     },
+     kOfRecover},
+    {"leftovers", '\0', "", "drop what jobs have left that have ended",
+     [](std::string_view, size_t, Flags& flags) -> Refusal {
+       return set_recovery(Recovery::kLeftovers, flags);
+     },
+     kOfRecover},
+    {"abandon", '\0', "SINK_ID", "end the open job of this name, and drop what it has left",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.recover.job = value;
+       return set_recovery(Recovery::kAbandon, flags);
      },
      kOfRecover},
     {"to", '\0', "URL",
@@ -346,7 +358,7 @@ constexpr CommandInfo kCommands[] = {
      "load files (Parquet, CSV, JSON) or standard input (-) into a table"},
     {"options", Flags::Command::kOptions, kOfOptions, "", "list the options of CREATE CONNECTION"},
     {"recover", Flags::Command::kRecover, kOfRecover, "",
-     "list and resolve the prepared transactions that sinks left in doubt"},
+     "list and resolve what sinks and jobs left in doubt"},
     {"completion", Flags::Command::kCompletion, kOfNone, "bash|zsh|fish",
      "print a completion script for that shell"},
     {"man", Flags::Command::kManual, kOfNone, "", "print the manual page"},
@@ -531,7 +543,7 @@ std::string help_text() {
       "  pgsink load FILE... --to URL --table TABLE\n"
       "                                  load files into a table, without a script\n"
       "  pgsink options [--json]         list the options of CREATE CONNECTION\n"
-      "  pgsink recover -f FILE.sql      list the prepared transactions that sinks left in doubt\n"
+      "  pgsink recover -f FILE.sql      list what sinks and jobs left in doubt\n"
       "  pgsink completion bash|zsh|fish print a completion script\n"
       "  pgsink man                      print the manual page\n"
       "\n"

@@ -20,8 +20,8 @@ enum class When : uint8_t { kAuto, kAlways, kNever };
 enum class LogLevel : uint8_t { kError, kInfo, kDebug };
 enum class LogFormat : uint8_t { kText, kJson };
 
-/// What `pgsink recover` does to prepared transactions.
-enum class Recovery : uint8_t { kList, kCommitDecided, kCommit, kRollback };
+/// What `pgsink recover` does to prepared transactions and to what jobs have left.
+enum class Recovery : uint8_t { kList, kCommitDecided, kCommit, kRollback, kLeftovers, kAbandon };
 
 /// Flags are the parsed command line.
 struct Flags {
@@ -54,6 +54,7 @@ struct Flags {
     std::string connection;  ///< "": all connections of the script.
     Recovery what = Recovery::kList;
     std::string gid;
+    std::string job;  ///< Its sink_id.
   } recover;
   /// `pgsink load`: the values of its flags, as they were given; "" or empty if they were not.
   struct Load {
