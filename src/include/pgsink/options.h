@@ -28,7 +28,15 @@ using pgproto::Result;
 using pgproto::Status;
 
 /// WriteMode is what a row does to the target: see SinkOptions::write_mode.
-enum class WriteMode : uint8_t { kInsert, kUpsert, kUpdate, kDelete, kInsertIgnore, kChangelog };
+enum class WriteMode : uint8_t {
+  kInsert,
+  kUpsert,
+  kUpdate,
+  kDelete,
+  kInsertIgnore,
+  kChangelog,
+  kReplace
+};
 /// IsolationLevel is PostgreSQL's isolation level of each transaction.
 enum class IsolationLevel : uint8_t {
   kReadUncommitted,
@@ -173,7 +181,8 @@ struct SinkOptions {
   // ---- What is written --------------------------------------------------------------------------
   /// What a row does to the table: insert, insert or update (`upsert`), update, delete, insert
   /// unless it exists (`insert_ignore`), or what its column `_op` says (`changelog`). What a batch
-  /// means is what its rows do one by one.
+  /// means is what its rows do one by one. With `replace` the table holds the rows of this load and
+  /// nothing else afterwards: all former rows are deleted in the one transaction that inserts them.
   WriteMode write_mode = WriteMode::kInsert;
   /// Columns of upsert's conflict target; a unique index on them must exist.
   std::vector<std::string> conflict_columns;
@@ -184,6 +193,9 @@ struct SinkOptions {
   /// Column that decides which row is newer: an update happens only if the incoming value is
   /// greater.
   std::string newer_by;
+  /// Of an upsert: the rows are all that the table shall hold. Rows of the table whose key is not
+  /// among them are deleted in the same transaction. As with `atomic`, there is one for all rows.
+  bool delete_missing = false;
   /// What becomes of a value that its column can only hold rounded, such as 0.125 in
   /// `numeric(4,2)`: its row is rejected, or the column gets what an assignment in PostgreSQL would
   /// store.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pgsink/delivery/gid.h"
+#include "pgsink/options/rules.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -58,7 +59,7 @@ WriterSessions::WriterSessions(std::string_view schema, std::string_view sink_id
 
 bool WriterSessions::wanted(const SinkOptions& options) {
   return options.delivery == Delivery::kAtLeastOnce && !options.use_2pc &&
-         options.write_mode != WriteMode::kInsert && !options.sink_id.empty();
+         !only_inserts(options.write_mode) && !options.sink_id.empty();
 }
 
 // ---- taking over -------------------------------------------------------------------------------

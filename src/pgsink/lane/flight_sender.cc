@@ -81,7 +81,7 @@ Status FlightSender::begin_transaction(Flight& flight, LaneSession& session) {
   const auto identify = setup_.delivery.begin_sql(flight, texts);
   if (!identify) return fail(identify.error());
   std::string sql = attempt.number == 0 ? "" : mark_begin(attempt.number);
-  sql += texts.begin + *identify + texts.settings;
+  sql += texts.begin + *identify + texts.settings + plan().statements.before;
   if (texts.guarded) {
     sql += sql_text(Sql::kGuard, {std::to_string(flight.seq - 1), std::to_string(flight.seq)});
     sql += "; ";

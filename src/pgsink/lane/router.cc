@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pgsink/options/rules.h"
 #include "pgsink/plan/keys.h"
 
 namespace pgsink {
@@ -62,7 +63,7 @@ Result<Router> Router::create(const SinkOptions& options, const CatalogTable& ta
   // With streams, the stream says it.
   if (router.lanes_ == 1 || options.streams) return router;
   if (const std::string& place = plan.order.meeting_place;
-      options.write_mode != WriteMode::kInsert && options.partition_by.empty() && !place.empty()) {
+      !only_inserts(options.write_mode) && options.partition_by.empty() && !place.empty()) {
     router.use_one_lane(
         "parallelism: rows with different keys may conflict in " + place +
         ", and then their order matters. So all rows take one lane, and the others "

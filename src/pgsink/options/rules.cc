@@ -19,6 +19,16 @@ bool takes_dead_letters(const SinkOptions& options) {
          options.on_dead_letters;
 }
 
+std::string_view why_atomic(const SinkOptions& options) {
+  if (options.write_mode == WriteMode::kReplace) return "write_mode = 'replace'";
+  if (options.delete_missing) return "delete_missing = true";
+  return options.atomic ? "atomic = true" : "";
+}
+
+bool only_inserts(WriteMode mode) {
+  return mode == WriteMode::kInsert || mode == WriteMode::kReplace;
+}
+
 bool switches_triggers(const SinkOptions& options) {
   return options.disable_triggers || options.fire_triggers != FireTriggers::kAlways;
 }
@@ -184,6 +194,12 @@ class Faults {
           "write_mode = 'upsert', 'insert_ignore' or 'changelog'");
     needs("update_columns", upsert, "write_mode", "write_mode = 'upsert' or 'changelog'");
     needs("newer_by", mode == WriteMode::kUpsert, "write_mode", "write_mode = 'upsert'");
+    needs("delete_missing", mode == WriteMode::kUpsert, "write_mode", "write_mode = 'upsert'");
+    conflict_if(options_.delete_missing && takes_dead_letters(options_), "delete_missing",
+                "dead_letter_table",
+                "delete_missing = true and dead letters exclude each other: the row of the table "
+                "with the key of a rejected row would count as missing, and be deleted: leave one "
+                "out");
     needs("key_columns", keyed, "write_mode", "write_mode = 'update', 'delete' or 'changelog'");
     const bool foreign = options_.is_foreign_table.value_or(false);
     conflict_if(foreign && (upsert || mode == WriteMode::kInsertIgnore), "write_mode",
@@ -210,7 +226,7 @@ class Faults {
   void transactions() {
     needs("prepared_transaction_id", options_.use_2pc, "use_2pc", "use_2pc = true");
     const bool exactly_once = options_.delivery == Delivery::kExactlyOnce;
-    needs("sink_id", exactly_once || options_.use_2pc || options_.write_mode != WriteMode::kInsert,
+    needs("sink_id", exactly_once || options_.use_2pc || !only_inserts(options_.write_mode),
           "delivery", "delivery = 'exactly_once', use_2pc = true or a write_mode with keys");
     conflict_if(options_.use_2pc && exactly_once, "use_2pc", "delivery",
                 "use_2pc and delivery = 'exactly_once' exclude each other: choose use_2pc if all "
@@ -231,9 +247,11 @@ class Faults {
 
   /// One transaction of rows that nobody keeps: what needs several, or rows once more, is refused.
   void atomic() {
-    if (!options_.atomic) return;
+    const std::string what(why_atomic(options_));
+    if (what.empty()) return;
+    const std::string_view by = std::string_view(what).substr(0, what.find(' '));
     const auto refuse_if = [&](bool wrong, std::string_view key, std::string_view why) {
-      conflict_if(wrong, "atomic", key, "atomic = true and " + std::string(why));
+      conflict_if(wrong, by, key, what + " and " + std::string(why));
     };
     refuse_if(options_.transaction_size > 0, "transaction_size",
               "transaction_size contradict each other: leave one out");
@@ -241,9 +259,9 @@ class Faults {
               "parallelism > 1 exclude each other: each lane has a transaction of its own");
     refuse_if(options_.use_2pc, "use_2pc",
               "use_2pc exclude each other: use_2pc keeps rows in memory until their transaction is "
-              "prepared, and atomic does not keep them: leave one out");
+              "prepared, and a load of one transaction does not keep them: leave one out");
     refuse_if(options_.delivery == Delivery::kExactlyOnce, "delivery",
-              "delivery = 'exactly_once' exclude each other: an atomic load is one transaction, so "
+              "delivery = 'exactly_once' exclude each other: such a load is one transaction, so "
               "it has no position from which a later run could continue: leave delivery out");
     refuse_if(options_.use_copy == false, "use_copy",
               "use_copy = false exclude each other: without COPY all rows of a transaction must be "

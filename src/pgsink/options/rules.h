@@ -2,6 +2,7 @@
 // Values that follow from several options.
 
 #include <cstddef>
+#include <string_view>
 
 #include <pgsink/options.h>
 
@@ -9,6 +10,13 @@ namespace pgsink {
 
 /// takes_dead_letters says whether there is a destination for rejected rows.
 bool takes_dead_letters(const SinkOptions& options);
+
+/// why_atomic is the option by which all rows are one transaction, as a script writes it; "" if
+/// they are not.
+std::string_view why_atomic(const SinkOptions& options);
+
+/// only_inserts says whether each row of the input is inserted, whatever the table holds.
+bool only_inserts(WriteMode mode);
 
 /// switches_triggers says whether transactions run with session_replication_role = replica.
 bool switches_triggers(const SinkOptions& options);

@@ -224,12 +224,14 @@ constexpr OptionInfo kTable[] = {
 
     // ---- What is written
     choice<&O::write_mode>({.key = "write_mode", .group = kWriting, .default_text = "insert",
-        .choices = "insert|upsert|update|delete|insert_ignore|changelog",
+        .choices = "insert|upsert|update|delete|insert_ignore|changelog|replace",
         .aliases = "mode|insert_mode|operation", .in_specification = true,
         .meaning = "What a row does to the table: insert, insert or update (`upsert`), update, "
                    "delete, insert unless it exists (`insert_ignore`), or what its column `_op` "
                    "says (`changelog`). What [a batch means](../explanation/delivery.md"
-                   "#what-a-batch-means) is what its rows do one by one.",
+                   "#what-a-batch-means) is what its rows do one by one. With `replace` the table "
+                   "holds the rows of this load and nothing else afterwards: all former rows are "
+                   "deleted in the one transaction that inserts them.",
         .example = "'insert'"}),
     columns<&O::conflict_columns>({.key = "conflict_columns", .group = kWriting,
         .unset = "the primary key",
@@ -245,6 +247,12 @@ constexpr OptionInfo kTable[] = {
     text<&O::newer_by>({.key = "newer_by", .group = kWriting, .aliases = "version_column",
         .meaning = "Column that decides which row is newer: an update happens only if the incoming "
                    "value is greater.", .example = "'updated_at'"}),
+    boolean<&O::delete_missing>({.key = "delete_missing", .group = kWriting,
+        .default_text = "false", .aliases = "full_snapshot",
+        .meaning = "Of an upsert: the rows are all that the table shall hold. Rows of the table "
+                   "whose key is not among them are deleted in the same transaction. As with "
+                   "`atomic`, there is one for all rows.",
+        .example = "true"}),
     choice<&O::on_rounding>({.key = "on_rounding", .group = kWriting, .default_text = "reject",
         .choices = "reject|round", .aliases = "rounding",
         .meaning = "What becomes of a value that its column can only hold rounded, such as 0.125 "

@@ -349,11 +349,12 @@ Status choose_paths(const SinkOptions& options, const CatalogTable& table, Plan&
     plan.arrays_bytes_max = kArraysOnlyBytesMax;
     return {};
   }
-  if (options.atomic && plan.statements.copy.empty()) {
-    return fail(Errc::kOptionConflict, "atomic = true needs COPY, which " + plan.table +
-                                           " does not take in this write_mode: leave atomic out");
+  const std::string_view atomic = why_atomic(options);
+  if (!atomic.empty() && plan.statements.copy.empty()) {
+    return fail(Errc::kOptionConflict, std::string(atomic) + " needs COPY, which " + plan.table +
+                                           " does not take in this write_mode: leave it out");
   }
-  if (options.use_copy == true || options.atomic || !arrays_possible) return {};
+  if (options.use_copy == true || !atomic.empty() || !arrays_possible) return {};
   if (copies_into_target(options.write_mode, table, plan.columns)) {
     plan.series_rows_max = kSeriesRowsMax;
     plan.series_bytes_max = kSeriesBytesMax;
@@ -447,10 +448,10 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
   // meets.
   const bool overtaken = takes_dead_letters(options) && !plan.order.meeting_place.empty();
   plan.ordered = plan.outcome_source == OutcomeSource::kEpoch ||
-                 (mode == WriteMode::kInsert ? overtaken : !plan.idempotent);
+                 (only_inserts(mode) ? overtaken : !plan.idempotent);
   plan.batch_rows = options.use_copy.value_or(false) ? options.copy_batch_size : options.batch_size;
   plan.run_rows = options.transaction_size > 0 ? options.transaction_size : plan.batch_rows;
-  plan.atomic = options.atomic;
+  plan.atomic = !why_atomic(options).empty();
   plan.transactions_grow = options.transaction_size == 0 && !options.use_2pc && !plan.atomic &&
                            plan.order.together == Together::kAlways;
   plan.transaction_rows = plan.transactions_grow || plan.atomic ? kUnboundedRows : plan.run_rows;
@@ -458,7 +459,7 @@ Status cut_transactions(const SinkOptions& options, Plan& plan) {
     // Prepared transactions are scarce: unless an option says otherwise, one takes what memory
     // allows.
     if (options.transaction_size == 0) plan.transaction_rows = kUnboundedRows;
-    if (mode != WriteMode::kInsert) plan.take_whole_epochs();
+    if (!only_inserts(mode)) plan.take_whole_epochs();
     if (plan.one_transaction && plan.keys.empty() && options.parallelism > 1 &&
         options.partition_by.empty()) {
       return fail(
@@ -511,6 +512,8 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
   if (!mapped) return fail(mapped.error());
   plan.columns = std::move(mapped->columns);
   plan.order = mapped->order;
+  // A snapshot has each key once; of several rows the last one counts.
+  if (options.delete_missing) plan.order.together = Together::kAlways;
   const Keys& keys = mapped->keys;
   if (options.atomic && plan.order.together != Together::kAlways) {
     return fail(Errc::kOptionConflict,
@@ -529,7 +532,7 @@ Result<Plan> make_plan(const SinkOptions& options, const CatalogTable& table,
       return fail(faults.error(plan.table));
     }
     auto unchanged = take_note(table, schema, EncodeColumn::Role::kUnchanged);
-    if (unchanged && options.atomic) {
+    if (unchanged && !why_atomic(options).empty()) {
       return fail(Errc::kOptionConflict,
                   "atomic = true: the input has a column \"_unchanged\", and which rows need a "
                   "statement of their own must be known before the first is sent. atomic sends "

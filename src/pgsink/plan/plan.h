@@ -95,7 +95,8 @@ struct Plan {
   /// The path of a flight whose rows may go together. `series` says that it can be a series.
   Path path(size_t rows, size_t memory_bytes, bool series) const {
     const bool arrays_fit = arrays_bytes_max > 0 && memory_bytes <= arrays_bytes_max;
-    const bool series_fits = series && rows <= series_rows_max && memory_bytes <= series_bytes_max;
+    const bool series_fits = series && series_rows_max > 0 && rows <= series_rows_max &&
+                             memory_bytes <= series_bytes_max;
     if (statements.copy.empty() || arrays_fit || series_fits) return Path::kArrays;
     return statements.merge.empty() ? Path::kCopy : Path::kStaged;
   }

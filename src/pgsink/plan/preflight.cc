@@ -33,13 +33,14 @@ using Columns = std::vector<const CatalogColumn*>;
 struct Needs {
   bool inserts, updates, finds, deletes;
 };
-constexpr std::array<Needs, 6> kNeeds{{
+constexpr std::array<Needs, 7> kNeeds{{
     {.inserts = true, .updates = false, .finds = false, .deletes = false},  // insert
     {.inserts = true, .updates = true, .finds = true, .deletes = false},    // upsert
     {.inserts = false, .updates = true, .finds = true, .deletes = false},   // update
     {.inserts = false, .updates = false, .finds = true, .deletes = true},   // delete
     {.inserts = true, .updates = false, .finds = true, .deletes = false},   // insert_ignore
     {.inserts = true, .updates = true, .finds = true, .deletes = true},     // changelog
+    {.inserts = true, .updates = false, .finds = false, .deletes = true},   // replace
 }};
 
 /// The keys, or, if there is something wrong with them, what the options name.
@@ -89,7 +90,7 @@ struct Denied {
 }  // namespace
 
 void check_copy(const SinkOptions& options, const CatalogTable& table, Faults& faults) {
-  const bool asks = options.use_copy == true && options.write_mode == WriteMode::kInsert;
+  const bool asks = options.use_copy == true && only_inserts(options.write_mode);
   if (!asks || takes_copy(table)) return;
   const bool view = table.kind == CatalogTable::Kind::kView;
   faults.add(Errc::kOptionConflict, "use_copy = true: " + table.schema + "." + table.name +
@@ -119,7 +120,8 @@ void check_privileges(const SinkOptions& options, const CatalogTable& table, con
   if (needs.inserts) denied.add("INSERT", used, &CatalogColumn::insertable);
   if (needs.updates) denied.add("UPDATE", set, &CatalogColumn::updatable);
   if (needs.finds) denied.add("SELECT", found, &CatalogColumn::selectable);
-  if (needs.deletes && !table.has_delete_privilege) denied.add("DELETE");
+  if ((needs.deletes || options.delete_missing) && !table.has_delete_privilege)
+    denied.add("DELETE");
   if (denied.privileges.empty()) return;
   const std::string name =
       denied.quoted.identifier(table.schema) + "." + denied.quoted.identifier(table.name);
@@ -143,7 +145,7 @@ std::vector<const CatalogColumn*> writable_columns(const SinkOptions& options,
 
 Keys keys_or_fault(const SinkOptions& options, const CatalogTable& table, const Columns& used,
                    Faults& faults) {
-  if (options.write_mode == WriteMode::kInsert) return {};
+  if (only_inserts(options.write_mode)) return {};
   auto found = find_keys(options, table, used);
   if (found) return std::move(*found);
   const Error& error = found.error();

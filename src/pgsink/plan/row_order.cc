@@ -26,7 +26,7 @@ enum class Feature : uint8_t {
 
 struct Rule {
   Feature feature;
-  std::array<Together, 6> modes;  ///< By WriteMode.
+  std::array<Together, 7> modes;  ///< By WriteMode.
 };
 
 constexpr auto kAlways = Together::kAlways, kDistinct = Together::kDistinctKeys,
@@ -35,17 +35,17 @@ constexpr auto kAlways = Together::kAlways, kDistinct = Together::kDistinctKeys,
 // insert has no key of which one row could stand for others, and COPY keeps the order. An update or
 // delete of many rows joins them with the table, in the planner's order.
 constexpr std::array<Rule, 10> kRules{{
-    //                           insert   upsert     update     delete   ignore   changelog
-    {Feature::kTrigger, {kAlways, kNever, kNever, kNever, kNever, kNever}},
-    {Feature::kBeforeRow, {kAlways, kDistinct, kNever, kNever, kAlways, kNever}},
-    {Feature::kUnique, {kAlways, kDistinct, kNever, kAlways, kAlways, kNever}},
-    {Feature::kUniqueDeferrable, {kAlways, kNever, kNever, kAlways, kNever, kNever}},
-    {Feature::kOwnReference, {kAlways, kNever, kAlways, kNever, kNever, kNever}},
-    {Feature::kReference, {kAlways, kAlways, kAlways, kNever, kAlways, kNever}},
-    {Feature::kNumbers, {kAlways, kDistinct, kAlways, kAlways, kAlways, kNever}},
-    {Feature::kRowCheck, {kAlways, kDistinct, kDistinct, kAlways, kAlways, kDistinct}},
-    {Feature::kUnsent, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct}},
-    {Feature::kFirstValue, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct}},
+    //                           insert   upsert     update     delete   ignore   changelog  replace
+    {Feature::kTrigger, {kAlways, kNever, kNever, kNever, kNever, kNever, kAlways}},
+    {Feature::kBeforeRow, {kAlways, kDistinct, kNever, kNever, kAlways, kNever, kAlways}},
+    {Feature::kUnique, {kAlways, kDistinct, kNever, kAlways, kAlways, kNever, kAlways}},
+    {Feature::kUniqueDeferrable, {kAlways, kNever, kNever, kAlways, kNever, kNever, kAlways}},
+    {Feature::kOwnReference, {kAlways, kNever, kAlways, kNever, kNever, kNever, kAlways}},
+    {Feature::kReference, {kAlways, kAlways, kAlways, kNever, kAlways, kNever, kAlways}},
+    {Feature::kNumbers, {kAlways, kDistinct, kAlways, kAlways, kAlways, kNever, kAlways}},
+    {Feature::kRowCheck, {kAlways, kDistinct, kDistinct, kAlways, kAlways, kDistinct, kAlways}},
+    {Feature::kUnsent, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct, kAlways}},
+    {Feature::kFirstValue, {kAlways, kAlways, kAlways, kAlways, kAlways, kDistinct, kAlways}},
 }};
 
 bool is_key(const CatalogColumn& column, const Keys& keys) {
@@ -120,9 +120,9 @@ void FeatureScan::add_triggers() {
 /// values of a key WITHOUT OVERLAPS can meet, as at every exclusion constraint.
 bool FeatureScan::is_rival(const CatalogIndex& index) const {
   if (!index.unique && !index.exclusion) return false;
-  const bool of_key = options_.write_mode != WriteMode::kInsert && index.unique &&
-                      !index.exclusion && !index.partial && !index.expression &&
-                      !keys_.columns.empty() && same_columns(index, keys_.columns);
+  const bool of_key = !only_inserts(options_.write_mode) && index.unique && !index.exclusion &&
+                      !index.partial && !index.expression && !keys_.columns.empty() &&
+                      same_columns(index, keys_.columns);
   if (of_key) return false;
   // Of columns that fill themselves it knows no values to meet at.
   const auto fills = [&](const CatalogColumn& column) {

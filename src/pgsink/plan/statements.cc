@@ -9,6 +9,7 @@
 #include <pgproto/quote.h>
 
 #include "pgsink/encode/rows/column_codec.h"
+#include "pgsink/options/rules.h"
 #include "pgsink/plan/sent_columns.h"
 #include "pgsink/sql/sql.h"
 
@@ -63,6 +64,7 @@ class Composer {
   std::string on_conflict() const;
   std::string match(const std::vector<std::string>& given) const;
   std::string match() const;
+  std::string delete_missing(const std::string& source) const;
   std::string assignments(std::string_view from) const;
   std::string parameter(RowStatement& statement, const std::string& column) const;
   std::vector<std::string> parameters(RowStatement& statement,
@@ -272,6 +274,12 @@ std::string Composer::match() const {
   return match(given);
 }
 
+/// Deletes the rows whose keys are not among those of `source`, ending in "; "; or "".
+std::string Composer::delete_missing(const std::string& source) const {
+  if (!options_.delete_missing) return {};
+  return sql_text(Sql::kDeleteMissing, {quoted_table_, source, match()}) + "; ";
+}
+
 std::string Composer::assignments(std::string_view from) const {
   std::string text;
   for (const std::string& column : assigned_) {
@@ -285,6 +293,7 @@ std::string Composer::assignments(std::string_view from) const {
 Result<std::string> Composer::apply(const std::string& source, std::string_view order) const {
   switch (options_.write_mode) {
     case WriteMode::kInsert:
+    case WriteMode::kReplace:
       return insert(source);
     case WriteMode::kInsertIgnore:
       return insert(as_given(in_order(source, order))) + on_conflict();
@@ -341,7 +350,7 @@ RowStatement Composer::insert_row() const {
   RowStatement row;
   const std::string values = join(parameters(row, inserted_), ", ");
   row.sql = sql_text(Sql::kInsertRow, {quoted_table_, quoted_inserted_, overriding(), values});
-  if (options_.write_mode != WriteMode::kInsert) row.sql += on_conflict();
+  if (!only_inserts(options_.write_mode)) row.sql += on_conflict();
   return row;
 }
 
@@ -423,6 +432,7 @@ void Composer::compose_rows(Statements& made) const {
       }
       [[fallthrough]];
     case WriteMode::kInsert:
+    case WriteMode::kReplace:
     case WriteMode::kInsertIgnore:
     case WriteMode::kUpsert:
       made.row = insert_row();
@@ -489,9 +499,13 @@ Result<Statements> Composer::compose() {
     made.copied_table = staging.substr(staging.find('.') + 1);
     auto merge = apply(sent_->with_casts(staging + " AS given", ordinal_), ordinal_);
     if (!merge) return fail(merge.error());
-    made.merge = std::move(*merge);
+    made.merge = delete_missing(staging + " AS given") + std::move(*merge);
   }
-  compose_rows(made);
+  if (options_.write_mode == WriteMode::kReplace) {
+    made.before = sql_text(Sql::kEmpty, {quoted_table_, quoted_table_}) + "; ";
+  }
+  // Only the statement over all rows knows which are missing.
+  if (!options_.delete_missing) compose_rows(made);
   const bool joins = options_.write_mode == WriteMode::kUpdate ||
                      options_.write_mode == WriteMode::kDelete ||
                      options_.write_mode == WriteMode::kChangelog;
@@ -543,6 +557,10 @@ Result<JobStatements> Composer::compose_job() {
   auto merge = apply(sent_->with_casts(sql_text(Sql::kJobSource), ordinal_), ordinal_);
   if (!merge) return fail(merge.error());
   made.merge = std::move(*merge);
+  if (options_.delete_missing) {
+    made.missing =
+        sql_text(Sql::kDeleteMissing, {quoted_table_, sql_text(Sql::kJobSource), match()});
+  }
   return made;
 }
 
@@ -561,7 +579,7 @@ bool takes_copy(const CatalogTable& table) {
 
 bool copies_into_target(WriteMode mode, const CatalogTable& table,
                         const std::vector<EncodeColumn>& columns) {
-  return mode == WriteMode::kInsert && !table.row_security && takes_copy(table) &&
+  return only_inserts(mode) && !table.row_security && takes_copy(table) &&
          std::ranges::all_of(columns, [&](const EncodeColumn& column) {
            return encode::column_wire(column, table.types) == encode::Wire::kOwn;
          });

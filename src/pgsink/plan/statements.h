@@ -35,6 +35,7 @@ struct Statements {
   std::string copy;          ///< COPY … FROM STDIN, into the table or into the staging table.
   std::string copied_table;  ///< The name of that one, without its schema.
   ScopedSql stage;           ///< Makes the staging table.
+  std::string before;        ///< What comes before all rows, ending in "; "; or "".
   std::string merge;         ///< Applies the staging table's rows.
   std::string apply;         ///< Applies $1, $2, …: one array a column.
   std::vector<Oid> array_types;
@@ -64,7 +65,8 @@ struct JobStatements {
   /// its place in the order of all rows.
   std::string part, ordinal;
   std::string quoted_part, quoted_target;
-  std::string merge;  ///< Follows Sql::kJobRows.
+  std::string missing;  ///< As merge, and before it; "" without delete_missing.
+  std::string merge;    ///< Follows Sql::kJobRows.
 };
 /// write_job_statements composes them. Fails with kOptionConflict for a changelog.
 Result<JobStatements> write_job_statements(const SinkOptions& options, const CatalogTable& table,

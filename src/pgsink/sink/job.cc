@@ -249,8 +249,9 @@ void name_columns(JobTicket& ticket, const JobPlan& plan, const Schema& schema) 
   ticket.ordinal = plan.statements.ordinal;
 }
 
-Result<std::unique_ptr<Job>> open_job(SinkOptions options, const Schema& schema,
-                                      const JobOptions& job, Env* env) {
+Result<std::unique_ptr<Job>> open_job(SinkOptions options, const Schema& schema, JobOptions job,
+                                      Env* env) {
+  if (take_replace(options)) job.replace = true;
   if (auto fits = check_job_options(options); !fits) return fail(fits.error());
   JobTicket ticket{.sink_id = stored_sink_id(options),
                    .schema = options.schema,
@@ -299,6 +300,7 @@ Result<std::unique_ptr<Job>> open_job(SinkOptions options, const Schema& schema,
 }
 
 Result<std::unique_ptr<Job>> resume_job(SinkOptions options, std::string_view text, Env* env) {
+  take_replace(options);  // The ticket says it.
   if (auto fits = check_job_options(options); !fits) return fail(fits.error());
   auto ticket = read_ticket_for(options, text);
   if (!ticket) return fail(ticket.error());

@@ -153,12 +153,16 @@ Result<uint64_t> JobCommit::move(Connection& connection, const JobPlan& plan) {
   if (found != winners_.rows) return fail(lost(found));
   if (ticket_.replace) {
     const auto emptied = query(
-        connection, sql_text(Sql::kJobEmpty, {statements.quoted_target, statements.quoted_target}));
+        connection, sql_text(Sql::kEmpty, {statements.quoted_target, statements.quoted_target}));
     if (!emptied) return fail(emptied.error());
   }
-  const auto moved =
-      query(connection, sql_text(Sql::kJobRows, {*stage, statements.quoted_part, winners_.parts}) +
-                            statements.merge);
+  const std::string rows =
+      sql_text(Sql::kJobRows, {*stage, statements.quoted_part, winners_.parts});
+  if (!statements.missing.empty()) {
+    const auto deleted = query(connection, rows + statements.missing);
+    if (!deleted) return fail(deleted.error());
+  }
+  const auto moved = query(connection, rows + statements.merge);
   if (!moved) return fail(moved.error());
   return rows_of_tag(moved->tag);
 }

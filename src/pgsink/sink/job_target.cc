@@ -82,9 +82,20 @@ Status check_two_phase_options(const SinkOptions& options) {
 
 }  // namespace
 
+bool take_replace(SinkOptions& options) {
+  if (options.write_mode != WriteMode::kReplace) return false;
+  options.write_mode = WriteMode::kInsert;
+  return true;
+}
+
 Status check_job(const SinkOptions& options, const JobOptions& job) {
   if (job.atomic == Atomic::kTwoPhase) {
     if (auto fits = check_two_phase_options(options); !fits) return fits;
+  }
+  if (options.delete_missing && job.atomic == Atomic::kNone) {
+    return conflict(options,
+                    "delete_missing needs all rows of the job in one transaction, and with atomic "
+                    "= 'none' each part has its own: use 'staging'");
   }
   if (!job.replace) return {};
   if (job.atomic == Atomic::kNone || job.atomic == Atomic::kTwoPhase) {
@@ -146,6 +157,7 @@ SinkOptions part_options(SinkOptions options, const JobTicket& ticket) {
   options.schema = ticket.schema;
   options.table = ticket.stage;
   options.write_mode = WriteMode::kInsert;
+  options.delete_missing = false;
   options.conflict_columns.clear();
   options.update_columns.clear();
   options.key_columns.clear();

@@ -15,6 +15,9 @@ namespace pgsink {
 /// check_job_options checks what distinguishes the options of a job from those of a sink.
 Status check_job_options(const SinkOptions& options);
 
+/// take_replace makes write_mode = 'replace' an insert, and says whether it was one: of a job it is
+/// JobOptions::replace.
+bool take_replace(SinkOptions& options);
 /// check_job checks how the options of a job go together.
 Status check_job(const SinkOptions& options, const JobOptions& job);
 /// check_two_phase_job refuses what cannot work, or could wait forever, where parts prepare their

@@ -229,6 +229,7 @@ Result<std::unique_ptr<Sink>> open_one(SinkOptions options, std::string_view tex
     return fail(Errc::kLimit, "open_part: partitions are numbered from 0 to " +
                                   std::to_string(kPartitionsMax - 1));
   }
+  take_replace(options);  // It is the driver's to do.
   if (auto fits = check_job_options(options); !fits) return fail(fits.error());
   auto ticket = read_ticket_for(options, text);
   if (!ticket) return fail(ticket.error());

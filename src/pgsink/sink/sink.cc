@@ -37,6 +37,7 @@
 #include "pgsink/sink/planned_target.h"
 #include "pgsink/sink/pool.h"
 #include "pgsink/sink/warnings.h"
+#include "pgsink/sink/whole_load.h"
 
 namespace pgsink {
 namespace {
@@ -594,7 +595,10 @@ Result<std::unique_ptr<Sink>> open_part_sink(SinkOptions options,
 
 Result<std::unique_ptr<Sink>> Sink::open(SinkOptions options, std::shared_ptr<const Schema> schema,
                                          Env* env, const std::shared_ptr<ConnectionPool>& pool) {
-  return open_part_sink(std::move(options), std::move(schema), env, nullptr, pool);
+  const bool replaces = options.write_mode == WriteMode::kReplace || options.delete_missing;
+  auto opened = open_part_sink(std::move(options), schema, env, nullptr, pool);
+  return opened && replaces ? make_whole_load(*std::move(opened), std::move(schema))
+                            : std::move(opened);
 }
 
 }  // namespace pgsink

@@ -126,6 +126,10 @@ constexpr auto kTemplates = std::to_array<Template>({
     {Sql::kUpdateFrom,
      "UPDATE {table} AS target SET {assignments} FROM ({rows}) AS given WHERE {match}"},
     {Sql::kDeleteAny, "DELETE FROM {table} WHERE {key} {equal} ANY ($1)"},
+    // DELETE, not TRUNCATE: see docs/how-to/jobs.md.
+    {Sql::kEmpty, "LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; DELETE FROM {table}"},
+    {Sql::kDeleteMissing,
+     "DELETE FROM {table} AS target WHERE NOT EXISTS (SELECT FROM {rows} WHERE {match})"},
     {Sql::kDeleteUsing, "DELETE FROM {table} AS target USING ({rows}) AS given WHERE {match}"},
     // Deletes and upserts must take their locks in one order of the keys, or two sinks could
     // deadlock. So the rows to delete are locked one by one between the upserts, and deleted
@@ -449,8 +453,6 @@ constexpr auto kTemplates = std::to_array<Template>({
      "WITH pgsink_staged AS (SELECT * FROM {stage}"
      " WHERE {part} OPERATOR(pg_catalog.=) ANY ('{parts}'::pg_catalog.int8[])) "},
     {Sql::kJobSource, "pgsink_staged AS given"},
-    // DELETE, not TRUNCATE: see docs/how-to/jobs.md.
-    {Sql::kJobEmpty, "LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; DELETE FROM {table}"},
     {Sql::kPartsPrepared,
      "SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts AS p"
      " WHERE p.database OPERATOR(pg_catalog.=) pg_catalog.current_database()"

@@ -69,6 +69,8 @@ enum class Sql : uint8_t {
   kDeleteRow,         ///< {table}, {match}
   kUpdateFrom,        ///< {table}, {assignments}, {rows}, {match}
   kDeleteAny,         ///< {table}, {key}, {equal}
+  kEmpty,             ///< {table}, {table}: no other writer until the end, and no row.
+  kDeleteMissing,     ///< {table}, {rows AS given}, {match}
   kDeleteUsing,       ///< {table}, {rows}, {match}
   kApplyChanges,      ///< {rows}, {table}, {match}, {change}, {insert}
   kChangedRows,       ///< {table}, {match}, {change}, {change}: of kApplyChanges, without deletes.
@@ -178,7 +180,6 @@ enum class Sql : uint8_t {
   kJobCount,   ///< {stage}, {part}, {parts}. Row: how many rows the parts have.
   kJobRows,    ///< {stage}, {part}, {parts}: the rows as kJobSource, before the statement.
   kJobSource,  ///< Rows source.
-  kJobEmpty,   ///< {table}, {table}: no other writer until the end, and no row.
   // ---- delivery/prepared_parts.cc ---------------------------------------------------------------
   kPartsPrepared,  ///< Any search path. {gids}. Row: how many of them are prepared.
   kPartGuard,      ///< Any search path. {table}, {sink}, {table}, {sink}, {writer}

@@ -223,8 +223,8 @@ void append_sources(Writer& out, const std::vector<SourceReport>& sources) {
 }  // namespace
 
 std::string write_mode_name(WriteMode mode) {
-  constexpr std::array<const char*, 6> kNames{"insert", "upsert",        "update",
-                                              "delete", "insert_ignore", "changelog"};
+  constexpr std::array<const char*, 7> kNames{"insert",        "upsert",    "update", "delete",
+                                              "insert_ignore", "changelog", "replace"};
   return kNames[static_cast<size_t>(mode)];
 }
 

@@ -243,7 +243,7 @@ constexpr Flag kFlags[] = {
        return {};
      },
      kOfLoad},
-    {"mode", '\0', "insert|upsert|update|delete|insert_ignore|changelog",
+    {"mode", '\0', "insert|upsert|update|delete|insert_ignore|changelog|replace",
      "what a row does to the table",
      [](std::string_view value, size_t, Flags& flags) -> Refusal {
        flags.load.write_mode = value;

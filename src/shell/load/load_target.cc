@@ -83,7 +83,7 @@ class Target {
     if (!mode.empty()) add("write_mode", mode);
     if (load_.keys.empty()) return {};
     const bool conflict = mode == "upsert" || mode == "insert_ignore";
-    if (mode.empty() || mode == "insert") {
+    if (mode.empty() || mode == "insert" || mode == "replace") {
       return refuse(
           "--key says how --mode upsert, insert_ignore, update, delete and changelog find rows: "
           "give one of them");

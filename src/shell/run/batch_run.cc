@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pgsink/options/rules.h"
 #include "shell/run/sink_watch.h"
 #include "shell/run/sniffed_csv.h"
 #include "shell/run/stopwatch.h"
@@ -144,7 +145,8 @@ std::expected<BatchRun::End, Faults> BatchRun::move_rows(Branch& branch, BranchS
     });
   }
   if (!end) return end;
-  if (*end == End::kInterrupted && options.atomic) return end;  // Nothing of it is committed.
+  if (*end == End::kInterrupted && !why_atomic(options).empty())
+    return end;  // Nothing of it is committed.
   const bool finishes = *end == End::kDone && ends_with_statement(options);
   if (auto committed = finishes ? sink.flush() : sink.close(); !committed) {
     return std::unexpected(std::move(committed.error()));

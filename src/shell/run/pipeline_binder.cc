@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pgsink/ddl/lexer.h"
+#include "pgsink/options/rules.h"
 #include "shell/engine/castable.h"
 #include "shell/run/source_types.h"
 #include "shell/run/stateless.h"
@@ -158,9 +159,10 @@ Outcome PipelineBinder::find_source() const {
     if (branch.options->delivery == Delivery::kExactlyOnce && !has_streams) {
       why = "delivery = 'exactly_once' is not possible from '" + name +
             "': " + std::string(pipeline_->source->rows->why_not_exactly_once());
-    } else if (branch.options->atomic && pipeline_->source->rows->is_endless()) {
-      why = "atomic = true commits when the rows end, and those of '" + name +
-            "' never do: leave atomic out";
+    } else if (const std::string_view atomic = why_atomic(*branch.options);
+               !atomic.empty() && pipeline_->source->rows->is_endless()) {
+      why = std::string(atomic) + " commits when the rows end, and those of '" + name +
+            "' never do: leave it out";
     } else {
       continue;
     }

@@ -122,7 +122,7 @@ Outcome StreamRun::move_and_close() {
   Outcome outcome = move_until_end();
   for (const Part& part : parts_) {
     if (!part.sink) continue;
-    if (part.sink->branch().options->atomic && (!outcome || interrupted_)) {
+    if (!why_atomic(*part.sink->branch().options).empty() && (!outcome || interrupted_)) {
       part.sink->retire();
       continue;
     }

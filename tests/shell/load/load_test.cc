@@ -347,6 +347,27 @@ TEST(Load, AtomicIsAllOrNothing) {
             "20000 1");
 }
 
+TEST(Load, ReplaceAndSnapshots) {
+  create_table("load_replace", "(id int PRIMARY KEY, v int)");
+  analytics_server().sql("INSERT INTO load_replace VALUES (1, 1), (9, 1)", "analytics");
+  const auto rows = [] {
+    return in_analytics("SELECT string_agg(id || ':' || v, ' ' ORDER BY id) FROM load_replace");
+  };
+  const TemporaryFolder folder;
+  const auto file = folder.write("a.csv", "id,v\n1,2\n2,2\n");
+  const auto snapshot = load({file, "--table", "load_replace", "--mode", "upsert", "--key", "id",
+                              "--option", "delete_missing=true"});
+  EXPECT_EQ(snapshot.exit_code, 0) << snapshot.err;
+  EXPECT_EQ(rows(), "1:2 2:2");
+  const auto other = folder.write("b.csv", "id,v\n7,3\n");
+  const auto replaced = load({other, "--table", "load_replace", "--mode", "replace"});
+  EXPECT_EQ(replaced.exit_code, 0) << replaced.err;
+  EXPECT_EQ(rows(), "7:3");
+  const auto broken = folder.write("c.csv", "id,v\n8,3\nx,3\n");
+  EXPECT_EQ(load({broken, "--table", "load_replace", "--mode", "replace"}).exit_code, 1);
+  EXPECT_EQ(rows(), "7:3");
+}
+
 TEST(Load, ParallelAndOtherOptions) {
   create_table("load_parallel", "(id int)");
   const TemporaryFolder folder;

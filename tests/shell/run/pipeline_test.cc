@@ -424,6 +424,31 @@ TEST_F(PipelineRun, AnAtomicLoadIsThereAsAWholeOrNotAtAll) {
             "400000 1");
 }
 
+TEST_F(PipelineRun, AReplaceIsWholeOrChangesNothing) {
+  server_says("INSERT INTO numbers (id) VALUES (-1) RETURNING 1");
+  const std::string replace = connection("all_sink", "numbers", "write_mode = 'replace'");
+  const auto failed = pgsink_input(
+      replace +
+      "INSERT INTO all_sink SELECT i AS id, CASE WHEN i = 300000 THEN error('row') ELSE 'n' "
+      "END AS name FROM range(400000) t(i);");
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_EQ(server_says("SELECT string_agg(id::text, ' ') FROM numbers"), "-1");
+  const std::string script = replace +
+                             "CREATE CONNECTION rows TO stdin (type = 'source', format = 'json');"
+                             "CREATE PIPELINE p AS INSERT INTO all_sink SELECT id FROM rows;";
+  const auto broken = pgsink_input("{\"id\": 5}\n{\"id\": \n", {"-c", script});
+  EXPECT_EQ(broken.exit_code, 1) << broken.err;
+  EXPECT_EQ(server_says("SELECT string_agg(id::text, ' ') FROM numbers"), "-1");
+  const auto whole =
+      pgsink_input(replace + "INSERT INTO all_sink SELECT i AS id FROM range(3) t(i);");
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(server_says("SELECT string_agg(id::text, ' ' ORDER BY id) FROM numbers"), "0 1 2");
+  const auto empty =
+      pgsink_input(replace + "INSERT INTO all_sink SELECT i AS id FROM range(0) t(i);");
+  EXPECT_EQ(empty.exit_code, 0) << empty.err;
+  EXPECT_EQ(server_says("SELECT count(*) FROM numbers"), "0");
+}
+
 TEST_F(PipelineRun, AnAtomicStreamIsThereOnlyIfItEndedWell) {
   const std::string script = connection("all_sink", "numbers", "atomic = true") +
                              "CREATE CONNECTION rows TO stdin (type = 'source', format = 'json');"
