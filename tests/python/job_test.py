@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from decimal import Decimal
 from pathlib import Path
@@ -431,6 +432,100 @@ class JobTest(unittest.TestCase):
                 with pgsink.resume(ticket, self.url, "t") as late:
                     self.assertTrue(late.commit(tokens).repeated)
             self.assertEqual(self.table(), self.all_of())
+
+    def test_two_phase_parts_are_prepared_and_then_committed(self):
+        with self.job(atomic="2pc") as job:
+            tokens = self.parts(job, 2)
+            self.assertEqual(self.prepared(), PARTS)
+            self.assertEqual(self.table(), (0, 0, 0))
+            # A task that runs again takes what is prepared.
+            self.assertEqual(write_part(job.ticket, 0, self.url), tokens[0])
+            self.assertEqual(job.commit(tokens).rows, PARTS * ROWS)
+        self.assertEqual(self.table(), self.all_of(2))
+        self.assertEqual(self.prepared(), 0)
+        with self.assertRaisesRegex(pgsink.Error, "only for write_mode = 'insert'"):
+            self.job(atomic="2pc", mode="upsert", conflict_columns=["id"])
+
+    def prepared(self):
+        return self.sql("SELECT count(*) FROM pg_prepared_xacts"
+                        " WHERE database = current_database()")[0][0]
+
+    def test_a_snapshot_of_many_parts_deletes_what_none_has(self):
+        self.sql("INSERT INTO t SELECT i, 1 FROM generate_series(%s::bigint, %s::bigint) AS i",
+                 ROWS, 10 * ROWS)
+        options = {"mode": "upsert", "conflict_columns": ["id"], "delete_missing": True}
+        with self.job(**options) as job:
+            tokens = [write_part(job.ticket, n, self.url, 3, **options) for n in range(2)]
+            job.commit(tokens)
+        self.assertEqual(self.table(), (2 * ROWS, 2 * ROWS, 2 * ROWS * 3))
+
+    def test_one_process_replaces_the_table_in_one_transaction(self):
+        self.sql("INSERT INTO t VALUES (-1, 1)")
+        pgsink.write(rows_of(0, 2), self.url, "t", mode="replace")
+        self.assertEqual(self.table(), (ROWS, ROWS, 2 * ROWS))
+        with self.assertRaises(pgsink.Error):
+            pgsink.write([rows_of(1), {"no": "frame"}], self.url, "t", mode="replace")
+        self.assertEqual(self.table(), (ROWS, ROWS, 2 * ROWS))
+        snapshot = rows_of(0, 5).slice(0, 10)
+        pgsink.write(snapshot, self.url, "t", mode="upsert", delete_missing=True)
+        self.assertEqual(self.table(), (10, 10, 50))
+        pgsink.write(snapshot.slice(0, 0), self.url, "t", mode="replace")
+        self.assertEqual(self.table(), (0, 0, 0))
+
+    # ---- Ctrl-C ----------------------------------------------------------------------------------
+
+    PROGRAM = """
+import sys
+import pgsink
+import job_test
+url, held = sys.argv[1:]
+options = {"like": job_test.rows_of(0), "epoch": 1, "host": "h"}
+print("ready", flush=True)
+try:
+    if held == "job":
+        pgsink.job(url, "t", **options)
+    with pgsink.job(url, "t", **options) as job:
+        tokens = [job_test.write_part(job.ticket, 0, url)]
+        print("staged", flush=True)
+        sys.stdin.readline()
+        job.commit(tokens)
+except KeyboardInterrupt as reason:
+    print("interrupted", reason, flush=True)
+    sys.exit(7)
+"""
+
+    def test_ctrl_c_ends_a_wait_and_nothing_is_half_written(self):
+        self.job(epoch=0).close()  # Makes the table of jobs.
+        for held in ("commit", "job"):
+            with self.subTest(held):
+                holder = psycopg.connect(self.url)
+                self.addCleanup(holder.close)
+                if held == "job":
+                    holder.execute("SELECT 1 FROM pgsink_jobs FOR UPDATE")
+                child = subprocess.Popen(
+                    [sys.executable, "-c", self.PROGRAM, self.url, held], text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent)
+                self.assertEqual(child.stdout.readline(), "ready\n")
+                if held == "commit":
+                    self.assertEqual(child.stdout.readline(), "staged\n")
+                    holder.execute("LOCK TABLE t")
+                    child.stdin.write("\n")
+                    child.stdin.flush()
+                self.eventually(lambda: self.sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
+                child.send_signal(signal.SIGINT)
+                out, _ = child.communicate(timeout=PATIENCE_SECONDS)
+                self.assertEqual(child.returncode, 7, out)
+                self.assertIn("interrupted", out)
+                holder.close()
+        with self.job(epoch=1, host="h") as job:
+            job.commit(self.parts(job))
+        self.assertIn(self.table(), (self.all_of(), (ROWS, ROWS, 0)))
+
+    def eventually(self, holds):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            self.assertLess(time.monotonic(), deadline, "it never came")
+            time.sleep(0.01)
 
     def test_an_error_in_the_block_aborts(self):
         with self.assertRaises(ZeroDivisionError), self.job() as job:

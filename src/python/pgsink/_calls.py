@@ -66,10 +66,12 @@ class Worker:
     def started(self) -> bool:
         return self._thread is not None
 
-    def stop(self) -> None:
-        """Ends the thread after the calls that it was given."""
+    def stop(self, patience: float = 0) -> None:
+        """Ends the thread after the calls that it was given, and waits so many seconds for it."""
         if self._thread is not None:
             self._calls.put(None)
+            if patience > 0:
+                self._thread.join(patience)
 
     def _run(self) -> None:
         while True:

@@ -6,13 +6,15 @@ import ctypes
 import json
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable, TypeVar
 
 from . import _calls, _input
 from ._errors import UsageError
 from ._library import CJobOptions, c_options, lib
 from ._options import option_pairs
 from ._sink import OnDeadLettersFunction, Sink
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Job:
     """The driver's side of a job, made by ``job()`` or ``resume()``.
 
     In a ``with`` block a job that raises is aborted. It holds no connection between its calls, and
-    its ``ticket`` may be sent anywhere. One thread at a time.
+    its ``ticket`` may be sent anywhere. One thread at a time. Ctrl-C ends a wait within half a
+    second and closes the job: what a ``commit()`` does then is all or nothing all the same, and
+    ``resume()`` by the ticket tells which.
     """
 
     def __init__(self, handle: int) -> None:
@@ -105,12 +109,13 @@ class Job:
             raise UsageError("commit(): a token is missing: each part has to return its own")
         array = (ctypes.c_char_p * len(texts))(*(text.encode() for text in texts))
         handle = self._known()
-        report = json.loads(lib.text(lib.job_commit, handle, array, len(texts)))
-        return JobReport(**report)
+        report = self._wait(lambda: lib.text(lib.job_commit, handle, array, len(texts)))
+        return JobReport(**json.loads(report))
 
     def abort(self) -> None:
         """Drop what the parts have staged. Calling it again does nothing."""
-        lib.call(lib.job_abort, self._known())
+        handle = self._known()
+        self._wait(lambda: lib.call(lib.job_abort, handle))
 
     def close(self) -> None:
         """Free the driver's side. The job can still be resumed by its ticket."""
@@ -144,6 +149,19 @@ class Job:
         if self._handle is None:
             raise UsageError("the job is closed")
         return self._handle
+
+    def _wait(self, work: Callable[[], T]) -> T:
+        """Does `work` so that Ctrl-C ends the wait. The call may go on then, and frees the job."""
+        worker = _calls.Worker()
+        try:
+            return _calls.call(worker, work, lambda: None)
+        except KeyboardInterrupt:
+            handle, self._handle = self._handle, None
+            if worker.started():
+                worker.submit(lambda: lib.job_free(handle))
+            raise
+        finally:
+            worker.stop(_calls.LEAVE_SECONDS)
 
 
 class Part(Sink):
@@ -256,7 +274,8 @@ def job(
         The table holds the rows of the job and nothing else afterwards.
     **options
         Every option of the reference. ``sink_id`` is the name of the job: one driver at a time
-        has it.
+        has it. With ``delete_missing=True`` an upsert deletes the rows of the table whose key no
+        part has.
 
     Returns
     -------
@@ -300,7 +319,19 @@ def resume(
 
 def _open(function: Any, pairs: Any, *arguments: Any) -> Job:
     handle = ctypes.c_void_p()
-    lib.call(function, pairs, len(pairs), *arguments, ctypes.byref(handle))
+    worker = _calls.Worker()
+    try:
+        _calls.call(
+            worker,
+            lambda: lib.call(function, pairs, len(pairs), *arguments, ctypes.byref(handle)),
+            lambda: None,
+        )
+    except KeyboardInterrupt:
+        if worker.started():
+            worker.submit(lambda: lib.job_free(handle) if handle.value is not None else None)
+        raise
+    finally:
+        worker.stop(_calls.LEAVE_SECONDS)
     if handle.value is None:
         raise UsageError("libpgsink_c opened no job")
     return Job(handle.value)

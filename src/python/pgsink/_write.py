@@ -14,7 +14,14 @@ from ._sink import OnDeadLettersFunction, Sink, logger
 _ROWS_OF_ONE_CONNECTION = 50_000
 # With these the number of connections is the caller's to choose: it is part of what a sink stores
 # for exactly-once, and a load in one transaction has one connection.
-_NEEDS_A_CHOICE = ("atomic", "delivery", "use_2pc", "sink_id", "connection_pool_size")
+_NEEDS_A_CHOICE = (
+    "atomic",
+    "delete_missing",
+    "delivery",
+    "use_2pc",
+    "sink_id",
+    "connection_pool_size",
+)
 
 
 # Rows of an insert that are in memory already are sent from where they are: to let twice as many
@@ -25,14 +32,14 @@ _BUFFER_BYTES_OF_FRAMES = 128 << 20
 def _buffer_bytes(data: Any, mode: str) -> int | None:
     """How many bytes of rows may wait, if the caller does not say; None: the library's default."""
     in_memory = _input.row_count(data) is not None
-    return _BUFFER_BYTES_OF_FRAMES if in_memory and mode == "insert" else None
+    return _BUFFER_BYTES_OF_FRAMES if in_memory and mode in ("insert", "replace") else None
 
 
-def _connections(data: Any, options: dict[str, Any]) -> int:
+def _connections(data: Any, mode: str, options: dict[str, Any]) -> int:
     """How many connections write, if the caller does not say."""
     rows = _input.row_count(data)
     small = rows is not None and rows < _ROWS_OF_ONE_CONNECTION
-    return 1 if small or any(options.get(key) for key in _NEEDS_A_CHOICE) else 2
+    return 1 if small or mode == "replace" or any(options.get(key) for key in _NEEDS_A_CHOICE) else 2
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,8 @@ def write(
     table : str
         The target table, without quotes. Its schema is the option ``schema``.
     mode : str
-        ``insert``, ``upsert``, ``update``, ``delete``, ``insert_ignore`` or ``changelog``.
+        ``insert``, ``upsert``, ``update``, ``delete``, ``insert_ignore``, ``changelog`` or
+        ``replace``: the table holds these rows and nothing else afterwards.
     conflict_columns : str or list of str, optional
         The columns of ``upsert``'s unique index.
     create_table : bool
@@ -120,8 +128,9 @@ def write(
     parallelism : int, optional
         How many connections write at the same time. Rows with the same key keep their order; others
         arrive in any order if there are several. If not given: 2 for 50,000 rows and more, or if
-        the number of rows is not known; 1 with less, and with ``atomic``, ``delivery``,
-        ``use_2pc``, ``sink_id`` or ``connection_pool_size``.
+        the number of rows is not known; 1 with less, with ``mode="replace"``, and with
+        ``atomic``, ``delete_missing``, ``delivery``, ``use_2pc``, ``sink_id`` or
+        ``connection_pool_size``.
     on_dead_letters : callable, optional
         Gets lists of rejected rows; without it, the first one ends the load.
     progress : bool or callable
@@ -129,8 +138,9 @@ def write(
         a second.
     **options
         Every other option of the reference. ``buffer_bytes`` is 128 MiB for inserts of data that is
-        in memory, otherwise 64 MiB. For example ``atomic=True`` or
-        ``session_variables={"work_mem": "64MB"}``.
+        in memory, otherwise 64 MiB. For example ``atomic=True``,
+        ``session_variables={"work_mem": "64MB"}``, or ``delete_missing=True`` for the upsert of a
+        whole snapshot.
 
     Returns
     -------
@@ -148,7 +158,7 @@ def write(
     began = time.monotonic()
     report = _progress.reporter(progress, str(table), _input.row_count(data))
     if parallelism is None:
-        parallelism = _connections(data, options)
+        parallelism = _connections(data, mode, options)
     options = {
         "write_mode": mode,
         "conflict_columns": conflict_columns,
