@@ -121,6 +121,7 @@ const std::vector<std::string> kExtensionKeys{"url",
                                               "buffer_bytes",
                                               "in_flight_max",
                                               "atomic",
+                                              "delete_missing",
                                               "on_rounding"};
 
 TEST(OptionTable, HasEveryKeyOnceAndNoOther) {
@@ -292,7 +293,8 @@ const std::vector<BadValue> kBadValues{
     {"keepalives_count", "128", "from 0 to 127"},
     {"tcp_user_timeout_ms", "-1", "from 0 to 2147483647"},
     {"write_mode", "'merge'",
-     "one of 'insert', 'upsert', 'update', 'delete', 'insert_ignore', 'changelog'"},
+     "one of 'insert', 'upsert', 'update', 'delete', 'insert_ignore', 'changelog', "
+     "'replace'"},
     {"conflict_columns", "'a,,b'", "column names separated by commas"},
     {"conflict_columns", "''", "column names separated by commas"},
     {"update_columns", "'a,a'", "each column once, not 'a,a'"},
@@ -314,6 +316,7 @@ const std::vector<BadValue> kBadValues{
     {"copy_batch_size", "0", "from 1 to 100000000"},
     {"transaction_size", "0", "from 1 to 1000000000"},
     {"atomic", "'all'", "true or false"},
+    {"delete_missing", "'all'", "true or false"},
     {"buffer_bytes", "65535", "from 65536 to 1099511627776"},
     {"in_flight_max", "0", "from 1 to 1024"},
     {"use_prepared_statements", "'on'", "true or false"},

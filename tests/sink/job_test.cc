@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <pgsink/batch_of.h>
@@ -61,6 +62,15 @@ class JobTest : public JobFixture {
     EXPECT_EQ(scalar("SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || min(value) || ' ' || "
                      "max(value) FROM t"),
               rows + " " + rows + " " + std::to_string(value) + " " + std::to_string(value));
+    expect_nothing_left();
+  }
+  /// The rows of one part, of one attempt.
+  void expect_rows(int64_t value) {
+    EXPECT_EQ(scalar("SELECT count(*) || ' ' || min(value) || ' ' || max(value) FROM t"),
+              std::to_string(kRows) + " " + std::to_string(value) + " " + std::to_string(value));
+    expect_nothing_left();
+  }
+  void expect_nothing_left() {
     EXPECT_EQ(scalar("SELECT count(*) FROM pg_class WHERE relname LIKE 'pgsink_stage%'"), "0");
     EXPECT_EQ(scalar("SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation "
                      "WHERE c.relname = 't'"),
@@ -176,6 +186,71 @@ TEST_F(JobTest, WhatAPartHoldsIsDroppedByTheNextJob) {
     EXPECT_FALSE(finish_part(**holder));
   }
   expect_written(1);
+}
+
+// ---- attempts of one partition, and drivers -----------------------------------------------------
+
+TEST_F(JobTest, OfTwoAttemptsOneCountsInEveryOrder) {
+  for (int order = 0; order < 4; ++order) {
+    const bool first_ends_first = order % 2 == 0;
+    const int64_t winner = order < 2 ? 1 : 2;
+    auto job = Job::open(direct_, schema(), {.replace = true});
+    ASSERT_TRUE(job) << job.error().to_string();
+    auto first = open_part(direct_, (*job)->ticket(), 0, schema());
+    auto second = open_part(direct_, (*job)->ticket(), 0, schema());
+    ASSERT_TRUE(first && second);
+    ASSERT_TRUE((*first)->write(rows_of(0, 1)));
+    ASSERT_TRUE((*second)->write(rows_of(0, 2)));
+    Sink& earlier = first_ends_first ? **first : **second;
+    Sink& later = first_ends_first ? **second : **first;
+    const auto of_earlier = finish_part(earlier), of_later = finish_part(later);
+    ASSERT_TRUE(of_earlier && of_later);
+    const std::string& token = first_ends_first == (winner == 1) ? *of_earlier : *of_later;
+    EXPECT_FALSE((*job)->commit(std::vector{*of_earlier, *of_later}));
+    // A token that comes twice is one part.
+    const auto report = (*job)->commit(std::vector{token, token});
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(report->rows, static_cast<uint64_t>(kRows));
+    expect_rows(winner);
+  }
+}
+
+TEST_F(JobTest, WhatAnAttemptStagesAfterTheCommitIsNeverSelected) {
+  auto job = Job::open(direct_, schema(), {});
+  ASSERT_TRUE(job) << job.error().to_string();
+  auto late = open_part(direct_, (*job)->ticket(), 0, schema());
+  ASSERT_TRUE(late) << late.error().to_string();
+  const auto token = write_part(direct_, (*job)->ticket(), 0, 1);
+  ASSERT_TRUE(token);
+  ASSERT_TRUE((*job)->commit(std::vector{*token}));
+  std::ignore = (*late)->write(rows_of(0, 2));
+  const auto too_late = finish_part(**late);
+  if (too_late) {
+    EXPECT_TRUE((*job)->commit(std::vector{*too_late})->repeated);
+  }
+  late->reset();
+  ASSERT_TRUE(Job::open(direct_, schema(), {.epoch = 1}));
+  expect_rows(1);
+}
+
+TEST_F(JobTest, TheLaterOfTwoDriversCommits) {
+  for (const bool former_first : {true, false}) {
+    sql("TRUNCATE t");
+    auto former = Job::open(direct_, schema(), {});
+    auto newer = Job::open(direct_, schema(), {});
+    ASSERT_TRUE(former && newer);
+    const auto token = write_part(direct_, (*newer)->ticket(), 0, 1);
+    ASSERT_TRUE(token) << token.error().to_string();
+    const auto commit_former = [&] {
+      const auto late = (*former)->commit({});
+      ASSERT_FALSE(late);
+      EXPECT_THAT(late.error().code, ::testing::AnyOf(Errc::kFenced, Errc::kOutcomeUnknown));
+    };
+    if (former_first) commit_former();
+    ASSERT_TRUE((*newer)->commit(std::vector{*token}));
+    commit_former();
+    expect_rows(1);
+  }
 }
 
 TEST_F(JobTest, RefusesPartsThatLackColumns) {
