@@ -44,6 +44,11 @@ class PgSink(Datasink[str]):
         self._options = {"url": url, "table": table, **options}
         self._ticket: str | None = None
 
+    @property
+    def min_bytes_per_write(self) -> int | None:
+        """Keep Ray from writing in the tasks that read, since the columns are not known then."""
+        return 1 if self._like is None else None
+
     def on_write_start(self, schema: Any = None) -> None:
         """Open the job."""
         like = schema if self._like is None else self._like
