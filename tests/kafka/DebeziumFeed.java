@@ -67,7 +67,9 @@ class DebeziumFeed {
                     producer.send(message(change));
                   }
                   producer.flush();
-                  for (ChangeEvent<String, String> change : changes) committer.markProcessed(change);
+                  for (ChangeEvent<String, String> change : changes) {
+                    committer.markProcessed(change);
+                  }
                   committer.markBatchFinished();
                 })
             .build();

@@ -185,7 +185,8 @@ TEST_F(KafkaDebeziumTest, ATombstoneWithoutADeleteIsOne) {
   EXPECT_EQ(rows(), "2|b|first");
 }
 
-// A micro-batch that has nothing but a tombstone, or a truncate that is left out, moves the position.
+// A micro-batch that has nothing but a tombstone, or a truncate that is left out, moves the
+// position.
 TEST_F(KafkaDebeziumTest, MessagesThatSayNothingMoveThePosition) {
   send(change('c', "null", row(1, "\"body\"", "null", kPrice)), 1);
   send(change('c', "null", row(2, "\"body\"", "null", kPrice)), 2);

@@ -1,6 +1,7 @@
 // A storm of deaths: members of one group are killed, stopped beyond their session, ended and
-// started, while the broker and PostgreSQL crash, PostgreSQL fails over to its standby, and producers
-// abort transactions. Whatever it does, each record counts once, and those of a key in their order.
+// started, while the broker and PostgreSQL crash, PostgreSQL fails over to its standby, and
+// producers abort transactions. Whatever it does, each record counts once, and those of a key in
+// their order.
 
 #include <algorithm>
 #include <csignal>

@@ -342,9 +342,9 @@ class RdConsumer final : public KafkaConsumer {
     }
   }
 
-  /// librdkafka waits until what it has asked a broker is answered or has timed out, up to a minute.
-  /// After kLeaveWait a thread does that alone: nobody polls the client any more, so it calls nobody
-  /// back.
+  /// librdkafka may wait until what it has asked a broker is answered or has timed out, up to a
+  /// minute. After kLeaveWait a thread does that alone: nobody polls the client any more, so it
+  /// calls nobody back.
   static void destroy(rd_kafka_t* handle) {
     std::promise<void> destroyed;
     const std::future<void> done = destroyed.get_future();

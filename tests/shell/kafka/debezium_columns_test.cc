@@ -160,7 +160,7 @@ TEST(DebeziumColumns, AValueMayBeNullAroundASchema) {
   DebeziumColumns columns({column("id", kBigint)});
   EXPECT_TRUE(columns.is_null("null"));
   EXPECT_TRUE(columns.is_null(
-      R"({"schema":{"type":"struct","fields":[],"optional":true,"name":"t.Value"},"payload":null})"));
+      R"({"schema":{"type":"struct","fields":[],"name":"t.Value"},"payload":null})"));
   EXPECT_FALSE(columns.is_null(R"({"schema":null,"payload":{"id":null}})"));
   EXPECT_FALSE(columns.is_null(R"({"id":1,"payload":null})"));
   EXPECT_FALSE(columns.is_null(R"({"schema":1,"x":2,"payload":null})"));
