@@ -51,6 +51,7 @@ probe() {
     libclang-rt-19-dev) has_clang_runtime ;;
     postgresql) has_postgres && has psql ;;
     pgbouncer) PATH=$PATH:/usr/sbin has pgbouncer ;;
+    pgpool2) PATH=$PATH:/usr/sbin has pgpool ;;
     prometheus) has promtool ;;
     util-linux) has setpriv && has unshare ;;
     mount) has mount ;;
@@ -77,7 +78,7 @@ install_without_servers() {
   as_root rm -f "$cluster_veto" ${our_veto:+"$our_veto"}
   # Nor at the next start of the machine.
   local service
-  for service in pgbouncer prometheus; do
+  for service in pgbouncer pgpool2 prometheus; do
     case " $* " in *" $service "*) as_root update-rc.d "$service" disable >&2 || true ;; esac
   done
   return "$status"
