@@ -70,7 +70,7 @@ TEST_P(PoolerSilenceTest, IsNoticedAndEverythingIsThere) {
       proxy_->drop_orphans();
     }
   }
-  EXPECT_THAT(sink_->metrics().last_error, testing::HasSubstr("behind the pooler no session of"));
+  EXPECT_THAT(sink_->metrics().last_error, testing::HasSubstr("through the pooler no session of"));
   const Status closed = sink_->close();
   EXPECT_TRUE(closed) << closed.error().to_string();
 }

@@ -261,7 +261,7 @@ BackendLook look_behind_pooler(const SilenceWatch& watch) {
   if (!row || row->rows.empty() || row->rows[0][0] != "0") return {};
   const std::string since = row->rows[0][1].value_or("");
   return {Kind::kWaits, since,
-          "behind the pooler no session of \"" + name + "\" works" +
+          "through the pooler no session of \"" + name + "\" works" +
               (since.empty() ? "" : " (since " + since + ")")};
 }
 
