@@ -124,7 +124,6 @@ std::string trace_of_environment() {
 }
 
 int run(Flags flags) {
-  if (flags.traceparent.empty()) flags.traceparent = trace_of_environment();
   Reporter reporter(flags.color, flags.log_level, flags.log_format);
   const bool load = flags.command == Flags::Command::kLoad;
   const bool interactive =
@@ -217,7 +216,7 @@ int main(int argc, char** argv) {
   using namespace pgsink::shell;
   open_standard_descriptors();
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
-  const auto flags = parse_flags(arguments);
+  auto flags = parse_flags(arguments);
   if (!flags) {
     std::fprintf(stderr, "pgsink: %s\nTry 'pgsink --help'.\n", flags.error().c_str());
     return kUsage;
@@ -230,5 +229,6 @@ int main(int argc, char** argv) {
   if (flags->command == Flags::Command::kCompletion) return print(completion_script(flags->shell));
   if (flags->command == Flags::Command::kManual) return print(manual_page());
   if (flags->command == Flags::Command::kRecover) return run_recover(*flags);
-  return run(*flags);
+  if (flags->traceparent.empty()) flags->traceparent = trace_of_environment();
+  return run(*std::move(flags));
 }

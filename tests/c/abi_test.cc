@@ -71,6 +71,7 @@ std::vector<std::string> layout() {
   MEMBER(pgsink_callbacks, on_dead_letters);
   MEMBER(pgsink_callbacks, on_password);
   MEMBER(pgsink_callbacks, on_server_wait);
+  MEMBER(pgsink_callbacks, on_flight);
   MEMBER(pgsink_job_options, size);
   MEMBER(pgsink_job_options, epoch);
   MEMBER(pgsink_job_options, host);

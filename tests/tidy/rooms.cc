@@ -19,7 +19,8 @@ const std::vector<Room>& table() {
       // ---- encode: batches and their bytes ----------------------------------------------------
       {.name = "pgsink/encode/base",
        .folders = {"src/pgsink/encode/base"},
-       .public_headers = {"record_batch.h", "batch_of.h", "stream.h", "dead_letter.h"},
+       .public_headers = {"record_batch.h", "batch_of.h", "stream.h", "dead_letter.h",
+                          "flight_event.h"},
        .below = {"pgproto"}},
       {.name = "pgsink/encode/values",
        .folders = {"src/pgsink/encode/values"},

@@ -10,9 +10,9 @@
 
 namespace pgsink {
 
-/// FlightEvent is one step of one attempt to commit a transaction. A span begins at `queued_wall_us`
-/// (or at `sent_wall_us`, without the time in the queue) and ends at `wall_us` of the event that is
-/// not kSent. Texts are valid during the call.
+/// FlightEvent is one step of one attempt to commit a transaction. A span begins at
+/// `queued_wall_us` (or at `sent_wall_us`, without the time in the queue) and ends at `wall_us` of
+/// the event that is not kSent. Texts are valid during the call.
 struct FlightEvent {
   enum class Kind : uint8_t {
     kSent,       ///< Its BEGIN is on its way. Rows may still be added to it.
@@ -38,8 +38,8 @@ struct FlightEvent {
 /// several at once. It must return soon and must not call the sink. What it throws is ignored.
 using FlightCallback = std::function<void(const FlightEvent& event)>;
 
-/// LogEvent is a line for a log. Each happens once for what it is about; a sink without faults tells
-/// of its first connections only. Texts are valid during the call.
+/// LogEvent is a line for a log. Each happens once for what it is about; a sink without faults
+/// tells of its first connections only. Texts are valid during the call.
 struct LogEvent {
   enum class Kind : uint8_t {
     kConnected,    ///< A lane has its first connection.

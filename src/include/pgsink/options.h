@@ -130,8 +130,9 @@ struct SinkOptions {
   std::string load_balance_hosts = "disable";
   /// What `pg_stat_activity` shows.
   std::string application_name;
-  /// The trace that the sink's transactions belong to, as in W3C's header `traceparent`. It is shown
-  /// as the application name, `pgsink/<traceparent>`, in `pg_stat_activity` and the server's log.
+  /// The trace that the sink's transactions belong to, as in W3C's header `traceparent`. It is
+  /// shown as the application name, `pgsink/<traceparent>`, in `pg_stat_activity` and the server's
+  /// log.
   std::string traceparent;
   /// Whether TLS is used and what is verified, as libpq's sslmode. Only `verify-full` protects
   /// against an impostor.

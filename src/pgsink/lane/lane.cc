@@ -54,12 +54,12 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
       log_(setup_.flights),
       metrics_(env_),
       trace_({.clock = env_.clock,
-              .callback = setup_.on_flight,
-              .connection = setup_.name,
+              .callback = setup_.options.on_flight,
+              .connection = setup_.options.connection_name,
               .table = setup_.plans.first()->plan.table,
               .lane = setup_.number}),
-      lines_({.callback = setup_.on_log,
-              .connection = setup_.name,
+      lines_({.callback = setup_.options.on_log,
+              .connection = setup_.options.connection_name,
               .table = setup_.plans.first()->plan.table,
               .lane = setup_.number}),
       delivery_(std::move(delivery)),
@@ -80,7 +80,8 @@ Lane::Lane(Setup setup, std::unique_ptr<LaneDelivery> delivery, PlanTools tools)
               .rows_first = static_cast<size_t>(target_->plan.batch_rows),
               .whole_batches = target_->plan.outcome_source == OutcomeSource::kEpoch},
              flights_, log_),
-      rejects_(env_.clock, setup_.dead_letters, setup_.name, target_->plan.table),
+      rejects_(env_.clock, setup_.dead_letters, setup_.options.connection_name,
+               target_->plan.table),
       leaves_(env_.clock),
       sender_({.clock = env_.clock,
                .target = target_,
@@ -439,7 +440,7 @@ void Lane::end() {
     SinkMetrics gauges;
     setup_.inbox.read_gauges(gauges);
     report.rows_accepted = gauges.rows_accepted;
-    report.connection = setup_.name;
+    report.connection = setup_.options.connection_name;
     report.table = target_->plan.table;
     metrics_.error(describe_stop(cause, report));
     setup_.inbox.stop(cause, report);

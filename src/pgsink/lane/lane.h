@@ -36,11 +36,9 @@ class Lane {
     OwnTransactions& transactions;  ///< Of all lanes.
     FlightLog::Config flights;
     size_t flight_bytes_max = 0;  ///< A transaction ends when its rows hold that much memory.
-    std::string name;             ///< The connection's, for messages.
-    FlightCallback on_flight;     ///< See SinkOptions.
-    LogCallback on_log;
-    std::string origin;         ///< The replication origin of its transactions; "": none.
-    size_t statements_max = 0;  ///< Prepared statements kept; 0: none is named.
+    const SinkOptions& options;   ///< Its name for messages, and the host's callbacks.
+    std::string origin;           ///< The replication origin of its transactions; "": none.
+    size_t statements_max = 0;    ///< Prepared statements kept; 0: none is named.
     /// Receives the lane's reports of durable batches.
     DurableReports& reports;
     /// Where rejected rows go; null: one stops the sink.

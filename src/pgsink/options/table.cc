@@ -50,8 +50,8 @@ constexpr OptionInfo kTable[] = {
         .meaning = "Host name or address, a comma list of them to be tried in order, or a "
                    "directory (`/var/run/postgresql`) for a Unix socket.",
         .example = "'localhost'"}),
-    text<&O::hostaddr>({.key = "hostaddr", .group = kServer, .aliases = "host_address|ip|ip_address",
-        .replaced_by_url = true,
+    text<&O::hostaddr>({.key = "hostaddr", .group = kServer,
+        .aliases = "host_address|ip|ip_address", .replaced_by_url = true,
         .meaning = "Address to connect to, or a comma list with one for each of `host`: no name is "
                    "looked up. The names in `host` are those of certificates and of the password "
                    "file; they may be left out.", .example = "'192.0.2.7'"}),

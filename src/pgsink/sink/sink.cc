@@ -107,7 +107,6 @@ class SinkImpl final : public Sink {
                 .epochs = two_phase ? std::optional(epoch_limits(options_, plan_, *two_phase))
                                     : std::nullopt},
                std::move(router)),
-        transactions_(env_),
         input_rejects_({.env = env_,
                         .connect = pool_->config().connect,
                         .salted_keys = &pool_->salted_keys(),
@@ -452,9 +451,7 @@ class SinkImpl final : public Sink {
                                   .retry = RetryPolicy::from(options_),
                                   .jitter_seed = env_.random.next_u64()},
                       .flight_bytes_max = flight_bytes_max(options_, plan_),
-                      .name = options_.connection_name,
-                      .on_flight = options_.on_flight,
-                      .on_log = options_.on_log,
+                      .options = options_,
                       .origin = session_origin(options_.replication_origin, lanes_.size()),
                       .statements_max = options_.use_prepared_statements
                                             ? static_cast<size_t>(options_.statement_cache_size)
@@ -503,7 +500,7 @@ class SinkImpl final : public Sink {
   std::optional<WriterSessions> sessions_;
   const std::unique_ptr<DeadLetters> dead_letters_;
   Inbox inbox_;
-  OwnTransactions transactions_;
+  OwnTransactions transactions_{env_};
   InputRejects input_rejects_;
   std::unique_ptr<EpochCommitter> committer_;
   std::unique_ptr<SlotConfirmer> confirmer_;
