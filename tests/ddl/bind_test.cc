@@ -35,7 +35,7 @@ TEST(BindConnection, FillsSinkOptionsAndDefaults) {
   EXPECT_EQ(options.use_copy, std::nullopt);
   EXPECT_EQ(options.isolation_level, IsolationLevel::kSerializable);
   EXPECT_EQ(options.set_role, "writer");
-  EXPECT_EQ(options.application_name, "pgsink/c");
+  EXPECT_EQ(options.application_name, "") << "made of the name when it connects";
   ASSERT_EQ(options.session_variables.size(), 1U);
   EXPECT_EQ(options.session_variables[0].first, "app.current_tenant");
 }

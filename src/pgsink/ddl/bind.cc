@@ -148,9 +148,6 @@ class Binder {
   }
 
   void add_defaults() {
-    if (options_.application_name.empty()) {
-      options_.application_name = "pgsink/" + statement_.name;
-    }
     if (!given_.contains("batch_bytes")) {
       options_.batch_bytes = std::min(options_.batch_bytes, options_.buffer_bytes);
     }
