@@ -58,9 +58,9 @@ class FlightLog {
     /// behind a pooler, and are not needed there.
     bool ordered = false;
     OutcomeSource outcome_source = OutcomeSource::kXid;
-    /// Repeating it changes nothing (deletes). Flights need no order and, by OutcomeSource::kXid, no
-    /// xid: what is unknown is sent again and is not a duplicate. But the old backend must be gone,
-    /// or it could undo later changes of others.
+    /// Repeating it changes nothing (deletes). Flights need no order and, by OutcomeSource::kXid,
+    /// no xid: what is unknown is sent again and is not a duplicate. But the old backend must be
+    /// gone, or it could undo later changes of others.
     bool idempotent = false;
     RetryPolicy retry{};  ///< Of one flight, and of connecting.
     uint64_t jitter_seed = 1;

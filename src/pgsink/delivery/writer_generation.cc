@@ -55,8 +55,8 @@ Status WriterGeneration::check(Connection& connection, Deadline deadline) const 
   if (!row->rows.empty() && parse_number(cell(*row, 0, 0)) == generation_) return {};
   const std::string newest = row->rows.empty() ? "another writer" : cell(*row, 0, 4);
   return fail(Errc::kFenced, "sink \"" + sink_id_ + "\" is fenced by " + newest +
-                                 ": it has claimed the sink, so this writer must stop. Run only one "
-                                 "of the two, or give each its own sink_id");
+                                 ": it has claimed the sink, so this writer must stop. Run only "
+                                 "one of the two, or give each its own sink_id");
 }
 
 std::string WriterGeneration::guard_sql(bool one_snapshot) const {
