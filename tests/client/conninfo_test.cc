@@ -10,56 +10,12 @@
 
 #include "pgsink/client/connect_options.h"
 #include "pgsink/client/keywords.h"
+#include "support/conninfo_oracle.h"
 
 namespace pgsink::test {
 namespace {
 
-using Map = std::map<std::string, std::string>;
-
-// What libpq understands; nullopt if it refuses the text.
-std::optional<Map> libpq_parses(const std::string& text) {
-  char* error = nullptr;
-  PQconninfoOption* options = PQconninfoParse(text.c_str(), &error);
-  PQfreemem(error);
-  if (options == nullptr) return std::nullopt;
-  Map map;
-  for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
-    if (option->val != nullptr) map[option->keyword] = option->val;
-  }
-  PQconninfoFree(options);
-  return map;
-}
-
-bool libpq_knows(const std::string& keyword) {
-  static const std::vector<std::string> known = [] {
-    std::vector<std::string> keywords = {"requiressl"};
-    PQconninfoOption* options = PQconndefaults();
-    for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
-      keywords.emplace_back(option->keyword);
-    }
-    PQconninfoFree(options);
-    return keywords;
-  }();
-  return std::find(known.begin(), known.end(), keyword) != known.end();
-}
-
-// What we understand, as far as libpq's parser goes: it knows keywords, but does not judge values.
-std::optional<Map> we_parse(const std::string& text) {
-  const auto pairs = split_conninfo(text);
-  if (!pairs) return std::nullopt;
-  Map map;
-  for (auto [keyword, value] : *pairs) {
-    if (!libpq_knows(keyword)) return std::nullopt;
-    if (keyword == "requiressl") {
-      keyword = "sslmode";
-      value = value.starts_with('1') ? "require" : "prefer";
-    }
-    map[keyword] = value;
-  }
-  return map;
-}
-
-std::string show(const std::optional<Map>& map) {
+std::string show(const std::optional<ConninfoMap>& map) {
   if (!map) return "refused";
   std::string text;
   for (const auto& [keyword, value] : *map) text += keyword + "=<" + value + "> ";
