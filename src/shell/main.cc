@@ -21,6 +21,7 @@
 #include "shell/flags/version.h"
 #include "shell/load/load_script.h"
 #include "shell/load/load_target.h"
+#include "shell/output/trace_file.h"
 #include "shell/prompt/interactive.h"
 #include "shell/recover.h"
 #include "shell/run/runner.h"
@@ -123,7 +124,7 @@ std::string trace_of_environment() {
   return trace != nullptr && is_traceparent(trace) ? trace : "";
 }
 
-int run(Flags flags) {
+int run(Flags flags, const TraceCallback& on_trace) {
   Reporter reporter(flags.color, flags.log_level, flags.log_format);
   const bool load = flags.command == Flags::Command::kLoad;
   const bool interactive =
@@ -155,7 +156,7 @@ int run(Flags flags) {
     return kFailed;
   }
   if (load) {
-    auto script = compose_load(flags, **engine, server_wait("target", signals, reporter));
+    auto script = compose_load(flags, **engine, server_wait("target", signals, reporter), on_trace);
     if (signals.received() != 0) return kSignal + signals.received();
     if (!script) {
       reporter.error(script.error().message);
@@ -173,6 +174,7 @@ int run(Flags flags) {
   sources.set_engine(engine->get());
   Output output(stdout);
   Runner runner(flags, **engine, connections, sources, system_tables, signals, output, reporter);
+  runner.set_trace(on_trace);
   bool done = true;
   for (const Script& script : *scripts) done = done && runner.run(script);
   if (interactive) {
@@ -194,7 +196,7 @@ int run(Flags flags) {
   return exit_code(runner.reports(), signals, done);
 }
 
-int run_recover(const Flags& flags) {
+int run_recover(const Flags& flags, const TraceCallback& on_trace) {
   Reporter reporter(flags.color, flags.log_level);
   std::vector<Script> scripts;
   if (flags.recover.url.empty()) {
@@ -206,7 +208,20 @@ int run_recover(const Flags& flags) {
     scripts = std::move(*read);
   }
   Output output(stdout);
-  return recover(flags, scripts, output, reporter) ? kDone : kFailed;
+  return recover(flags, scripts, on_trace, output, reporter) ? kDone : kFailed;
+}
+
+/// Runs what the flags say, with the file of --trace.
+int run_traced(const Flags& flags) {
+  const auto trace = flags.trace_file.empty() ? Result<std::unique_ptr<TraceFile>>(nullptr)
+                                              : TraceFile::create(flags.trace_file);
+  if (!trace) {
+    Reporter(flags.color, flags.log_level, flags.log_format).error(trace.error().message);
+    return kUsage;
+  }
+  const TraceCallback on_trace = *trace ? (*trace)->callback() : nullptr;
+  return flags.command == Flags::Command::kRecover ? run_recover(flags, on_trace)
+                                                   : run(flags, on_trace);
 }
 
 }  // namespace
@@ -228,7 +243,6 @@ int main(int argc, char** argv) {
   }
   if (flags->command == Flags::Command::kCompletion) return print(completion_script(flags->shell));
   if (flags->command == Flags::Command::kManual) return print(manual_page());
-  if (flags->command == Flags::Command::kRecover) return run_recover(*flags);
   if (flags->traceparent.empty()) flags->traceparent = trace_of_environment();
-  return run(*std::move(flags));
+  return run_traced(*flags);
 }

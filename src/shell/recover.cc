@@ -65,12 +65,14 @@ bool read_connections(const Flags& flags, const std::vector<Script>& scripts,
 }
 
 Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Script>& scripts,
-                                        Env& env, Reporter& reporter, bool& told) {
+                                        const TraceCallback& trace, Env& env, Reporter& reporter,
+                                        bool& told) {
   std::vector<Database> found;
   if (!flags.recover.url.empty()) {
     auto connect = parse_conninfo(flags.recover.url);
     if (connect) connect = apply_environment(*std::move(connect), env.files);
     if (!connect) return pgproto::fail(connect.error());
+    if (trace) connect->trace = std::make_shared<const TraceTaker>(TraceTaker{trace});
     found.push_back({"--url", *std::move(connect), {}, {}, {}});
     return found;
   }
@@ -84,7 +86,8 @@ Result<std::vector<Database>> databases(const Flags& flags, const std::vector<Sc
             ? "the script creates no connection to a sink"
             : "the script creates no sink connection '" + flags.recover.connection + "'");
   }
-  for (const SinkOptions& options : connections) {
+  for (SinkOptions& options : connections) {
+    options.on_trace = trace;
     auto connect = to_connect_options(options, env.files);
     if (!connect) return pgproto::fail(connect.error());
     found.push_back({"connection \"" + options.connection_name + "\"", *std::move(connect),
@@ -368,11 +371,11 @@ class Recoverer {
 
 }  // namespace
 
-bool recover(const Flags& flags, const std::vector<Script>& scripts, Output& output,
-             Reporter& reporter) {
+bool recover(const Flags& flags, const std::vector<Script>& scripts, const TraceCallback& trace,
+             Output& output, Reporter& reporter) {
   OsEnv os;
   bool told = false;
-  const auto places = databases(flags, scripts, os.env(), reporter, told);
+  const auto places = databases(flags, scripts, trace, os.env(), reporter, told);
   if (told) return false;
   if (!places) {
     reporter.error(places.error().to_string());

@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include <pgsink/options.h>
+
 #include "shell/flags/flags.h"
 #include "shell/output/output.h"
 #include "shell/output/reporter.h"
@@ -13,8 +15,8 @@ namespace pgsink::shell {
 
 /// recover does what `flags.recover` says in the databases of the scripts' connections, or in that
 /// of `--url`. It reads only CREATE CONNECTION of the scripts. False if anything failed or was
-/// refused: the reason is reported then.
-bool recover(const Flags& flags, const std::vector<Script>& scripts, Output& output,
-             Reporter& reporter);
+/// refused: the reason is reported then. `trace` may be empty.
+bool recover(const Flags& flags, const std::vector<Script>& scripts, const TraceCallback& trace,
+             Output& output, Reporter& reporter);
 
 }  // namespace pgsink::shell

@@ -68,6 +68,16 @@ struct ServerWait {
 /// once, with kInterrupted.
 using ServerWaitCallback = std::function<bool(const ServerWait&)>;
 
+/// Takes one line of a connection, without its line end: a message, as libpq's PQtrace() writes it
+/// without a time: "F" (the client) or "B" (the server), its size, its name, its fields. Passwords,
+/// SASL data and cancel keys are replaced, and of CopyData only the size is given; SQL and the
+/// values of parameters and results are shown. Must not throw.
+using TraceLines = std::function<void(std::string_view line)>;
+/// Called for each new connection to a server, with its address: "127.0.0.1:5432". What it returns
+/// takes the lines of this connection, one after the other, in the thread that uses it; several
+/// connections call at once. An empty function: this connection is not traced.
+using TraceCallback = std::function<TraceLines(std::string_view endpoint)>;
+
 /// Gives the password of the next login, or the error with which that fails.
 using PasswordCallback = std::function<Result<std::string>()>;
 
@@ -376,6 +386,9 @@ struct SinkOptions {
   FlightCallback on_flight;
   /// Hears what happens to the sink's connections, for a log. C++ only. See LogCallback.
   LogCallback on_log;
+  /// Takes what is said on every connection, a line for each message: for looking for faults. C++
+  /// only; the command has --trace.
+  TraceCallback on_trace;
 };
 
 /// OptionType is the type of an option's value.

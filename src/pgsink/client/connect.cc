@@ -50,13 +50,23 @@ std::string_view advice(const Error& error) {
 }
 
 // Sends and receives what is pending once, before a Connection exists.
-Status exchange_once(Transport& transport, pgproto::Session& session, Deadline deadline) {
-  const auto moved = transport.exchange(session.output(), session.receive_space(), deadline);
+Status exchange_once(Transport& transport, pgproto::Session& session, ConversationTrace* trace,
+                     Deadline deadline) {
+  const Bytes out = session.output();
+  const MutableBytes in = session.receive_space();
+  const auto moved = transport.exchange(out, in, deadline);
   if (!moved) return fail(moved.error());
+  if (trace != nullptr) trace->moved(out.first(moved->sent), Bytes(in.data(), moved->received));
   session.output_sent(moved->sent);
   session.received(moved->received);
   if (moved->eof) return session.received_eof();
   return {};
+}
+
+std::unexpected<Error> no_tls() {
+  return fail(Errc::kTls,
+              "the server does not offer TLS, which ssl_mode requires (sslmode in a URL): switch "
+              "it on there (ssl = on), or allow plain text by ssl_mode = 'prefer'");
 }
 
 pgproto::SessionLimits session_limits(const ConnectOptions& options) {
@@ -222,14 +232,29 @@ Status Connector::open_transport(Connection& connection, const Address& address,
   auto plain = env_.network.dial(address, options_.socket, deadline);
   if (!plain) return fail(std::move(plain.error()));
   connection.transport_ = *std::move(plain);
-  if (!tls) return {};
+  const auto trace = open_trace(options_.trace.get(), connection.endpoint_);
+  // Inside of TLS: a line is a message of the protocol.
+  const auto traced = [&] {
+    if (!trace) return;
+    connection.transport_ =
+        std::make_unique<TracedTransport>(std::move(connection.transport_), trace);
+  };
+  if (!tls) {
+    traced();
+    return {};
+  }
   auto context = TlsContext::make(options_, env_.files);
   if (!context) return fail(std::move(context.error()));
   if (!options_.ssl_direct) {
     bool accepted = false;
-    auto status = ask_for_tls(*connection.transport_, *connection.session_, may_fall_back, accepted,
-                              deadline);
-    if (!status || !accepted) return status;
+    auto status =
+        ask_for_tls(*connection.transport_, *connection.session_, trace.get(), accepted, deadline);
+    if (!status) return status;
+    if (!accepted && !may_fall_back) return no_tls();
+    if (!accepted) {
+      traced();
+      return {};
+    }
   }
   auto encrypted =
       TlsTransport::handshake(std::move(connection.transport_), **context, address.host, deadline);
@@ -237,25 +262,22 @@ Status Connector::open_transport(Connection& connection, const Address& address,
   end_point = (*encrypted)->server_end_point();
   connection.tls_ = (*encrypted)->description();
   connection.transport_ = *std::move(encrypted);
+  traced();
   return {};
 }
 
-// SSLRequest and the one byte of its answer. A refusal is an error unless a plain connection is
-// allowed.
-Status Connector::ask_for_tls(Transport& transport, pgproto::Session& session, bool may_fall_back,
-                              bool& accepted, Deadline deadline) {
+// SSLRequest and the one byte of its answer.
+Status Connector::ask_for_tls(Transport& transport, pgproto::Session& session,
+                              ConversationTrace* trace, bool& accepted, Deadline deadline) {
   using Answer = pgproto::Session::TlsAnswer;
   session.request_tls();
   for (;;) {
-    if (auto status = exchange_once(transport, session, deadline); !status) return status;
+    if (auto status = exchange_once(transport, session, trace, deadline); !status) return status;
     const auto answer = session.tls_answer();
     if (!answer) return fail(answer.error());
     if (*answer == Answer::kPending) continue;
     accepted = *answer == Answer::kAccepted;
-    if (accepted || may_fall_back) return {};
-    return fail(Errc::kTls,
-                "the server does not offer TLS, which ssl_mode requires (sslmode in a URL): switch "
-                "it on there (ssl = on), or allow plain text by ssl_mode = 'prefer'");
+    return {};
   }
 }
 

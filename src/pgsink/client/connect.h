@@ -41,8 +41,8 @@ class Connector {
   Attempt try_encryption(const Address& address, bool tls, bool may_fall_back, Deadline deadline);
   Status open_transport(Connection& connection, const Address& address, bool tls,
                         bool may_fall_back, Deadline deadline, std::vector<std::byte>& end_point);
-  Status ask_for_tls(Transport& transport, pgproto::Session& session, bool may_fall_back,
-                     bool& accepted, Deadline deadline);
+  static Status ask_for_tls(Transport& transport, pgproto::Session& session,
+                            ConversationTrace* trace, bool& accepted, Deadline deadline);
   Result<pgproto::StartupConfig> startup_config(const Address& address, std::string& note);
   Status log_in(Connection& connection, Attempt& attempt, Deadline deadline);
   Status check_role(const Connection& connection) const;

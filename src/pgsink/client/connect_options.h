@@ -13,6 +13,7 @@
 
 #include <pgproto/session.h>
 
+#include "pgsink/client/conversation_trace.h"
 #include "pgsink/client/env.h"
 
 namespace pgsink {
@@ -41,7 +42,8 @@ struct ConnectOptions {
   std::string password;        ///< Empty: from the password file, or none.
   std::string passfile;
   std::shared_ptr<const PasswordSource>
-      password_source{};  ///< Instead of `password`, if it is set.
+      password_source{};                      ///< Instead of `password`, if it is set.
+  std::shared_ptr<const TraceTaker> trace{};  ///< Takes the lines of every connection, if set.
   std::string application_name = "pgsink";
   std::string options;  ///< Command-line options for the server.
   std::vector<std::pair<std::string, std::string>> parameters;  ///< Additional startup parameters.

@@ -170,6 +170,9 @@ std::string application_name(const SinkOptions& options) {
 Result<ConnectOptions> to_connect_options(const SinkOptions& options, Files& files) {
   ConnectOptions connect;
   connect.password_source = password_source(options, files);
+  if (options.on_trace) {
+    connect.trace = std::make_shared<const TraceTaker>(TraceTaker{options.on_trace});
+  }
   for (const Keyword& row : kKeywords) {
     if (std::ranges::find(options.given, row.option) != options.given.end()) {
       connect.given.emplace(row.keyword, std::string());

@@ -37,6 +37,7 @@ Status check_sink_pool(const Pool& pool, const SinkOptions& options) {
   wanted->connect_timeout = there.connect_timeout;
   wanted->given = there.given;
   wanted->password_source = there.password_source;  // Its answers may differ each time.
+  wanted->trace = there.trace;                      // The pool's own, if it has one.
   if (*wanted != there) {
     return fail(Errc::kOptionConflict, "the pool of connection \"" + pool.config().name +
                                            "\" connects to another server, database or role, or "

@@ -180,6 +180,14 @@ constexpr Flag kFlags[] = {
      "the W3C trace that the run belongs to, shown as the application name of\n"
      "its sessions (without the flag: TRACEPARENT)",
      set_traceparent, kOfRun | kOfLoad},
+    {"trace", '\0', "FILE",
+     "write every message between pgsink and PostgreSQL to this file, a line\n"
+     "each, without passwords and without the rows of COPY",
+     [](std::string_view value, size_t, Flags& flags) -> Refusal {
+       flags.trace_file = value;
+       return {};
+     },
+     kOfRun | kOfLoad | kOfRecover},
     {"shutdown-timeout", '\0', "SECONDS",
      "the longest time from SIGTERM or SIGINT to the end (60; 0: no limit)", set_shutdown_timeout,
      kOfRun | kOfLoad},
@@ -553,11 +561,12 @@ std::string help_text() {
   }
   out +=
       "\nFlags of load, besides --set, --secret-dir, --check, --dry-run, --progress, --summary,\n"
-      "--color, --log-level, --log-format, --metrics-listen and --shutdown-timeout:\n";
+      "--color, --log-level, --log-format, --metrics-listen, --trace and --shutdown-timeout:\n";
   for (const Flag& flag : kFlags) {
     if ((flag.commands & kOfLoad) != 0 && (flag.commands & kOfRun) == 0) append_flag(out, flag);
   }
-  out += "\nFlags of recover, besides --file, --command, --set, --secret-dir and --color:\n";
+  out +=
+      "\nFlags of recover, besides --file, --command, --set, --secret-dir, --color and --trace:\n";
   for (const Flag& flag : kFlags) {
     if ((flag.commands & kOfRecover) != 0 && (flag.commands & kOfRun) == 0) append_flag(out, flag);
   }

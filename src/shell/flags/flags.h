@@ -42,6 +42,7 @@ struct Flags {
   LogFormat log_format = LogFormat::kText;
   std::string metrics_listen;   ///< "": no endpoint.
   std::string traceparent;      ///< Of connections that name no trace and no application.
+  std::string trace_file;       ///< "": none.
   int shutdown_timeout_s = 60;  ///< From a signal to the end; 0: no limit.
   bool check = false;
   bool check_online = false;

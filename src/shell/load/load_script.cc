@@ -22,7 +22,7 @@ using pgproto::Result;
 /// Whether the table of CREATE CONNECTION is known to exist. If the server cannot be asked, the
 /// script will say why.
 bool table_exists(const Flags& flags, const std::string& connection,
-                  const ServerWaitCallback& on_wait) {
+                  const ServerWaitCallback& on_wait, const TraceCallback& on_trace) {
   if (flags.check && !flags.check_online) return false;
   const auto statements = split_script(connection);
   if (statements.size() != 1) return false;
@@ -34,6 +34,7 @@ bool table_exists(const Flags& flags, const std::string& connection,
   // A check tries once, and says why that fails when the connection itself is checked.
   if (flags.check || flags.dry_run) options->max_retries = 0;
   options->on_server_wait = on_wait;
+  options->on_trace = on_trace;
   return describe_target(*options).has_value();
 }
 
@@ -61,7 +62,8 @@ void advise(pgproto::Error& error) {
 
 }  // namespace
 
-Result<Script> compose_load(const Flags& flags, Engine& engine, const ServerWaitCallback& on_wait) {
+Result<Script> compose_load(const Flags& flags, Engine& engine, const ServerWaitCallback& on_wait,
+                            const TraceCallback& on_trace) {
   const auto input = find_input(flags.load, engine);
   if (!input) return fail(input.error());
   const auto connection = connection_statement(flags.load);
@@ -69,7 +71,7 @@ Result<Script> compose_load(const Flags& flags, Engine& engine, const ServerWait
   const auto query = compose_query(flags.load, *input, engine);
   if (!query) return fail(query.error());
   std::string text = *connection + query->source;
-  if (!query->types.empty() && !table_exists(flags, *connection, on_wait)) {
+  if (!query->types.empty() && !table_exists(flags, *connection, on_wait, on_trace)) {
     text +=
         "-- Creates the table: its types are those that fit the first rows.\n"
         "CREATE PIPELINE create_table AS\nINSERT INTO target\n" +

@@ -177,6 +177,7 @@ Outcome Runner::create_connection(const CreateConnection& statement, const Sourc
   if (options->application_name.empty() && options->traceparent.empty()) {
     options->traceparent = flags_.traceparent;
   }
+  options->on_trace = trace_;
   if (flags_.check_online || flags_.dry_run) {
     if (const auto tested = test_connection(*options); !tested) {
       return std::unexpected(

@@ -29,6 +29,8 @@ class Runner {
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
+  /// Every connection that is created from now on is traced.
+  void set_trace(TraceCallback trace) { trace_ = std::move(trace); }
   /// Runs all statements of a script. False if one failed or a signal ended the run: the place and
   /// cause are reported then.
   bool run(const Script& script);
@@ -63,6 +65,7 @@ class Runner {
   Output& output_;
   Reporter& reporter_;
   Substitution substitution_;
+  TraceCallback trace_;
   std::set<std::string> pipelines_;
   std::vector<SinkReport> reports_;
   bool printed_ = false;
