@@ -250,6 +250,24 @@ void begin_line(std::string& text, Sender sender, size_t length) {
   text.append("\t").append(std::to_string(length)).append("\t");
 }
 
+/// What was appended since `begin` becomes one line: texts may hold line breaks, and whatever else
+/// a terminal would act on.
+void make_one_line(std::string& text, size_t begin) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string line;
+  for (const char c : std::string_view(text).substr(begin, text.size() - begin - 1)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      line += "\\n";
+    } else if (c == '\t' || (byte >= 0x20 && byte != 0x7f)) {
+      line += c;
+    } else {
+      line.append("\\x").append({kDigits[byte >> 4], kDigits[byte & 15]});
+    }
+  }
+  text.replace(begin, std::string::npos, line + '\n');
+}
+
 void end_line(std::string& text, const ByteReader& reader, size_t length) {
   text += '\n';
   if (reader.done()) return;
@@ -378,6 +396,7 @@ void Tracer::finish(Stream& stream, Sender sender, std::string& text) {
   const char type = stream.typed ? stream.kept[0] : '\0';
   const size_t length = load_be<uint32_t>(message.data() + header_bytes - 4);
   const Bytes body = message.subspan(header_bytes);
+  const size_t line_begin = text.size();
   if (body.size() + 4 < length) {
     begin_line(text, sender, length);
     if (type == 'd') {
@@ -391,6 +410,7 @@ void Tracer::finish(Stream& stream, Sender sender, std::string& text) {
   } else {
     trace_startup_packet(text, body);
   }
+  make_one_line(text, line_begin);
   if (sender == Sender::kBackend && type == 'R' && body.size() >= 4) {
     const auto code = static_cast<Authentication::Code>(load_be<int32_t>(body.data()));
     if (code == Authentication::Code::kSasl) auth_ = AuthResponse::kSaslInitial;

@@ -135,11 +135,10 @@ int run(Flags flags, const TraceCallback& on_trace) {
     reporter.error(scripts.error().message);
     return kUsage;
   }
-  if (load) {
-    if (const auto taken = take_password(flags.load); !taken) {
-      reporter.error(taken.error().message);
-      return kUsage;
-    }
+  const Status taken = load ? take_password(flags.load) : Status();
+  if (!taken) {
+    reporter.error(taken.error().message);
+    return kUsage;
   }
   Signals signals;
   signals.limit(std::chrono::seconds(flags.shutdown_timeout_s), !interactive);

@@ -182,4 +182,16 @@ TEST(Tracer, WritesAConversationHoweverItIsCut) {
   }
 }
 
+// A reader of lines must not take a part of a text for a message, nor a terminal act on it.
+TEST(Tracer, AMessageIsOneLine) {
+  Tracer tracer;
+  std::string text;
+  tracer.frontend(as_bytes("\0\0\0\x08\0\x03\0\0"sv), text);
+  text.clear();
+  tracer.frontend(as_bytes("Q\0\0\0\x0d"
+                           "a\nb\x1b\x7f\tc\xc3\0"sv),
+                  text);
+  EXPECT_EQ(text, "F\t13\tQuery\t \"a\\nb\\x1b\\x7f\tc\xc3\"\n");
+}
+
 }  // namespace

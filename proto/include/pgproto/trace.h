@@ -24,7 +24,7 @@ void trace_message(std::string& text, Sender sender, char type, Bytes body,
 /// trace_startup_packet does the same for a message without type byte; `body` follows its length.
 void trace_startup_packet(std::string& text, Bytes body);
 
-/// Tracer turns the bytes of one connection into lines, in whatever pieces they come. Of every
+/// Tracer turns the bytes of a connection into lines, one a message: a text's line break is \n. Of
 /// CopyData and of a message larger than `message_bytes_max` it keeps and writes only the size.
 class Tracer {
  public:
