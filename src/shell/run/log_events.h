@@ -1,7 +1,7 @@
 #pragma once
 // What sinks tell of their connections, as lines of the log.
 
-#include <pgsink/flight_event.h>
+#include <pgsink/options.h>
 
 #include "shell/output/reporter.h"
 
