@@ -39,9 +39,9 @@ TEST(Trace, IsTheApplicationNameAndAbsentWithoutOne) {
   EXPECT_EQ(name_seen("", {"--traceparent", kTrace}), "pgsink/" + kTrace);
   EXPECT_EQ(name_seen("", {}, with_variable(kTrace)), "pgsink/" + kTrace);
   EXPECT_EQ(name_seen("", {"--traceparent", kTrace}, with_variable(kOther)), "pgsink/" + kTrace);
-  EXPECT_EQ(name_seen(", traceparent = '" + kOther + "'", {"--traceparent", kTrace}),
+  EXPECT_EQ(name_seen("traceparent = '" + kOther + "'", {"--traceparent", kTrace}),
             "pgsink/" + kOther);
-  EXPECT_EQ(name_seen(", application_name = 'mine'", {"--traceparent", kTrace}), "mine");
+  EXPECT_EQ(name_seen("application_name = 'mine'", {"--traceparent", kTrace}), "mine");
   EXPECT_EQ(name_seen("", {}, with_variable("not a trace")), "pgsink/traced") << "as W3C says";
 }
 
@@ -55,11 +55,10 @@ TEST(Trace, AFlagThatIsNoneIsRefused) {
 TEST(LogLines, TellOfConnections) {
   create_table("lines", "(id int)");
   // The first row ends the session that writes it.
-  const std::string script =
-      connection("lines", "lines",
-                 ", batch_size = 1, transaction_size = 1, in_flight_max = 1, "
-                 "retry_backoff_ms = 10") +
-      "INSERT INTO lines SELECT range AS id FROM range(2)";
+  const std::string script = connection("lines", "lines",
+                                        "batch_size = 1, transaction_size = 1, in_flight_max = 1, "
+                                        "retry_backoff_ms = 10") +
+                             "INSERT INTO lines SELECT range AS id FROM range(2)";
   analytics_server().sql(
       "CREATE SEQUENCE IF NOT EXISTS kills; GRANT ALL ON SEQUENCE kills TO PUBLIC;"
       "CREATE OR REPLACE FUNCTION end_once() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
