@@ -124,7 +124,7 @@ TEST(BindConnection, AUrlReplacesWhatItSays) {
     EXPECT_EQ(both.marked(0), info.key);
     ++tested;
   }
-  EXPECT_EQ(tested, 16U);
+  EXPECT_EQ(tested, 19U);
 }
 
 TEST(BindConnection, AUrlIsReadBeforeAnythingIsContacted) {
