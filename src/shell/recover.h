@@ -1,6 +1,6 @@
 #pragma once
-// `pgsink recover`: lists the prepared transactions and the staging tables that sinks and jobs left,
-// and resolves them by hand if the sink or the driver itself will not come back to do so.
+// `pgsink recover`: lists the prepared transactions and staging tables that sinks and jobs have
+// left, and resolves them by hand if the sink or the driver itself will not come back to do so.
 
 #include <vector>
 

@@ -1,5 +1,5 @@
-// write_mode = 'replace' and delete_missing = true: what the table held goes in the transaction that
-// brings the new rows.
+// write_mode = 'replace' and delete_missing = true: what the table held goes in the transaction
+// that brings the new rows.
 
 #include <string>
 #include <vector>

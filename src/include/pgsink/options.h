@@ -204,7 +204,7 @@ struct SinkOptions {
   /// Column that decides which row is newer: an update happens only if the incoming value is
   /// greater.
   std::string newer_by;
-  /// Of an upsert: the rows are all that the table shall hold. Rows of the table whose key is not
+  /// Of an upsert: the rows are all that the table is to hold. Rows of the table whose key is not
   /// among them are deleted in the same transaction. As with `atomic`, there is one for all rows.
   bool delete_missing = false;
   /// What becomes of a value that its column can only hold rounded, such as 0.125 in

@@ -20,7 +20,7 @@ uint32_t job_key(std::string_view schema, std::string_view sink_id) {
 
 std::string signed_key(uint32_t key) { return std::to_string(static_cast<int32_t>(key)); }
 
-/// The numbers behind the claim in a gid: "_partition_part_rows_rejected".
+/// The numbers after the claim in a gid: "_partition_part_rows_rejected".
 std::optional<PreparedPart> read_numbers(std::string_view text) {
   uint64_t numbers[4] = {};
   for (uint64_t& number : numbers) {

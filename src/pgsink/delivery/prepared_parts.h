@@ -3,7 +3,7 @@
 // transaction and prepares it. The driver stores the gids of the parts that count in pgsink_jobs,
 // and commits these transactions then; all others of its claim are rolled back.
 //
-// Why nothing stays prepared behind the driver's back: the transaction of a part first takes an
+// Why nothing stays prepared without the driver's knowledge: the transaction of a part first takes an
 // advisory lock of its job and its claim, shared, until its end, and then reads in pgsink_jobs that
 // the claim may still commit. A driver first changes that row, then ends the sessions that hold the
 // lock, and then lists the prepared transactions. So either the part finds the changed row, or the

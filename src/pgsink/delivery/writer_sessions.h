@@ -73,7 +73,7 @@ Status end_sessions(Connection& connection, const std::string& list, std::string
                     Deadline deadline, const std::function<Status()>& check);
 
 /// find_session describes the first session of such a list, for people; "" if it has none. The rows
-/// have the program's name and the address behind those three columns.
+/// have the program's name and the address after those three columns.
 Result<std::string> find_session(Connection& connection, const std::string& list,
                                  Deadline deadline);
 

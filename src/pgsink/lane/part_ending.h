@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mutex>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -12,8 +12,8 @@ namespace pgsink {
 class PartEnding {
  public:
   /// `numbers`: partition and part; its rows are counted when it ends.
-  PartEnding(PreparedParts parts, PreparedPart numbers)
-      : parts_(std::move(parts)), numbers_(std::move(numbers)) {}
+  PartEnding(Env& env, PreparedParts parts, PreparedPart numbers)
+      : parts_(std::move(parts)), numbers_(std::move(numbers)), monitor_(env.tasks.monitor()) {}
 
   const PreparedParts& parts() const { return parts_; }
   /// The part with these rows, and its gid.
@@ -25,20 +25,20 @@ class PartEnding {
     return part;
   }
   void prepared(PreparedPart part) {
-    const std::lock_guard lock(mutex_);
+    const Monitor::Lock lock(*monitor_);
     prepared_ = std::move(part);
   }
   /// nullopt if nothing is prepared.
   std::optional<PreparedPart> outcome() const {
-    const std::lock_guard lock(mutex_);
+    const Monitor::Lock lock(*monitor_);
     return prepared_;
   }
 
  private:
   const PreparedParts parts_;
   const PreparedPart numbers_;
-  mutable std::mutex mutex_;
-  std::optional<PreparedPart> prepared_;
+  const std::unique_ptr<Monitor> monitor_;
+  std::optional<PreparedPart> prepared_;  // Guarded by monitor_.
 };
 
 }  // namespace pgsink

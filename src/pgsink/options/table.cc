@@ -249,7 +249,7 @@ constexpr OptionInfo kTable[] = {
                    "value is greater.", .example = "'updated_at'"}),
     boolean<&O::delete_missing>({.key = "delete_missing", .group = kWriting,
         .default_text = "false", .aliases = "full_snapshot",
-        .meaning = "Of an upsert: the rows are all that the table shall hold. Rows of the table "
+        .meaning = "Of an upsert: the rows are all that the table is to hold. Rows of the table "
                    "whose key is not among them are deleted in the same transaction. As with "
                    "`atomic`, there is one for all rows.",
         .example = "true"}),

@@ -29,7 +29,8 @@ constexpr size_t kPartitionsMin = 4, kBuffered = 32, kTimesDearer = 5;
 bool copies_by_partition(const SinkOptions& options, const Plan& plan, const CatalogTable& table) {
   return options.write_mode == WriteMode::kInsert &&
          table.kind == CatalogTable::Kind::kPartitioned && !plan.statements.copy.empty() &&
-         plan.statements.merge.empty() && options.partition_copy_min_rows > 0 && why_atomic(options).empty() &&
+         plan.statements.merge.empty() && options.partition_copy_min_rows > 0 &&
+         why_atomic(options).empty() &&
          plan.transaction_rows / options.partition_copy_min_rows >= int64_t{kPartitionsMin};
 }
 

@@ -17,7 +17,6 @@ namespace pgsink {
 namespace {
 
 using pgproto::quote_identifier;
-using pgproto::TypeInfo;
 using Role = EncodeColumn::Role;
 
 std::string join(const std::vector<std::string>& parts, std::string_view between) {
@@ -571,35 +570,6 @@ Result<JobStatements> write_job_statements(const SinkOptions& options, const Cat
                                            const Keys& keys) {
   const RowOrder together;
   return Composer(options, table, columns, keys, together).compose_job();
-}
-
-bool takes_copy(const CatalogTable& table) {
-  return table.kind != CatalogTable::Kind::kView && !table.insert_rules;
-}
-
-bool copies_into_target(WriteMode mode, const CatalogTable& table,
-                        const std::vector<EncodeColumn>& columns) {
-  return only_inserts(mode) && !table.row_security && takes_copy(table) &&
-         std::ranges::all_of(columns, [&](const EncodeColumn& column) {
-           return encode::column_wire(column, table.types) == encode::Wire::kOwn;
-         });
-}
-
-const EncodeColumn* first_not_unnestable(const CatalogTable& table,
-                                         const std::vector<EncodeColumn>& columns) {
-  for (const EncodeColumn& column : columns) {
-    if (column.is_note()) continue;
-    if (encode::column_wire(column, table.types) != encode::Wire::kOwn) continue;
-    auto found = table.types.find(column.target_oid);
-    if (found == table.types.end() || found->second.array_oid == 0) return &column;
-    if (found->second.kind == TypeInfo::Kind::kDomain) {
-      found = table.types.find(found->second.base_oid);
-      if (found == table.types.end()) return &column;
-    }
-    const TypeInfo::Kind kind = found->second.kind;
-    if (kind == TypeInfo::Kind::kArray || kind == TypeInfo::Kind::kComposite) return &column;
-  }
-  return nullptr;
 }
 
 Result<Statements> write_statements(const SinkOptions& options, const CatalogTable& table,

@@ -149,8 +149,8 @@ class JobImpl final : public Job {
     return report;
   }
 
-  /// Commits the parts that were decided, and rolls back all others of this claim. REQUIRES: nothing
-  /// is decided for this claim any more.
+  /// Commits the parts that were decided, and rolls back all others of this claim. REQUIRES:
+  /// nothing is decided for this claim any more.
   Status finish_parts(Connection& connection) const {
     const auto row = rows_.read(connection, soon());
     if (!row) return fail(row.error());

@@ -3,7 +3,6 @@
 // in one transaction, which is prepared.
 
 #include <atomic>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <utility>
@@ -150,9 +149,7 @@ class Part final : public Sink {
   /// it holds the keys of this one's.
   Status unless_prepared(Status outcome) {
     if (outcome || !attempt_) return outcome;
-    const std::lock_guard lock(looking_);
-    if (const Status looked = attempt_->look_for_other(); !looked) return outcome;
-    if (!attempt_->has_other()) return outcome;
+    if (const auto other = attempt_->look_for_other(); !other || !*other) return outcome;
     other_ = true;
     return {};
   }
@@ -219,7 +216,6 @@ class Part final : public Sink {
   const std::unique_ptr<Sink> inner_;           ///< Null: the job is committed already.
   std::atomic<int64_t> next_ = 0;
   std::atomic<bool> other_ = false;  ///< attempt_ has found another one.
-  std::mutex looking_;               ///< Guards attempt_.
 };
 
 Result<std::unique_ptr<Sink>> open_one(SinkOptions options, std::string_view text,

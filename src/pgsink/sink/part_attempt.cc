@@ -42,8 +42,9 @@ Result<std::unique_ptr<PartAttempt>> PartAttempt::open(const SinkOptions& option
   auto other = parts->find(**connection, partition, deadline);
   if (!other) return fail_at(options, other.error());
   attempt->other_ = *std::move(other);
-  attempt->ending_ = std::make_shared<PartEnding>(
-      *std::move(parts), PreparedPart{.partition = partition, .part = number, .gid = {}});
+  attempt->ending_ =
+      std::make_shared<PartEnding>(attempt->pool_->env(), *std::move(parts),
+                                   PreparedPart{.partition = partition, .part = number, .gid = {}});
   return attempt;
 }
 
@@ -52,15 +53,16 @@ Result<PoolLease> PartAttempt::connect() {
   return lease ? std::move(lease) : fail_at(options_, lease.error());
 }
 
-Status PartAttempt::look_for_other() {
-  if (other_) return {};
+Result<bool> PartAttempt::look_for_other() {
+  const Monitor::Lock lock(*monitor_);
+  if (other_) return true;
   auto connection = connect();
   if (!connection) return fail(connection.error());
   auto other =
       ending_->parts().find(**connection, partition_, pool_->env().clock.now() + kClaimTimeout);
   if (!other) return fail_at(options_, other.error());
   other_ = *std::move(other);
-  return {};
+  return other_.has_value();
 }
 
 }  // namespace pgsink

@@ -2,17 +2,10 @@
 // The templates of replication, which follow those of sql.cc in the order of their ids.
 
 #include <array>
-#include <string_view>
 
-#include "pgsink/sql/sql_id.h"
+#include "pgsink/sql/template.h"
 
 namespace pgsink {
-
-/// Template is the text of one statement; what it needs stands in braces.
-struct Template {
-  Sql id;
-  std::string_view text;
-};
 
 // What a publication has, where the filter of its rows and its tables are such expressions.
 #define PGSINK_PUBLICATION_STATE(filter, tables)                                              \
@@ -81,7 +74,7 @@ inline constexpr auto kReplicationTemplates = std::to_array<Template>({
      " AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
      // A database can be a target too.
      " AND c.relname NOT IN ('pgsink_epochs', 'pgsink_writers', 'pgsink_decisions',"
-     " 'pgsink_sources', 'pgsink_offsets') ORDER BY 1, 2"},
+     " 'pgsink_sources', 'pgsink_offsets', 'pgsink_jobs') ORDER BY 1, 2"},
     {Sql::kColumnTypes,
      "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute AS a"
      " WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped"},

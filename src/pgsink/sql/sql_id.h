@@ -156,33 +156,6 @@ enum class Sql : uint8_t {
   /// (stream, position before, position after, writer), as kStreamMove.
   kStreamGuard,
   kStreamMove,  ///< {stream}, {before}, {after}, {writer}
-  // ---- delivery/job_rows.cc ---------------------------------------------------------------------
-  /// {table}, {sink}, {host}, {writer}, {table oid}, {numbered}: takes the job's row over, unless
-  /// another host numbers its epochs, or its numbers belong to another table. Row: epoch.
-  kJobClaim,
-  /// {table}, {sink}. Row: epoch, host, writer, decided_by, writer_name, table oid, gids.
-  kJobRead,
-  kJobLock,          ///< As kJobRead, with any search path; the row stays locked.
-  kJobDecide,        ///< Any search path. {table}, {epoch}, {host}, {writer}, {gids}, {sink}
-  kJobSettled,       ///< {table}, {sink}, {gids}
-  kJobStages,        ///< {schema}, {prefix} as literals. Rows: name of each staging table.
-  kJobStage,         ///< {stage}, {columns}, {table}
-  kJobStageNotNull,  ///< {stage}, {column}
-  kJobDrop,          ///< {stage}
-  kJobAbandon,  ///< {table}, {sink}, {writer}: the claim cannot commit any more, unless it has.
-  // ---- delivery/job_leftovers.cc ----------------------------------------------------------------
-  kJobTables,  ///< Rows: schema of each pgsink_jobs that the role may read.
-  /// {table}. Rows: sink_id, epoch, writer, decided_by, writer_name, since, gids.
-  kJobList,
-  kJobStageList,  ///< {schema}, {prefix} as literals. Rows: name, owner, bytes, oid.
-  kTableUsers,    ///< {oid}. Rows: as kWriterSessions.
-  // ---- sink/job.cc, with any search path --------------------------------------------------------
-  kJobCount,   ///< {stage}, {part}, {parts}. Row: how many rows the parts have.
-  kJobRows,    ///< {stage}, {part}, {parts}: the rows as kJobSource, before the statement.
-  kJobSource,  ///< Rows source.
-  // ---- delivery/prepared_parts.cc ---------------------------------------------------------------
-  kPartsPrepared,  ///< Any search path. {gids}. Row: how many of them are prepared.
-  kPartGuard,      ///< Any search path. {table}, {sink}, {table}, {sink}, {writer}
   // ---- delivery/two_phase.cc --------------------------------------------------------------------
   kDatabase,        ///< The database's name.
   kPreparedLimits,  ///< {schema}, {table} as literals. Row: foreign partitions, reachable.
@@ -274,6 +247,33 @@ enum class Sql : uint8_t {
   kSchemaExists,         ///< {schema}. Row: whether it exists.
   kCreateSchema,         ///< {schema}
   kIsEmpty,              ///< {table}. Row: whether it has no row.
+  // ---- delivery/job_rows.cc ---------------------------------------------------------------------
+  /// {table}, {sink}, {host}, {writer}, {table oid}, {numbered}: takes the job's row over, unless
+  /// another host numbers its epochs, or its numbers belong to another table. Row: epoch.
+  kJobClaim,
+  /// {table}, {sink}. Row: epoch, host, writer, decided_by, writer_name, table oid, gids.
+  kJobRead,
+  kJobLock,          ///< As kJobRead, with any search path; the row stays locked.
+  kJobDecide,        ///< Any search path. {table}, {epoch}, {host}, {writer}, {gids}, {sink}
+  kJobSettled,       ///< {table}, {sink}, {gids}
+  kJobStages,        ///< {schema}, {prefix} as literals. Rows: name of each staging table.
+  kJobStage,         ///< {stage}, {columns}, {table}
+  kJobStageNotNull,  ///< {stage}, {column}
+  kJobDrop,          ///< {stage}
+  kJobAbandon,  ///< {table}, {sink}, {writer}: the claim cannot commit any more, unless it has.
+  // ---- delivery/job_leftovers.cc ----------------------------------------------------------------
+  kJobTables,  ///< Rows: schema of each pgsink_jobs that the role may read.
+  /// {table}. Rows: sink_id, epoch, writer, decided_by, writer_name, since, gids.
+  kJobList,
+  kJobStageList,  ///< {schema}, {prefix} as literals. Rows: name, owner, bytes, oid.
+  kTableUsers,    ///< {oid}. Rows: as kWriterSessions.
+  // ---- sink/job.cc, with any search path --------------------------------------------------------
+  kJobCount,   ///< {stage}, {part}, {parts}. Row: how many rows the parts have.
+  kJobRows,    ///< {stage}, {part}, {parts}: the rows as kJobSource, before the statement.
+  kJobSource,  ///< Rows source.
+  // ---- delivery/prepared_parts.cc ---------------------------------------------------------------
+  kPartsPrepared,  ///< Any search path. {gids}. Row: how many of them are prepared.
+  kPartGuard,      ///< Any search path. {table}, {sink}, {table}, {sink}, {writer}
 };
 
 }  // namespace pgsink
