@@ -3,11 +3,11 @@
 // transaction and prepares it. The driver stores the gids of the parts that count in pgsink_jobs,
 // and commits these transactions then; all others of its claim are rolled back.
 //
-// Why nothing stays prepared without the driver's knowledge: the transaction of a part first takes an
-// advisory lock of its job and its claim, shared, until its end, and then reads in pgsink_jobs that
-// the claim may still commit. A driver first changes that row, then ends the sessions that hold the
-// lock, and then lists the prepared transactions. So either the part finds the changed row, or the
-// driver finds the part. Such a lock ends with its transaction, also behind a pooler.
+// Why nothing stays prepared without the driver's knowledge: the transaction of a part first takes
+// an advisory lock of its job and its claim, shared, until its end, and then reads in pgsink_jobs
+// that the claim may still commit. A driver first changes that row, then ends the sessions that
+// hold the lock, and then lists the prepared transactions. So either the part finds the changed
+// row, or the driver finds the part. Such a lock ends with its transaction.
 
 #include <cstdint>
 #include <optional>
@@ -36,7 +36,7 @@ class PreparedParts {
                                       std::string_view sink_id, std::string_view writer,
                                       Deadline deadline);
 
-  // ---- a part ------------------------------------------------------------------------------------
+  // ---- a part ----------------------------------------------------------------------------------
   /// What follows BEGIN, with any search path, ending in "; ". Fails the transaction if the claim
   /// cannot commit any more. REQUIRES: READ COMMITTED.
   const std::string& begin_sql() const { return begin_; }
@@ -53,7 +53,7 @@ class PreparedParts {
   Result<std::optional<PreparedPart>> find(Connection& connection, uint32_t partition,
                                            Deadline deadline) const;
 
-  // ---- the driver --------------------------------------------------------------------------------
+  // ---- the driver ------------------------------------------------------------------------------
   /// Commits them. Those that are gone are committed already.
   static Status commit(Env& env, Connection& connection, std::span<const std::string> gids,
                        Deadline deadline);
