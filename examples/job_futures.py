@@ -21,7 +21,7 @@ ATTEMPTS = 3
 
 
 def load(ticket, partition, path, url, table):
-    """A task. Whoever runs it twice commits one of the two tokens."""
+    """A task. If it runs twice, one of its tokens is committed."""
     with pgsink.part(ticket, partition, url, table) as part:
         for batch in pyarrow.csv.open_csv(path):
             part.write(batch)
