@@ -1,6 +1,7 @@
 """Jobs of Spark while workers, executors and drivers are killed, and tasks run twice. As spark_test.
 
-Once with the executors of local-cluster, once with a standalone master and three workers.
+Once with the executors of local-cluster, once with a standalone master and three workers: each
+class in a process of its own.
 """
 
 import ctypes
