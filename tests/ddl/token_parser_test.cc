@@ -1,12 +1,13 @@
 // What the rules of the grammar stand on: tokens that are looked at and taken, and brackets.
 
+#include "pgsink/ddl/token_parser.h"
+
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "pgsink/ddl/brackets.h"
-#include "pgsink/ddl/token_parser.h"
 
 namespace pgsink {
 namespace {
