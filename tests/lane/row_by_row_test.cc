@@ -171,6 +171,7 @@ std::string statement(const SinkOptions& options, const Row& row) {
   }
   switch (options.write_mode) {
     case WriteMode::kInsert:
+    case WriteMode::kReplace:
       return insert;
     case WriteMode::kInsertIgnore:
       return insert + " ON CONFLICT" + target + " DO NOTHING";

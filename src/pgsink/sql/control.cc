@@ -54,7 +54,9 @@ constexpr std::array<Shape, 6> kShapes{{
     {"pgsink_jobs", Sql::kCreateJobs,
      "sink_id text, epoch numeric(20,0), host text, writer text, decided_by text, "
      "writer_name text, updated_at timestamp with time zone, table_oid oid, prepared text[]",
-     Sql::kCreateJobs, ""},
+     Sql::kUpgradeJobs,
+     "sink_id text, epoch numeric(20,0), host text, writer text, decided_by text, "
+     "writer_name text, updated_at timestamp with time zone, table_oid oid"},
 }};
 // If an attempt fails because another session created the table, the next one finds it.
 constexpr int kCreateAttemptsMax = 5;

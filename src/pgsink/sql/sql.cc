@@ -318,6 +318,9 @@ constexpr auto kTemplates = std::to_array<Template>({
      " decided_by text NOT NULL, writer_name text NOT NULL, updated_at timestamptz NOT NULL,"
      " table_oid oid NOT NULL, prepared text[] NOT NULL DEFAULT ARRAY[]::text[])"
      " WITH (fillfactor = 50)"},
+    {Sql::kUpgradeJobs,
+     "ALTER TABLE {schema}.pgsink_jobs"
+     " ADD COLUMN IF NOT EXISTS prepared text[] NOT NULL DEFAULT ARRAY[]::text[]"},
     {Sql::kEpochInsert,
      "INSERT INTO {table} (sink_id, lane, epoch, host_position, writer, writer_name, updated_at)"
      " SELECT {sink}, l, 0, 0, {writer}, '', now() FROM generate_series(0, {lanes} - 1) AS l"

@@ -128,7 +128,8 @@ enum class Sql : uint8_t {
   kCreateDecisions,   ///< {schema}
   kUpgradeDecisions,  ///< {schema}
   kCreateOffsets,     ///< {schema}
-  kCreateJobs,        ///< {schema}
+  kCreateJobs,
+  kUpgradeJobs,  ///< {schema}
   // ---- delivery/epoch_rows.cc -------------------------------------------------------------------
   kEpochInsert,  ///< {table}, {sink}, {writer}, {lanes}: inserts missing rows.
   kEpochLock,    ///< {table}, {sink}
