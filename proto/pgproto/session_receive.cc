@@ -81,9 +81,8 @@ Status Session::State::apply(const BackendMessage& message) {
         } else if constexpr (std::is_same_v<Message, CopyInResponse> ||
                              std::is_same_v<Message, CopyBothResponse>) {
           requests.copy_started();
-        } else if constexpr (std::is_same_v<Message, ParameterStatus>) {
-          return server.keep(m);
-        } else if constexpr (std::is_same_v<Message, BackendKeyData>) {
+        } else if constexpr (std::is_same_v<Message, ParameterStatus> ||
+                             std::is_same_v<Message, BackendKeyData>) {
           return server.keep(m);
         } else if constexpr (std::is_same_v<Message, NegotiateProtocolVersion>) {
           return server.keep(m, authenticator->config().parameters);

@@ -277,7 +277,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const CommitsCounted& event, TimePoi
     return std::nullopt;
   }
   // Which of them committed is not known, so those with the most rows are assumed.
-  std::ranges::stable_sort(lost, std::greater(), &Flight::rows);
+  std::ranges::sort(lost, std::greater(), &Flight::rows);
   for (size_t i = 0; i < lost.size(); ++i) {
     i < event.others ? send_again_as_unknown(*lost[i]) : send_again(*lost[i], rolled_back());
   }

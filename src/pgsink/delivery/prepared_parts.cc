@@ -46,6 +46,7 @@ Result<std::vector<PreparedTransaction>> list_prepared(Connection& connection,
   const auto rows = run_control(connection, sql_text(Sql::kPreparedList, {*array}), deadline);
   if (!rows) return fail(rows.error());
   std::vector<PreparedTransaction> found;
+  found.reserve(rows->rows.size());
   for (size_t i = 0; i < rows->rows.size(); ++i) {
     found.push_back({cell(*rows, i, 0), cell(*rows, i, 1)});
   }

@@ -7,6 +7,7 @@
 #include "pgsink/encode/base/loaders.h"
 #include "pgsink/encode/parse/json_value.h"
 #include "pgsink/encode/values/render.h"
+#include "pgsink/options/rules.h"
 #include "pgsink/sql/control.h"
 #include "pgsink/sql/sql.h"
 
@@ -257,6 +258,7 @@ DeadLetters::DeadLetters(const SinkOptions& options, Env& env)
       file_monitor_(env.tasks.monitor()) {}
 
 Result<std::unique_ptr<DeadLetters>> DeadLetters::open(const SinkOptions& options, Env& env) {
+  if (!takes_dead_letters(options)) return nullptr;
   std::unique_ptr<DeadLetters> letters(new DeadLetters(options, env));
   if (!options.dead_letter_table.empty()) {
     Quoted quoted;

@@ -37,7 +37,7 @@ Status ensure_dead_letter_table(const SinkOptions& options, bool may_create, Con
 
 class DeadLetters {
  public:
-  /// Opens the file, if there is to be one. REQUIRES: takes_dead_letters(options).
+  /// Opens the file, if there is to be one. Null if rejected rows have no destination.
   static Result<std::unique_ptr<DeadLetters>> open(const SinkOptions& options, Env& env);
 
   /// count adds a rejected row. Fails, naming the limit, if there are too many now: max_rejects, or

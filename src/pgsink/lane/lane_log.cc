@@ -13,13 +13,12 @@ std::string number_of(size_t count, const std::string& what) {
 
 void LaneLog::connected(const Connection& connection) {
   if (!setup_.callback) return;
-  using Kind = LogEvent::Kind;
   const std::string to =
       connection.endpoint() + ", server process " + std::to_string(connection.server().backend.pid);
   const std::string before = std::exchange(endpoint_, connection.endpoint());
-  if (before.empty()) return tell(Kind::kConnected, "connected to " + to);
-  if (before == endpoint_) return tell(Kind::kReconnected, "connected again to " + to);
-  tell(Kind::kFailover, "continues on another server, " + to + ", instead of " + before);
+  if (before.empty()) return tell(LogEvent::Kind::kConnected, "connected to " + to);
+  if (before == endpoint_) return tell(LogEvent::Kind::kReconnected, "connected again to " + to);
+  tell(LogEvent::Kind::kFailover, "continues on another server, " + to + ", instead of " + before);
 }
 
 void LaneLog::lost(const Error& error, size_t flights) {

@@ -62,6 +62,7 @@ Result<FlightLog::Event> count_commits(const FlightLog::Action& action, Connecti
   if (connection.broken()) return fail(answer ? Error{} : answer.error());
   if (!answer) return any;
   std::vector<uint64_t> committed;
+  committed.reserve(answer->rows.size());
   for (size_t row = 0; row < answer->rows.size(); ++row) {
     committed.push_back(parse_number(cell(*answer, row, 0)));
   }

@@ -32,6 +32,7 @@ void OwnTransactions::progress(size_t lane, Progress now) {
 std::vector<uint64_t> OwnTransactions::sent() const {
   const Monitor::Lock lock(*monitor_);
   std::vector<uint64_t> sent;
+  sent.reserve(lanes_.size());
   for (const Progress& lane : lanes_) sent.push_back(lane.sent);
   return sent;
 }

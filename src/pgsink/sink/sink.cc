@@ -42,12 +42,6 @@
 namespace pgsink {
 namespace {
 
-/// Null if there is no destination for rejected rows.
-Result<std::unique_ptr<DeadLetters>> open_dead_letters(const SinkOptions& options, Env& env) {
-  if (!takes_dead_letters(options)) return nullptr;
-  return DeadLetters::open(options, env);
-}
-
 /// Null if partitions are not created. Its connections are outside the pool: they are few and
 /// short.
 Result<std::unique_ptr<Partitioner>> open_partitioner(const SinkOptions& options,
@@ -528,7 +522,7 @@ Result<std::unique_ptr<Sink>> open_sink(SinkOptions options, std::shared_ptr<con
   if (!target) return fail(target.error());
   auto& [opened, plan, router, leaves] = *target;
   if (part) plan.outcome_source = OutcomeSource::kGid;
-  auto dead_letters = open_dead_letters(options, env);
+  auto dead_letters = DeadLetters::open(options, env);
   if (!dead_letters) return fail_at(options, dead_letters.error());
   auto partitioner = open_partitioner(options, opened, plan, leaves.get(), *pool, connection);
   if (!partitioner) return fail_at(options, partitioner.error());
