@@ -163,6 +163,11 @@ Outcome PipelineBinder::find_source() const {
                !atomic.empty() && pipeline_->source->rows->is_endless()) {
       why = std::string(atomic) + " commits when the rows end, and those of '" + name +
             "' never do: leave it out";
+    } else if (branch.options->delete_missing &&
+               pipeline_->source->rows->limits().rejects_max.value_or(0) > 0) {
+      why = "delete_missing = true and max_rejects of '" + name +
+            "' exclude each other: the row of the table with the key of a malformed record would "
+            "count as missing, and be deleted: leave one out";
     } else {
       continue;
     }

@@ -91,6 +91,20 @@ TEST_F(StdinRejects, WithoutDeadLettersTheyEndThePipelineUnlessAllowed) {
   EXPECT_THAT(allowed.err, HasSubstr("2 rows, 1 rejected"));
 }
 
+TEST_F(StdinRejects, WouldCountAsMissingInASnapshot) {
+  create_table("arrivals", "(id int PRIMARY KEY, v text)");
+  analytics_server().sql("INSERT INTO arrivals VALUES (1, 'former'), (2, 'former')", "analytics");
+  const std::string source = std::string("format = 'csv', header = false") + kTyped;
+  const std::string sink = "write_mode = 'upsert', conflict_columns = 'id', delete_missing = true";
+  const auto tolerant = run("1,a\n2;b\n", source + ", max_rejects = 1", sink);
+  EXPECT_NE(tolerant.exit_code, 0);
+  EXPECT_THAT(tolerant.err, AllOf(HasSubstr("delete_missing"), HasSubstr("max_rejects")));
+  EXPECT_EQ(server_says("SELECT count(*) FROM arrivals WHERE v = 'former'"), "2");
+  const auto strict = run("1,a\n", source, sink);
+  EXPECT_EQ(strict.exit_code, 0) << strict.err;
+  EXPECT_EQ(server_says("SELECT string_agg(id || v, ',') FROM arrivals"), "1a");
+}
+
 TEST_F(StdinRejects, GoIntoTheFileToo) {
   const TemporaryFolder folder;
   const auto done = run("1,a\nx,1\n", std::string("format = 'csv', header = false") + kTyped,
