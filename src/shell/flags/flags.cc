@@ -177,8 +177,8 @@ constexpr Flag kFlags[] = {
      },
      kOfRun | kOfLoad},
     {"traceparent", '\0', "TRACE",
-     "the W3C trace that the run belongs to, shown as the application name of\n"
-     "its sessions (without the flag: TRACEPARENT)",
+     "the W3C trace that the run belongs to, shown as the application name\n"
+     "of its sessions (without the flag: TRACEPARENT)",
      set_traceparent, kOfRun | kOfLoad},
     {"trace", '\0', "FILE",
      "write every message between pgsink and PostgreSQL to this file, a line\n"
