@@ -368,6 +368,7 @@ class FaultModelTest : public ::testing::TestWithParam<Case> {
       if (sinks_ > sinks_before) {
         stops_.push_back(done.error());
         stopped_ = true;
+        wait_for(healed_);  // Or the next sink meets the same fault.
       }
       if (std::chrono::steady_clock::now() > give_up) {
         ADD_FAILURE() << "I10: still not there: " << done.error().to_string();
@@ -386,7 +387,8 @@ class FaultModelTest : public ::testing::TestWithParam<Case> {
   static inline PostgresServer* server_ = nullptr;
   static inline WireProxy* proxy_ = nullptr;
   std::string database_;
-  std::atomic<bool> half_way_ = false, struck_ = false, stopped_ = false, finished_ = false;
+  std::atomic<bool> half_way_ = false, struck_ = false, stopped_ = false, healed_ = false;
+  std::atomic<bool> finished_ = false;
   uint64_t sinks_ = 0, batches_written_ = 0;
   std::vector<Error> stops_;
 };
@@ -416,6 +418,7 @@ TEST_P(FaultModelTest, KeepsThePromise) {
     std::this_thread::sleep_for(kHold);
   }
   fault().heal(place);
+  healed_ = true;
   writer.join();
   reader.join();
 
