@@ -1,6 +1,13 @@
 #include "pgsink/encode/base/field.h"
 
 #include <array>
+#if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 sees its own "undefined" operands in <immintrin.h> as uninitialised (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#endif
 
 namespace pgsink::encode {
 namespace {
@@ -63,7 +70,34 @@ bool bits_all_set(const uint8_t* bits, size_t from, size_t count) {
   return true;
 }
 
+#if defined(__x86_64__)
+/// As expand_bits(), for whole groups of 64. Returns how many it expanded.
+__attribute__((target("avx512f,avx512bw"))) size_t expand_groups(const uint8_t* bits, size_t from,
+                                                                 size_t count, uint8_t* to) {
+  constexpr size_t kGroup = 64;
+  const unsigned shift = from & 7;
+  const uint8_t* at = bits + (from >> 3);
+  size_t done = 0;
+  for (; done + kGroup <= count; done += kGroup, at += sizeof(uint64_t)) {
+    uint64_t word = 0;
+    std::memcpy(&word, at, sizeof word);
+    if (shift != 0) word = word >> shift | uint64_t{at[sizeof word]} << (kGroup - shift);
+    _mm512_storeu_si512(to + done, _mm512_maskz_set1_epi8(word, 1));
+  }
+  return done;
+}
+#endif
+
 void expand_bits(const uint8_t* bits, size_t from, size_t count, uint8_t* to) {
+#if defined(__x86_64__)
+  static const bool kHasGroups = __builtin_cpu_supports("avx512bw") != 0;
+  if (kHasGroups) {
+    const size_t done = expand_groups(bits, from, count, to);
+    from += done;
+    count -= done;
+    to += done;
+  }
+#endif
   if (count == 0) return;
   const unsigned shift = from & 7;
   const uint8_t* at = bits + (from >> 3);
