@@ -112,7 +112,7 @@ class Connection {
   /// watch_silence makes pump() notice a dead connection: if the server says nothing for
   /// `watch.longest` while an answer is due, it is asked on a second connection whether the backend
   /// still works. If it does not, the connection is broken, with kConnectionLost. What `watch`
-  /// points to outlives the connection. Behind a pooler: see look_at_backend().
+  /// points to outlives the connection. Through a pooler: see look_at_backend().
   void watch_silence(const SilenceWatch& watch);
   /// next_event pumps until there is an event; nullopt if interrupted. Notices and parameter
   /// changes are handled here. Everything in output() is sent before or meanwhile.

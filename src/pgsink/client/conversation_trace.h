@@ -1,6 +1,6 @@
 #pragma once
 // ConversationTrace turns the bytes of one connection into the lines of pgproto::Tracer, and gives
-// each to whoever asked for them. TracedTransport does that for a transport.
+// each to a callback. TracedTransport does that for a transport.
 
 #include <functional>
 #include <memory>

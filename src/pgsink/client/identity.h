@@ -46,9 +46,9 @@ struct BackendLook {
   std::string why;    ///< For the message.
 };
 
-/// look_at_backend opens a connection for one question. Behind a pooler it cannot be told which
+/// look_at_backend opens a connection for one question. Through a pooler nobody can tell which
 /// backend serves a client: there the question is whether any session of this application name
-/// works, and who cannot be asked works.
+/// works. If nobody can be asked, the backend counts as one that works.
 BackendLook look_at_backend(const SilenceWatch& watch, const ServerIdentity& server,
                             bool is_direct);
 

@@ -223,7 +223,7 @@ std::optional<FlightLog::Seq> FlightLog::on(const FenceFailed& event, TimePoint)
   const auto unknown = first_unknown();
   PGPROTO_ASSERT(connected_ && unknown);
   const BackendIdentity backend = flight(*unknown).backend;
-  // Of another life of the server it has ended, whoever has its pid now.
+  // A backend of a former run of the server has ended: its pid may be that of another one now.
   const bool may_run = flight(*unknown).incarnation == incarnation_;
   if (must_fence() && (may_run || config_.outcome_source != OutcomeSource::kXid)) {
     stop(event.error, 0);

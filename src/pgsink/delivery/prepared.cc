@@ -88,7 +88,7 @@ class Resolver {
 };
 
 // A dropped role leaves no owner: then a superuser may resolve them. A session that is the owner
-// already is left alone, because behind a pooler its role would change for other clients.
+// already is left alone: a pooler gives it to other clients, whose role would change too.
 Status resolve_as(Connection& connection, Resolver& resolver, const std::string& owner, bool own,
                   const std::vector<std::string>& gids, Deadline deadline) {
   if (owner.empty() || own) return resolver.run(gids);
